@@ -1,0 +1,148 @@
+use std::collections::BTreeSet;
+
+use portcullis_contract::{Access, Members, RouteDoc, Selection, TeamAccess, TeamDoc};
+use portcullis_crds::Team;
+use portcullis_crds::kinds::team;
+
+use super::case::Case;
+use super::gateway::check_emails;
+use super::surroundings::Surroundings;
+use super::{Compiler, Docs, selection};
+use crate::ResourceId;
+use crate::nearest::did_you_mean;
+
+/// Compiles a team. An entry with an error is left out, and only that one: to lose it takes nothing from anybody else.
+pub(super) fn compile(
+    case: &mut Case,
+    team: &Team,
+    surroundings: &Surroundings<'_>,
+    known: &BTreeSet<ResourceId>,
+    routes: &Docs<RouteDoc>,
+) -> Option<TeamDoc> {
+    let spec = &team.spec;
+    surroundings.check_namespace(case);
+    if !case.is_sound() {
+        return None;
+    }
+    check_emails(case, "spec.members.users", &spec.members.users);
+    check_members(case, &spec.members, surroundings);
+    if spec.access.is_empty() {
+        case.warning("spec.access", "NoAccess", "this team may use nothing; name virtual MCPs");
+    }
+    let mut seen = BTreeSet::new();
+    let mut access = Vec::new();
+    for (index, entry) in spec.access.iter().enumerate() {
+        let field = format!("spec.access[{index}]");
+        if !seen.insert(&entry.virtual_mcp) {
+            let message = format!(
+                "'{}' has an entry before; join the two, because exclude wins only within one",
+                entry.virtual_mcp
+            );
+            case.error(format!("{field}.virtualMcp"), "Duplicate", message);
+            continue;
+        }
+        access.extend(team_access(case, &field, entry, known, routes));
+    }
+    Some(TeamDoc {
+        uid: super::uid(&team.metadata, case.id()),
+        name: super::qualified(case.id()),
+        display_name: super::display_name(spec.display_name.as_deref(), case.id()),
+        members: Members {
+            groups: spec.members.groups.clone(),
+            users: spec.members.users.clone(),
+            workloads: spec.members.workloads.clone(),
+            service_accounts: spec.members.service_accounts.clone(),
+        },
+        access,
+    })
+}
+
+fn check_members(case: &mut Case, members: &team::Members, surroundings: &Surroundings<'_>) {
+    let team::Members { groups, users, workloads, service_accounts } = members;
+    if [groups, users, workloads, service_accounts].into_iter().all(Vec::is_empty) {
+        let message = "nobody belongs to this team; name groups, users, workloads or serviceAccounts";
+        case.warning("spec.members", "NoMembers", message);
+    }
+    for (index, name) in workloads.iter().enumerate() {
+        if surroundings.are_known() && !surroundings.workloads.contains(&name.as_str()) {
+            let hint = did_you_mean(name, surroundings.workloads.iter().copied());
+            let message = format!(
+                "the gateway has no workload '{name}'{hint}; its owner adds one to spec.clients.workloads of the McpGateway"
+            );
+            case.warning(format!("spec.members.workloads[{index}]"), "WorkloadNotFound", message);
+        }
+    }
+}
+
+fn team_access(
+    case: &mut Case,
+    field: &str,
+    entry: &team::TeamAccess,
+    known: &BTreeSet<ResourceId>,
+    routes: &Docs<RouteDoc>,
+) -> Option<TeamAccess> {
+    let id = ResourceId::new("VirtualMcp", case.namespace(), &entry.virtual_mcp);
+    let Some(route) = routes.get(&id) else {
+        let field = format!("{field}.virtualMcp");
+        if known.contains(&id) {
+            case.warning(
+                field,
+                "VirtualMcpNotAccepted",
+                format!("{id} has errors of its own; mend them first"),
+            );
+        } else {
+            let there = known.iter().filter(|it| it.kind == id.kind && it.namespace == id.namespace);
+            let hint = did_you_mean(&id.name, there.map(|it| it.name.as_str()));
+            case.error(field, "VirtualMcpNotFound", format!("there is no {id}{hint}"));
+        }
+        return None;
+    };
+    let tools = selection::visible(entry.tools.clone().unwrap_or_default());
+    let field = format!("{field}.tools");
+    let before = case.is_sound();
+    selection::check(case, &field, &tools);
+    if before && !case.is_sound() {
+        return None;
+    }
+    if selection::is_empty(&tools) {
+        let message = "the team may connect but use no tool; leave out 'include' to allow all of them";
+        case.warning(format!("{field}.include"), "NothingOffered", message);
+    }
+    warn_of_original_names(case, &field, &tools, &route.capabilities.tools);
+    Some(TeamAccess { route: route.uid.clone(), tools })
+}
+
+/// Teams see exposed names; the origin's own name of a renamed tool matches nothing.
+fn warn_of_original_names(case: &mut Case, field: &str, tools: &Selection, offered: &Selection) {
+    for (list, names) in
+        [("include", tools.include.as_deref().unwrap_or_default()), ("exclude", &tools.exclude)]
+    {
+        for (index, name) in names.iter().enumerate() {
+            let item = offered.overrides.iter().find(|item| item.name == *name);
+            let taken = offered.overrides.iter().any(|item| item.exposed.as_ref() == Some(name));
+            if let Some(exposed) = item.and_then(|item| item.exposed.as_ref()).filter(|_| !taken) {
+                let message = format!(
+                    "'{name}' is offered as '{exposed}', and teams go by that name; write '{exposed}'"
+                );
+                case.warning(format!("{field}.{list}[{index}]"), "NoEffect", message);
+            }
+        }
+    }
+}
+
+impl Compiler<'_> {
+    /// A route for teams that no team names is served to nobody.
+    pub(super) fn warn_of_routes_for_nobody(&mut self, routes: &Docs<RouteDoc>, teams: &[TeamDoc]) {
+        let named: BTreeSet<_> =
+            teams.iter().flat_map(|team| &team.access).map(|access| access.route.as_str()).collect();
+        for (id, route) in routes {
+            if route.access == Access::Teams && !named.contains(route.uid.as_str()) {
+                let mut case = Case::new(id.clone(), self.resources);
+                let message =
+                    "no Team names it, so that nobody may use it; name it in a Team, or set access: Everyone";
+                case.warning("spec.access", "NobodyHasAccess", message);
+                self.diagnoses.extend(case.close().0);
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_contract::{Access, Capabilities, OriginDoc, RouteDoc, Selection};
+use portcullis_crds::kinds::virtual_mcp as kind;
+use portcullis_crds::words::syntax::is_label;
+use portcullis_crds::{OriginMcp, VirtualMcp};
+
+use super::case::Case;
+use super::surroundings::Surroundings;
+use super::{Docs, selection, slug};
+use crate::nearest::did_you_mean;
+use crate::{Catalog, ResourceId};
+
+/// What a virtual MCP is compiled against.
+pub(super) struct Known<'a> {
+    /// All that there are.
+    pub(super) there: &'a BTreeMap<ResourceId, &'a OriginMcp>,
+    pub(super) unreadable: &'a BTreeSet<ResourceId>,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    /// Those that are sound.
+    pub(super) origins: &'a Docs<OriginDoc>,
+    pub(super) slugs: &'a BTreeMap<&'a str, ResourceId>,
+    /// What origins are known to offer.
+    pub(super) catalogs: &'a BTreeMap<ResourceId, Catalog>,
+}
+
+pub(super) fn compile(case: &mut Case, virtual_mcp: &VirtualMcp, known: &Known<'_>) -> Option<RouteDoc> {
+    let spec = &virtual_mcp.spec;
+    known.surroundings.check_namespace(case);
+    check_slug(case, virtual_mcp, known);
+    let access = match spec.access {
+        None | Some(kind::Access::Teams) => Access::Teams,
+        Some(kind::Access::Everyone) => Access::Everyone,
+    };
+    if access == Access::Everyone && !known.surroundings.allow_everyone(case.namespace()) {
+        let message = format!(
+            "virtual MCPs of the namespace '{}' are for teams only; write access: Teams, or have the gateway's owner set \
+             everyone: true for the namespace in {}",
+            case.namespace(),
+            known.surroundings.tenancy_of()
+        );
+        case.error("spec.access", "EveryoneNotAllowed", message);
+    }
+    let capabilities = capabilities(case, spec.capabilities.as_ref());
+    let identity_provider = identity_provider(case, spec.identity_provider.as_deref(), known.surroundings);
+    let origin = origin(case, &spec.origins, &capabilities, known);
+    Some(RouteDoc {
+        uid: super::uid(&virtual_mcp.metadata, case.id()),
+        name: super::qualified(case.id()),
+        slug: slug::of(virtual_mcp).to_owned(),
+        display_name: super::display_name(spec.display_name.as_deref(), case.id()),
+        description: spec.description.clone().unwrap_or_default(),
+        suspended: spec.suspend,
+        identity_provider: identity_provider?,
+        origin: origin?,
+        capabilities,
+        access,
+    })
+}
+
+fn check_slug(case: &mut Case, virtual_mcp: &VirtualMcp, known: &Known<'_>) {
+    let slug = slug::of(virtual_mcp);
+    if !is_label(slug) {
+        let hint = match virtual_mcp.spec.slug {
+            Some(_) => "use lower-case letters, digits and '-', at most 63",
+            None => "it is the name; set spec.slug to one of lower-case letters, digits and '-', at most 63",
+        };
+        case.error("spec.slug", "InvalidSlug", format!("'{slug}' is no slug: {hint}"));
+    }
+    if let Some(holder) = known.slugs.get(slug).filter(|holder| *holder != case.id()) {
+        let message = format!("the slug '{slug}' is taken by {holder}; choose another in spec.slug");
+        case.error("spec.slug", "SlugTaken", message);
+    }
+}
+
+fn identity_provider(case: &mut Case, name: Option<&str>, surroundings: &Surroundings<'_>) -> Option<String> {
+    let there = &surroundings.identity_providers;
+    match name {
+        _ if !surroundings.are_known() => name.or(Some("")).map(str::to_owned),
+        None => there.first().map(|name| (*name).to_owned()),
+        Some(name) if there.contains(&name) => Some(name.to_owned()),
+        Some(name) => {
+            let message = format!(
+                "the gateway has no identity provider '{name}'{}; it has {}",
+                did_you_mean(name, there.iter().copied()),
+                there.join(", ")
+            );
+            case.error("spec.identityProvider", "IdentityProviderNotFound", message);
+            None
+        }
+    }
+}
+
+/// The UID of the origin, if it may be used.
+fn origin(
+    case: &mut Case,
+    origins: &[kind::OriginRef],
+    capabilities: &Capabilities,
+    known: &Known<'_>,
+) -> Option<String> {
+    let [reference] = origins else {
+        let message = format!("a virtual MCP has exactly one origin for now; this one has {}", origins.len());
+        case.error("spec.origins", "NotExactlyOne", message);
+        return None;
+    };
+    let field = "spec.origins[0].name";
+    let namespace = reference.namespace.as_deref().unwrap_or(case.namespace()).to_owned();
+    let id = ResourceId::new("OriginMcp", &namespace, &reference.name);
+    let foreign = namespace != case.namespace();
+    let found = known.there.get(&id);
+    let allowed = found.is_some_and(|origin| {
+        origin.spec.allowed_namespaces.iter().any(|it| it == "*" || it == case.namespace())
+    });
+    if foreign && !allowed {
+        // The same words whether it is there or not: what other namespaces hold is not told.
+        let message = format!(
+            "there is no {id} that allows the namespace '{}' to use it; its owner adds that to its spec.allowedNamespaces",
+            case.namespace()
+        );
+        case.error("spec.origins[0].namespace", "OriginNotAllowed", message);
+        return None;
+    }
+    match known.origins.get(&id) {
+        Some(document) => {
+            if let Some(catalog) = known.catalogs.get(&id) {
+                let mut check = |what: &str, field: &str, selection, there: &Option<BTreeSet<String>>| {
+                    if let Some(there) = there {
+                        warn_of_unknown_names(case, what, field, selection, there, catalog.observed);
+                    }
+                };
+                check("tool", "tools", &capabilities.tools, &catalog.tools);
+                check("prompt", "prompts", &capabilities.prompts, &catalog.prompts);
+            }
+            Some(document.uid.clone())
+        }
+        None if found.is_some() || known.unreadable.contains(&id) => {
+            case.error(field, "OriginNotAccepted", format!("{id} has errors of its own; mend them first"));
+            None
+        }
+        None => {
+            let there = known.there.keys().filter(|it| it.namespace == namespace);
+            let hint = did_you_mean(&reference.name, there.map(|it| it.name.as_str()));
+            case.error(field, "OriginNotFound", format!("there is no {id}{hint}"));
+            None
+        }
+    }
+}
+
+fn capabilities(case: &mut Case, capabilities: Option<&kind::Capabilities>) -> Capabilities {
+    let capabilities = capabilities.cloned().unwrap_or_default();
+    let mut kind = |name: &str, selection: Option<Selection>| {
+        let selection = selection.unwrap_or_default();
+        selection::check(case, &format!("spec.capabilities.{name}"), &selection);
+        selection
+    };
+    let capabilities = Capabilities {
+        tools: kind("tools", capabilities.tools.map(selection::tools)),
+        prompts: kind("prompts", capabilities.prompts.map(selection::prompts)),
+        resources: kind("resources", capabilities.resources.map(selection::resources)),
+        resource_templates: kind(
+            "resourceTemplates",
+            capabilities.resource_templates.map(selection::resources),
+        ),
+    };
+    let Capabilities { tools, prompts, resources, resource_templates } = &capabilities;
+    if [tools, prompts, resources, resource_templates].into_iter().all(selection::is_empty) {
+        let message =
+            "every kind is empty, so that clients see nothing; leave out 'include' to offer all of a kind";
+        case.warning("spec.capabilities", "NothingOffered", message);
+    }
+    capabilities
+}
+
+/// Names that the origin does not have match nothing. It may have them tomorrow, so that it is no error.
+fn warn_of_unknown_names(
+    case: &mut Case,
+    what: &str,
+    field: &str,
+    selection: &Selection,
+    there: &BTreeSet<String>,
+    observed: bool,
+) {
+    let include = selection.include.iter().flatten().enumerate();
+    let include = include.map(|(index, name)| (format!("include[{index}]"), name));
+    let exclude = selection.exclude.iter().enumerate();
+    let exclude = exclude.map(|(index, name)| (format!("exclude[{index}]"), name));
+    let overrides = selection.overrides.iter().enumerate();
+    let overrides = overrides.map(|(index, item)| (format!("overrides[{index}].name"), &item.name));
+    for (place, name) in include.chain(exclude).chain(overrides) {
+        if name.contains('*') || there.contains(name) {
+            continue;
+        }
+        let hint = did_you_mean(name, there.iter().map(String::as_str));
+        let message = if observed {
+            format!("nobody has been shown a {what} '{name}' by the origin so far{hint}")
+        } else {
+            format!("the origin has no {what} '{name}'{hint}")
+        };
+        case.warning(format!("spec.capabilities.{field}.{place}"), "NotInCatalog", message);
+    }
+}

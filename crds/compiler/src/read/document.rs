@@ -1,0 +1,90 @@
+use portcullis_crds::{GROUP, VERSION};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::Problem;
+use crate::nearest::{did_you_mean, nearest};
+use crate::{DEFAULT_NAMESPACE, ResourceId};
+
+/// The kinds that a folder may hold.
+const KINDS: [&str; 5] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team", "Secret"];
+
+/// One YAML document that is not empty.
+pub(super) struct Document(Value);
+
+/// A document of a kind that we know, with a name.
+pub(super) struct Identified {
+    pub(super) id: ResourceId,
+    pub(super) value: Value,
+}
+
+/// The documents of a file. One that is no YAML ends the file, because nobody can say where the next begins.
+pub(super) fn documents(text: &str) -> Vec<Result<Document, Problem>> {
+    let mut documents = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        // By way of YAML's own value, because that refuses keys that repeat.
+        let value = serde_yaml::Value::deserialize(document)
+            .map_err(|error| error.to_string())
+            .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()));
+        match value {
+            Ok(Value::Null) => {}
+            Ok(value) => documents.push(Ok(Document(value))),
+            Err(error) => {
+                documents.push(Err(Problem::new("", "InvalidYaml", format!("this is not YAML: {error}"))));
+                break;
+            }
+        }
+    }
+    documents
+}
+
+/// The resource that was meant by one of an unknown kind.
+pub(super) fn meant(id: ResourceId) -> ResourceId {
+    match nearest(&id.kind, KINDS) {
+        Some(kind) => ResourceId { kind: kind.to_owned(), ..id },
+        None => id,
+    }
+}
+
+impl Document {
+    /// Which resource this is.
+    pub(super) fn identify(self) -> Result<Identified, Box<(Option<ResourceId>, Problem)>> {
+        let Self(value) = self;
+        if !value.is_object() {
+            let message = "this document is no resource; a resource has apiVersion, kind, metadata and spec";
+            return Err(Box::new((None, Problem::new("", "NotAResource", message))));
+        }
+        let text = |pointer| value.pointer(pointer).and_then(Value::as_str);
+        let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE);
+        let Some(kind) = text("/kind") else {
+            let message = format!("the document has no kind; write one of {}", KINDS.join(", "));
+            return Err(Box::new((None, Problem::new("kind", "UnknownKind", message))));
+        };
+        let id = text("/metadata/name").map(|name| ResourceId::new(kind, namespace, name));
+        if !KINDS.contains(&kind) {
+            let hint = match nearest(kind, KINDS) {
+                Some(_) => did_you_mean(kind, KINDS),
+                None => format!("; a folder holds {}", KINDS.join(", ")),
+            };
+            let message = format!("there is no kind '{kind}'{hint}");
+            return Err(Box::new((id, Problem::new("kind", "UnknownKind", message))));
+        }
+        let version = if kind == "Secret" { "v1".to_owned() } else { format!("{GROUP}/{VERSION}") };
+        if text("/apiVersion") != Some(&version) {
+            let message = match text("/apiVersion") {
+                Some(other) => {
+                    format!("'{other}' has no {kind} that is known here; write apiVersion: {version}")
+                }
+                None => format!("write apiVersion: {version}"),
+            };
+            return Err(Box::new((id, Problem::new("apiVersion", "UnknownVersion", message))));
+        }
+        match id {
+            Some(id) => Ok(Identified { id, value }),
+            None => {
+                let message = format!("this {kind} has no name; write metadata: {{name: …}}");
+                Err(Box::new((None, Problem::new("metadata.name", "Required", message))))
+            }
+        }
+    }
+}

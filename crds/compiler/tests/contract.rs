@@ -1,0 +1,237 @@
+//! Given a sound folder, when it is compiled, then the contract says what the manifests say, defaults filled in, and a route
+//! table can be built of it.
+
+#![allow(clippy::unwrap_used, reason = "a test says by it what it takes for granted")]
+
+mod support;
+
+use std::path::Path;
+
+use portcullis_compiler::{Diagnosis, ResourceId, compile, read};
+use portcullis_contract::{
+    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, SecretKey,
+    TokenEndpointAuthMethod,
+};
+use portcullis_policy::RouteTable;
+use secrecy::ExposeSecret as _;
+use support::{Folder, ORIGIN, VIRTUAL};
+
+fn contract(folder: &Folder) -> Contract {
+    let compiled = folder.compile();
+    let errors: Vec<_> =
+        compiled.diagnoses.iter().filter(|it| it.is_error()).map(Diagnosis::to_string).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    compiled.contract.unwrap()
+}
+
+#[test]
+fn given_a_sound_folder_then_a_route_table_can_be_built() {
+    let contract = contract(&Folder::sound());
+    let table = RouteTable::build(&contract, 1).unwrap();
+    let route = table.route("linear-read").unwrap();
+    assert_eq!(&*route.url, "http://127.0.0.1:8080/mcp/linear-read");
+    assert_eq!(&*route.origin.name, "default/linear");
+}
+
+#[test]
+fn given_a_gateway_that_says_little_then_the_defaults_of_the_design_hold() {
+    let gateway = contract(&Folder::sound()).gateway;
+    assert_eq!((gateway.name.as_str(), gateway.public_url.as_str()), ("gateway", "http://127.0.0.1:8080/"));
+    let tokens = gateway.tokens;
+    assert_eq!(
+        (tokens.access_seconds, tokens.refresh_seconds, tokens.session_seconds),
+        (15 * 60, 30 * 24 * 3600, 8 * 3600)
+    );
+    assert_eq!(gateway.store_outage_grace_seconds, 15 * 60);
+    assert_eq!(gateway.clients.metadata_document_hosts, ["*"]);
+    assert!(gateway.clients.dynamic_registration);
+    assert!(gateway.trusted_proxies.is_empty());
+    assert!(gateway.admins.groups.is_empty() && gateway.admins.users.is_empty());
+    let IdentityProviderKind::Oidc(provider) = &gateway.identity_providers[0].kind else {
+        panic!("not oidc")
+    };
+    assert_eq!(provider.issuer, "https://idp.example.com");
+    assert_eq!(provider.client_secret, Some(SecretKey("default/idp/clientSecret".into())));
+    assert_eq!(provider.scopes, ["openid", "profile", "email"]);
+    let claims = &provider.claims;
+    assert_eq!(
+        [&claims.subject, &claims.email, &claims.name, &claims.groups],
+        ["sub", "email", "name", "groups"]
+    );
+    assert!(!provider.trust_email);
+    assert_eq!(provider.private_networks, ["127.0.0.0/8".parse().unwrap()]);
+}
+
+#[test]
+fn given_an_origin_and_a_route_that_say_little_then_the_defaults_of_the_design_hold() {
+    let contract = contract(&Folder::sound().edit(", access: Everyone", ""));
+    let origin = &contract.origins[0];
+    assert_eq!((origin.name.as_str(), origin.display_name.as_str()), ("default/linear", "linear"));
+    assert_eq!((origin.limits.request_timeout_ms, origin.limits.response_bytes), (60_000, 10 << 20));
+    assert_eq!(origin.network.private_networks, ["127.0.0.0/8".parse().unwrap()]);
+    assert!(!origin.suspended);
+    let route = &contract.routes[0];
+    assert_eq!((route.slug.as_str(), route.display_name.as_str()), ("linear-read", "linear-read"));
+    assert_eq!(route.access, Access::Teams);
+    assert_eq!(route.identity_provider, "company");
+    assert_eq!(route.origin, origin.uid);
+    assert_eq!(route.capabilities.tools.include, None);
+    assert_eq!(contract.teams[0].access[0].route, route.uid);
+}
+
+#[test]
+fn given_settings_then_they_are_in_the_contract() {
+    let contract = contract(
+        &Folder::sound()
+            .edit("  tenancy:", "  tokens: {access: 5m, refresh: 7d, session: 1h}\n  storeOutageGrace: 0s\n  clients: {dynamicRegistration: false, metadataDocuments: {allowedHosts: []}}\n  tenancy:")
+            .edit("auth: {none: {}}", "suspend: true, auth: {userOAuth: {scopes: [read]}}, limits: {requestTimeout: 500ms, responseBytes: 1Ki}")
+            .edit("access: Everyone", "slug: read, capabilities: {tools: {include: ['list_*'], overrides: [{name: list_issues, as: issues, annotations: {readOnlyHint: true}}]}}"),
+    );
+    let gateway = &contract.gateway;
+    assert_eq!((gateway.tokens.access_seconds, gateway.store_outage_grace_seconds), (300, 0));
+    assert!(gateway.clients.metadata_document_hosts.is_empty() && !gateway.clients.dynamic_registration);
+    let origin = &contract.origins[0];
+    assert!(origin.suspended);
+    assert_eq!((origin.limits.request_timeout_ms, origin.limits.response_bytes), (500, 1024));
+    assert_eq!(
+        origin.auth,
+        OriginAuth::UserOAuth { scopes: vec!["read".into()], registration: ClientRegistration::Auto }
+    );
+    let tools = &contract.routes[0].capabilities.tools;
+    assert_eq!(contract.routes[0].slug, "read");
+    assert_eq!(tools.include.as_deref(), Some(&["list_*".to_owned()][..]));
+    assert_eq!(tools.overrides[0].exposed.as_deref(), Some("issues"));
+    assert_eq!(tools.overrides[0].annotations["readOnlyHint"], true);
+}
+
+#[test]
+fn given_credentials_then_those_that_are_referred_to_are_there_with_their_hosts() {
+    let key = "
+apiVersion: v1
+kind: Secret
+metadata:
+  name: key
+  labels: {portcullis.dev/credential: 'true'}
+  annotations: {portcullis.dev/allowed-hosts: 'mcp.linear.app, *.example.com'}
+data: {value: aHVudGVyMg==}
+stringData: {unused: x}
+";
+    let header =
+        "auth: {header: {name: Authorization, prefix: 'Bearer ', valueRef: {name: key, key: value}}}";
+    let folder = Folder::sound().edit("auth: {none: {}}", header).add(key);
+    let contract = contract(&folder);
+    let names: Vec<_> = contract.secrets.iter().map(|(key, _)| key.0.as_str()).collect();
+    assert_eq!(names, ["default/idp/clientSecret", "default/key/value"]);
+    let secret = contract.secrets.get(&SecretKey("default/key/value".into())).unwrap();
+    assert_eq!(secret.value.expose_secret(), "hunter2");
+    assert_eq!(secret.allowed_hosts, ["mcp.linear.app", "*.example.com"]);
+    assert!(RouteTable::build(&contract, 1).is_ok());
+    assert!(!serde_json::to_string(&contract).unwrap().contains("hunter2"));
+    assert!(!format!("{contract:?}").contains("hunter2"));
+}
+
+#[test]
+fn given_a_client_by_hand_then_its_secret_is_sent_by_http_basic_unless_told_otherwise() {
+    let folder = |method: &str| {
+        let client = format!("{{id: x, secretRef: {{name: idp, key: clientSecret}}{method}}}");
+        Folder::sound()
+            .edit("auth: {none: {}}", &format!("auth: {{userOAuth: {{registration: {{client: {client}}}}}}}"))
+            .edit("labels: {", "annotations: {portcullis.dev/allowed-hosts: '*'}, labels: {")
+    };
+    for (method, expected) in [
+        ("", TokenEndpointAuthMethod::ClientSecretBasic),
+        (", tokenEndpointAuthMethod: client_secret_post", TokenEndpointAuthMethod::ClientSecretPost),
+    ] {
+        let contract = contract(&folder(method));
+        let OriginAuth::UserOAuth { registration, .. } = &contract.origins[0].auth else {
+            panic!("not OAuth")
+        };
+        let ClientRegistration::Client { token_endpoint_auth_method, .. } = registration else {
+            panic!("not by hand")
+        };
+        assert_eq!(*token_endpoint_auth_method, expected);
+        assert!(RouteTable::build(&contract, 1).is_ok());
+    }
+}
+
+#[test]
+fn given_an_unsound_resource_then_the_contract_holds_the_others() {
+    let broken = ORIGIN.replace("name: linear", "name: broken").replace("none: {}", "");
+    let lost = VIRTUAL.replace("linear-read", "lost").replace("name: linear}", "name: broken}");
+    let compiled = Folder::sound().add(&broken).add(&lost).compile();
+    let contract = compiled.contract.unwrap();
+    assert_eq!((contract.origins.len(), contract.routes.len(), contract.teams.len()), (1, 1, 1));
+    assert!(RouteTable::build(&contract, 1).is_ok());
+}
+
+#[test]
+fn given_an_unsound_gateway_then_there_is_no_contract_and_the_others_are_examined_all_the_same() {
+    let compiled = Folder::sound()
+        .edit("http://127.0.0.1:8080", "http://mcp.example.com")
+        .edit("none: {}", "")
+        .compile();
+    assert!(compiled.contract.is_none());
+    assert!(
+        compiled
+            .diagnoses
+            .iter()
+            .any(|it| it.resource == Some(ResourceId::new("OriginMcp", "default", "linear")))
+    );
+}
+
+#[test]
+fn given_a_credential_of_an_unsound_origin_then_it_is_not_in_the_contract() {
+    let key = "{apiVersion: v1, kind: Secret, metadata: {name: key, labels: {portcullis.dev/credential: 'true'}, \
+               annotations: {portcullis.dev/allowed-hosts: '*'}}, stringData: {value: hunter2}}";
+    let header = "auth: {header: {name: Host, valueRef: {name: key, key: value}}}";
+    let compiled = Folder::sound().edit("auth: {none: {}}", header).add(key).compile();
+    let names: Vec<_> = compiled.contract.unwrap().secrets.iter().map(|(key, _)| key.0.clone()).collect();
+    assert_eq!(names, ["default/idp/clientSecret"]);
+}
+
+#[test]
+fn given_identities_then_the_documents_are_bound_to_them_and_the_opaque_id_follows() {
+    let texts = [support::GATEWAY, support::IDP, ORIGIN, VIRTUAL];
+    let compiled_with = |prefix: &str| {
+        let (mut resources, _) = read(texts.map(|text| ("all.yaml", text)));
+        for (id, uid) in resources.identities_mut() {
+            *uid = Some(format!("{prefix}-{}", id.name));
+        }
+        compile(&resources).contract.unwrap()
+    };
+    let (first, second) = (compiled_with("a"), compiled_with("b"));
+    assert_eq!(first.origins[0].uid, "a-linear");
+    assert_eq!(
+        (first.routes[0].uid.as_str(), first.routes[0].origin.as_str()),
+        ("a-linear-read", "a-linear")
+    );
+    assert_ne!(first.origins[0].id, second.origins[0].id);
+    assert_eq!(first.origins[0].id, compiled_with("a").origins[0].id);
+}
+
+#[test]
+fn given_the_same_resources_in_another_order_then_the_contract_is_the_same() {
+    let more = [ORIGIN.replace("name: linear", "name: a"), VIRTUAL.replace("linear-read", "b")];
+    let forward = more.iter().fold(Folder::sound(), |folder, text| folder.add(text));
+    let json = |folder: &Folder| serde_json::to_string(&contract(folder)).unwrap();
+    assert_eq!(json(&forward), json(&forward.clone().reversed()));
+}
+
+#[test]
+fn given_the_quickstart_then_it_is_sound_and_a_route_table_can_be_built() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/quickstart");
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        texts.push((
+            path.file_name().unwrap().to_string_lossy().into_owned(),
+            std::fs::read_to_string(path).unwrap(),
+        ));
+    }
+    let (resources, mut diagnoses) = read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let compiled = compile(&resources);
+    diagnoses.extend(compiled.diagnoses);
+    assert_eq!(diagnoses, Vec::new(), "not even a warning");
+    let table = RouteTable::build(&compiled.contract.unwrap(), 1).unwrap();
+    assert_eq!(table.routes().count(), 2);
+}

@@ -1,0 +1,229 @@
+//! Given the texts of a folder, when they are read, then resources come out, and whatever is wrong is told with file and field.
+
+use portcullis_compiler::{Diagnosis, ResourceId, Resources, read};
+
+const ORIGIN: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: OriginMcp
+metadata: {name: linear}
+spec: {url: 'https://mcp.linear.app/mcp', auth: {none: {}}}
+";
+
+fn read_one(text: &str) -> (Resources, Vec<String>) {
+    let (resources, diagnoses) = read([("linear.yaml", text)]);
+    (resources, diagnoses.iter().map(Diagnosis::to_string).collect())
+}
+
+fn told(text: &str) -> String {
+    read_one(text).1.join("\n")
+}
+
+/// An origin with this spec.
+fn origin(spec: &str) -> String {
+    format!(
+        "{{apiVersion: portcullis.dev/v1alpha1, kind: OriginMcp, metadata: {{name: linear}}, spec: {spec}}}"
+    )
+}
+
+/// A spec that is sound, with these fields more.
+fn with(fields: &str) -> String {
+    origin(&format!("{{url: 'https://mcp.linear.app/mcp', auth: {{none: {{}}}}, {fields}}}"))
+}
+
+#[test]
+fn given_documents_and_comments_when_read_then_each_is_a_resource_in_the_default_namespace() {
+    let text =
+        format!("# first\n---\n{ORIGIN}---\n---\n{}", ORIGIN.replace("linear}", "other, namespace: mcp}"));
+    let (resources, told) = read_one(&text);
+    assert_eq!(told, Vec::<String>::new());
+    let ids: Vec<_> = resources.ids().collect();
+    assert_eq!(
+        ids,
+        [ResourceId::new("OriginMcp", "default", "linear"), ResourceId::new("OriginMcp", "mcp", "other")]
+    );
+}
+
+#[test]
+fn given_an_identity_in_a_manifest_when_read_then_it_is_the_folders_to_give() {
+    let (mut resources, _) = read_one(&ORIGIN.replace("linear}", "linear, uid: of-another-cluster}"));
+    let identities: Vec<_> =
+        resources.identities_mut().map(|(id, uid)| (id.to_string(), uid.clone())).collect();
+    assert_eq!(identities, [("OriginMcp default/linear".to_owned(), None)]);
+}
+
+#[test]
+fn given_a_misspelt_field_when_read_then_it_is_named_with_its_path_and_the_nearest_one() {
+    let told = told(&with("displayNam: Linear, limits: {responsBytes: 1Mi}"));
+    assert!(told.contains("error: linear.yaml: OriginMcp default/linear: spec.displayNam: there is no field 'displayNam'; did you mean 'displayName'? (UnknownField)"), "{told}");
+    assert!(
+        told.contains(
+            "spec.limits.responsBytes: there is no field 'responsBytes'; did you mean 'responseBytes'?"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn given_a_field_like_no_other_when_read_then_the_fields_that_there_are_are_listed() {
+    let told = told(&with("limits: {burst: 3}"));
+    assert!(told.contains("there is no field 'burst'; there are requestTimeout, responseBytes"), "{told}");
+    assert!(
+        self::told(&origin("{url: 'https://a.example', auth: {none: {x: 1}}}"))
+            .contains("nothing is written here but {}")
+    );
+}
+
+#[test]
+fn given_an_unknown_field_when_read_then_the_resource_is_there_for_others_to_refer_to() {
+    let (resources, told) = read_one(&with("displayNam: Linear"));
+    assert_eq!((resources.origins.len(), told.len()), (1, 1));
+}
+
+#[test]
+fn given_unknown_fields_beside_and_in_the_metadata_when_read_then_they_are_named() {
+    let told = told(&format!("{}\nspce: {{}}", ORIGIN.replace("linear}", "linear, lables: {a: b}}")));
+    assert!(told.contains("metadata.lables: there is no field 'lables'; did you mean 'labels'?"), "{told}");
+    assert!(told.contains("spce: there is no field 'spce'; did you mean 'spec'?"), "{told}");
+}
+
+#[test]
+fn given_several_mistakes_when_read_then_all_are_told_at_once() {
+    let told = told(&with(
+        "suspend: maybe, limits: {requestTimeout: 15 bananas, responseBytes: 10Mb!}, allowedNamespaces: x",
+    ));
+    for each in [
+        "spec.suspend: here is 'maybe', but it is true or false",
+        "spec.limits.requestTimeout: '15 bananas' is not a duration; write a number and a unit",
+        "spec.limits.responseBytes: '10Mb!' is not a size",
+        "spec.allowedNamespaces: here is 'x', but it is a list",
+    ] {
+        assert!(told.contains(each), "{each}\n{told}");
+    }
+}
+
+#[test]
+fn given_a_number_for_a_duration_when_read_then_the_unit_is_asked_for() {
+    assert!(told(&with("limits: {requestTimeout: 15}")).contains("'15' is not a duration"));
+    assert!(told(&with("displayName: 15")).contains("15 is not a string; write it in quotes: \"15\""));
+}
+
+#[test]
+fn given_an_empty_value_when_read_then_it_counts_as_absent_as_in_an_api_server() {
+    assert_eq!(told(&with("suspend: , displayName: ")), "");
+    assert!(told(&origin("{url: 'https://a.example', auth: }")).contains("spec.auth: it is required"));
+}
+
+#[test]
+fn given_what_is_required_when_it_is_missing_then_it_is_named_with_what_it_is_for() {
+    let told = told(&origin("{auth: {header: {name: X-Api-Key}}}"));
+    assert!(told.contains("spec.url: it is required (The Streamable HTTP endpoint"), "{told}");
+    assert!(told.contains("spec.auth.header.valueRef: it is required"), "{told}");
+}
+
+#[test]
+fn given_a_value_that_is_none_of_the_choices_when_read_then_the_choices_are_told() {
+    let text = "{apiVersion: portcullis.dev/v1alpha1, kind: VirtualMcp, metadata: {name: a}, \
+                spec: {origins: [{name: a}, {name: b}], access: everyone, slug: Linear}}";
+    let told = told(text);
+    assert!(
+        told.contains("spec.access: 'everyone' is none of Teams, Everyone; did you mean Everyone?"),
+        "{told}"
+    );
+    assert!(told.contains("spec.origins: it has 2 entries; at most 1 are allowed"), "{told}");
+    assert!(told.contains("spec.slug: 'Linear' is not a name of lower-case letters"), "{told}");
+}
+
+#[test]
+fn given_an_entry_twice_in_a_list_by_name_when_read_then_it_is_a_duplicate() {
+    let text = "{apiVersion: portcullis.dev/v1alpha1, kind: Team, metadata: {name: a}, \
+                spec: {members: {groups: [x]}, access: [{virtualMcp: a}, {virtualMcp: a}]}}";
+    let told = told(text);
+    assert!(told.contains("spec.access[1].virtualMcp: an entry before has the virtualMcp 'a' too"), "{told}");
+}
+
+#[test]
+fn given_an_unknown_kind_when_read_then_the_nearest_is_told() {
+    let told = told(&ORIGIN.replace("OriginMcp", "OriginMpc"));
+    assert!(
+        told.contains(
+            "OriginMpc default/linear: kind: there is no kind 'OriginMpc'; did you mean 'OriginMcp'?"
+        ),
+        "{told}"
+    );
+    let told = self::told("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}");
+    assert!(told.contains("there is no kind 'Deployment'; a folder holds McpGateway, OriginMcp"), "{told}");
+}
+
+#[test]
+fn given_another_version_when_read_then_the_right_one_is_told() {
+    let told = told(&ORIGIN.replace("v1alpha1", "v1"));
+    assert!(told.contains("'portcullis.dev/v1' has no OriginMcp that is known here; write apiVersion: portcullis.dev/v1alpha1"), "{told}");
+}
+
+#[test]
+fn given_what_is_no_resource_when_read_then_the_file_is_named() {
+    for (text, says) in [
+        ("- a\n- b\n", "this document is no resource"),
+        ("apiVersion: v1\n", "the document has no kind"),
+        (&ORIGIN.replace("name: linear", "labels: {}"), "this OriginMcp has no name"),
+        (&ORIGIN.replace("name: linear", "name: Linear_1"), "'Linear_1' is no name"),
+        ("kind: [OriginMcp\n", "this is not YAML"),
+        ("a: 1\na: 2\n", "duplicate entry"),
+    ] {
+        let told = told(text);
+        assert!(told.starts_with("error: linear.yaml: ") && told.contains(says), "{told}");
+    }
+}
+
+#[test]
+fn given_yaml_that_breaks_off_when_read_then_the_documents_before_it_are_kept() {
+    let (resources, told) = read_one(&format!("{ORIGIN}---\nkind: [OriginMcp\n"));
+    assert_eq!((resources.origins.len(), told.len()), (1, 1));
+}
+
+#[test]
+fn given_a_resource_in_two_files_when_read_then_the_second_is_a_duplicate_that_names_the_first() {
+    let (resources, diagnoses) = read([("a.yaml", ORIGIN), ("b.yaml", ORIGIN)]);
+    assert_eq!(resources.origins.len(), 1);
+    let told: Vec<_> = diagnoses.iter().map(Diagnosis::to_string).collect();
+    assert_eq!(
+        told,
+        ["error: b.yaml: OriginMcp default/linear: it is in a.yaml too; keep one of the two (Duplicate)"]
+    );
+}
+
+#[test]
+fn given_a_secret_when_read_then_plain_and_encoded_values_are_taken() {
+    let (resources, told) = read_one(
+        "{apiVersion: v1, kind: Secret, type: Opaque, metadata: {name: idp, labels: {portcullis.dev/credential: 'true'}}, \
+         stringData: {plain: text}, data: {encoded: dGV4dA==}}",
+    );
+    assert_eq!(told, Vec::<String>::new());
+    let secret = resources.secrets.first().unwrap();
+    assert_eq!(secret.string_data.as_ref().unwrap()["plain"], "text");
+    assert_eq!(secret.data.as_ref().unwrap()["encoded"].0, b"text");
+}
+
+#[test]
+fn given_a_secret_that_is_wrong_when_read_then_no_value_is_quoted() {
+    let told = told(
+        "{apiVersion: v1, kind: Secret, metadata: {name: idp, labels: {portcullis.dev/credential: true}}, \
+         stringData: {number: 424242}, data: {encoded: 'hunter2!'}, strngData: {a: hunter2}}",
+    );
+    for says in [
+        "metadata.labels[portcullis.dev/credential]: the value is not a string; write it in quotes",
+        "stringData.number: the value is not a string",
+        "data.encoded: the value is not base64; plain text belongs under stringData",
+        "strngData: there is no field 'strngData'; did you mean 'stringData'?",
+    ] {
+        assert!(told.contains(says), "{says}\n{told}");
+    }
+    assert!(!told.contains("424242") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn given_resources_when_debugged_then_only_names_are_shown() {
+    let (resources, _) =
+        read_one("{apiVersion: v1, kind: Secret, metadata: {name: idp}, stringData: {a: hunter2}}");
+    assert_eq!(format!("{resources:?}"), r#"{"Secret default/idp"}"#);
+}

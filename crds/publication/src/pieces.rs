@@ -1,0 +1,177 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use portcullis_contract::{
+    ClientRegistration, Contract, GatewayDoc, IdentityProviderKind, OriginAuth, OriginDoc, RouteDoc,
+    SecretKey, SecretValue, Secrets, TeamDoc,
+};
+use portcullis_keys::Keys;
+
+use crate::{CredentialDoc, Kind, Refused, verify};
+
+/// What one object holds, verified, and opened where it was sealed.
+#[derive(Clone)]
+pub enum Piece {
+    /// The settings of the installation.
+    Gateway(GatewayDoc),
+    /// An origin.
+    Origin(OriginDoc),
+    /// A virtual MCP.
+    Route(RouteDoc),
+    /// A team.
+    Team(TeamDoc),
+    /// A static credential.
+    Credential(SecretKey, SecretValue),
+}
+
+impl Piece {
+    /// Verifies and reads an object. `None` for what is not served from (the diagnoses).
+    ///
+    /// # Errors
+    /// When it is not believed; what was last believed of it stays.
+    pub fn read(
+        keys: &Keys,
+        kind: Kind,
+        name: &str,
+        data: &BTreeMap<String, String>,
+    ) -> Result<Option<Self>, Refused> {
+        Ok(Some(match kind {
+            Kind::Gateway => Self::Gateway(verify(&keys.mac, kind, name, data)?),
+            Kind::Origin => Self::Origin(verify(&keys.mac, kind, name, data)?),
+            Kind::Route => Self::Route(verify(&keys.mac, kind, name, data)?),
+            Kind::Team => Self::Team(verify(&keys.mac, kind, name, data)?),
+            Kind::Credential => {
+                let document: CredentialDoc = verify(&keys.mac, kind, name, data)?;
+                let value = document.open(&keys.sealing)?;
+                Self::Credential(document.key, value)
+            }
+            Kind::Diagnoses => return Ok(None),
+        }))
+    }
+}
+
+/// Something that another piece needs and that is not there (yet): objects arrive one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The resource that cannot be served without it, `namespace/name`.
+    pub of: String,
+    /// What it needs.
+    pub needs: String,
+}
+
+/// `mcp/linear waits for the credential mcp/key/token`.
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} waits for {}", self.of, self.needs)
+    }
+}
+
+/// The pieces that are known, by the names of their objects.
+#[derive(Clone, Default)]
+pub struct Pieces(BTreeMap<String, Piece>);
+
+impl Pieces {
+    /// Takes what an object holds now.
+    pub fn insert(&mut self, name: &str, piece: Piece) {
+        self.0.insert(name.to_owned(), piece);
+    }
+
+    /// Forgets an object that is gone.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// Forgets every object that is not among these: what a fresh list says.
+    pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| is_there(name));
+    }
+
+    /// Names of all objects that are known.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Joins what is there into a contract. `None` without the gateway or a credential that it needs. An origin without its
+    /// credential is left out, and routes without their origin; of a team, only its use of such routes.
+    #[must_use]
+    pub fn join(&self) -> (Option<Contract>, Vec<Missing>) {
+        let mut missing = Vec::new();
+        let mut gateway = None;
+        let (mut origins, mut routes, mut teams) = (Vec::new(), Vec::new(), Vec::new());
+        let mut secrets = Secrets::default();
+        for piece in self.0.values() {
+            match piece {
+                Piece::Gateway(document) => gateway = Some(document),
+                Piece::Origin(document) => origins.push(document),
+                Piece::Route(document) => routes.push(document),
+                Piece::Team(document) => teams.push(document.clone()),
+                Piece::Credential(key, value) => secrets.insert(key.clone(), value.clone()),
+            }
+        }
+        let mut lacks = |of: &str, keys: &mut dyn Iterator<Item = &SecretKey>| {
+            let lacking = keys.filter(|key| secrets.get(key).is_none());
+            let lacking: Vec<_> = lacking
+                .map(|key| Missing { of: of.to_owned(), needs: format!("the credential {}", key.0) })
+                .collect();
+            let any = !lacking.is_empty();
+            missing.extend(lacking);
+            any
+        };
+        let gateway = gateway.filter(|gateway| !lacks(&gateway.name, &mut of_gateway(gateway)));
+        origins.retain(|origin| !lacks(&origin.name, &mut of_origin(origin).into_iter()));
+        let there: BTreeSet<_> = origins.iter().map(|origin| origin.uid.as_str()).collect();
+        routes.retain(|route| {
+            let is_there = there.contains(route.origin.as_str());
+            if !is_there {
+                missing
+                    .push(Missing { of: route.name.clone(), needs: format!("its origin {}", route.origin) });
+            }
+            is_there
+        });
+        let served: BTreeSet<_> = routes.iter().map(|route| route.uid.as_str()).collect();
+        for team in &mut teams {
+            team.access.retain(|access| served.contains(access.route.as_str()));
+        }
+        let Some(gateway) = gateway else {
+            missing.push(Missing { of: "the data plane".to_owned(), needs: "the gateway".to_owned() });
+            return (None, missing);
+        };
+        let contract = Contract {
+            gateway: gateway.clone(),
+            origins: origins.into_iter().cloned().collect(),
+            routes: routes.into_iter().cloned().collect(),
+            teams,
+            secrets,
+        };
+        (Some(contract), missing)
+    }
+}
+
+fn of_gateway(gateway: &GatewayDoc) -> impl Iterator<Item = &SecretKey> {
+    gateway.identity_providers.iter().filter_map(|provider| match &provider.kind {
+        IdentityProviderKind::Oidc(oidc) => oidc.client_secret.as_ref(),
+        IdentityProviderKind::Development { .. } => None,
+    })
+}
+
+fn of_origin(origin: &OriginDoc) -> Option<&SecretKey> {
+    match &origin.auth {
+        OriginAuth::Header { value, .. } => Some(value),
+        OriginAuth::UserOAuth { registration: ClientRegistration::Client { secret, .. }, .. } => {
+            secret.as_ref()
+        }
+        OriginAuth::UserOAuth { .. } | OriginAuth::None => None,
+    }
+}
+
+impl crate::Document<'_> {
+    /// The credentials that it refers to.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<&SecretKey> {
+        match self {
+            Self::Gateway(document) => of_gateway(document).collect(),
+            Self::Origin(document) => of_origin(document).into_iter().collect(),
+            Self::Route(_) | Self::Team(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+use std::net::IpAddr;
+
+tokio::task_local! {
+    static CLIENT: IpAddr;
+}
+
+/// Does something on behalf of a client at this address: [`client_address`] tells it to whatever is called on the way. That way
+/// is long (pages, endpoints, limits, events), and few on it care; a parameter all along it would be forgotten somewhere.
+pub async fn on_behalf_of<F: Future>(client: IpAddr, doing: F) -> F::Output {
+    CLIENT.scope(client, doing).await
+}
+
+/// The address of the client on whose behalf this task works; `None` where the gateway acts by itself.
+#[must_use]
+pub fn client_address() -> Option<IpAddr> {
+    CLIENT.try_with(|address| *address).ok()
+}

@@ -1,0 +1,138 @@
+//! The demo's accounts and what they keep: a few notes each, bounded, gone when the process ends.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+
+/// The accounts that the authorization page offers; the first is the one that is chosen beforehand.
+pub(crate) const NAMES: [&str; 3] = ["otter", "heron", "badger"];
+
+/// How many notes an account keeps.
+const MOST_NOTES: usize = 100;
+
+/// How long a note may be, in bytes.
+const LONGEST_NOTE: usize = 4000;
+
+/// Whose account a request acts for. The bearer check makes it; tools read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Account(&'static str);
+
+impl Account {
+    /// The account of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        NAMES.into_iter().find(|known| *known == name).map(Self)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Why a note was not kept. The sentence is the tool's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotKept {
+    Full,
+    TooLong,
+    Empty,
+}
+
+impl std::fmt::Display for NotKept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => write!(f, "The notebook is full ({MOST_NOTES} notes). Delete one first."),
+            Self::TooLong => write!(f, "A note holds at most {LONGEST_NOTE} bytes. Shorten it."),
+            Self::Empty => f.write_str("There is nothing to note: `text` is empty."),
+        }
+    }
+}
+
+struct Notebook {
+    next: u64,
+    notes: BTreeMap<u64, String>,
+}
+
+/// Every account's notebook.
+pub(crate) struct Accounts(Mutex<BTreeMap<&'static str, Notebook>>);
+
+impl Accounts {
+    /// Each account with a first note, so that there is something to list.
+    pub(crate) fn new() -> Self {
+        let with_welcome = |name: &'static str| {
+            let welcome = format!("Welcome to the {name}'s notebook. Ask your assistant to add a note.");
+            (name, Notebook { next: 2, notes: BTreeMap::from([(1, welcome)]) })
+        };
+        Self(Mutex::new(NAMES.into_iter().map(with_welcome).collect()))
+    }
+
+    /// The account's notes, oldest first.
+    pub(crate) fn notes(&self, account: Account) -> Vec<(u64, String)> {
+        let books = self.0.lock();
+        let Some(book) = books.get(account.0) else { return Vec::new() };
+        book.notes.iter().map(|(id, text)| (*id, text.clone())).collect()
+    }
+
+    pub(crate) fn note(&self, account: Account, id: u64) -> Option<String> {
+        self.0.lock().get(account.0)?.notes.get(&id).cloned()
+    }
+
+    /// Keeps a note and gives it a number, which no other note of the account ever had.
+    pub(crate) fn add(&self, account: Account, text: &str) -> Result<u64, NotKept> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(NotKept::Empty);
+        }
+        if text.len() > LONGEST_NOTE {
+            return Err(NotKept::TooLong);
+        }
+        let mut books = self.0.lock();
+        let book = books.entry(account.0).or_insert_with(|| Notebook { next: 1, notes: BTreeMap::new() });
+        if book.notes.len() >= MOST_NOTES {
+            return Err(NotKept::Full);
+        }
+        let id = book.next;
+        book.next += 1;
+        book.notes.insert(id, text.to_owned());
+        Ok(id)
+    }
+
+    /// Removes a note; false where there was none.
+    pub(crate) fn delete(&self, account: Account, id: u64) -> bool {
+        self.0.lock().get_mut(account.0).is_some_and(|book| book.notes.remove(&id).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_two_accounts_when_one_adds_a_note_then_the_other_does_not_see_it() {
+        let accounts = Accounts::new();
+        let (otter, heron) = (Account::named("otter").unwrap(), Account::named("heron").unwrap());
+        let id = accounts.add(otter, " buy fish ").unwrap();
+        assert_eq!(accounts.note(otter, id).as_deref(), Some("buy fish"));
+        assert_eq!(accounts.note(heron, id), None);
+        assert!(!accounts.delete(heron, id));
+        assert!(accounts.delete(otter, id));
+        assert_ne!(accounts.add(otter, "again").unwrap(), id);
+    }
+
+    #[test]
+    fn given_a_full_notebook_then_a_note_is_refused_with_what_to_do() {
+        let accounts = Accounts::new();
+        let otter = Account::named("otter").unwrap();
+        while accounts.notes(otter).len() < MOST_NOTES {
+            accounts.add(otter, "x").unwrap();
+        }
+        let refused = accounts.add(otter, "one more").unwrap_err();
+        assert_eq!(refused, NotKept::Full);
+        assert!(refused.to_string().contains("Delete one"));
+        assert_eq!(accounts.add(otter, &"x".repeat(LONGEST_NOTE + 1)), Err(NotKept::TooLong));
+        assert_eq!(accounts.add(otter, " \n"), Err(NotKept::Empty));
+    }
+
+    #[test]
+    fn given_a_name_that_is_not_an_accounts_then_there_is_no_account() {
+        assert_eq!(Account::named("lion"), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! The authorization endpoint: a page that asks, and where its answer goes (RFC 6749 section 4.1, RFC 7636, RFC 8707, RFC 9207).
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, LOCATION};
+use serde::Deserialize;
+use url::Url;
+
+use super::ledger::Question;
+use crate::accounts::{Account, NAMES};
+use crate::pages::{Authorize, Refused, page};
+use crate::site::Site;
+
+/// The parameters of an authorization request.
+#[derive(Deserialize)]
+pub(crate) struct Parameters {
+    client_id: Option<String>,
+    redirect_uri: Option<String>,
+    response_type: Option<String>,
+    code_challenge: Option<String>,
+    code_challenge_method: Option<String>,
+    state: Option<String>,
+    resource: Option<String>,
+}
+
+/// What the page's form sends.
+#[derive(Deserialize)]
+pub(crate) struct Answer {
+    question: String,
+    account: Option<String>,
+    answer: String,
+}
+
+/// Shows the page, or says what is wrong: on a page while it is not certain whom the redirect would serve, else by redirect.
+pub(crate) async fn ask(State(site): State<Arc<Site>>, Query(given): Query<Parameters>) -> Response {
+    let client_id = given.client_id.unwrap_or_default();
+    let Some(client) = site.ledger.client(&client_id) else {
+        return refused(
+            "The client is not known here. It has to register first: the demo forgets its clients when it ends.",
+        );
+    };
+    let Some(redirect_uri) = given.redirect_uri.filter(|uri| client.redirect_uris.contains(uri)) else {
+        return refused("The address that the answer would go to is not one that the client registered.");
+    };
+    let Ok(target) = Url::parse(&redirect_uri) else {
+        return refused("The address that the answer would go to is not one.");
+    };
+    let state = given.state;
+    let wrong = |error: &str, why: &str| {
+        redirect(&site, target.clone(), state.as_deref(), &[("error", error), ("error_description", why)])
+    };
+    if given.response_type.as_deref() != Some("code") {
+        return wrong("unsupported_response_type", "response_type is code");
+    }
+    let challenge = given.code_challenge.filter(|challenge| challenge.len() == 43);
+    let Some(challenge) = challenge.filter(|_| given.code_challenge_method.as_deref() == Some("S256")) else {
+        return wrong("invalid_request", "PKCE with S256 is needed");
+    };
+    if given.resource.is_some_and(|resource| resource != site.resource) {
+        return wrong("invalid_target", "the only resource here is the demo's MCP endpoint");
+    }
+    let question = Question { client_id, redirect_uri, challenge, state: state.clone() };
+    let Ok(id) = site.ledger.ask(question) else {
+        return wrong("server_error", "there is no randomness");
+    };
+    let host = target.host_str().unwrap_or_default();
+    let host = target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let asked = Authorize { client: &client.name, host: &host, accounts: &NAMES, question: &id };
+    page(StatusCode::OK, &asked, Some(&format!("{}://{host}", target.scheme())))
+}
+
+/// Takes the answer, once, and sends the browser back with a code or with `access_denied`.
+pub(crate) async fn answer(
+    State(site): State<Arc<Site>>,
+    form: Result<Form<Answer>, FormRejection>,
+) -> Response {
+    let Ok(Form(given)) = form else {
+        return refused("The form came back incomplete. Start again where you came from.");
+    };
+    let Some(question) = site.ledger.answered(&given.question) else {
+        return refused(
+            "This page has been answered already, or it is too old. Start again where you came from.",
+        );
+    };
+    let Ok(target) = Url::parse(&question.redirect_uri) else {
+        return refused("The address that the answer would go to is not one.");
+    };
+    let state = question.state.clone();
+    if given.answer != "allow" {
+        let denied = [("error", "access_denied"), ("error_description", "the account's owner said no")];
+        return redirect(&site, target, state.as_deref(), &denied);
+    }
+    let Some(account) = Account::named(given.account.as_deref().unwrap_or(NAMES[0])) else {
+        return refused("There is no such account. Start again where you came from.");
+    };
+    match site.ledger.grant_code(question, account) {
+        Ok(code) => redirect(&site, target, state.as_deref(), &[("code", &code)]),
+        Err(_) => redirect(&site, target, state.as_deref(), &[("error", "server_error")]),
+    }
+}
+
+fn refused(reason: &str) -> Response {
+    page(StatusCode::BAD_REQUEST, &Refused { reason }, None)
+}
+
+fn redirect(site: &Site, mut target: Url, state: Option<&str>, answer: &[(&str, &str)]) -> Response {
+    {
+        let mut query = target.query_pairs_mut();
+        query.extend_pairs(answer).append_pair("iss", &site.issuer);
+        if let Some(state) = state {
+            query.append_pair("state", state);
+        }
+    }
+    let headers = [(LOCATION, target.as_str()), (CACHE_CONTROL, "no-store")];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}

@@ -1,0 +1,38 @@
+//! The authorization server of the demo: OAuth 2.1 for public clients that register themselves.
+//!
+//! One endpoint a file; what has been given out is in the `ledger`.
+
+mod authorize;
+mod ledger;
+mod metadata;
+mod register;
+mod revoke;
+mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+pub(crate) use self::ledger::Ledger;
+use crate::pages;
+use crate::site::Site;
+
+/// The most that any of these endpoints reads.
+const LONGEST_BODY: usize = 16 * 1024;
+
+/// Metadata, registration, the authorization page, tokens.
+pub(crate) fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/.well-known/oauth-protected-resource", get(metadata::protected_resource))
+        .route("/.well-known/oauth-protected-resource/mcp", get(metadata::protected_resource))
+        .route("/.well-known/oauth-authorization-server", get(metadata::authorization_server))
+        .route("/register", post(register::register))
+        .route("/authorize", get(authorize::ask).post(authorize::answer))
+        .route("/token", post(token::token))
+        .route("/revoke", post(revoke::revoke))
+        .route("/style.css", get(pages::style))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(site)
+}

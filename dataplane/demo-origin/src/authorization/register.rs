@@ -1,0 +1,99 @@
+//! Dynamic client registration (RFC 7591) of public clients.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use super::ledger::Client;
+use crate::site::{SCOPE, Site};
+
+/// How many redirect URIs a client may have.
+const MOST_REDIRECTS: usize = 10;
+
+#[derive(Deserialize)]
+pub(crate) struct Registration {
+    client_name: Option<String>,
+    redirect_uris: Vec<String>,
+}
+
+/// Registers a client. Whatever else it asks for, it is a public one that uses codes (RFC 7591, section 3.2.1).
+pub(crate) async fn register(
+    State(site): State<Arc<Site>>,
+    body: Result<Json<Registration>, JsonRejection>,
+) -> Response {
+    let Ok(Json(registration)) = body else {
+        return refused("invalid_client_metadata", "the body is not a JSON object with redirect_uris");
+    };
+    let uris = registration.redirect_uris;
+    if uris.is_empty() || uris.len() > MOST_REDIRECTS || !uris.iter().all(|uri| may_redirect_to(uri)) {
+        return refused(
+            "invalid_redirect_uri",
+            "redirect_uris are https, or http on a loopback host, without a fragment",
+        );
+    }
+    let name = registration.client_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let client = Client { name: name.unwrap_or("A client").chars().take(80).collect(), redirect_uris: uris };
+    match site.ledger.register(client.clone()) {
+        Ok(id) => {
+            let registered = json!({
+                "client_id": id,
+                "client_name": client.name,
+                "redirect_uris": client.redirect_uris,
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+                "token_endpoint_auth_method": "none",
+                "scope": SCOPE,
+            });
+            (StatusCode::CREATED, Json(registered)).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+fn refused(error: &str, description: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": error, "error_description": description}))).into_response()
+}
+
+fn may_redirect_to(uri: &str) -> bool {
+    let Ok(url) = Url::parse(uri) else { return false };
+    let loopback = || match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    url.fragment().is_none() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_redirect_uris_then_only_https_and_loopback_are_taken() {
+        for good in [
+            "http://127.0.0.1:8080/connect/x/callback",
+            "http://[::1]/cb",
+            "http://localhost:1/cb",
+            "https://a.example/cb",
+        ] {
+            assert!(may_redirect_to(good), "{good}");
+        }
+        for bad in [
+            "http://a.example/cb",
+            "https://a.example/cb#x",
+            "javascript:alert(1)",
+            "cb",
+            "http://127.0.0.1.a.example/",
+        ] {
+            assert!(!may_redirect_to(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Revocation (RFC 7009): either token of a grant ends the grant.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::site::Site;
+
+#[derive(Deserialize)]
+pub(crate) struct Revocation {
+    token: String,
+    client_id: Option<String>,
+}
+
+/// 200 whether the token was one or not (section 2.2). Only the client that it was issued to can end it.
+pub(crate) async fn revoke(
+    State(site): State<Arc<Site>>,
+    form: Result<Form<Revocation>, FormRejection>,
+) -> StatusCode {
+    let Ok(Form(given)) = form else { return StatusCode::BAD_REQUEST };
+    site.ledger.revoke(&given.token, &given.client_id.unwrap_or_default());
+    StatusCode::OK
+}

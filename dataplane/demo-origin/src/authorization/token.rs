@@ -1,0 +1,77 @@
+//! The token endpoint: codes with their verifier, and refresh tokens, for public clients (RFC 6749 sections 4.1.3 and 6).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::response::{IntoResponse, Response};
+use axum::{Form, Json};
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::ledger::{ACCESS_LIFETIME, Issued, NotIssued};
+use crate::site::{SCOPE, Site};
+
+#[derive(Deserialize)]
+pub(crate) struct Request {
+    grant_type: Option<String>,
+    client_id: Option<String>,
+    code: Option<String>,
+    code_verifier: Option<String>,
+    redirect_uri: Option<String>,
+    refresh_token: Option<String>,
+    resource: Option<String>,
+}
+
+pub(crate) async fn token(
+    State(site): State<Arc<Site>>,
+    form: Result<Form<Request>, FormRejection>,
+) -> Response {
+    let Ok(Form(given)) = form else {
+        return refused("invalid_request", "the body is not a form");
+    };
+    let client_id = given.client_id.unwrap_or_default();
+    if site.ledger.client(&client_id).is_none() {
+        return answer(StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}));
+    }
+    if given.resource.is_some_and(|resource| resource != site.resource) {
+        return refused("invalid_target", "the only resource here is the demo's MCP endpoint");
+    }
+    let issued = match (given.grant_type.as_deref(), given.code, given.refresh_token) {
+        (Some("authorization_code"), Some(code), _) => {
+            let verifier = given.code_verifier.unwrap_or_default();
+            site.ledger.redeem(&code, &client_id, &given.redirect_uri.unwrap_or_default(), &verifier)
+        }
+        (Some("refresh_token"), _, Some(token)) => site.ledger.refresh(&token, &client_id),
+        (Some("authorization_code" | "refresh_token"), ..) => {
+            return refused("invalid_request", "the code or the refresh token is missing");
+        }
+        _ => return refused("unsupported_grant_type", "authorization_code or refresh_token"),
+    };
+    match issued {
+        Ok(Issued { access, refresh }) => answer(
+            StatusCode::OK,
+            json!({
+                "access_token": access,
+                "token_type": "Bearer",
+                "expires_in": ACCESS_LIFETIME.as_secs(),
+                "refresh_token": refresh,
+                "scope": SCOPE,
+            }),
+        ),
+        Err(NotIssued::Invalid(why)) => refused("invalid_grant", why),
+        Err(NotIssued::NoRandomness) => {
+            answer(StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "server_error"}))
+        }
+    }
+}
+
+fn refused(error: &str, description: &str) -> Response {
+    answer(StatusCode::BAD_REQUEST, json!({"error": error, "error_description": description}))
+}
+
+fn answer(status: StatusCode, body: serde_json::Value) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}

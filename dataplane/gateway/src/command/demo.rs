@@ -1,0 +1,141 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::leave::Leave;
+use super::listen::Listen;
+use super::run::{Settings, Source, run};
+
+/// What clients connect to in the demo.
+const SLUG: &str = "notebook";
+
+/// Runs the whole of it on this machine: an MCP server behind OAuth, the gateway in front of it, a sign-in without passwords.
+/// Nothing outlives the process.
+#[derive(Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    listen: Listen,
+}
+
+impl Demo {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let started = Instant::now();
+        let folder = tempfile::Builder::new()
+            .prefix("portcullis-demo-")
+            .tempdir()
+            .context("no folder for the demo")?;
+        let (origin, serve_origin) = origin()?;
+        let manifests = folder.path().join("manifests");
+        let public = format!("http://{}", self.listen.listen);
+        write(&manifests, &resources(&public, &origin))?;
+        let settings = Settings {
+            source: Source::Folder(manifests),
+            state: folder.path().join("state"),
+            database: None,
+            listen: self.listen,
+            leave: Leave::default(),
+        };
+        run(settings, serve_origin, |address| say(started, address))
+    }
+}
+
+/// The demo's MCP server, on a thread of its own, as an origin would be elsewhere.
+fn origin() -> anyhow::Result<(String, impl Future<Output = anyhow::Result<std::convert::Infallible>>)> {
+    let (told, url) = std::sync::mpsc::channel();
+    let (ended, end) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("demo-origin".to_owned()).spawn(move || {
+        let serve = async {
+            let origin = portcullis_demo_origin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+            told.send(origin.url()).ok();
+            origin.serve().await
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        ended.send(runtime.and_then(|runtime| runtime.block_on(serve))).ok();
+    })?;
+    let url = url.recv().context("the demo's MCP server could not be started")?;
+    let ends = async move {
+        end.await.context("the demo's MCP server died")?.context("the demo's MCP server failed")?;
+        anyhow::bail!("the demo's MCP server ended")
+    };
+    Ok((url, ends))
+}
+
+fn write(folder: &Path, resources: &[Value]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    let documents = resources.iter().map(serde_yaml::to_string).collect::<Result<Vec<_>, _>>()?;
+    fs::write(folder.join("demo.yaml"), documents.join("---\n"))
+        .context("the demo's manifests could not be written")
+}
+
+fn resources(public: &str, origin: &str) -> Vec<Value> {
+    let resource = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "portcullis.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let users = json!([
+        {"email": "ada@example.com", "name": "Ada (writes notes)", "groups": ["writers"]},
+        {"email": "charles@example.com", "name": "Charles (reads notes)", "groups": ["readers"]},
+    ]);
+    vec![
+        resource(
+            "McpGateway",
+            "demo",
+            json!({
+                "publicUrl": public,
+                "identityProviders": [{"name": "development", "development": {"users": users}}],
+                "tenancy": [{"namespaces": ["default"], "everyone": true, "privateNetworks": ["127.0.0.0/8"]}],
+            }),
+        ),
+        resource(
+            "OriginMcp",
+            SLUG,
+            json!({
+                "displayName": "Notebook",
+                "url": origin,
+                "auth": {"userOAuth": {"registration": {"auto": {}}}},
+            }),
+        ),
+        resource(
+            "VirtualMcp",
+            SLUG,
+            json!({"displayName": "Notebook", "origins": [{"name": SLUG}], "access": "Teams"}),
+        ),
+        resource(
+            "Team",
+            "writers",
+            json!({
+                "displayName": "Writers",
+                "members": {"groups": ["writers"]},
+                "access": [{"virtualMcp": SLUG}],
+            }),
+        ),
+        resource(
+            "Team",
+            "readers",
+            json!({
+                "displayName": "Readers",
+                "members": {"groups": ["readers"]},
+                "access": [{"virtualMcp": SLUG, "tools": {"exclude": ["add_*", "delete_*"]}}],
+            }),
+        ),
+    ]
+}
+
+#[allow(clippy::print_stdout, reason = "what the command is for")]
+fn say(started: Instant, address: SocketAddr) {
+    let base = format!("http://{address}");
+    let url = format!("{base}/mcp/{SLUG}");
+    println!(
+        "\nPortcullis is ready after {} ms. Give this URL to an MCP client:\n\n    {url}\n\n\
+         Claude Code    claude mcp add --transport http {SLUG} {url}\n\
+         VS Code        code --add-mcp '{{\"name\":\"{SLUG}\",\"type\":\"http\",\"url\":\"{url}\"}}'\n\
+         Cursor         {{\"mcpServers\":{{\"{SLUG}\":{{\"url\":\"{url}\"}}}}}}   in ~/.cursor/mcp.json\n\
+         Inspector      npx @modelcontextprotocol/inspector --server-url {url} --transport http\n\n\
+         The client opens your browser: approve it, choose who you are (there is no password), connect the demo account.\n\
+         The portal is at {base}/. Below, one line for each thing that happens. Ctrl-C ends it all.\n",
+        started.elapsed().as_millis(),
+    );
+}

@@ -1,0 +1,250 @@
+//! Opens the rooms: keys, database, and the source of what is served.
+
+use std::fs::{self, DirBuilder};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use portcullis_ambient::{Clock, Random};
+use portcullis_events::EventSink;
+use portcullis_identity::{Identity, IdentityParts, ReviewTokens};
+use portcullis_keys::Keys;
+use portcullis_outbound::{Clients, Egress};
+use portcullis_policy::Tables;
+use portcullis_portal::{Portal, PortalParts};
+use portcullis_store::{Store, StoreError};
+use portcullis_vault::{Vault, VaultParts};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::catalog::Catalogs;
+use crate::edge::{Public, Testimony};
+use crate::ending::Ending;
+use crate::pipeline::{Context, LateSessions};
+use crate::review::Reviews;
+use crate::snapshot::cluster::{self, Beside, Cluster, Following, Tally};
+use crate::snapshot::{Edits, Folder, Loaded, Publisher, watch};
+use crate::upstream::Upstreams;
+
+/// A database that is away when a replica starts is asked again after this time.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// A source that was looked at and is not followed yet.
+pub(super) enum Prepared {
+    Folder(Box<Manifests>),
+    Cluster(cluster::Settings),
+}
+
+/// A folder as it was read first, and its edits since.
+pub(super) struct Manifests {
+    edits: Edits,
+    folder: Folder,
+    loaded: Loaded,
+}
+
+impl Manifests {
+    pub(super) fn read(path: &Path, state: &Path) -> anyhow::Result<Self> {
+        let edits = Edits::of(path)?;
+        let mut folder = Folder::new(path, state)?;
+        match folder.load()? {
+            Ok(loaded) => Ok(Self { edits, folder, loaded }),
+            Err(problems) => bail!("{} cannot be served:\n{problems}", path.display()),
+        }
+    }
+}
+
+/// A source that is followed.
+pub(super) enum Followed {
+    Folder(JoinHandle<()>),
+    Cluster(Following),
+}
+
+impl Followed {
+    pub(super) fn task(&mut self) -> &mut JoinHandle<()> {
+        match self {
+            Self::Folder(task) => task,
+            Self::Cluster(following) => &mut following.task,
+        }
+    }
+
+    pub(super) async fn end(self) {
+        match self {
+            Self::Folder(task) => task.abort(),
+            Self::Cluster(following) => following.end().await,
+        }
+    }
+}
+
+/// What the rooms are opened with.
+pub(super) struct Opening {
+    pub(super) state: PathBuf,
+    pub(super) database: Option<String>,
+    pub(super) address: SocketAddr,
+    pub(super) private_address: SocketAddr,
+    pub(super) tables: Tables,
+    pub(super) ending: Ending,
+    pub(super) events: EventSink,
+    pub(super) egress: Egress,
+}
+
+/// The rooms, open, and the source that they serve from.
+pub(super) struct Opened {
+    pub(super) rooms: Rooms,
+    pub(super) source: Followed,
+    /// Told when what there is to serve is served.
+    pub(super) arrived: oneshot::Receiver<()>,
+}
+
+impl Opening {
+    pub(super) async fn open(self, source: Prepared, tally: Tally) -> anyhow::Result<Opened> {
+        let (clock, random) = (Clock::system(), Random::system());
+        let mut publisher =
+            Publisher::new(self.tables.clone(), self.events.clone(), clock.clone(), self.address);
+        let (tell, arrived) = oneshot::channel();
+        match source {
+            Prepared::Folder(manifests) => {
+                let Manifests { edits, mut folder, loaded: Loaded { contract, given } } = *manifests;
+                publisher.publish(&contract)?;
+                folder.accept(given)?;
+                let keys = Arc::new(Keys::open_or_create(&self.state, &random)?);
+                let rooms = self.rooms(self.store().await?, keys, None, clock, random).await?;
+                // Until the log of revocations has been read no token is honoured.
+                rooms.context.identity.hear().await?;
+                tell.send(()).ok();
+                let source = Followed::Folder(tokio::spawn(watch(edits, folder, publisher)));
+                Ok(Opened { rooms, source, arrived })
+            }
+            Prepared::Cluster(settings) => {
+                let cluster = Cluster::open(settings, &self.state, &self.egress).await?;
+                let (store, rooms) = (self.patient_store().await?, cluster.keys());
+                let reviewer: Arc<dyn ReviewTokens> = Arc::new(Reviews::new(cluster.client()));
+                let rooms = self.rooms(store, rooms, Some(reviewer), clock.clone(), random.clone()).await?;
+                let catalogs = rooms.context.catalogs.clone();
+                let beside = Beside { listen: self.address, private: self.private_address, catalogs };
+                let following = cluster.follow(publisher, beside, clock, random, tally, tell);
+                Ok(Opened { rooms, source: Followed::Cluster(following), arrived })
+            }
+        }
+    }
+
+    async fn rooms(
+        &self,
+        store: Store,
+        keys: Arc<Keys>,
+        reviewer: Option<Arc<dyn ReviewTokens>>,
+        clock: Clock,
+        random: Random,
+    ) -> anyhow::Result<Rooms> {
+        let (tables, events, egress) = (self.tables.clone(), self.events.clone(), self.egress.clone());
+        let http = Clients::through(egress.clone());
+        let identity = IdentityParts { tables, store, keys, http, clock, random, events, reviewer };
+        Rooms::assemble(identity, self.ending.clone(), egress).await
+    }
+
+    async fn store(&self) -> Result<Store, StoreError> {
+        match &self.database {
+            Some(url) => Store::open(url).await,
+            None => Store::open_sqlite(&self.state.join("portcullis.sqlite")).await,
+        }
+    }
+
+    /// In a cluster a database may come after those who use it.
+    async fn patient_store(&self) -> anyhow::Result<Store> {
+        let mut told = None;
+        loop {
+            let problem = match self.store().await {
+                Ok(store) => return Ok(store),
+                Err(error @ (StoreError::Database(_) | StoreError::Late { .. })) => error.to_string(),
+                Err(error) => return Err(error.into()),
+            };
+            if told.as_ref() != Some(&problem) {
+                tracing::warn!("waiting for the database: {problem}");
+                told = Some(problem);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Everything that serves, put together once.
+pub(super) struct Rooms {
+    pub(super) context: Arc<Context>,
+    pages: axum::Router,
+    egress: Egress,
+}
+
+impl Rooms {
+    /// What the authorization server works with, the other rooms work with too.
+    async fn assemble(parts: IdentityParts, ending: Ending, egress: Egress) -> anyhow::Result<Self> {
+        let IdentityParts { tables, store, keys, http, clock, random, events, .. } = parts.clone();
+        let identity = Identity::new(parts);
+        let vault = Vault::new(VaultParts {
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+        });
+        let portal = Portal::new(PortalParts {
+            tables: tables.clone(),
+            identity: identity.clone(),
+            vault: vault.clone(),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http,
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+        });
+        let pages = identity.router().merge(portal.router());
+        let catalogs = Catalogs::load(store.clone(), clock.clone()).await?;
+        let late = LateSessions::default();
+        let context = Context {
+            tables,
+            identity,
+            portal,
+            vault,
+            store,
+            keys,
+            catalogs,
+            late,
+            clock,
+            random,
+            events,
+            ending,
+        };
+        Ok(Self { context: Arc::new(context), pages, egress })
+    }
+
+    /// What a replica of this name may tell the operator.
+    pub(super) fn testimony(&self, replica: String) -> Testimony {
+        let Context { catalogs, keys, random, .. } = &*self.context;
+        Testimony { replica, catalogs: catalogs.clone(), keys: Arc::clone(keys), random: random.clone() }
+    }
+
+    pub(super) fn public(&self) -> Public {
+        Public {
+            context: Arc::clone(&self.context),
+            upstreams: Arc::new(Upstreams::new(self.egress.clone())),
+            pages: self.pages.clone(),
+        }
+    }
+}
+
+/// Keys and credentials lie there.
+pub(super) fn private_folder(folder: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let mode = fs::metadata(folder)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{} is open to others (mode {:o}): chmod 700 it", folder.display(), mode & 0o777);
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The private listener: health, metrics and what is served, for operators and their tools. No page of any browser may ask.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use portcullis_events::EventSink;
+use portcullis_identity::Identity;
+use portcullis_policy::Tables;
+use portcullis_publication::OBSERVED_PATH;
+use serde_json::json;
+
+use super::observed::{Witness, observed};
+use crate::ending::Ending;
+use crate::snapshot::cluster::Tally;
+
+/// Whether traffic should come here: once the rooms are open and what there is to serve is served, until the process is asked to
+/// end.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness(Arc<Conditions>);
+
+#[derive(Default)]
+struct Conditions {
+    arrived: AtomicBool,
+    identity: OnceLock<Identity>,
+}
+
+impl Readiness {
+    /// The rooms are open. From now on readiness depends on the feed of revocations, too.
+    pub(crate) fn open(&self, identity: Identity) {
+        self.0.identity.set(identity).ok();
+    }
+
+    /// What there is to serve is served.
+    pub(crate) fn arrive(&self) {
+        self.0.arrived.store(true, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.arrived.load(Ordering::Relaxed) && self.0.identity.get().is_some_and(Identity::is_ready)
+    }
+}
+
+/// What operators may see.
+#[derive(Clone)]
+pub(crate) struct Private {
+    pub(crate) readiness: Readiness,
+    pub(crate) ending: Ending,
+    pub(crate) tables: Tables,
+    pub(crate) events: EventSink,
+    /// Of a cluster's publication.
+    pub(crate) tally: Option<Tally>,
+    /// For a cluster's operator.
+    pub(crate) witness: Option<Witness>,
+}
+
+impl Private {
+    pub(crate) fn router(self) -> Router {
+        let witness =
+            self.witness.clone().map(|it| Router::new().route(OBSERVED_PATH, get(observed)).with_state(it));
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/debug/routes", get(routes))
+            .with_state(self)
+            .merge(witness.unwrap_or_default())
+            .layer(middleware::from_fn(no_browsers))
+    }
+}
+
+async fn no_browsers(request: Request, next: Next) -> Response {
+    // Every browser names a host. One whose page has bound a name of its own to this address names that.
+    let strange = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_outbound::is_internal_host);
+    if request.headers().contains_key(ORIGIN) || request.headers().get_all(HOST).iter().any(strange) {
+        return (StatusCode::FORBIDDEN, "no page of a browser may ask here\n").into_response();
+    }
+    next.run(request).await
+}
+
+async fn ready(State(private): State<Private>) -> Response {
+    if private.readiness.get() && !private.ending.is_leaving() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}
+
+/// Prometheus text format 0.0.4.
+async fn metrics(State(private): State<Private>) -> Response {
+    let table = private.tables.current();
+    let mut out = String::new();
+    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
+    };
+    let routes = table.as_ref().map_or(0, |table| table.routes().count() as u64);
+    one("portcullis_routes", "gauge", "Virtual MCPs in the route table.", routes);
+    let generation = table.as_ref().map_or(0, |table| table.generation);
+    one("portcullis_table_generation", "gauge", "Route tables since the start of the process.", generation);
+    one("portcullis_events_total", "counter", "Events recorded.", private.events.recorded());
+    let dropped = private.events.dropped();
+    one(
+        "portcullis_events_dropped_total",
+        "counter",
+        "Events lost because their writer was too slow.",
+        dropped,
+    );
+    if let Some(tally) = &private.tally {
+        one(
+            "portcullis_publication_refused_total",
+            "counter",
+            "Versions of published objects that were not believed.",
+            tally.refusals(),
+        );
+        one(
+            "portcullis_publication_rejected",
+            "gauge",
+            "Published objects that are refused, or cannot be served as they are.",
+            tally.rejected(),
+        );
+        one(
+            "portcullis_publication_from_snapshot",
+            "gauge",
+            "1 while the sealed snapshot is served because the API server has not answered since the start.",
+            u64::from(tally.serves_snapshot()),
+        );
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
+}
+
+async fn routes(State(private): State<Private>) -> Response {
+    let Some(table) = private.tables.current() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let mut routes: Vec<_> = table.routes().collect();
+    routes.sort_by_key(|route| Arc::clone(&route.slug));
+    let routes: Vec<_> = routes
+        .into_iter()
+        .map(|route| {
+            json!({
+                "slug": route.slug, "name": route.name, "uid": route.uid, "url": route.url,
+                "origin": route.origin.name, "originUrl": route.origin.url, "suspended": route.suspended,
+                "identityProvider": route.identity_provider.name,
+            })
+        })
+        .collect();
+    Json(json!({"generation": table.generation, "gateway": table.gateway.name, "routes": routes}))
+        .into_response()
+}

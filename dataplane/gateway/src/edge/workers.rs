@@ -1,0 +1,179 @@
+//! Worker threads. Each has a single-threaded runtime, its own connections to clients and to origins, so that a call never waits
+//! for another thread or wakes one. One acceptor hands new connections round.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use super::public::Public;
+
+/// A client must send a request's head within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A request that is on its way when connections are to close still arrives.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
+/// The threads that serve.
+pub(crate) struct Workers {
+    threads: Vec<Worker>,
+    stop: watch::Sender<bool>,
+}
+
+struct Worker {
+    connections: mpsc::UnboundedSender<std::net::TcpStream>,
+    thread: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts `count` threads. Each serves with upstream connections of its own. At the end, what is under way gets `patience` to
+    /// end as well.
+    pub(crate) fn start(count: usize, patience: Duration, public: &Public) -> anyhow::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let threads = (0..count.max(1))
+            .map(|number| {
+                let public = Public { upstreams: Arc::new(public.upstreams.another()), ..public.clone() };
+                Worker::start(number, patience, public, stopped.clone())
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { threads, stop })
+    }
+
+    /// Accepts until the future is dropped.
+    pub(crate) async fn accept(&self, listener: &TcpListener) -> Infallible {
+        let mut turn = self.threads.iter().cycle();
+        loop {
+            match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+                Ok(stream) => {
+                    if let Some(worker) = turn.next() {
+                        worker.take(stream);
+                    }
+                }
+                Err(error) => {
+                    // Most often too many open files: others will close some.
+                    tracing::error!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// Takes over the connections that were made and not yet accepted, so that closing the listener breaks none.
+    pub(crate) fn accept_waiting(&self, listener: &TcpListener) {
+        for worker in self.threads.iter().cycle() {
+            match listener.accept().now_or_never() {
+                Some(Ok((stream, _))) => {
+                    if let Ok(stream) = stream.into_std() {
+                        worker.take(stream);
+                    }
+                }
+                Some(Err(_)) | None => return,
+            }
+        }
+    }
+
+    /// Lets what is under way end, for a while, and ends the threads. Blocks.
+    pub(crate) fn drain(self) {
+        self.stop.send(true).ok();
+        for Worker { connections, thread } in self.threads {
+            drop(connections);
+            if thread.join().is_err() {
+                tracing::error!("a worker thread had died");
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn take(&self, stream: std::net::TcpStream) {
+        self.connections.send(stream).ok();
+    }
+
+    fn start(
+        number: usize,
+        patience: Duration,
+        public: Public,
+        stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<Self> {
+        let (connections, incoming) = mpsc::unbounded_channel();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                runtime.block_on(serve(incoming, patience, public, stopped));
+                // What is left after the drain is cut off.
+                runtime.shutdown_background();
+            })
+            .context("no thread")?;
+        Ok(Self { connections, thread })
+    }
+}
+
+async fn serve(
+    mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    patience: Duration,
+    public: Public,
+    stopped: watch::Receiver<bool>,
+) {
+    let connections = TaskTracker::new();
+    while let Some(stream) = incoming.recv().await {
+        match adopt(stream) {
+            Ok(stream) => {
+                connections.spawn(connection(stream, public.clone(), stopped.clone()));
+            }
+            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+        }
+    }
+    connections.close();
+    if tokio::time::timeout(patience, connections.wait()).await.is_err() {
+        tracing::warn!(left = connections.len(), "connections were still open at the end of the drain");
+    }
+}
+
+fn adopt(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    TcpStream::from_std(stream)
+}
+
+async fn connection(stream: TcpStream, public: Public, mut stopped: watch::Receiver<bool>) {
+    // A connection that is gone already has no peer, and nothing to be asked.
+    let Ok(peer) = stream.peer_addr() else { return };
+    let service =
+        service_fn(move |request: http::Request<Incoming>| public.clone().serve(request, peer.ip()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        // First of all what has arrived: a connection on which nothing was read yet would be closed unread.
+        biased;
+        ended = connection.as_mut() => ended,
+        () = asked_to_stop(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection ended");
+    }
+}
+
+/// Ready a moment after it has been said, or when nobody is left to say it.
+async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+    stopped.wait_for(|stopped| *stopped).await.ok();
+    tokio::time::sleep(ON_ITS_WAY).await;
+}

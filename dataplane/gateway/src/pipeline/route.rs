@@ -1,0 +1,31 @@
+//! First step: which virtual MCP.
+
+use std::sync::Arc;
+
+use portcullis_policy::{Route, RouteTable, Tables};
+
+use super::record::Record;
+use super::refusal::Refusal;
+
+/// A request for a route that is there. Holds the one snapshot that the request sees.
+pub(super) struct Routed {
+    table: Arc<RouteTable>,
+    route: Arc<Route>,
+}
+
+impl Routed {
+    pub(super) fn find(tables: &Tables, slug: &str, record: &mut Record) -> Result<Self, Refusal> {
+        let table = tables.current().ok_or_else(Refusal::not_ready)?;
+        let route = Arc::clone(table.route(slug).ok_or_else(|| Refusal::no_such_route(slug))?);
+        record.route(&table, &route);
+        Ok(Self { table, route })
+    }
+
+    pub(super) fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    pub(super) fn table(&self) -> &Arc<RouteTable> {
+        &self.table
+    }
+}

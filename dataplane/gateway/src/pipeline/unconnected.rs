@@ -1,0 +1,253 @@
+//! What somebody gets who has not connected an account at the origin yet (DESIGN section 5, "Not connected yet"): greetings and
+//! lists from the last known catalog, else one tool that gives the link; a call leads to connecting, in the way that the client
+//! can follow. Nothing of it reaches the origin.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use portcullis_events::{FailureOrigin, Outcome};
+use portcullis_vault::ConnectionStatus;
+use portcullis_wire::error::{self, code};
+use portcullis_wire::header::SESSION_ID;
+use portcullis_wire::list::{Decision, Item};
+use portcullis_wire::method::Method;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::access::{Allowed, CONNECT_TOOL};
+use super::answer::Curate;
+use super::body::{self, Body};
+use super::message::Received;
+use super::record::Record;
+use super::refusal::Refusal;
+use super::session::{Kind, Session};
+use super::waiting::Waiting;
+use crate::catalog::Part;
+
+/// Revisions of the legacy era, newest first.
+const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
+/// Revisions of the modern era.
+const MODERN: [&str; 1] = ["2026-07-28"];
+
+/// Answers in the origin's place.
+pub(super) async fn answer(
+    context: &Arc<Context>,
+    allowed: Allowed<'_>,
+    status: ConnectionStatus,
+    body: &Bytes,
+    record: &mut Record,
+) -> Result<Response<Body>, Refusal> {
+    let received = allowed.received();
+    let stand_in = StandIn { context, received };
+    if !received.is_request() {
+        record.finished(StatusCode::ACCEPTED, 0);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        return Ok(response);
+    }
+    let message = received.message();
+    match message.method {
+        Method::Initialize => stand_in.initialize(body, record),
+        Method::Discover => Ok(stand_in.result(stand_in.discover(), record)),
+        Method::Listen => Ok(Waiting::modern(context, received, record).respond()),
+        Method::Neutral => Ok(stand_in.result(json!({}), record)),
+        method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
+        _ => stand_in.lead_to_connecting(&allowed, status, record).await,
+    }
+}
+
+struct StandIn<'a, 'r> {
+    context: &'a Arc<Context>,
+    received: &'a Received<'r>,
+}
+
+impl StandIn<'_, '_> {
+    fn result(&self, result: Value, record: &mut Record) -> Response<Body> {
+        let message = self.received.message();
+        own(record, error::result(message.id, complete(message.modern, result)))
+    }
+
+    /// The session is sealed with the client's own words in it, and opened at the origin once there is an account.
+    fn initialize(&self, body: &Bytes, record: &mut Record) -> Result<Response<Body>, Refusal> {
+        let (by, message) = (self.received.by(), self.received.message());
+        let asked = message.protocol_version.as_deref().unwrap_or_default();
+        let version = LEGACY.into_iter().find(|known| *known == asked).unwrap_or(LEGACY[0]);
+        let mut greeting = self.greeting(Part::Initialize);
+        greeting.insert("protocolVersion".to_owned(), version.into());
+        let kind = Kind::Late { initialize: params(body, version)?, nonce: nonce(self.context)? };
+        let session = Session::seal(self.context, by, kind, message.url_elicitation)?;
+        let mut response = own(record, error::result(message.id, greeting));
+        response.headers_mut().insert(SESSION_ID, session);
+        Ok(response)
+    }
+
+    fn discover(&self) -> Value {
+        let mut greeting = self.greeting(Part::Discover);
+        greeting.entry("supportedVersions").or_insert_with(|| MODERN.into_iter().collect());
+        // What is said now holds only until the account is connected.
+        greeting.insert("ttlMs".to_owned(), 0.into());
+        greeting.insert("cacheScope".to_owned(), "private".into());
+        Value::Object(greeting)
+    }
+
+    /// The origin's own greeting where it is known, with the promise to tell when lists change.
+    fn greeting(&self, part: Part) -> serde_json::Map<String, Value> {
+        let route = self.received.by().route();
+        let known = self.context.catalogs.items(&route.origin, part);
+        let mut greeting: serde_json::Map<String, Value> = known
+            .as_deref()
+            .and_then(<[_]>::first)
+            .and_then(|document| serde_json::from_str(document.get()).ok())
+            .unwrap_or_default();
+        let capabilities =
+            greeting.entry("capabilities").or_insert_with(|| json!({"prompts": {}, "resources": {}}));
+        if let Value::Object(capabilities) = capabilities {
+            capabilities.entry("tools").or_insert_with(|| json!({}));
+            for (kind, capability) in capabilities {
+                if let ("tools" | "prompts" | "resources", Value::Object(capability)) =
+                    (kind.as_str(), capability)
+                {
+                    capability.insert("listChanged".to_owned(), true.into());
+                }
+            }
+        }
+        let server = json!({"name": route.display_name, "version": env!("CARGO_PKG_VERSION")});
+        match part {
+            Part::Initialize => greeting.entry("serverInfo").or_insert(server),
+            _ => greeting
+                .entry("_meta")
+                .or_insert_with(|| json!({"io.modelcontextprotocol/serverInfo": server})),
+        };
+        greeting
+    }
+
+    fn list(&self, method: Method) -> Value {
+        let curate = Curate::answers(&self.context.catalogs, self.received);
+        let origin = &self.received.by().route().origin;
+        let known = Part::of(method).and_then(|part| self.context.catalogs.items(origin, part));
+        let mut items: Vec<Value> = known
+            .iter()
+            .flat_map(|items| items.iter())
+            .filter_map(|item| shown(&curate, method, item))
+            .collect();
+        if method == Method::ToolsList {
+            items.push(connect_tool(&origin.display_name));
+        }
+        let mut result = serde_json::Map::new();
+        result.insert(method.list().map_or("items", |shape| shape.key).to_owned(), Value::Array(items));
+        if self.received.message().modern {
+            result.insert("ttlMs".to_owned(), 0.into());
+            result.insert("cacheScope".to_owned(), "private".into());
+        }
+        Value::Object(result)
+    }
+
+    /// A call cannot be served without an account. The client is led to connecting by the best way that it knows.
+    async fn lead_to_connecting(
+        &self,
+        allowed: &Allowed<'_>,
+        status: ConnectionStatus,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let (by, message) = (self.received.by(), self.received.message());
+        let route = by.route();
+        let url =
+            self.context.portal.connect_link(by.table(), &by.caller().principal.id, route).await.map_err(
+                |error| {
+                    tracing::error!(%error, "a connect link cannot be made");
+                    Refusal::store_unavailable()
+                },
+            )?;
+        let origin = &route.origin.display_name;
+        let sentence = match status {
+            ConnectionStatus::ReconnectNeeded => format!(
+                "Your {origin} account must be connected again, because {origin} no longer accepts the earlier connection. \
+                 Open this link in a browser, then try again: {url}"
+            ),
+            _ => format!(
+                "Your {origin} account is not connected yet. Open this link in a browser, then try again: {url}"
+            ),
+        };
+        let asks = self.received.url_elicitation() && !allowed.is_connect() && !message.retried;
+        if asks && !message.modern {
+            let elicitation = json!({"mode": "url", "elicitationId": nonce(self.context)?, "url": url, "message": sentence});
+            let data = json!({"reason": "connect_needed", "elicitations": [elicitation]});
+            record.ended(Outcome::Denied, FailureOrigin::Client, "connect_needed");
+            let text = "an account must be connected first";
+            return Ok(own(record, error::error(message.id, code::URL_ELICITATION_REQUIRED, text, data)));
+        }
+        if asks && message.method.invokes() {
+            let request = json!({"method": "elicitation/create", "params": {"mode": "url", "url": url, "message": sentence}});
+            record.ended(Outcome::Denied, FailureOrigin::Client, "connect_needed");
+            let result =
+                json!({"resultType": "input_required", "inputRequests": {"connect_account": request}});
+            return Ok(own(record, error::result(message.id, result)));
+        }
+        if message.method != Method::ToolsCall {
+            return Err(Refusal::connect_needed(message.id, &sentence));
+        }
+        let outcome = if allowed.is_connect() { Outcome::Success } else { Outcome::Denied };
+        record.ended(outcome, FailureOrigin::Client, "connect_needed");
+        let result = text_result(message.modern, &sentence, !allowed.is_connect());
+        Ok(own(record, error::result(message.id, result)))
+    }
+}
+
+/// An answer in the origin's place.
+pub(super) fn own(record: &mut Record, message: Vec<u8>) -> Response<Body> {
+    record.finished(StatusCode::OK, message.len() as u64);
+    body::json(StatusCode::OK, message)
+}
+
+/// A tool's result that says something to the person.
+pub(super) fn text_result(modern: bool, text: &str, is_error: bool) -> Value {
+    complete(modern, json!({"content": [{"type": "text", "text": text}], "isError": is_error}))
+}
+
+fn complete(modern: bool, mut result: Value) -> Value {
+    if modern && let Value::Object(members) = &mut result {
+        members.entry("resultType").or_insert_with(|| "complete".into());
+    }
+    result
+}
+
+fn shown(curate: &Curate, method: Method, item: &RawValue) -> Option<Value> {
+    let parsed: Value = serde_json::from_str(item.get()).ok()?;
+    let key = parsed.get(method.list()?.identifier)?.as_str()?.to_owned();
+    match curate.decide(method, &Item { key: key.into(), json: item.get() }) {
+        Decision::Keep => Some(parsed),
+        Decision::Hide => None,
+        Decision::Replace(json) => serde_json::from_slice(&json).ok(),
+    }
+}
+
+fn connect_tool(origin: &str) -> Value {
+    json!({
+        "name": CONNECT_TOOL,
+        "title": format!("Connect your {origin} account"),
+        "description": format!(
+            "Gives the link with which the user connects their {origin} account. Until that is done, no other tool here works. \
+             Call this first, show the link to the user, and list the tools again once they have opened it."
+        ),
+        "inputSchema": {"type": "object", "properties": {}},
+        "annotations": {"readOnlyHint": true, "openWorldHint": false},
+    })
+}
+
+/// The client's `initialize` parameters, with the revision that it was promised.
+fn params(body: &Bytes, version: &str) -> Result<String, Refusal> {
+    #[derive(serde::Deserialize)]
+    struct Initialize {
+        params: serde_json::Map<String, Value>,
+    }
+    let mut params =
+        serde_json::from_slice::<Initialize>(body).map_err(|_| Refusal::broken_request())?.params;
+    params.insert("protocolVersion".to_owned(), version.into());
+    serde_json::to_string(&params).map_err(|_| Refusal::broken_request())
+}
+
+fn nonce(context: &Context) -> Result<String, Refusal> {
+    context.random.token().map_err(|_| Refusal::no_randomness())
+}

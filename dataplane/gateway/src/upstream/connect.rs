@@ -1,0 +1,101 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use portcullis_outbound::{AddressPolicy, Destination, Egress, OutboundError};
+use portcullis_policy::Origin;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How long an origin may take to prove who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The body of a request to an origin: whole, because policy has read it.
+pub(crate) type RequestBody = Full<Bytes>;
+
+/// A connection that takes requests.
+pub(super) enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<RequestBody>),
+    /// Many at once.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// No connection to the origin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The address may not be reached, is not known, or nobody answers there.
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    /// The origin did not prove who it is, or does not speak HTTP.
+    #[error("{host} cannot be spoken to: {problem}")]
+    Handshake {
+        /// Host and port.
+        host: String,
+        /// What happened.
+        problem: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether the gateway's own rules forbid it.
+    pub(crate) const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Outbound(OutboundError::Forbidden { .. } | OutboundError::Plain { .. }))
+    }
+}
+
+/// Opens a connection to an origin, at an address that its policy permits.
+pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<Sender, ConnectError> {
+    let host = origin.url.host_str().unwrap_or_default();
+    let port = origin.url.port_or_known_default().unwrap_or(443);
+    let policy = AddressPolicy::allowing(&origin.network.private_networks);
+    let to = Destination { host, port, plain: origin.url.scheme() != "https" };
+    let stream = egress.connect(to, &policy).await?;
+    handshake(origin, host, stream).await
+}
+
+async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<Sender, ConnectError> {
+    let failed = |problem: String| ConnectError::Handshake { host: host.to_owned(), problem };
+    if origin.url.scheme() != "https" {
+        return http1(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()));
+    }
+    let mut config = (*portcullis_outbound::tls_config(origin.network.ca_bundle_pem.as_deref())?).clone();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|error| failed(error.to_string()))?;
+    let tls =
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, stream))
+            .await
+            .map_err(|_| failed("the TLS handshake took too long".to_owned()))?
+            .map_err(|error| failed(error.to_string()))?;
+    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return http1(TokioIo::new(tls)).await.map_err(|error| failed(error.to_string()));
+    }
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    drive(connection);
+    Ok(Sender::Http2(sender))
+}
+
+async fn http1<T>(io: T) -> hyper::Result<Sender>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(io).await?;
+    drive(connection);
+    Ok(Sender::Http1(sender))
+}
+
+/// Lets a connection do its work until it ends. How it ended is told to the requests on it.
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to an origin ended");
+        }
+    });
+}

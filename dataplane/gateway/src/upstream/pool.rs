@@ -1,0 +1,201 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use portcullis_outbound::Egress;
+use portcullis_policy::Origin;
+
+use super::connect::{ConnectError, RequestBody, Sender, connect};
+
+/// A connection that has waited longer than this is not used again: many servers close after a minute.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// More than this are not kept for one origin.
+const MAX_IDLE: usize = 256;
+
+/// Connections to origins, for one worker thread.
+pub(crate) struct Upstreams {
+    egress: Egress,
+    origins: Mutex<HashMap<Arc<str>, Shelf>>,
+}
+
+/// What is kept for one origin.
+struct Shelf {
+    origin: Arc<Origin>,
+    target: Uri,
+    host: HeaderValue,
+    idle: Vec<(Sender, Instant)>,
+}
+
+/// The origin did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// No connection: the request was certainly not received.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The request may or may not have been received, so it is not sent again.
+    #[error("the origin broke off the connection: {0}")]
+    Broken(hyper::Error),
+    /// The origin's URL makes no request.
+    #[error("the origin's URL cannot be requested: {0}")]
+    Url(String),
+}
+
+/// An answer and the way back to the pool, which is open once its body has been read.
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+}
+
+/// Puts its connection back on the shelf: [`Lease::give_back`], after the answer's last byte. Dropped otherwise, it closes it, which is how an
+/// origin learns that the client went away.
+pub(crate) struct Lease {
+    upstreams: Arc<Upstreams>,
+    uid: Arc<str>,
+    sender: Option<Sender>,
+}
+
+impl Upstreams {
+    /// None yet; all will leave by this way out.
+    pub(crate) fn new(egress: Egress) -> Self {
+        Self { egress, origins: Mutex::default() }
+    }
+
+    /// The same for another worker, with connections of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.egress.clone())
+    }
+
+    /// Sends a request to an origin's endpoint; method, headers and body are the caller's, URI and `Host` the origin's.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        origin: &Arc<Origin>,
+        mut request: Request<RequestBody>,
+    ) -> Result<Answer, SendError> {
+        let (target, host) = self.aim(origin)?;
+        request.headers_mut().insert(http::header::HOST, host);
+        let path: Uri = target.path_and_query().map(|path| Uri::from(path.clone())).unwrap_or_default();
+        while let Some(sender) = self.take(&origin.uid) {
+            match self.try_send(sender, &origin.uid, request, &target, &path).await {
+                Ok(answer) => return Ok(answer),
+                // The origin had closed it before it took the request; another one may still be good.
+                Err((_, Some(unsent))) => request = unsent,
+                Err((error, None)) => return Err(SendError::Broken(error)),
+            }
+        }
+        let sender = connect(&self.egress, origin).await?;
+        self.try_send(sender, &origin.uid, request, &target, &path)
+            .await
+            .map_err(|(error, _)| SendError::Broken(error))
+    }
+
+    async fn try_send(
+        self: &Arc<Self>,
+        sender: Sender,
+        uid: &Arc<str>,
+        mut request: Request<RequestBody>,
+        target: &Uri,
+        path: &Uri,
+    ) -> Result<Answer, (hyper::Error, Option<Request<RequestBody>>)> {
+        let (response, sender) = match sender {
+            Sender::Http1(mut sender) => {
+                if let Err(error) = sender.ready().await {
+                    return Err((error, Some(request)));
+                }
+                *request.uri_mut() = path.clone();
+                let response = sender.try_send_request(request).await;
+                (response, Sender::Http1(sender))
+            }
+            Sender::Http2(mut sender) => {
+                if let Err(error) = sender.ready().await {
+                    return Err((error, Some(request)));
+                }
+                // HTTP/2 says the authority in the URI (RFC 9113, section 8.3.1).
+                *request.uri_mut() = target.clone();
+                request.headers_mut().remove(http::header::HOST);
+                // Back on the shelf at once: others can use it at the same time.
+                self.put(uid, Sender::Http2(sender.clone()));
+                (sender.try_send_request(request).await, Sender::Http2(sender))
+            }
+        };
+        match response {
+            Ok(response) => {
+                let sender = matches!(sender, Sender::Http1(_)).then_some(sender);
+                Ok(Answer {
+                    response,
+                    lease: Lease { upstreams: Arc::clone(self), uid: Arc::clone(uid), sender },
+                })
+            }
+            Err(mut error) => {
+                let unsent = error.take_message();
+                Err((error.into_error(), unsent))
+            }
+        }
+    }
+
+    fn aim(&self, origin: &Arc<Origin>) -> Result<(Uri, HeaderValue), SendError> {
+        let mut origins = self.origins.lock();
+        if let Some(shelf) = origins.get_mut(&origin.uid) {
+            if Arc::ptr_eq(&shelf.origin, origin) {
+                return Ok((shelf.target.clone(), shelf.host.clone()));
+            }
+            // Another table. Connections stay good only while they lead to the same place by the same rules.
+            if shelf.origin.url == origin.url && shelf.origin.network == origin.network {
+                shelf.origin = Arc::clone(origin);
+                return Ok((shelf.target.clone(), shelf.host.clone()));
+            }
+        }
+        let url = |problem: String| SendError::Url(problem);
+        let target: Uri = origin.url.as_str().parse().map_err(|error| url(format!("{error}")))?;
+        let authority = target.authority().ok_or_else(|| url("it has no host".to_owned()))?.as_str();
+        let host = HeaderValue::from_str(authority).map_err(|error| url(error.to_string()))?;
+        let shelf = Shelf {
+            origin: Arc::clone(origin),
+            target: target.clone(),
+            host: host.clone(),
+            idle: Vec::new(),
+        };
+        origins.insert(Arc::clone(&origin.uid), shelf);
+        Ok((target, host))
+    }
+
+    /// The connection that was used last: the others may age and go.
+    fn take(&self, uid: &str) -> Option<Sender> {
+        let mut origins = self.origins.lock();
+        let idle = &mut origins.get_mut(uid)?.idle;
+        while let Some((sender, since)) = idle.pop() {
+            if since.elapsed() > IDLE {
+                idle.clear();
+                return None;
+            }
+            let open = match &sender {
+                Sender::Http1(sender) => !sender.is_closed(),
+                Sender::Http2(sender) => !sender.is_closed(),
+            };
+            if open {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn put(&self, uid: &str, sender: Sender) {
+        if let Some(shelf) = self.origins.lock().get_mut(uid)
+            && shelf.idle.len() < MAX_IDLE
+        {
+            shelf.idle.push((sender, Instant::now()));
+        }
+    }
+}
+
+impl Lease {
+    /// The answer has been read to its end.
+    pub(crate) fn give_back(mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.upstreams.put(&self.uid, sender);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Whose access token it is: the part of this room that every call passes through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use portcullis_ambient::Instant;
+use portcullis_policy::{Principal, PrincipalId, Route};
+use sha2::{Digest as _, Sha256};
+
+use crate::claims::{ACCESS_TOKEN, AccessClaims};
+use crate::client::stands;
+use crate::{AuthenticateError, Caller, Identity};
+
+/// A feed that is no older than this is fresh without asking how long an outage is borne.
+const FRESH: Duration = Duration::from_secs(5);
+/// Nothing that the gateway signs is longer.
+const LONGEST: usize = 8 * 1024;
+
+const NOT_OURS: &str = "the access token was not issued by this gateway";
+const EXPIRED: &str = "the access token has expired";
+const OTHER_ROUTE: &str = "the access token was issued for something else";
+const REVOKED: &str = "the access token was revoked";
+const NO_CLIENT: &str = "the workload that the access token was issued to is not registered here any more";
+const NOBODY: &str = "the person behind the access token is not known here";
+
+/// SHA-256 of a token: what it is remembered by.
+pub(crate) type TokenHash = [u8; 32];
+
+/// A token whose signature was verified once. What can change while it lives is checked on every call.
+pub(crate) struct Verified {
+    issuer: Box<str>,
+    audience: Box<str>,
+    route_uid: Box<str>,
+    caller: Arc<Caller>,
+    /// The feed's epoch when the caller's description was taken.
+    epoch: u64,
+}
+
+impl Identity {
+    /// Verifies an access token for a route: signature (remembered), expiry, audience, issuer, the route's UID, revocation; and
+    /// tells who is behind it, as last described. Without the store for a token that was seen before.
+    ///
+    /// # Errors
+    /// `Invalid` when the token is not honoured here; `Unavailable` when that cannot be known now.
+    pub async fn authenticate(&self, token: &str, route: &Route) -> Result<Arc<Caller>, AuthenticateError> {
+        let now = self.clock().now();
+        if !self.hears(now) {
+            return Err(AuthenticateError::Unavailable);
+        }
+        if token.len() > LONGEST {
+            return Err(AuthenticateError::Invalid(NOT_OURS));
+        }
+        let hash: TokenHash = Sha256::digest(token).into();
+        if let Some(verified) = self.tokens().get(&hash) {
+            self.check(&verified, route, now)?;
+            if verified.epoch == self.feed().epoch() {
+                return Ok(Arc::clone(&verified.caller));
+            }
+            // Somebody, perhaps this person, is described anew.
+            return self.described(hash, &verified).await;
+        }
+        let claims: AccessClaims = self
+            .keys()
+            .signing
+            .verify(ACCESS_TOKEN, token)
+            .map_err(|_| AuthenticateError::Invalid(NOT_OURS))?;
+        let verified = Verified::unchecked(claims);
+        self.check(&verified, route, now)?;
+        self.described(hash, &verified).await
+    }
+
+    /// Whether the feed of revocations is as fresh as it must be for any token to be honoured. For readiness.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.hears(self.clock().now())
+    }
+
+    fn hears(&self, now: Instant) -> bool {
+        let Some(heard_at) = self.feed().heard_at() else { return false };
+        let silence = now.since(heard_at);
+        silence <= FRESH
+            || self
+                .tables()
+                .current()
+                .is_some_and(|table| silence <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
+    }
+
+    fn check(&self, token: &Verified, route: &Route, now: Instant) -> Result<(), AuthenticateError> {
+        if now >= token.caller.expires {
+            return Err(AuthenticateError::Invalid(EXPIRED));
+        }
+        let issuer_is_ours = *token.issuer == *route.url || *token.issuer == *base(route);
+        if *token.audience != *route.url || *token.route_uid != *route.uid || !issuer_is_ours {
+            return Err(AuthenticateError::Invalid(OTHER_ROUTE));
+        }
+        if self.feed().is_revoked(&token.caller.grant_id) {
+            return Err(AuthenticateError::Invalid(REVOKED));
+        }
+        if !self.client_stands(&token.caller.client_id) {
+            return Err(AuthenticateError::Invalid(NO_CLIENT));
+        }
+        Ok(())
+    }
+
+    /// Whether the settings still know the client. Without a table nothing is served anyway.
+    pub(crate) fn client_stands(&self, client_id: &str) -> bool {
+        self.tables().current().is_none_or(|table| stands(&table, client_id))
+    }
+
+    /// Looks the person up, and remembers the token with them.
+    async fn described(&self, hash: TokenHash, token: &Verified) -> Result<Arc<Caller>, AuthenticateError> {
+        let epoch = self.feed().epoch();
+        let person = match self.person(&token.caller.principal.id).await {
+            Ok(Some(person)) => person,
+            Ok(None) => return Err(AuthenticateError::Invalid(NOBODY)),
+            Err(error) => {
+                tracing::warn!(%error, "a person cannot be looked up");
+                return Err(AuthenticateError::Unavailable);
+            }
+        };
+        let caller = if token.caller.principal == *person {
+            Arc::clone(&token.caller)
+        } else {
+            Arc::new(Caller { principal: (*person).clone(), ..(*token.caller).clone() })
+        };
+        let verified = Verified {
+            issuer: token.issuer.clone(),
+            audience: token.audience.clone(),
+            route_uid: token.route_uid.clone(),
+            caller: Arc::clone(&caller),
+            epoch,
+        };
+        self.tokens().insert(hash, Arc::new(verified));
+        Ok(caller)
+    }
+
+    /// The `WWW-Authenticate` of a 401 (RFC 9728, section 5.1; RFC 6750, section 3): with an error only where a token was sent.
+    #[must_use]
+    pub fn challenge(&self, route: &Route, error: Option<&AuthenticateError>) -> HeaderValue {
+        let mut challenge = String::from("Bearer ");
+        if let Some(error) = error {
+            challenge.push_str(&format!(r#"error="invalid_token", error_description="{error}", "#));
+        }
+        let (base, slug) = (base(route), &route.slug);
+        challenge.push_str(&format!(
+            r#"resource_metadata="{base}/.well-known/oauth-protected-resource/mcp/{slug}", scope="mcp""#
+        ));
+        HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+}
+
+impl Verified {
+    /// A token of which only the signature is known to be right. The person is filled in when they have been looked up.
+    fn unchecked(claims: AccessClaims) -> Self {
+        let principal = Principal {
+            id: PrincipalId::from_stored(&claims.sub),
+            identity_provider: Arc::default(),
+            subject: Arc::default(),
+            email: None,
+            name: None,
+            groups: Vec::new(),
+        };
+        let caller = Caller {
+            principal,
+            client_id: claims.client_id.into(),
+            client_name: claims.client_name.into(),
+            grant_id: claims.grant.into(),
+            expires: Instant(claims.exp.saturating_mul(1000)),
+        };
+        Self {
+            issuer: claims.iss.into(),
+            audience: claims.aud.into(),
+            route_uid: claims.route.into(),
+            caller: Arc::new(caller),
+            epoch: u64::MAX,
+        }
+    }
+}
+
+/// The gateway's public URL, which is the root issuer's identifier: a route's URL without its place under it.
+pub(crate) fn base(route: &Route) -> &str {
+    route.url.strip_suffix(&*route.slug).and_then(|url| url.strip_suffix("/mcp/")).unwrap_or(&route.url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, ana};
+
+    fn invalid(result: Result<Arc<Caller>, AuthenticateError>) -> &'static str {
+        match result {
+            Err(AuthenticateError::Invalid(reason)) => reason,
+            Err(AuthenticateError::Unavailable) => "unavailable",
+            Ok(_) => "honoured",
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_token_when_shown_then_the_person_behind_it_is_as_last_described() {
+        let world = World::new(&["a"]).await;
+        let client = world.client().await;
+        let issued = world.tokens(&client, "a").await;
+        let token = issued.text("access_token");
+        let caller = world.authenticate(token, "a").await.unwrap();
+        assert_eq!(
+            (&caller.principal, &*caller.client_name, &*caller.client_id),
+            (&ana(), "Test", client.id.as_str())
+        );
+        assert!(Arc::ptr_eq(&caller, &world.authenticate(token, "a").await.unwrap()), "remembered");
+
+        let described_anew = Principal::new("company", "ana", None, Some("Ana"), ["readers"]);
+        world.identity.remember(&described_anew).await.unwrap();
+        assert_eq!(world.authenticate(token, "a").await.unwrap().principal, described_anew);
+    }
+
+    #[tokio::test]
+    async fn given_a_person_described_anew_at_another_replica_when_the_log_is_read_then_it_is_known_here() {
+        let world = World::new(&["a"]).await;
+        let other = world.replica(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        let token = issued.text("access_token");
+        assert!(other.authenticate(token, "a").await.is_ok());
+        let anew = Principal::new("company", "ana", None, None, ["readers"]);
+        world.identity.remember(&anew).await.unwrap();
+        world.pass(1);
+        other.identity.hear().await.unwrap();
+        assert_eq!(other.authenticate(token, "a").await.unwrap().principal, anew);
+    }
+
+    #[tokio::test]
+    async fn given_a_token_when_it_is_for_another_route_then_it_is_not_honoured() {
+        let world = World::new(&["a", "b"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "b").await), OTHER_ROUTE);
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "b").await), OTHER_ROUTE);
+    }
+
+    #[tokio::test]
+    async fn given_a_token_when_another_route_has_taken_the_slug_then_it_is_not_honoured() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        world.swap(&["a"], |contract| contract.routes[0].uid = "uid-another".to_owned());
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), OTHER_ROUTE);
+    }
+
+    #[tokio::test]
+    async fn given_a_token_of_our_key_when_its_issuer_or_audience_is_not_ours_then_it_is_not_honoured() {
+        let world = World::new(&["a", "b"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        let claims: AccessClaims =
+            world.keys.signing.verify(ACCESS_TOKEN, issued.text("access_token")).unwrap();
+        let (ours, b) = ("https://gateway.example/mcp/a", "https://gateway.example/mcp/b");
+        for (iss, aud, honoured) in [
+            (ours, ours, true),
+            ("https://gateway.example", ours, true),
+            (b, ours, false),
+            ("https://gateway.example/", ours, false),
+            ("https://elsewhere.example", ours, false),
+            (ours, b, false),
+            (ours, "https://gateway.example", false),
+        ] {
+            let claims = AccessClaims { iss: iss.to_owned(), aud: aud.to_owned(), ..claims.clone() };
+            let token = world.keys.signing.sign(ACCESS_TOKEN, &claims).unwrap();
+            assert_eq!(world.authenticate(&token, "a").await.is_ok(), honoured, "{iss} {aud}");
+        }
+        let of_another_type = world.keys.signing.sign("jwt", &claims).unwrap();
+        for token in [of_another_type.as_str(), "", "x", &"x".repeat(100_000)] {
+            assert_eq!(invalid(world.authenticate(token, "a").await), NOT_OURS);
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_token_when_its_time_is_over_then_it_is_not_honoured_although_remembered() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        world.pass(899);
+        world.identity.hear().await.unwrap();
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        world.pass(1);
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), EXPIRED);
+    }
+
+    #[tokio::test]
+    async fn given_a_grant_revoked_at_another_replica_when_the_log_is_read_then_its_tokens_end_here() {
+        let world = World::new(&["a"]).await;
+        let other = world.replica(&["a"]).await;
+        let client = world.client().await;
+        let issued = world.tokens(&client, "a").await;
+        let token = issued.text("access_token");
+        assert!(other.authenticate(token, "a").await.is_ok());
+        world.pass(1);
+        world.post("/mcp/a/oauth/revoke", &[("client_id", &client.id), ("token", token)]).await;
+        assert_eq!(invalid(world.authenticate(token, "a").await), REVOKED);
+        other.identity.hear().await.unwrap();
+        assert_eq!(invalid(other.authenticate(token, "a").await), REVOKED);
+        // And at one that starts later.
+        assert_eq!(invalid(world.replica(&["a"]).await.authenticate(token, "a").await), REVOKED);
+    }
+
+    #[tokio::test]
+    async fn given_no_fresh_feed_when_the_grace_is_over_then_nothing_is_honoured_until_it_is_back() {
+        let world = World::new(&["a"]).await;
+        world.swap(&["a"], |contract| contract.gateway.store_outage_grace_seconds = 60);
+        let issued = world.tokens(&*world.client().await, "a").await;
+        world.pass(60);
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        world.pass(1);
+        assert!(!world.identity.is_ready());
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), "unavailable");
+        world.identity.hear().await.unwrap();
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn given_a_store_that_does_not_answer_when_a_remembered_token_is_shown_then_it_is_honoured() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        world.authenticate(issued.text("access_token"), "a").await.unwrap();
+        world.store.close().await;
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        let cold = world.replica_without_feed();
+        assert_eq!(
+            invalid(cold.authenticate(issued.text("access_token"), &world.route("a")).await),
+            "unavailable"
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_challenge_when_a_token_was_sent_then_and_only_then_it_names_an_error() {
+        let world = World::new(&["a"]).await;
+        let route = world.route("a");
+        let metadata = r#"resource_metadata="https://gateway.example/.well-known/oauth-protected-resource/mcp/a", scope="mcp""#;
+        assert_eq!(world.identity.challenge(&route, None), format!("Bearer {metadata}"));
+        assert_eq!(
+            world.identity.challenge(&route, Some(&AuthenticateError::Invalid(EXPIRED))),
+            format!(r#"Bearer error="invalid_token", error_description="{EXPIRED}", {metadata}"#)
+        );
+    }
+}

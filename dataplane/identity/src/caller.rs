@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use portcullis_ambient::Instant;
+use portcullis_policy::Principal;
+
+/// Who is behind a request, and through which grant.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The person, as the identity provider last described them.
+    pub principal: Principal,
+    /// The client that acts for them.
+    pub client_id: Arc<str>,
+    /// Its own name, as it was when the token was issued.
+    pub client_name: Arc<str>,
+    /// The grant that the token belongs to; what revocation names.
+    pub grant_id: Arc<str>,
+    /// When the access token ends.
+    pub expires: Instant,
+}
+
+/// Why an access token was not honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticateError {
+    /// Whether it may be honoured cannot be known now: the store does not answer. Not the client's fault; it should try again.
+    #[error("the gateway cannot check access tokens at the moment; try again shortly")]
+    Unavailable,
+    /// It is not honoured; the sentence says why, and may be shown to the client.
+    #[error("{0}")]
+    Invalid(&'static str),
+}

@@ -1,0 +1,85 @@
+//! What registrations and metadata documents have in common (RFC 7591, section 2).
+
+use url::Url;
+
+use super::redirect::{self, RedirectError};
+use crate::assertion::KeySetError;
+
+/// More redirect URIs than this nobody has.
+const MOST_REDIRECTS: usize = 32;
+/// Longest name that is shown, in characters.
+const LONGEST_NAME: usize = 80;
+const LONGEST_URL: usize = 2048;
+
+/// Why what a client says about itself is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MetadataError {
+    /// None, or too many.
+    #[error("redirect_uris has to list between 1 and 32 URIs")]
+    RedirectCount,
+    /// One of them.
+    #[error("redirect_uris[{at}] is not acceptable: {problem}")]
+    Redirect {
+        /// Which, from 0.
+        at: usize,
+        /// Why.
+        problem: RedirectError,
+    },
+    /// Its keys.
+    #[error("jwks is not acceptable: {0}")]
+    Keys(#[from] KeySetError),
+    /// Something else.
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+/// Checks all redirect URIs of a client. They are taken as a set: one of a private scheme does not spoil the others.
+pub(crate) fn check_redirects(uris: &[String]) -> Result<(), MetadataError> {
+    if uris.is_empty() || uris.len() > MOST_REDIRECTS {
+        return Err(MetadataError::RedirectCount);
+    }
+    uris.iter().enumerate().try_for_each(|(at, uri)| {
+        redirect::check(uri).map_err(|problem| MetadataError::Redirect { at, problem })
+    })
+}
+
+/// A name as pages and events may show it: short, on one line, and in the order in which it is written.
+pub(crate) fn shown_name(name: &str) -> Option<String> {
+    let misleading = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let name: String = name.chars().filter(|c| !misleading(*c)).take(LONGEST_NAME).collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// A link that a page may carry: `https` alone. Anything else is left out rather than refused.
+pub(crate) fn web_page(url: Option<&str>) -> Option<String> {
+    let url = url.filter(|url| url.len() <= LONGEST_URL)?;
+    let parsed = Url::parse(url).ok()?;
+    let plain = parsed.scheme() == "https" && parsed.username().is_empty() && parsed.password().is_none();
+    plain.then(|| parsed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_name_with_invisible_characters_when_shown_then_they_are_gone_and_it_is_short() {
+        assert_eq!(shown_name(" Clau\u{202e}de\n ").as_deref(), Some("Claude"));
+        assert_eq!(shown_name("\u{200b}\t"), None);
+        assert_eq!(shown_name(&"x".repeat(500)).map(|name| name.len()), Some(80));
+    }
+
+    #[test]
+    fn given_a_link_that_is_not_plain_https_then_it_is_left_out() {
+        assert!(web_page(Some("https://example.com/logo.png")).is_some());
+        for url in
+            ["http://example.com", "javascript:alert(1)", "https://bank.example@evil.example/", "/logo"]
+        {
+            assert_eq!(web_page(Some(url)), None, "{url}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! OAuth clients: who they say they are, and where they may be sent back to.
+
+mod cache_control;
+mod document;
+mod fetch;
+mod known;
+mod metadata;
+mod proof;
+mod public_keys;
+mod redirect;
+mod registered;
+
+pub use redirect::RedirectError;
+
+pub(crate) use cache_control::lifetime;
+pub(crate) use fetch::Documents;
+pub(crate) use known::{KnownKind, stands};
+pub(crate) use metadata::MetadataError;
+pub(crate) use proof::{Proof, SecretBy};
+pub(crate) use registered::{AuthMethod, RequestedMetadata, UNUSED_CLIENT_SECONDS};
+#[cfg(fuzzing)]
+pub(crate) use {document::read as read_document, redirect::check as check_redirect, redirect::matches};
+
+use std::sync::Arc;
+
+use crate::{Identity, IdentityError};
+
+/// A client of the gateway's authorization servers, registered (RFC 7591) or described by a client ID metadata document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// `client_id`: ours, or the URL of its document.
+    pub id: String,
+    /// Its own name for itself. Nobody has checked it: show it next to the redirect's host.
+    pub name: String,
+    /// Where it may be sent back to.
+    pub redirect_uris: Vec<String>,
+    /// Whether a document at `id` describes it.
+    pub from_document: bool,
+    /// Its home page, `https` only.
+    pub client_uri: Option<String>,
+    /// Its logo, `https` only. Not fetched by the gateway.
+    pub logo_uri: Option<String>,
+}
+
+impl Client {
+    /// Whether a redirect URI is one of its own: compared exactly, except that any port will do on loopback literals (RFC 8252,
+    /// section 7.3) and, because widespread clients register it so, on `localhost`.
+    #[must_use]
+    pub fn allows_redirect(&self, redirect_uri: &str) -> bool {
+        self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
+    }
+
+    /// Whether all its redirects lead to the user's own machine, where any program can listen: worth a warning.
+    #[must_use]
+    pub fn loopback_only(&self) -> bool {
+        self.redirect_uris.iter().all(|uri| redirect::is_loopback(uri))
+    }
+}
+
+/// What a client is told that is not known.
+pub(crate) const UNKNOWN_CLIENT: &str =
+    "this client is not registered here, or its registration has expired; register again";
+
+/// Why there is no such client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It never registered, or was not used for so long that it was forgotten.
+    #[error("this client is not registered here, or its registration has expired; let it register again")]
+    Unknown,
+    /// Its metadata document is not acceptable, or cannot be had.
+    #[error("the client's metadata document is not usable: {0}")]
+    Document(String),
+    /// Its metadata document cannot be had at the moment, which says nothing about the client.
+    #[error("the client's metadata document cannot be fetched: {0}")]
+    DocumentAway(String),
+    /// The gateway could not find out.
+    #[error(transparent)]
+    Gateway(#[from] IdentityError),
+}
+
+/// Whether a `client_id` is the URL of a metadata document. No id that the gateway gives begins so.
+pub(crate) fn is_document_url(client_id: &str) -> bool {
+    client_id.starts_with("https://")
+}
+
+impl Identity {
+    /// The client with an id: registered, or described by the document at that URL, which is fetched unless it is remembered.
+    ///
+    /// # Errors
+    /// When there is none, its document is not acceptable or not to be had, or the store does not answer.
+    pub async fn client(&self, client_id: &str) -> Result<Arc<Client>, ClientError> {
+        if is_document_url(client_id) {
+            return Ok(Arc::clone(&self.documented_client(client_id).await?.client));
+        }
+        let registration = self.registration(client_id).await?.ok_or(ClientError::Unknown)?;
+        Ok(Arc::new(registration.client))
+    }
+}

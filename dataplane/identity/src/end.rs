@@ -1,0 +1,105 @@
+//! Ending grants: one, or all of a person, a client or a route. Here at once, at other replicas within two seconds.
+
+use portcullis_ambient::Instant;
+use portcullis_events::{Event, Kind, Outcome};
+use portcullis_policy::RouteTable;
+use portcullis_store::{GrantRow, GrantsOf};
+
+use crate::{Identity, IdentityError};
+
+/// No access token outlives this, unless the settings say so: a grant that ended is kept in the log for as long.
+const LONGEST_ACCESS_SECONDS: u64 = 24 * 3600;
+
+impl Identity {
+    /// Ends a grant with all its tokens; `reason` is what the event says. One that has ended before stays so, without an event.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn end_grant(
+        &self,
+        table: &RouteTable,
+        grant: &GrantRow,
+        reason: &'static str,
+    ) -> Result<(), IdentityError> {
+        let now = self.clock().now();
+        let until = heard_by(table, now);
+        let ended = self.store().revoke_grant(&grant.id, now.0, until.0).await?;
+        self.feed().revoked([grant.id.clone()], until, now);
+        if ended {
+            self.record_end(table, grant, reason).await;
+        }
+        Ok(())
+    }
+
+    /// Ends all grants of somebody or something, and uses up codes that have not been redeemed. Returns how many grants ended.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    pub async fn end_grants(
+        &self,
+        table: &RouteTable,
+        whose: GrantsOf<'_>,
+        reason: &'static str,
+    ) -> Result<usize, IdentityError> {
+        // First: a code that is being redeemed becomes a grant, and is found among them.
+        self.store().spoil_codes(whose, self.clock().now().0).await?;
+        let mut count = 0;
+        loop {
+            let now = self.clock().now();
+            let until = heard_by(table, now);
+            let ended = self.store().revoke_grants(whose, now.0, until.0).await?;
+            if ended.is_empty() {
+                return Ok(count);
+            }
+            count += ended.len();
+            self.feed().revoked(ended.iter().map(|grant| grant.id.clone()), until, now);
+            for grant in &ended {
+                self.record_end(table, grant, reason).await;
+            }
+        }
+    }
+
+    async fn record_end(&self, table: &RouteTable, grant: &GrantRow, reason: &'static str) {
+        let mut event = Event::new(self.clock().now(), Kind::Revoked, Outcome::Success);
+        event.reason = Some(reason);
+        self.describe(&mut event, table, grant).await;
+        self.events().record(event);
+    }
+}
+
+/// Until when every replica must know of a grant that ends now.
+fn heard_by(table: &RouteTable, now: Instant) -> Instant {
+    now.after_seconds(table.gateway.tokens.access_seconds.max(LONGEST_ACCESS_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, ana};
+
+    #[tokio::test]
+    async fn given_a_person_when_all_their_grants_end_then_their_tokens_do_here_at_once_and_elsewhere_at_the_next_reading()
+     {
+        let world = World::new(&["a", "b"]).await;
+        let other = world.replica(&["a", "b"]).await;
+        let client = world.client().await;
+        let mut tokens = Vec::new();
+        for route in ["a", "b"] {
+            let issued = world.tokens(&client, route).await;
+            let token = issued.text("access_token").to_owned();
+            assert!(other.authenticate(&token, route).await.is_ok());
+            tokens.push((token, route));
+        }
+        let table = world.identity.tables().current().unwrap();
+        let ana = ana();
+        let whose = GrantsOf::Person(ana.id.as_str());
+        let ended = world.identity.end_grants(&table, whose, "by_admin").await.unwrap();
+        assert_eq!(ended, 2);
+        other.identity.hear().await.unwrap();
+        for (token, route) in &tokens {
+            assert!(world.authenticate(token, route).await.is_err());
+            assert!(other.authenticate(token, route).await.is_err());
+        }
+        assert_eq!(world.identity.end_grants(&table, whose, "by_admin").await.unwrap(), 0);
+    }
+}

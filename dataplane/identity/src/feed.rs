@@ -1,0 +1,201 @@
+//! What this process knows of the log of changes: which grants were revoked, and whose description is out of date.
+//!
+//! Every replica reads the log each second and keeps what matters in memory, where [`authenticate`](crate::Identity::authenticate)
+//! looks on every call. A reader never waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use portcullis_ambient::Instant;
+use portcullis_policy::{Principal, PrincipalId};
+use portcullis_store::{Change, ChangeRow};
+
+/// Each reading of the log goes back this far beyond the one before: replicas' clocks differ, and what was written first may
+/// become visible last.
+const OVERLAP: Duration = Duration::from_secs(120);
+/// After a longer silence people may have changed unheard: all are forgotten.
+const LONG_SILENCE: Duration = Duration::from_secs(3600);
+/// How many people are remembered.
+const PEOPLE: u64 = 100_000;
+const NEVER: i64 = i64::MIN;
+
+/// The state of the feed.
+pub(crate) struct Feed {
+    revoked: ArcSwap<HashMap<Box<str>, Instant>>,
+    people: Cache<PrincipalId, Arc<Principal>>,
+    /// Counts changes to people: what was concluded from a description holds only while this stands still.
+    epoch: AtomicU64,
+    /// When the log was last read to its end.
+    heard_at: AtomicI64,
+    /// Changes to people within the overlap that were acted on already.
+    acted_on: Mutex<HashMap<String, i64>>,
+}
+
+impl Feed {
+    pub(crate) fn new() -> Self {
+        Self {
+            revoked: ArcSwap::default(),
+            people: Cache::new(PEOPLE),
+            epoch: AtomicU64::new(0),
+            heard_at: AtomicI64::new(NEVER),
+            acted_on: Mutex::default(),
+        }
+    }
+
+    /// When the log was last read to its end; `None` before the first time.
+    pub(crate) fn heard_at(&self) -> Option<Instant> {
+        let at = self.heard_at.load(Ordering::Acquire);
+        (at != NEVER).then_some(Instant(at))
+    }
+
+    /// From when on the log has to be read next.
+    pub(crate) fn next_since(&self) -> i64 {
+        let overlap = i64::try_from(OVERLAP.as_millis()).unwrap_or(i64::MAX);
+        self.heard_at().map_or(NEVER, |at| at.0.saturating_sub(overlap))
+    }
+
+    /// Takes in what was read of the log. `started` is when the reading began: what was written later may be missing. Returns
+    /// the people who were remembered and are forgotten now.
+    pub(crate) fn heard(&self, rows: Vec<ChangeRow>, started: Instant) -> Vec<PrincipalId> {
+        if self.heard_at().is_some_and(|at| started.since(at) > LONG_SILENCE) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            self.people.invalidate_all();
+        }
+        let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
+        {
+            let mut acted_on = self.acted_on.lock();
+            for row in rows {
+                match row.change {
+                    Change::RevokedGrant(id) => ended.push((id, Instant(row.expires_at))),
+                    Change::ChangedPrincipal(id) => {
+                        if acted_on.insert(id.clone(), row.changed_at) != Some(row.changed_at) {
+                            let id = PrincipalId::from_stored(&id);
+                            if self.changed(&id) {
+                                forgotten.push(id);
+                            }
+                        }
+                    }
+                }
+            }
+            acted_on.retain(|_, at| started.since(Instant(*at)) <= OVERLAP * 2);
+        }
+        self.end(ended, started);
+        self.heard_at.fetch_max(started.0, Ordering::AcqRel);
+        forgotten
+    }
+
+    /// Grants have ended; their tokens are to be refused until `until`, when the last of them has expired.
+    pub(crate) fn revoked(&self, grants: impl IntoIterator<Item = String>, until: Instant, now: Instant) {
+        self.end(grants.into_iter().map(|grant| (grant, until)).collect(), now);
+    }
+
+    fn end(&self, ended: Vec<(String, Instant)>, now: Instant) {
+        let known = self.revoked.load();
+        let stale = known.values().any(|until| *until <= now);
+        if !stale && ended.iter().all(|(id, _)| known.contains_key(id.as_str())) {
+            return;
+        }
+        self.revoked.rcu(|known| {
+            let mut next: HashMap<Box<str>, Instant> = known
+                .iter()
+                .filter(|(_, until)| **until > now)
+                .map(|(id, until)| (id.clone(), *until))
+                .collect();
+            next.extend(ended.iter().map(|(id, until)| (id.as_str().into(), *until)));
+            next
+        });
+    }
+
+    /// Whether a grant has ended.
+    pub(crate) fn is_revoked(&self, grant: &str) -> bool {
+        let revoked = self.revoked.load();
+        !revoked.is_empty() && revoked.contains_key(grant)
+    }
+
+    /// A person is described anew: what is remembered of them is forgotten. Returns whether anything was.
+    pub(crate) fn changed(&self, id: &PrincipalId) -> bool {
+        // In this order: whoever reads the old description now will see the epoch move, and forget it again.
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.people.remove(id).is_some()
+    }
+
+    /// Stands still while no description changes.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A person, where they are remembered.
+    pub(crate) fn person(&self, id: &PrincipalId) -> Option<Arc<Principal>> {
+        self.people.get(id)
+    }
+
+    /// Remembers a description that was read when the epoch was `read_at`, unless people have changed since.
+    pub(crate) fn remember(&self, person: &Arc<Principal>, read_at: u64) {
+        self.people.insert(person.id.clone(), Arc::clone(person));
+        if self.epoch() != read_at {
+            self.people.invalidate(&person.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revocation(id: &str, at: i64, until: i64) -> ChangeRow {
+        ChangeRow { change: Change::RevokedGrant(id.to_owned()), changed_at: at, expires_at: until }
+    }
+
+    fn person(name: &str) -> Arc<Principal> {
+        Arc::new(Principal::new("company", "ana", None, Some(name), ["finance"]))
+    }
+
+    #[test]
+    fn given_revocations_when_their_time_is_over_then_the_set_is_small_again() {
+        let feed = Feed::new();
+        feed.heard(vec![revocation("a", 1_000, 5_000), revocation("b", 1_000, 9_000)], Instant(1_000));
+        assert!(feed.is_revoked("a") && feed.is_revoked("b") && !feed.is_revoked("c"));
+        feed.heard(Vec::new(), Instant(6_000));
+        assert!(!feed.is_revoked("a") && feed.is_revoked("b"));
+        assert_eq!(feed.revoked.load().len(), 1);
+    }
+
+    #[test]
+    fn given_a_change_in_the_overlap_when_it_is_read_again_then_the_person_is_not_forgotten_again() {
+        let feed = Feed::new();
+        let change = |at| ChangeRow {
+            change: Change::ChangedPrincipal(person("Ana").id.as_str().to_owned()),
+            changed_at: at,
+            expires_at: i64::MAX,
+        };
+        feed.heard(vec![change(1_000)], Instant(1_000));
+        feed.remember(&person("Ana"), feed.epoch());
+        feed.heard(vec![change(1_000)], Instant(2_000));
+        assert!(feed.person(&person("Ana").id).is_some());
+        feed.heard(vec![change(2_500)], Instant(3_000));
+        assert!(feed.person(&person("Ana").id).is_none());
+    }
+
+    #[test]
+    fn given_a_description_that_was_read_before_a_change_when_it_is_remembered_after_then_it_is_not_kept() {
+        let feed = Feed::new();
+        let before = feed.epoch();
+        feed.changed(&person("Ana").id);
+        feed.remember(&person("Ana"), before);
+        assert!(feed.person(&person("Ana").id).is_none());
+    }
+
+    #[test]
+    fn given_a_long_silence_when_the_log_is_heard_again_then_everybody_is_forgotten() {
+        let feed = Feed::new();
+        feed.heard(Vec::new(), Instant(0));
+        feed.remember(&person("Ana"), feed.epoch());
+        feed.heard(Vec::new(), Instant(0).after(LONG_SILENCE * 2));
+        assert!(feed.person(&person("Ana").id).is_none());
+    }
+}

@@ -1,0 +1,110 @@
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+/// HMAC-SHA256 under a ring of keys: shows that a published object was written by the operator and by nobody else.
+///
+/// A ring may be empty (one machine publishes nothing to others); it makes and accepts no MAC then.
+pub struct MacRing {
+    keys: Vec<(String, hmac::Key)>,
+}
+
+/// There is no key to make a MAC with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the keys have no ring 'mac': restore keys.json from a backup of this installation's keys")]
+pub struct NoMacKey;
+
+/// The MAC was not made by this ring over these parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the MAC does not verify")]
+pub struct Forged;
+
+impl MacRing {
+    pub(crate) fn new(keys: Vec<(String, Zeroizing<[u8; 32]>)>) -> Self {
+        Self {
+            keys: keys.into_iter().map(|(id, key)| (id, hmac::Key::new(hmac::HMAC_SHA256, &*key))).collect(),
+        }
+    }
+
+    /// Whether there is a key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// A MAC over these parts with the current key: `KEYID.base64url`. Which key it is takes part in it.
+    ///
+    /// # Errors
+    /// When the ring is empty.
+    pub fn mac(&self, parts: &[&str]) -> Result<String, NoMacKey> {
+        let (id, key) = self.keys.first().ok_or(NoMacKey)?;
+        let tag = hmac::sign(key, &message(id, parts));
+        Ok(format!("{id}.{}", URL_SAFE_NO_PAD.encode(tag)))
+    }
+
+    /// Verifies a MAC, in constant time.
+    ///
+    /// # Errors
+    /// When it is not exactly what [`mac`](Self::mac) made over the same parts with a key of this ring.
+    pub fn verify(&self, parts: &[&str], mac: &str) -> Result<(), Forged> {
+        let (id, tag) = mac.split_once('.').ok_or(Forged)?;
+        let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or(Forged)?;
+        let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| Forged)?;
+        hmac::verify(key, &message(id, parts), &tag).map_err(|_| Forged)
+    }
+
+    /// Whether a MAC names the current key, so that it need not be made anew after a rotation.
+    #[must_use]
+    pub fn is_current(&self, mac: &str) -> bool {
+        let current = self.keys.first().map(|(id, _)| id.as_str());
+        current.is_some() && mac.split_once('.').map(|(id, _)| id) == current
+    }
+}
+
+/// Each part with its length before it, so that no two lists of parts read the same.
+fn message(id: &str, parts: &[&str]) -> Vec<u8> {
+    let mut message =
+        Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum::<usize>() + id.len() + 8);
+    for part in std::iter::once(&id).chain(parts) {
+        message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        message.extend_from_slice(part.as_bytes());
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(ids: &[(&str, u8)]) -> MacRing {
+        MacRing::new(ids.iter().map(|(id, key)| ((*id).to_owned(), Zeroizing::new([*key; 32]))).collect())
+    }
+
+    #[test]
+    fn given_a_mac_when_the_ring_has_a_newer_key_first_then_it_still_verifies_and_is_not_current() {
+        let mac = ring(&[("a", 1)]).mac(&["ConfigMap", "route-x"]).unwrap();
+        let rotated = ring(&[("b", 2), ("a", 1)]);
+        assert_eq!(rotated.verify(&["ConfigMap", "route-x"], &mac), Ok(()));
+        assert!(!rotated.is_current(&mac));
+        assert!(rotated.is_current(&rotated.mac(&[]).unwrap()));
+    }
+
+    #[test]
+    fn given_other_parts_or_another_key_or_nonsense_when_verified_then_it_is_forged() {
+        let ours = ring(&[("a", 1)]);
+        let mac = ours.mac(&["ab", "c"]).unwrap();
+        assert_eq!(ours.verify(&["a", "bc"], &mac), Err(Forged));
+        assert_eq!(ring(&[("a", 9)]).verify(&["ab", "c"], &mac), Err(Forged));
+        assert_eq!(ring(&[("b", 1)]).verify(&["ab", "c"], &mac.replace("a.", "b.")), Err(Forged));
+        for mac in ["", ".", "a.", "a.!", "b.AAAA"] {
+            assert_eq!(ours.verify(&["ab", "c"], mac), Err(Forged), "{mac}");
+        }
+    }
+
+    #[test]
+    fn given_no_key_then_nothing_is_made_and_nothing_is_accepted() {
+        assert_eq!(ring(&[]).mac(&[]), Err(NoMacKey));
+        assert!(!ring(&[]).is_current("."));
+    }
+}

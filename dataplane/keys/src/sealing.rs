@@ -1,0 +1,200 @@
+use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+use aes_gcm::{Aes256Gcm, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use portcullis_ambient::{NoRandomness, Random};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const KEY_ID: usize = 4;
+const NONCE: usize = 12;
+
+/// What an envelope is for. Each purpose has a key of its own, derived from the ring's, so that an envelope made for one never
+/// opens as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// An origin's tokens and client secrets, in the store.
+    Credential,
+    /// The outward `Mcp-Session-Id`.
+    McpSession,
+    /// Cookies and the states that travel through a browser.
+    Browser,
+    /// A static credential, from the operator to the data plane.
+    Publication,
+}
+
+impl Purpose {
+    const ALL: [Self; 4] = [Self::Credential, Self::McpSession, Self::Browser, Self::Publication];
+
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::Credential => b"portcullis credential v1",
+            Self::McpSession => b"portcullis mcp-session v1",
+            Self::Browser => b"portcullis browser v1",
+            Self::Publication => b"portcullis publication v1",
+        }
+    }
+}
+
+/// AES-256-GCM under a ring of keys.
+pub struct SealingRing {
+    keys: Vec<Key>,
+}
+
+struct Key {
+    id: [u8; KEY_ID],
+    ciphers: [Aes256Gcm; Purpose::ALL.len()],
+}
+
+/// The envelope could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// No nonce.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// More than the algorithm takes.
+    #[error("the text is too long to be sealed")]
+    TooLong,
+}
+
+/// The envelope is not ours, was changed, is bound to something else, or its key is gone. Deliberately says no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed value does not open")]
+pub struct Unopenable;
+
+impl SealingRing {
+    pub(crate) fn new(keys: Vec<(String, Zeroizing<[u8; 32]>)>) -> Result<Self, String> {
+        if keys.is_empty() {
+            return Err("the sealing ring is empty".to_owned());
+        }
+        let keys = keys.iter().map(|(id, key)| Key::new(id, key)).collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Seals a text. It opens only with the same purpose and the same `bound_to` (subject and origin, for instance).
+    ///
+    /// # Errors
+    /// Without randomness, or with a text of over 64 GiB.
+    pub fn seal(
+        &self,
+        random: &Random,
+        purpose: Purpose,
+        bound_to: &[&str],
+        text: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let nonce: [u8; NONCE] = random.bytes()?;
+        // The ring is never empty: `new` sees to it.
+        let Some(key) = self.keys.first() else { return Err(SealError::TooLong) };
+        let aad = associated_data(bound_to);
+        let sealed = key.ciphers[purpose as usize]
+            .encrypt(&Nonce::from(nonce), Payload { msg: text, aad: &aad })
+            .map_err(|_| SealError::TooLong)?;
+        let mut envelope = Vec::with_capacity(1 + KEY_ID + NONCE + sealed.len());
+        envelope.push(VERSION);
+        envelope.extend_from_slice(&key.id);
+        envelope.extend_from_slice(&nonce);
+        envelope.extend_from_slice(&sealed);
+        Ok(envelope)
+    }
+
+    /// Opens an envelope.
+    ///
+    /// # Errors
+    /// When it is not exactly what [`seal`](Self::seal) made for the same purpose and `bound_to`.
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        bound_to: &[&str],
+        envelope: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopenable> {
+        let (&version, rest) = envelope.split_first().ok_or(Unopenable)?;
+        let (id, rest) = rest.split_at_checked(KEY_ID).ok_or(Unopenable)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE).ok_or(Unopenable)?;
+        let nonce: [u8; NONCE] = nonce.try_into().map_err(|_| Unopenable)?;
+        if version != VERSION {
+            return Err(Unopenable);
+        }
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(Unopenable)?;
+        key.ciphers[purpose as usize]
+            .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &associated_data(bound_to) })
+            .map(Zeroizing::new)
+            .map_err(|_| Unopenable)
+    }
+}
+
+impl Key {
+    fn new(id: &str, key: &[u8; 32]) -> Result<Self, String> {
+        let id = URL_SAFE_NO_PAD
+            .decode(id)
+            .ok()
+            .and_then(|id| <[u8; KEY_ID]>::try_from(id).ok())
+            .ok_or_else(|| format!("sealing key id {id} is not four bytes in base64url"))?;
+        let derive = Hkdf::<Sha256>::new(None, key);
+        let cipher = |purpose: Purpose| {
+            let mut derived = Zeroizing::new([0; 32]);
+            derive.expand(purpose.label(), &mut *derived).map_err(|error| error.to_string())?;
+            Aes256Gcm::new_from_slice(&*derived).map_err(|error| error.to_string())
+        };
+        let [a, b, c, d] = Purpose::ALL.map(cipher);
+        Ok(Self { id, ciphers: [a?, b?, c?, d?] })
+    }
+}
+
+/// Each part with its length before it, so that no two lists of parts read the same.
+fn associated_data(parts: &[&str]) -> Vec<u8> {
+    let mut data = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    for part in parts {
+        data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        data.extend_from_slice(part.as_bytes());
+    }
+    data
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ring(ids: &[(&str, u8)]) -> SealingRing {
+        SealingRing::new(ids.iter().map(|(id, key)| ((*id).to_owned(), Zeroizing::new([*key; 32]))).collect())
+            .unwrap()
+    }
+
+    #[test]
+    fn given_an_envelope_when_the_ring_has_a_newer_key_first_then_it_still_opens() {
+        let old = ring(&[("AAAAAA", 1)]);
+        let sealed = old.seal(&Random::system(), Purpose::Credential, &["ana", "linear"], b"token").unwrap();
+        let rotated = ring(&[("BBBBBA", 2), ("AAAAAA", 1)]);
+        assert_eq!(*rotated.open(Purpose::Credential, &["ana", "linear"], &sealed).unwrap(), b"token");
+    }
+
+    #[test]
+    fn given_an_envelope_when_opened_for_something_else_then_it_does_not_open() {
+        let ring = ring(&[("AAAAAA", 1)]);
+        let sealed = ring.seal(&Random::system(), Purpose::Credential, &["ab", "c"], b"token").unwrap();
+        assert_eq!(ring.open(Purpose::Credential, &["a", "bc"], &sealed), Err(Unopenable));
+        assert_eq!(ring.open(Purpose::Browser, &["ab", "c"], &sealed), Err(Unopenable));
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_text_when_one_bit_of_its_envelope_changes_then_it_does_not_open(
+            text in proptest::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), bit in 0..8u8,
+        ) {
+            let ring = ring(&[("AAAAAA", 1)]);
+            let mut sealed = ring.seal(&Random::system(), Purpose::McpSession, &["x"], &text).unwrap();
+            prop_assert_eq!(&*ring.open(Purpose::McpSession, &["x"], &sealed).unwrap(), &text);
+            let at = at.index(sealed.len());
+            sealed[at] ^= 1 << bit;
+            prop_assert_eq!(ring.open(Purpose::McpSession, &["x"], &sealed), Err(Unopenable));
+        }
+
+        #[test]
+        fn given_any_bytes_when_opened_then_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(ring(&[("AAAAAA", 1)]).open(Purpose::Browser, &[], &bytes), Err(Unopenable));
+        }
+    }
+}

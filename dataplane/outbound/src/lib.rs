@@ -1,0 +1,28 @@
+//! Outbound HTTP with one policy: which addresses may be reached, for how long, and how much may come back.
+//!
+//! Whoever can name a URL (an origin's owner, a client with a metadata document, an authorization server in its metadata) could
+//! otherwise make the gateway talk to the cloud's metadata service, to the API server, or to its neighbours in the cluster.
+//! There is one way out, [`Egress::connect`]: it resolves the name, checks every address, and dials the very address that it
+//! checked (or asks the proxy for it), whatever DNS says next. Redirects are never followed. Pooled connections to origins leave
+//! by it, and so does everything else, through [`Http`].
+//!
+//! *Architecture invariant:* no room makes a client of its own; [`Clients`] makes them all.
+
+mod address;
+mod answer;
+mod clients;
+mod connector;
+mod egress;
+mod error;
+mod internal;
+mod proxy;
+mod tls;
+
+pub use address::AddressPolicy;
+pub use answer::{Answer, read_json};
+pub use clients::{Clients, Http};
+pub use egress::{Destination, Egress};
+pub use error::OutboundError;
+pub use internal::is_internal_host;
+pub use proxy::{Proxies, ProxyError};
+pub use tls::tls_config;

@@ -1,0 +1,200 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use portcullis_contract::{
+    ClientRegistration, Contract, IdentityProviderDoc, IdentityProviderKind, OriginAuth, OriginDoc,
+    SecretKey, SecretValue, WorkloadCredential, WorkloadDoc,
+};
+use secrecy::ExposeSecret as _;
+
+use crate::assembly::Assembly;
+use crate::names::NameSet;
+use crate::table::{IdentityProvider, Origin, OriginCredential, RouteTable, Workload, WorkloadProof};
+
+/// The contract does not hold together. The compiler makes none like that, so this is a document that was not its work.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A document refers to one that is not there.
+    #[error("{from} refers to {what} {name}, which is not in the contract")]
+    Missing {
+        /// Who refers.
+        from: String,
+        /// To what kind.
+        what: &'static str,
+        /// Its name or UID.
+        name: String,
+    },
+    /// A credential would go to a host that its owner did not allow.
+    #[error(
+        "the credential {key} may not be sent to {host}; its annotation portcullis.dev/allowed-hosts does not name it"
+    )]
+    HostNotAllowed {
+        /// Which credential.
+        key: String,
+        /// Which host.
+        host: String,
+    },
+    /// A header that HTTP does not allow.
+    #[error("{from}: the header {name} cannot be sent: {problem}")]
+    Header {
+        /// Which origin.
+        from: String,
+        /// Which header.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Two routes at one place; the one that was there stays.
+    #[error("{from}: the slug {slug} is taken by {by}")]
+    SlugTaken {
+        /// Which route.
+        from: String,
+        /// Its slug.
+        slug: String,
+        /// Who has it.
+        by: String,
+    },
+    /// There are no settings.
+    #[error("there is no gateway document")]
+    NoGateway,
+}
+
+impl RouteTable {
+    /// Joins the documents of a contract, all or nothing.
+    ///
+    /// # Errors
+    /// When a document refers to something that is not there, or a credential may not go where it would.
+    pub fn build(contract: &Contract, generation: u64) -> Result<Self, BuildError> {
+        let mut assembly = Assembly::default();
+        for (key, value) in contract.secrets.iter() {
+            assembly.put_credential(key.clone(), value.clone());
+        }
+        assembly.put_gateway(contract.gateway.clone());
+        for origin in &contract.origins {
+            assembly.put_origin(origin.clone());
+        }
+        for route in &contract.routes {
+            assembly.put_route(route.clone());
+        }
+        for team in &contract.teams {
+            assembly.put_team(team);
+        }
+        let (table, problems) = assembly.table(generation);
+        match (problems.into_iter().next(), table) {
+            (None, Some(table)) => Ok(table),
+            (Some(problem), _) => Err(problem.error),
+            (None, None) => Err(BuildError::NoGateway),
+        }
+    }
+}
+
+/// Credentials by name.
+pub(crate) type Credentials = HashMap<SecretKey, Arc<SecretValue>>;
+
+/// The credential that an identity provider's document names.
+pub(crate) fn key_of_provider(doc: &IdentityProviderDoc) -> Option<&SecretKey> {
+    match &doc.kind {
+        IdentityProviderKind::Oidc(provider) => provider.client_secret.as_ref(),
+        IdentityProviderKind::Development { .. } => None,
+    }
+}
+
+/// The credential that a workload's document names.
+pub(crate) fn key_of_workload(doc: &WorkloadDoc) -> Option<&SecretKey> {
+    match &doc.credential {
+        WorkloadCredential::Secret(key) => Some(key),
+        WorkloadCredential::Jwks(_) | WorkloadCredential::JwksUri { .. } => None,
+    }
+}
+
+/// The credential that an origin's document names.
+pub(crate) fn key_of_origin(doc: &OriginDoc) -> Option<&SecretKey> {
+    match &doc.auth {
+        OriginAuth::Header { value, .. } => Some(value),
+        OriginAuth::UserOAuth { registration: ClientRegistration::Client { secret, .. }, .. } => {
+            secret.as_ref()
+        }
+        OriginAuth::None | OriginAuth::UserOAuth { registration: ClientRegistration::Auto, .. } => None,
+    }
+}
+
+/// A way to sign in, with its secret.
+pub(crate) fn identity_provider(
+    doc: &IdentityProviderDoc,
+    credentials: &Credentials,
+) -> Result<IdentityProvider, BuildError> {
+    let from = || format!("identity provider {}", doc.name);
+    let client_secret = match key_of_provider(doc) {
+        Some(key) => Some(credential(key, credentials, from)?.value.clone()),
+        None => None,
+    };
+    Ok(IdentityProvider { name: doc.name.as_str().into(), kind: doc.kind.clone(), client_secret })
+}
+
+/// A program, with its credential.
+pub(crate) fn workload(doc: &WorkloadDoc, credentials: &Credentials) -> Result<Workload, BuildError> {
+    let proof = match &doc.credential {
+        WorkloadCredential::Secret(key) => {
+            let from = || format!("workload {}", doc.name);
+            WorkloadProof::Secret(credential(key, credentials, from)?.value.clone())
+        }
+        WorkloadCredential::Jwks(keys) => WorkloadProof::Keys(keys.clone()),
+        WorkloadCredential::JwksUri { url, private_networks } => {
+            WorkloadProof::KeysAt { url: url.clone(), private_networks: private_networks.clone() }
+        }
+    };
+    Ok(Workload { name: doc.name.as_str().into(), display_name: doc.display_name.clone(), proof })
+}
+
+/// An origin, with its static credential.
+pub(crate) fn origin(doc: &OriginDoc, credentials: &Credentials) -> Result<Origin, BuildError> {
+    let from = || format!("origin {}", doc.name);
+    let credential = match &doc.auth {
+        OriginAuth::Header { name, prefix, value } => {
+            let header = |problem| BuildError::Header { from: from(), name: name.clone(), problem };
+            let secret = credential(value, credentials, from)?;
+            let host = doc.url.host_str().unwrap_or_default();
+            if !NameSet::new(&secret.allowed_hosts).contains(host) {
+                return Err(BuildError::HostNotAllowed { key: value.0.clone(), host: host.to_owned() });
+            }
+            let text = secrecy::zeroize::Zeroizing::new(format!("{prefix}{}", secret.value.expose_secret()));
+            let name: HeaderName =
+                name.parse().map_err(|_| header("not a header name (RFC 9110, section 5.1)"))?;
+            let mut value =
+                HeaderValue::from_str(&text).map_err(|_| header("its value has control characters"))?;
+            value.set_sensitive(true);
+            OriginCredential::Header(name, value)
+        }
+        OriginAuth::UserOAuth {
+            registration: ClientRegistration::Client { secret: Some(key), .. }, ..
+        } => {
+            let secret = credential(key, credentials, from)?;
+            OriginCredential::ClientSecret(secret.value.clone(), NameSet::new(&secret.allowed_hosts))
+        }
+        OriginAuth::None | OriginAuth::UserOAuth { .. } => OriginCredential::None,
+    };
+    Ok(Origin {
+        uid: doc.uid.as_str().into(),
+        id: doc.id.as_str().into(),
+        name: doc.name.as_str().into(),
+        display_name: doc.display_name.clone(),
+        url: doc.url.clone(),
+        auth: doc.auth.clone(),
+        credential,
+        network: doc.network.clone(),
+        limits: doc.limits,
+    })
+}
+
+fn credential<'a>(
+    key: &SecretKey,
+    credentials: &'a Credentials,
+    from: impl Fn() -> String,
+) -> Result<&'a SecretValue, BuildError> {
+    credentials.get(key).map(AsRef::as_ref).ok_or_else(|| BuildError::Missing {
+        from: from(),
+        what: "credential",
+        name: key.0.clone(),
+    })
+}

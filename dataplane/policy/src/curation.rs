@@ -1,0 +1,195 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use portcullis_contract::{Capabilities, Override, Selection};
+
+use crate::NameSet;
+use crate::template::expands_to;
+
+/// What of an origin a route offers, and under what names.
+#[derive(Clone, Debug, Default)]
+pub struct Curation {
+    /// By tool name.
+    pub tools: KindRules,
+    /// By prompt name.
+    pub prompts: KindRules,
+    /// By URI.
+    pub resources: KindRules,
+    /// By URI template.
+    pub resource_templates: KindRules,
+}
+
+impl Curation {
+    /// Compiles a route's choices.
+    #[must_use]
+    pub fn new(capabilities: &Capabilities) -> Self {
+        Self {
+            tools: KindRules::new(&capabilities.tools),
+            prompts: KindRules::new(&capabilities.prompts),
+            resources: KindRules::new(&capabilities.resources),
+            resource_templates: KindRules::new(&capabilities.resource_templates),
+        }
+    }
+
+    /// Whether a URI may be read: the resource rules allow it, or a template that is offered expands to it. `known` are the
+    /// templates that the origin has been seen to list.
+    #[must_use]
+    pub fn readable<'a>(&'a self, uri: &str, known: impl IntoIterator<Item = &'a str>) -> bool {
+        if self.resources.offers(uri) {
+            return true;
+        }
+        // A URI that is excluded by name stays hidden, whatever template would lead to it.
+        if self.resources.exclude.contains(uri) {
+            return false;
+        }
+        let templates = &self.resource_templates;
+        templates
+            .listed()
+            .chain(known)
+            .any(|template| templates.offers(template) && expands_to(template, uri))
+    }
+}
+
+/// The rules of one kind of capability.
+#[derive(Clone, Debug, Default)]
+pub struct KindRules {
+    include: Option<NameSet>,
+    exclude: NameSet,
+    overrides: HashMap<Box<str>, Arc<Override>>,
+    /// Exposed name to the origin's.
+    renamed: HashMap<Box<str>, Box<str>>,
+}
+
+impl KindRules {
+    /// Compiles a selection.
+    #[must_use]
+    pub fn new(selection: &Selection) -> Self {
+        let mut rules = Self {
+            include: selection.include.as_ref().map(NameSet::new),
+            exclude: NameSet::new(&selection.exclude),
+            ..Self::default()
+        };
+        for item in &selection.overrides {
+            if let Some(exposed) = &item.exposed {
+                rules.renamed.insert(exposed.as_str().into(), item.name.as_str().into());
+            }
+            rules.overrides.insert(item.name.as_str().into(), Arc::new(item.clone()));
+        }
+        rules
+    }
+
+    /// Whether everything is offered as it is: lists need no rewriting.
+    #[must_use]
+    pub fn is_transparent(&self) -> bool {
+        self.include.is_none() && self.exclude == NameSet::default() && self.overrides.is_empty()
+    }
+
+    /// Whether an item is offered, by the origin's name.
+    #[must_use]
+    pub fn offers(&self, name: &str) -> bool {
+        self.include.as_ref().is_none_or(|include| include.contains(name)) && !self.exclude.contains(name)
+    }
+
+    /// The name that clients see for an item of the origin's, if they see it at all.
+    #[must_use]
+    pub fn exposed<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if !self.offers(name) {
+            return None;
+        }
+        if let Some(exposed) = self.overrides.get(name).and_then(|item| item.exposed.as_deref()) {
+            return Some(exposed);
+        }
+        // Another item is presented under this name: two of one name would be ambiguous, and the rename was asked for.
+        (!self.renamed.contains_key(name)).then_some(name)
+    }
+
+    /// The origin's name for what clients call `exposed`, if it is offered.
+    #[must_use]
+    pub fn original<'a>(&'a self, exposed: &'a str) -> Option<Cow<'a, str>> {
+        let name = self.renamed.get(exposed).map_or(exposed, AsRef::as_ref);
+        (self.exposed(name) == Some(exposed)).then_some(Cow::Borrowed(name))
+    }
+
+    /// How an item is to be presented differently.
+    #[must_use]
+    pub fn override_of(&self, name: &str) -> Option<&Override> {
+        self.overrides.get(name).map(AsRef::as_ref)
+    }
+
+    /// Names that were written out in the selection.
+    pub fn listed(&self) -> impl Iterator<Item = &str> {
+        self.include.iter().flat_map(NameSet::literals)
+    }
+
+    /// Annotation overrides of an item.
+    #[must_use]
+    pub fn annotations(&self, name: &str) -> Option<&BTreeMap<String, serde_json::Value>> {
+        self.override_of(name).map(|item| &item.annotations).filter(|annotations| !annotations.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(include: Option<&[&str]>, exclude: &[&str], renames: &[(&str, &str)]) -> KindRules {
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        KindRules::new(&Selection {
+            include: include.map(strings),
+            exclude: strings(exclude),
+            overrides: renames
+                .iter()
+                .map(|(name, exposed)| Override {
+                    name: (*name).to_owned(),
+                    exposed: Some((*exposed).to_owned()),
+                    ..Override::default()
+                })
+                .collect(),
+        })
+    }
+
+    #[test]
+    fn given_no_include_then_all_is_offered_and_given_an_empty_one_then_nothing() {
+        assert_eq!(rules(None, &[], &[]).exposed("x"), Some("x"));
+        assert_eq!(rules(Some(&[]), &[], &[]).exposed("x"), None);
+    }
+
+    #[test]
+    fn given_a_name_both_included_and_excluded_then_exclude_wins() {
+        let rules = rules(Some(&["delete_*"]), &["delete_all"], &[]);
+        assert_eq!(rules.original("delete_one").as_deref(), Some("delete_one"));
+        assert_eq!(rules.original("delete_all"), None);
+    }
+
+    #[test]
+    fn given_a_rename_then_only_the_new_name_works_and_it_shadows_an_origins_own() {
+        let rules = rules(None, &[], &[("get_issue", "issue")]);
+        assert_eq!(rules.exposed("get_issue"), Some("issue"));
+        assert_eq!(rules.original("issue").as_deref(), Some("get_issue"));
+        assert_eq!(rules.original("get_issue"), None);
+        assert_eq!(rules.exposed("issue"), None);
+    }
+
+    #[test]
+    fn given_a_renamed_tool_that_is_excluded_then_neither_name_works() {
+        let rules = rules(None, &["get_issue"], &[("get_issue", "issue")]);
+        assert_eq!(rules.original("issue"), None);
+        assert_eq!(rules.original("get_issue"), None);
+    }
+
+    #[test]
+    fn given_templates_then_a_uri_is_readable_only_through_one_that_is_offered() {
+        let curation = Curation {
+            resources: rules(Some(&["demo://a"]), &["demo://res/9"], &[]),
+            resource_templates: rules(None, &["secret://{id}"], &[]),
+            ..Curation::default()
+        };
+        let known = ["demo://res/{id}", "secret://{id}"];
+        assert!(curation.readable("demo://a", known));
+        assert!(curation.readable("demo://res/7", known));
+        assert!(!curation.readable("demo://res/9", known));
+        assert!(!curation.readable("secret://7", known));
+        assert!(!curation.readable("demo://res/7", []));
+    }
+}

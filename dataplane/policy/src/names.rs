@@ -1,0 +1,107 @@
+use std::collections::HashSet;
+
+/// A set of names and globs. `*` stands for any run of characters, `/` included; nothing else is special, because URIs and URI
+/// templates are full of the characters that richer globs would claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameSet {
+    literal: HashSet<Box<str>>,
+    globs: Vec<Glob>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Glob {
+    prefix: Box<str>,
+    middle: Vec<Box<str>>,
+    suffix: Box<str>,
+}
+
+impl NameSet {
+    /// Builds a set from names and globs.
+    #[must_use]
+    pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut set = Self::default();
+        for pattern in patterns {
+            match Glob::parse(pattern.as_ref()) {
+                Some(glob) => set.globs.push(glob),
+                None => {
+                    set.literal.insert(pattern.as_ref().into());
+                }
+            }
+        }
+        set
+    }
+
+    /// Whether the set has the name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.literal.contains(name) || self.globs.iter().any(|glob| glob.matches(name))
+    }
+
+    /// The names that are no globs.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.literal.iter().map(AsRef::as_ref)
+    }
+}
+
+impl Glob {
+    fn parse(pattern: &str) -> Option<Self> {
+        let (prefix, rest) = pattern.split_once('*')?;
+        let (middle, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
+        let middle = middle.split('*').filter(|part| !part.is_empty()).map(Into::into).collect();
+        Some(Self { prefix: prefix.into(), middle, suffix: suffix.into() })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        // Most globs of a set fall at the first byte, and a comparison is a call.
+        if let (Some(wanted), Some(first)) = (self.prefix.as_bytes().first(), name.as_bytes().first())
+            && wanted != first
+        {
+            return false;
+        }
+        let Some(rest) = name.strip_prefix(&*self.prefix) else { return false };
+        let Some(mut rest) = rest.strip_suffix(&*self.suffix) else { return false };
+        // Taking each part at its first place is right because only stars lie between them.
+        for part in &self.middle {
+            let Some(at) = rest.find(&**part) else { return false };
+            rest = rest.get(at + part.len()..).unwrap_or_default();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn given_globs_when_matched_then_a_star_crosses_slashes_and_nothing_else_is_special() {
+        let set = NameSet::new(["get_issue", "list_*", "file:///{path}", "*://a*b*c", "**"].iter().take(4));
+        for name in ["get_issue", "list_", "list_a/b", "file:///{path}", "x://a/b/c", "x://abbc"] {
+            assert!(set.contains(name), "{name}");
+        }
+        for name in ["get_issue2", "xlist_a", "file:///etc", "x://acb", "get.issue", ""] {
+            assert!(!set.contains(name), "{name}");
+        }
+    }
+
+    /// The plain definition, to hold the quick one against.
+    fn reference(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|at| reference(rest, &name[at..])),
+            Some((c, rest)) => name.first() == Some(c) && reference(rest, &name[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_pattern_when_matched_then_it_agrees_with_the_definition(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
+            prop_assert_eq!(
+                NameSet::new([&pattern]).contains(&name),
+                reference(pattern.as_bytes(), name.as_bytes())
+            );
+        }
+    }
+}

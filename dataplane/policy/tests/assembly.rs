@@ -1,0 +1,301 @@
+//! A change rebuilds what it touches, and what cannot be built takes nothing else with it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_contract::{
+    Access, Capabilities, ClientPolicy, GatewayDoc, IdentityProviderDoc, IdentityProviderKind, Members,
+    Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Selection, TeamAccess,
+    TeamDoc, TokenLifetimes,
+};
+use portcullis_policy::{Assembly, Part, Principal, Problem, RouteTable};
+use secrecy::SecretString;
+use url::Url;
+
+fn gateway() -> GatewayDoc {
+    GatewayDoc {
+        name: "mcp/main".to_owned(),
+        public_url: Url::parse("https://gateway.example").unwrap(),
+        identity_providers: vec![IdentityProviderDoc {
+            name: "company".to_owned(),
+            kind: IdentityProviderKind::Development { users: Vec::new() },
+        }],
+        tokens: TokenLifetimes { access_seconds: 900, refresh_seconds: 3600, session_seconds: 3600 },
+        store_outage_grace_seconds: 900,
+        admins: Members::default(),
+        clients: ClientPolicy {
+            metadata_document_hosts: Vec::new(),
+            dynamic_registration: true,
+            workloads: Vec::new(),
+        },
+        trusted_proxies: Vec::new(),
+    }
+}
+
+fn origin(id: &str, auth: OriginAuth) -> OriginDoc {
+    OriginDoc {
+        uid: format!("origin-{id}"),
+        id: id.to_owned(),
+        name: format!("mcp/{id}"),
+        display_name: id.to_owned(),
+        url: Url::parse("https://origin.example/mcp").unwrap(),
+        suspended: false,
+        auth,
+        network: Network::default(),
+        limits: OriginLimits { request_timeout_ms: 60_000, response_bytes: 1 << 20 },
+    }
+}
+
+fn route(slug: &str, origin: &str) -> RouteDoc {
+    RouteDoc {
+        uid: format!("route-{slug}"),
+        name: format!("mcp/{slug}"),
+        slug: slug.to_owned(),
+        display_name: slug.to_owned(),
+        description: String::new(),
+        suspended: false,
+        identity_provider: "company".to_owned(),
+        origin: format!("origin-{origin}"),
+        capabilities: Capabilities::default(),
+        access: Access::Teams,
+    }
+}
+
+fn team(name: &str, group: &str, slugs: &[&str]) -> TeamDoc {
+    TeamDoc {
+        uid: format!("team-{name}"),
+        name: format!("mcp/{name}"),
+        display_name: name.to_owned(),
+        members: Members { groups: vec![group.to_owned()], ..Members::default() },
+        access: slugs
+            .iter()
+            .map(|slug| TeamAccess { route: format!("route-{slug}"), tools: Selection::default() })
+            .collect(),
+    }
+}
+
+fn header(key: &str) -> OriginAuth {
+    OriginAuth::Header {
+        name: "Authorization".to_owned(),
+        prefix: "Bearer ".to_owned(),
+        value: SecretKey(key.to_owned()),
+    }
+}
+
+fn credential(value: &str) -> SecretValue {
+    SecretValue { value: SecretString::from(value), allowed_hosts: vec!["origin.example".to_owned()] }
+}
+
+/// Two routes on `x`, one on `y`.
+fn assembly() -> Assembly {
+    let mut assembly = Assembly::default();
+    assembly.put_gateway(gateway());
+    assembly.put_origin(origin("x", OriginAuth::None));
+    assembly.put_origin(origin("y", OriginAuth::None));
+    for (slug, origin) in [("a", "x"), ("b", "x"), ("c", "y")] {
+        assembly.put_route(route(slug, origin));
+    }
+    assembly.put_team(&team("readers", "readers", &["a", "c"]));
+    assembly
+}
+
+fn whole(assembly: &mut Assembly) -> RouteTable {
+    let (table, problems) = assembly.table(1);
+    assert!(problems.is_empty(), "{problems:?}");
+    table.unwrap()
+}
+
+fn slugs(table: &RouteTable) -> Vec<String> {
+    let mut slugs: Vec<_> = table.routes().map(|route| route.slug.to_string()).collect();
+    slugs.sort();
+    slugs
+}
+
+/// Which of the routes of `before` are not those of `after`.
+fn rebuilt(before: &RouteTable, after: &RouteTable) -> Vec<String> {
+    let other = |slug: &String| !Arc::ptr_eq(before.route(slug).unwrap(), after.route(slug).unwrap());
+    slugs(before).into_iter().filter(other).collect()
+}
+
+fn parts(problems: &[Problem]) -> Vec<Part> {
+    problems.iter().map(|problem| problem.part.clone()).collect()
+}
+
+fn admits(table: &RouteTable, slug: &str, group: &str) -> bool {
+    table.route(slug).unwrap().admit(&Principal::new("company", "ana", None, None, [group])).is_some()
+}
+
+#[test]
+fn given_a_table_when_one_document_changes_then_only_the_routes_that_it_concerns_are_rebuilt() {
+    let mut assembly = assembly();
+    let first = whole(&mut assembly);
+    assert_eq!(slugs(&first), ["a", "b", "c"]);
+
+    let second = whole(&mut assembly);
+    assert_eq!(rebuilt(&first, &second), [] as [&str; 0], "nothing has changed");
+
+    assembly.put_route(RouteDoc { display_name: "Other".to_owned(), ..route("b", "x") });
+    let third = whole(&mut assembly);
+    assert_eq!(rebuilt(&second, &third), ["b"]);
+
+    let moved = Url::parse("https://other.example/mcp").unwrap();
+    assembly.put_origin(OriginDoc { url: moved.clone(), ..origin("x", OriginAuth::None) });
+    let fourth = whole(&mut assembly);
+    assert_eq!(rebuilt(&third, &fourth), ["a", "b"]);
+    assert_eq!(fourth.route("a").unwrap().origin.url, moved);
+    assert!(Arc::ptr_eq(&fourth.route("c").unwrap().curation, &first.route("c").unwrap().curation));
+
+    assembly.put_team(&team("readers", "readers", &["a"]));
+    let fifth = whole(&mut assembly);
+    assert_eq!(rebuilt(&fourth, &fifth), ["a", "c"]);
+    assert!(admits(&fifth, "a", "readers") && !admits(&fifth, "c", "readers"));
+
+    assembly.put_gateway(GatewayDoc { store_outage_grace_seconds: 1, ..gateway() });
+    let sixth = whole(&mut assembly);
+    assert_eq!(rebuilt(&fifth, &sixth), [] as [&str; 0], "no route shows that setting");
+    assert_eq!(sixth.gateway.store_outage_grace_seconds, 1);
+
+    let elsewhere = Url::parse("https://elsewhere.example").unwrap();
+    assembly.put_gateway(GatewayDoc { public_url: elsewhere, ..gateway() });
+    let seventh = whole(&mut assembly);
+    assert_eq!(rebuilt(&sixth, &seventh), ["a", "b", "c"]);
+    assert_eq!(&*seventh.route("a").unwrap().url, "https://elsewhere.example/mcp/a");
+}
+
+#[test]
+fn given_an_origin_when_it_is_suspended_then_its_routes_are_and_the_origin_stays_the_same() {
+    let mut assembly = assembly();
+    let before = whole(&mut assembly);
+    assembly.put_origin(OriginDoc { suspended: true, ..origin("x", OriginAuth::None) });
+    let after = whole(&mut assembly);
+    assert!(after.route("a").unwrap().suspended && !after.route("c").unwrap().suspended);
+    assert!(Arc::ptr_eq(&before.route("a").unwrap().origin, &after.route("a").unwrap().origin));
+}
+
+#[test]
+fn given_documents_in_any_order_when_all_are_there_then_the_table_is_the_same() {
+    let mut assembly = Assembly::default();
+    assembly.put_team(&team("writers", "writers", &["a"]));
+    assembly.put_route(route("a", "x"));
+    assert!(assembly.table(1).0.is_none(), "no gateway, no table");
+    assembly.put_gateway(gateway());
+    let (table, problems) = assembly.table(1);
+    assert_eq!(slugs(&table.unwrap()), [] as [&str; 0]);
+    assert_eq!(parts(&problems), [Part::Route("route-a".into())], "it waits for its origin");
+    assembly.put_origin(origin("x", header("mcp/key/token")));
+    let (_, problems) = assembly.table(1);
+    assert!(problems.iter().any(|it| it.error.to_string().contains("mcp/key/token")), "{problems:?}");
+    assembly.put_credential(SecretKey("mcp/key/token".to_owned()), credential("t"));
+    assert!(admits(&whole(&mut assembly), "a", "writers"));
+    assembly.remove_team("team-writers");
+    assert!(!admits(&whole(&mut assembly), "a", "writers"));
+    assembly.remove_origin("origin-x");
+    assert_eq!(slugs(&assembly.table(1).0.unwrap()), [] as [&str; 0]);
+    assembly.remove_gateway();
+    assert!(assembly.table(1).0.is_none());
+}
+
+#[test]
+fn given_an_origin_whose_new_credential_is_not_there_yet_then_the_old_one_serves_unless_it_was_taken_away() {
+    let (old, new) = (SecretKey("mcp/old/t".to_owned()), SecretKey("mcp/new/t".to_owned()));
+    let mut assembly = assembly();
+    assembly.put_credential(old.clone(), credential("old"));
+    assembly.put_origin(origin("x", header(&old.0)));
+    let before = whole(&mut assembly);
+
+    assembly.put_origin(origin("x", header(&new.0)));
+    let (table, problems) = assembly.table(2);
+    assert_eq!(parts(&problems), [Part::Origin("origin-x".into())]);
+    assert_eq!(rebuilt(&before, &table.unwrap()), [] as [&str; 0]);
+
+    assembly.remove_credential(&old);
+    let (table, problems) = assembly.table(3);
+    assert_eq!(slugs(&table.unwrap()), ["c"], "what was withdrawn is not used any more");
+    assert_eq!(problems.len(), 3);
+
+    assembly.put_credential(new, credential("new"));
+    assert_eq!(slugs(&whole(&mut assembly)), ["a", "b", "c"]);
+}
+
+#[test]
+fn given_a_credential_when_it_is_replaced_then_its_origin_sends_the_new_one_and_others_are_not_touched() {
+    let key = SecretKey("mcp/key/t".to_owned());
+    let mut assembly = assembly();
+    assembly.put_credential(key.clone(), credential("one"));
+    assembly.put_origin(origin("x", header(&key.0)));
+    let before = whole(&mut assembly);
+    assembly.put_credential(key, credential("two"));
+    let after = whole(&mut assembly);
+    assert_eq!(rebuilt(&before, &after), ["a", "b"]);
+}
+
+#[test]
+fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_until_it_lets_go() {
+    let mut assembly = assembly();
+    whole(&mut assembly);
+    assembly.put_route(RouteDoc { uid: "route-0".to_owned(), ..route("a", "y") });
+    let (table, problems) = assembly.table(2);
+    assert_eq!(&*table.unwrap().route("a").unwrap().uid, "route-a");
+    assert_eq!(parts(&problems), [Part::Route("route-0".into())]);
+    assert!(problems[0].error.to_string().contains("the slug a is taken"), "{}", problems[0].error);
+    // They change places in one step.
+    assembly.put_route(RouteDoc { uid: "route-a".to_owned(), ..route("z", "x") });
+    let table = whole(&mut assembly);
+    assert_eq!(&*table.route("a").unwrap().uid, "route-0");
+    assert_eq!(&*table.route("z").unwrap().uid, "route-a");
+    assert_eq!(&*table.route_by_uid("route-a").unwrap().slug, "z");
+    assembly.remove_route("route-0");
+    assert_eq!(slugs(&whole(&mut assembly)), ["b", "c", "z"]);
+}
+
+/// Not a measure of this machine, but a bound that only rebuilding everything would break by far. Prints what it found.
+#[test]
+fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_cheap() {
+    let mut assembly = Assembly::default();
+    assembly.put_gateway(gateway());
+    for number in 0..10 {
+        assembly.put_origin(origin(&number.to_string(), OriginAuth::None));
+    }
+    let names: Vec<String> = (0..5_000).map(|number| format!("r{number}")).collect();
+    let started = Instant::now();
+    for (number, name) in names.iter().enumerate() {
+        let tools = Selection {
+            include: Some((0..10).map(|tool| format!("tool_{tool}")).collect()),
+            ..Selection::default()
+        };
+        let capabilities = Capabilities { tools, ..Capabilities::default() };
+        assembly.put_route(RouteDoc { capabilities, ..route(name, &(number % 5).to_string()) });
+    }
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    assembly.put_team(&team("everyone", "all", &all));
+    let mut table = whole(&mut assembly);
+    println!("5,000 routes from nothing: {:?}", started.elapsed());
+    let mut measure = |what: &str, change: &mut dyn FnMut(&mut Assembly, usize)| {
+        let mut times: Vec<Duration> = (0..20)
+            .map(|turn| {
+                let started = Instant::now();
+                change(&mut assembly, turn);
+                table = whole(&mut assembly);
+                started.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{what}: median {:?}, worst {:?}", times[10], times[19]);
+        times[10]
+    };
+    let one = measure("one route", &mut |assembly, turn| {
+        assembly.put_route(RouteDoc { description: turn.to_string(), ..route("r7", "2") });
+    });
+    let thousand = measure("an origin of 1,000 routes", &mut |assembly, turn| {
+        assembly.put_origin(OriginDoc { display_name: turn.to_string(), ..origin("3", OriginAuth::None) });
+    });
+    let every = measure("a team of 5,000 routes", &mut |assembly, turn| {
+        assembly.put_team(&team("everyone", &turn.to_string(), &all));
+    });
+    assert_eq!(table.routes().count(), 5_000);
+    for time in [one, thousand, every] {
+        assert!(time < Duration::from_millis(500), "{time:?}");
+    }
+}

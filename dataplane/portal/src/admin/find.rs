@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
+use portcullis_store::{ClientInUseRow, PrincipalRow};
+use serde::Deserialize;
+
+use crate::Portal;
+use crate::failure::Failure;
+
+/// So many on a page, unless another number is asked for.
+const PAGE: i64 = 50;
+const LARGEST_PAGE: i64 = 200;
+/// Nobody seeks for more letters.
+const LONGEST: usize = 200;
+
+/// What is sought, and from where on.
+#[derive(Default, Deserialize)]
+pub(crate) struct Seek {
+    /// Part of a name, email, subject or id.
+    #[serde(default)]
+    pub(crate) q: String,
+    /// The last one of the page before.
+    #[serde(default)]
+    pub(crate) after: String,
+    pub(crate) limit: Option<i64>,
+}
+
+/// A part of a longer list, and where the next one begins.
+pub(crate) struct Part<T> {
+    pub(crate) found: Vec<T>,
+    pub(crate) next: Option<String>,
+}
+
+impl Seek {
+    fn limit(&self) -> i64 {
+        self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)
+    }
+
+    fn sought(&self) -> &str {
+        let sought = self.q.trim();
+        sought.get(..LONGEST).unwrap_or(sought)
+    }
+
+    /// Cuts off the one that was read beyond the page.
+    fn part<T>(&self, mut found: Vec<T>, key: impl Fn(&T) -> &str) -> Part<T> {
+        let limit = usize::try_from(self.limit()).unwrap_or(usize::MAX);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|last| key(last).to_owned());
+        Part { found, next }
+    }
+
+    /// People who have ever signed in.
+    pub(crate) async fn people(&self, portal: &Portal) -> Result<Part<PrincipalRow>, Failure> {
+        let (sought, after) = (self.sought(), plain(&self.after));
+        let rows = portal.store.principals_like(sought, &after, self.limit() + 1).await?;
+        Ok(self.part(rows, |row| &row.subject))
+    }
+
+    /// Clients that somebody has given something.
+    pub(crate) async fn clients(&self, portal: &Portal) -> Result<Part<ClientInUseRow>, Failure> {
+        let (now, after) = (portal.clock.now().0, plain(&self.after));
+        let rows = portal.store.clients_in_use(self.sought(), now, &after, self.limit() + 1).await?;
+        Ok(self.part(rows, |row| &row.client_id))
+    }
+}
+
+/// No text of PostgreSQL's holds U+0000.
+fn plain(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+/// One person, by the opaque id.
+pub(crate) async fn person(portal: &Portal, id: &str) -> Result<Principal, Failure> {
+    if id.contains('\0') {
+        return Err(Failure::NotFound);
+    }
+    portal.identity.principal(&PrincipalId::from_stored(id)).await?.ok_or(Failure::NotFound)
+}
+
+/// Teams that name a route which is served, with those routes.
+pub(crate) fn teams(table: &RouteTable) -> BTreeMap<&str, Vec<&Route>> {
+    let mut teams: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
+    for route in table.routes() {
+        for team in route.teams() {
+            teams.entry(team).or_default().push(route);
+        }
+    }
+    for routes in teams.values_mut() {
+        routes.sort_by_key(|route| &route.slug);
+    }
+    teams
+}
+
+/// An origin, and how many people have an account of theirs connected there.
+pub(crate) struct OriginInUse<'a> {
+    pub(crate) origin: &'a Arc<Origin>,
+    pub(crate) connections: i64,
+}
+
+/// Origins behind the routes that are served where people have accounts of their own.
+pub(crate) async fn origins<'a>(
+    portal: &Portal,
+    table: &'a RouteTable,
+) -> Result<Vec<OriginInUse<'a>>, Failure> {
+    let mut origins: Vec<_> =
+        table.routes().filter(|route| route.needs_account()).map(|route| &route.origin).collect();
+    origins.sort_by_key(|origin| &origin.name);
+    origins.dedup_by_key(|origin| &origin.uid);
+    let mut found = Vec::new();
+    for origin in origins {
+        found.push(OriginInUse { origin, connections: portal.store.connections_at(&origin.uid).await? });
+    }
+    Ok(found)
+}

@@ -1,0 +1,17 @@
+//! Ending what others have been given and have connected.
+//!
+//! ```text
+//! gate.rs       who may
+//! find.rs       people, clients, teams and origins, as lists and one by one
+//! end.rs        the endings, each with its event; for the pages and the API alike
+//! pages.rs      /admin, /admin/clients, /admin/teams, /admin/origins
+//! person.rs     /admin/people/{id}
+//! forms.rs      what the pages post
+//! ```
+
+pub(crate) mod end;
+pub(crate) mod find;
+pub(crate) mod forms;
+pub(crate) mod gate;
+pub(crate) mod pages;
+pub(crate) mod person;

@@ -1,0 +1,169 @@
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use portcullis_policy::Route;
+use portcullis_store::{ClientInUseRow, PrincipalRow};
+use url::form_urlencoded::Serializer;
+
+use crate::admin::find::{self, OriginInUse, Part, Seek};
+use crate::admin::forms::{CLIENT, ORIGIN, TEAM};
+use crate::admin::gate::Gate;
+use crate::failure::Failure;
+use crate::frame::{Frame, Here};
+use crate::mine::given::published_by;
+use crate::{Portal, page, welcome};
+
+/// The administration's first page: people.
+pub(crate) const PEOPLE: &str = "/admin";
+pub(crate) const CLIENTS: &str = "/admin/clients";
+pub(crate) const TEAMS: &str = "/admin/teams";
+pub(crate) const ORIGINS: &str = "/admin/origins";
+
+/// What the lists have in common.
+struct List {
+    path: &'static str,
+    q: String,
+    /// The address of the next page.
+    next: Option<String>,
+}
+
+impl List {
+    fn new(path: &'static str, seek: &Seek, next: Option<&str>) -> Self {
+        let next = next.map(|after| {
+            let mut query = Serializer::new(String::new());
+            query.append_pair("q", &seek.q).append_pair("after", after);
+            format!("{path}?{}", query.finish())
+        });
+        Self { path, q: seek.q.clone(), next }
+    }
+
+    fn at(&self, path: &str) -> bool {
+        self.path == path
+    }
+}
+
+#[derive(Template)]
+#[template(path = "admin/people.html")]
+struct PeoplePage {
+    frame: Frame,
+    list: List,
+    people: Vec<PrincipalRow>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/clients.html")]
+struct ClientsPage {
+    frame: Frame,
+    list: List,
+    clients: Vec<ClientLine>,
+}
+
+struct ClientLine {
+    client: ClientInUseRow,
+    published_by: Option<String>,
+    token: String,
+}
+
+#[derive(Template)]
+#[template(path = "admin/teams.html")]
+struct TeamsPage<'a> {
+    frame: Frame,
+    list: List,
+    teams: Vec<TeamLine<'a>>,
+}
+
+struct TeamLine<'a> {
+    name: &'a str,
+    routes: Vec<&'a Route>,
+    token: String,
+}
+
+#[derive(Template)]
+#[template(path = "admin/origins.html")]
+struct OriginsPage<'a> {
+    frame: Frame,
+    list: List,
+    origins: Vec<OriginLine<'a>>,
+}
+
+struct OriginLine<'a> {
+    found: OriginInUse<'a>,
+    token: String,
+}
+
+/// `GET /admin`: people.
+pub(crate) async fn people(
+    State(portal): State<Portal>,
+    Query(seek): Query<Seek>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let admin = match Gate::of(&portal, &table, &headers).await? {
+        Gate::Admin(admin) => admin,
+        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
+    };
+    let Part { found: people, next } = seek.people(&portal).await?;
+    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
+    let list = List::new(PEOPLE, &seek, next.as_deref());
+    Ok(page::render(StatusCode::OK, &PeoplePage { frame, list, people }))
+}
+
+/// `GET /admin/clients`
+pub(crate) async fn clients(
+    State(portal): State<Portal>,
+    Query(seek): Query<Seek>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let admin = match Gate::of(&portal, &table, &headers).await? {
+        Gate::Admin(admin) => admin,
+        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, CLIENTS),
+    };
+    let Part { found, next } = seek.clients(&portal).await?;
+    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
+    let list = List::new(CLIENTS, &seek, next.as_deref());
+    let mut clients = Vec::new();
+    for client in found {
+        clients.push(ClientLine {
+            token: portal.form_token(CLIENT, &client.client_id, &admin.visitor.binding())?,
+            published_by: published_by(&client.client_id),
+            client,
+        });
+    }
+    Ok(page::render(StatusCode::OK, &ClientsPage { frame, list, clients }))
+}
+
+/// `GET /admin/teams`
+pub(crate) async fn teams(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let admin = match Gate::of(&portal, &table, &headers).await? {
+        Gate::Admin(admin) => admin,
+        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, TEAMS),
+    };
+    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
+    let list = List::new(TEAMS, &Seek::default(), None);
+    let mut teams = Vec::new();
+    for (name, routes) in find::teams(&table) {
+        let token = portal.form_token(TEAM, name, &admin.visitor.binding())?;
+        teams.push(TeamLine { name, routes, token });
+    }
+    Ok(page::render(StatusCode::OK, &TeamsPage { frame, list, teams }))
+}
+
+/// `GET /admin/origins`
+pub(crate) async fn origins(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let admin = match Gate::of(&portal, &table, &headers).await? {
+        Gate::Admin(admin) => admin,
+        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, ORIGINS),
+    };
+    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
+    let list = List::new(ORIGINS, &Seek::default(), None);
+    let mut origins = Vec::new();
+    for found in find::origins(&portal, &table).await? {
+        let token = portal.form_token(ORIGIN, &found.origin.id, &admin.visitor.binding())?;
+        origins.push(OriginLine { found, token });
+    }
+    Ok(page::render(StatusCode::OK, &OriginsPage { frame, list, origins }))
+}

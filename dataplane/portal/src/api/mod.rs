@@ -1,0 +1,42 @@
+//! The portal as JSON, for other user interfaces: `/api/…`, with the session of whoever sits at the browser. What it offers is
+//! described in `docs/portal-api.md`.
+//!
+//! ```text
+//! ask.rs      who asks, and whether a page of ours asks
+//! answer.rs   what is answered, errors included
+//! mine.rs     /api/me, /api/servers, /api/connections, /api/clients
+//! admin.rs    /api/admin/…
+//! ```
+
+mod admin;
+mod answer;
+mod ask;
+mod mine;
+
+use axum::Router;
+use axum::routing::{any, delete, get, post};
+
+use crate::Portal;
+
+/// All of it.
+pub(crate) fn router() -> Router<Portal> {
+    Router::new()
+        .route("/api/me", get(mine::me))
+        .route("/api/servers", get(mine::servers))
+        .route("/api/connections", get(mine::connections))
+        .route("/api/connections/{origin}", delete(mine::disconnect))
+        .route("/api/connections/{origin}/connect", post(mine::connect))
+        .route("/api/clients", get(mine::clients))
+        .route("/api/clients/{grant}", delete(mine::revoke))
+        .route("/api/admin/people", get(admin::people))
+        .route("/api/admin/people/{id}", get(admin::person))
+        .route("/api/admin/people/{id}/revoke", post(admin::revoke_person))
+        .route("/api/admin/clients", get(admin::clients))
+        .route("/api/admin/clients/revoke", post(admin::revoke_client))
+        .route("/api/admin/teams", get(admin::teams))
+        .route("/api/admin/teams/revoke", post(admin::revoke_team))
+        .route("/api/admin/origins", get(admin::origins))
+        .route("/api/admin/origins/{id}/revoke", post(admin::revoke_origin))
+        .route("/api/admin/grants/{id}", delete(admin::revoke_grant))
+        .route("/api/{*rest}", any(answer::nothing_here))
+}

@@ -1,0 +1,287 @@
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Form, Path, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use portcullis_events::{Kind, Outcome};
+use portcullis_policy::{Gateway, Principal, RouteTable};
+use portcullis_vault::ConnectionStatus;
+use serde::Deserialize;
+
+use crate::Portal;
+use crate::authorize::answer::{Destination, OAuthError};
+use crate::authorize::pending::{Authorization, Known, Pending, Step};
+use crate::authorize::{about, record};
+use crate::failure::Failure;
+use crate::forms::check_same_origin;
+use crate::sign_in::start::{self, Begin};
+use crate::visitor::Visitor;
+use crate::{cookies::CookieKind, page};
+
+/// The form of whoever has not signed in. It is bound to the request alone: before the browser has approved something, it gets
+/// no cookie. Being sent to sign in is all that it can lead to.
+const APPROVE: &str = "approve";
+/// The form of somebody who has signed in, bound to their browser and session.
+pub(super) const CONFIRM: &str = "confirm";
+
+/// What is asked, before anybody has signed in and after.
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    asking: Asking<'a>,
+    id: &'a str,
+    token: String,
+    person: Option<&'a Principal>,
+    origin: Option<OriginLine<'a>>,
+}
+
+/// Somebody who may not use the route.
+#[derive(Template)]
+#[template(path = "no_access.html")]
+struct NoAccessPage<'a> {
+    asking: Asking<'a>,
+    id: &'a str,
+    token: String,
+    person: &'a Principal,
+}
+
+/// What both pages say of a request.
+struct Asking<'a> {
+    client: &'a str,
+    /// The document that describes it, or nothing that anybody has checked.
+    client_host: Option<String>,
+    destination: String,
+    /// Whether any program on the user's machine could be behind it.
+    local: bool,
+    route: &'a str,
+    url: &'a str,
+    description: &'a str,
+    provider: &'a str,
+}
+
+struct OriginLine<'a> {
+    name: &'a str,
+    status: ConnectionStatus,
+}
+
+impl OriginLine<'_> {
+    fn connected(&self) -> bool {
+        self.status == ConnectionStatus::Connected
+    }
+
+    fn again(&self) -> bool {
+        self.status == ConnectionStatus::ReconnectNeeded
+    }
+}
+
+impl<'a> Asking<'a> {
+    fn of(authorization: &'a Authorization) -> Self {
+        let Authorization { asked, client, route, .. } = authorization;
+        let destination = Destination::of(&asked.answer.redirect_uri);
+        let host = |url: &str| url::Url::parse(url).ok()?.host_str().map(ToOwned::to_owned);
+        Self {
+            client: &client.name,
+            client_host: host(&client.id).filter(|_| client.from_document),
+            local: !matches!(destination, Destination::Site(_)),
+            destination: destination.describe(),
+            route: &route.display_name,
+            url: &route.url,
+            description: &route.description,
+            provider: &route.identity_provider.name,
+        }
+    }
+}
+
+/// `GET /consent/{id}`
+pub(crate) async fn get(
+    State(portal): State<Portal>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    let pending = Pending::find(&portal, &visitor, &id).await?;
+    let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;
+    match authorization.next(&portal, &visitor, pending.browser.is_some()).await? {
+        Step::Approve(authorization) | Step::SignIn(authorization) => {
+            approve_page(&portal, &authorization, &id)
+        }
+        Step::NoAccess(known) => {
+            let mut event = about(&portal, &table, &known.authorization, Kind::PolicyDenied, Outcome::Denied);
+            event.subject = Some(Arc::clone(&known.principal.subject));
+            event.reason = Some("no_team");
+            portal.events.record(event);
+            no_access_page(&portal, &visitor, &known, &id)
+        }
+        Step::Confirm(admitted, status) => confirm_page(&portal, &visitor, admitted.known(), status, &id),
+        Step::Through(admitted) => {
+            pending.finish(&portal).await?;
+            record(&portal, &table, admitted.known(), Outcome::Success, "approved_before");
+            let url = admitted.redirect_with_code(&portal).await?;
+            // Who comes here has come from the identity provider's form or the origin's, and their `form-action` counts too.
+            Ok(page::leave(&url, &admitted.known().authorization.client.name))
+        }
+    }
+}
+
+fn approve_page(portal: &Portal, authorization: &Authorization, id: &str) -> Result<Response, Failure> {
+    let token = portal.form_token(APPROVE, id, "")?;
+    let asking = Asking::of(authorization);
+    Ok(page::render(StatusCode::OK, &ConsentPage { asking, id, token, person: None, origin: None }))
+}
+
+fn confirm_page(
+    portal: &Portal,
+    visitor: &Visitor,
+    known: &Known,
+    status: ConnectionStatus,
+    id: &str,
+) -> Result<Response, Failure> {
+    let name = known.authorization.route.origin.display_name.as_str();
+    let page = ConsentPage {
+        asking: Asking::of(&known.authorization),
+        id,
+        token: portal.form_token(CONFIRM, id, &visitor.binding())?,
+        person: Some(&known.principal),
+        origin: (status != ConnectionStatus::NotNeeded).then_some(OriginLine { name, status }),
+    };
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+fn no_access_page(portal: &Portal, visitor: &Visitor, known: &Known, id: &str) -> Result<Response, Failure> {
+    let token = portal.form_token(CONFIRM, id, &visitor.binding())?;
+    let asking = Asking::of(&known.authorization);
+    Ok(page::render(StatusCode::OK, &NoAccessPage { asking, id, token, person: &known.principal }))
+}
+
+/// What the forms of both pages send.
+#[derive(Deserialize)]
+pub(crate) struct Decision {
+    token: Option<String>,
+    decision: Option<String>,
+}
+
+/// `POST /consent/{id}`
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<Decision>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    check_same_origin(&table.gateway, &headers)?;
+    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    let token = form.token.as_deref();
+    let confirmed = portal.form_is_ours(CONFIRM, &id, &visitor.binding(), token);
+    if !confirmed {
+        portal.check_form(APPROVE, &id, "", token)?;
+    }
+    let pending = Pending::find(&portal, &visitor, &id).await?;
+    let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;
+    let step = authorization.next(&portal, &visitor, pending.browser.is_some()).await?;
+    match (form.decision.as_deref(), step) {
+        (Some("deny"), step) => deny(&portal, &table, &pending, &step).await,
+        (Some("approve"), Step::Approve(authorization) | Step::SignIn(authorization)) => {
+            approve(&portal, &table.gateway, &visitor, &pending, &authorization, &id).await
+        }
+        (Some("approve"), Step::Confirm(admitted, _) | Step::Through(admitted)) if confirmed => {
+            pending.finish(&portal).await?;
+            portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
+            record(&portal, &table, admitted.known(), Outcome::Success, "approved");
+            let url = admitted.redirect_with_code(&portal).await?;
+            Ok(page::leave(&url, &admitted.known().authorization.client.name))
+        }
+        (Some("switch"), Step::Confirm(admitted, _) | Step::Through(admitted)) if confirmed => {
+            switch(&portal, &table.gateway, &visitor, pending, &admitted.known().authorization, &id).await
+        }
+        (Some("switch"), Step::NoAccess(known)) if confirmed => {
+            switch(&portal, &table.gateway, &visitor, pending, &known.authorization, &id).await
+        }
+        // Somebody has signed in since the page was shown, or the answer is none that we offer: look again.
+        _ => Ok(page::see_other(&here(&table.gateway, &id))),
+    }
+}
+
+/// The page's address.
+pub(super) fn here(gateway: &Gateway, id: &str) -> String {
+    format!("{}/consent/{id}", gateway.public_url)
+}
+
+/// The browser has approved the client: it gets its cookie, and goes to sign in.
+async fn approve(
+    portal: &Portal,
+    gateway: &Gateway,
+    visitor: &Visitor,
+    pending: &Pending,
+    authorization: &Authorization,
+    id: &str,
+) -> Result<Response, Failure> {
+    let browser = visitor.browser_or_new(portal, gateway)?;
+    if !portal.store.take_up_authorization(&pending.id, &browser.id).await? {
+        return Err(Failure::OtherBrowser);
+    }
+    let begin = Begin {
+        provider: &authorization.route.identity_provider,
+        browser: &browser.id,
+        return_to: &format!("/consent/{id}"),
+        another_account: pending.asked.signed_in_after.is_some(),
+    };
+    let url = start::begin(portal, gateway, &begin).await?;
+    let response = page::leave(&url, &authorization.route.identity_provider.name);
+    Ok(page::with_cookies(response, browser.cookie))
+}
+
+/// Somebody says no: the client hears it. Before sign-in this touches nobody else.
+async fn deny(
+    portal: &Portal,
+    table: &RouteTable,
+    pending: &Pending,
+    step: &Step,
+) -> Result<Response, Failure> {
+    pending.finish(portal).await?;
+    let (authorization, error) = match step {
+        Step::Approve(authorization) | Step::SignIn(authorization) => {
+            let mut event = about(portal, table, authorization, Kind::Consent, Outcome::Denied);
+            event.reason = Some("user_denied");
+            portal.events.record(event);
+            (authorization, OAuthError::DENIED)
+        }
+        Step::NoAccess(known) => {
+            record(portal, table, known, Outcome::Denied, "no_team");
+            (&known.authorization, OAuthError::NO_ACCESS)
+        }
+        Step::Confirm(admitted, _) | Step::Through(admitted) => {
+            portal.store.withdraw_consent(&admitted.consent()).await?;
+            record(portal, table, admitted.known(), Outcome::Denied, "user_denied");
+            (&admitted.known().authorization, OAuthError::DENIED)
+        }
+    };
+    let url = authorization.asked.answer.with_error(error);
+    Ok(page::leave(&url, &authorization.client.name))
+}
+
+/// Somebody wants to be somebody else: their sign-in ends here, and the next one asks the identity provider for a new one.
+async fn switch(
+    portal: &Portal,
+    gateway: &Gateway,
+    visitor: &Visitor,
+    mut pending: Pending,
+    authorization: &Authorization,
+    id: &str,
+) -> Result<Response, Failure> {
+    pending.ask_for_another_sign_in(portal).await?;
+    let provider = &authorization.route.identity_provider.name;
+    if let Some(session) = visitor.session() {
+        portal.store.end_browser_session(session, Some(provider)).await?;
+    }
+    if pending.browser.is_some() {
+        return approve(portal, gateway, visitor, &pending, authorization, id).await;
+    }
+    let cookies = visitor
+        .people()
+        .all(|person| *person.identity_provider == **provider)
+        .then(|| CookieKind::Session.clear(gateway))
+        .flatten();
+    Ok(page::with_cookies(page::see_other(&here(gateway, id)), cookies))
+}

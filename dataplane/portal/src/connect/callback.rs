@@ -1,0 +1,62 @@
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use portcullis_vault::{ConnectCallback, ConnectError};
+
+use crate::Portal;
+use crate::failure::Failure;
+use crate::page;
+use crate::visitor::Visitor;
+
+/// Nothing is left to do.
+#[derive(Template)]
+#[template(path = "connected.html")]
+struct ConnectedPage<'a> {
+    origin: &'a str,
+}
+
+/// `GET /connect/{origin}/callback`
+pub(crate) async fn get(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+    Query(callback): Query<ConnectCallback>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let gateway = &table.gateway;
+    let origin = table.origin(&origin).ok_or(Failure::NotFound)?;
+    let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    let Some(browser) = visitor.browser() else {
+        return Err(Failure::connect(&ConnectError::UnknownFlow, None));
+    };
+    let finished = portal
+        .vault
+        .finish(gateway, origin, browser, &callback)
+        .await
+        .map_err(|error| Failure::connect(&error, None))?;
+    // The browser's user must still be who began it: else somebody's account would answer for somebody else's calls.
+    let Some(person) = visitor.people().find(|person| person.id == finished.who) else {
+        portal.vault.disconnect(&finished.who, origin).await?;
+        portal.record_denied(&table, visitor.people().next(), None, origin, "flow_of_another");
+        let account = visitor.people().next().map_or("nobody", |person| person.label());
+        return Err(Failure::NotYours(account.to_owned()));
+    };
+    tracing::debug!(subject = %person.subject, origin = %origin.name, "an account was connected");
+    Ok(page::see_other(&format!("{}{}", gateway.public_url, local(&finished.return_to))))
+}
+
+/// A path of ours, whatever was stored.
+fn local(return_to: &str) -> &str {
+    if return_to.starts_with('/') && !return_to.starts_with("//") { return_to } else { "/" }
+}
+
+/// `GET /connect/{origin}/done`
+pub(crate) async fn done(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let origin = &table.origin(&origin).ok_or(Failure::NotFound)?.display_name;
+    Ok(page::render(StatusCode::OK, &ConnectedPage { origin }))
+}

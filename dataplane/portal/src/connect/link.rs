@@ -1,0 +1,194 @@
+use askama::Template;
+use axum::extract::{Form, Path, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use portcullis_ambient::NoRandomness;
+use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
+use portcullis_store::{StoreError, TicketRow};
+use serde::Deserialize;
+use url::form_urlencoded::byte_serialize;
+
+use crate::Portal;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::forms::check_same_origin;
+use crate::page;
+use crate::sign_in::start;
+use crate::visitor::Visitor;
+
+/// How long a link is good, in seconds.
+const LIFETIME: u64 = 15 * 60;
+
+const FORM: &str = "connect-link";
+
+/// A connect link could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectLinkError {
+    /// It could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It could not be made unguessable.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// Makes a link. Only its digest is kept.
+pub(crate) async fn make(
+    portal: &Portal,
+    table: &RouteTable,
+    who: &PrincipalId,
+    route: &Route,
+) -> Result<String, ConnectLinkError> {
+    portal.tidy().await;
+    let ticket = portal.random.token()?;
+    let row = TicketRow {
+        id: digest(&ticket),
+        principal: who.as_str().to_owned(),
+        origin_uid: route.origin.uid.to_string(),
+        route_uid: route.uid.to_string(),
+        expires_at: portal.clock.now().after_seconds(LIFETIME).0,
+    };
+    portal.store.put_ticket(&row).await?;
+    Ok(format!("{}/connect/{}?ticket={ticket}", table.gateway.public_url, route.origin.id))
+}
+
+/// The link's person is here.
+#[derive(Template)]
+#[template(path = "connect.html")]
+struct ConnectPage<'a> {
+    origin: &'a Origin,
+    host: &'a str,
+    route: &'a Route,
+    person: &'a Principal,
+    ticket: &'a str,
+    token: String,
+}
+
+/// Nobody has signed in.
+#[derive(Template)]
+#[template(path = "sign_in_first.html")]
+struct SignInFirstPage<'a> {
+    origin: &'a Origin,
+    provider: &'a str,
+    return_to: String,
+    token: String,
+}
+
+/// The link's parameter.
+#[derive(Deserialize)]
+pub(crate) struct Link {
+    ticket: Option<String>,
+}
+
+/// The form's fields.
+#[derive(Deserialize)]
+pub(crate) struct LinkForm {
+    ticket: Option<String>,
+    token: Option<String>,
+}
+
+/// A link that is still good, with what it is for.
+struct Ticket<'a> {
+    row: TicketRow,
+    origin: &'a std::sync::Arc<Origin>,
+    route: &'a std::sync::Arc<Route>,
+}
+
+impl<'a> Ticket<'a> {
+    async fn find(
+        portal: &Portal,
+        table: &'a RouteTable,
+        origin: &str,
+        ticket: &str,
+    ) -> Result<Self, Failure> {
+        let origin = table.origin(origin).ok_or(Failure::NotFound)?;
+        let row = portal.store.ticket(&digest(ticket), portal.clock.now().0).await?;
+        let row = row.filter(|row| *row.origin_uid == *origin.uid).ok_or(Failure::LinkGone)?;
+        let route = table.route_by_uid(&row.route_uid).ok_or(Failure::LinkGone)?;
+        if route.suspended {
+            return Err(Failure::Suspended(route.display_name.clone()));
+        }
+        Ok(Self { row, origin, route })
+    }
+
+    /// The link's person, if that is who has signed in. `None` where nobody has.
+    fn person<'v>(
+        &self,
+        portal: &Portal,
+        table: &RouteTable,
+        visitor: &'v Visitor,
+    ) -> Result<Option<&'v Principal>, Failure> {
+        let Some(signed_in) = visitor.signed_in(&self.route.identity_provider.name) else { return Ok(None) };
+        let person = &signed_in.principal;
+        let denied =
+            |reason| portal.record_denied(table, Some(person), Some(self.route), self.origin, reason);
+        if person.id.as_str() != self.row.principal {
+            denied("link_of_another");
+            return Err(Failure::NotYours(person.label().to_owned()));
+        }
+        if self.route.admit(person).is_none() {
+            denied("no_team");
+            let account = person.label().to_owned();
+            return Err(Failure::NoAccess { account, route: self.route.display_name.clone() });
+        }
+        Ok(Some(person))
+    }
+}
+
+/// `GET /connect/{origin}?ticket=…`
+pub(crate) async fn get(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+    Query(link): Query<Link>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let secret = link.ticket.unwrap_or_default();
+    let ticket = Ticket::find(&portal, &table, &origin, &secret).await?;
+    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    let Some(person) = ticket.person(&portal, &table, &visitor)? else {
+        let provider = &*ticket.route.identity_provider.name;
+        let encoded: String = byte_serialize(secret.as_bytes()).collect();
+        let return_to = format!("/connect/{}?ticket={encoded}", ticket.origin.id);
+        let token = start::form_token(&portal, provider, &return_to)?;
+        let page = SignInFirstPage { origin: ticket.origin, provider, return_to, token };
+        return Ok(page::render(StatusCode::OK, &page));
+    };
+    let page = ConnectPage {
+        origin: ticket.origin,
+        host: ticket.origin.url.host_str().unwrap_or_default(),
+        route: ticket.route,
+        person,
+        ticket: &secret,
+        token: portal.form_token(FORM, &secret, &visitor.binding())?,
+    };
+    Ok(page::render(StatusCode::OK, &page))
+}
+
+/// `POST /connect/{origin}`: the person goes to the origin's authorization server. The link is used up only then.
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<LinkForm>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let gateway = &table.gateway;
+    check_same_origin(gateway, &headers)?;
+    let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    let secret = form.ticket.unwrap_or_default();
+    portal.check_form(FORM, &secret, &visitor.binding(), form.token.as_deref())?;
+    let ticket = Ticket::find(&portal, &table, &origin, &secret).await?;
+    let person = ticket.person(&portal, &table, &visitor)?.ok_or(Failure::Forged)?;
+    let browser = visitor.browser_or_new(&portal, gateway)?;
+    let return_to = format!("/connect/{}/done", ticket.origin.id);
+    let url = portal
+        .vault
+        .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to, &[])
+        .await
+        .map_err(|error| Failure::connect(&error, None))?;
+    if !portal.store.use_ticket(&ticket.row.id, portal.clock.now().0).await? {
+        return Err(Failure::LinkGone);
+    }
+    Ok(page::with_cookies(page::leave(url.as_str(), &ticket.origin.display_name), browser.cookie))
+}

@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue};
+use portcullis_policy::{Origin, Principal, RouteTable};
+use serde::Deserialize;
+use url::Url;
+
+use crate::Portal;
+use crate::failure::Failure;
+use crate::forms::check_same_origin;
+use crate::mine::accounts;
+use crate::page;
+use crate::visitor::Visitor;
+
+/// The name of both forms, for their tokens; the subject is [`subject`].
+pub(crate) const FORM: &str = "connection";
+
+/// What a form's token is for: one person's account at one origin.
+pub(crate) fn subject(origin: &Origin, person: &Principal) -> String {
+    format!("{} {}", origin.id, person.id.as_str())
+}
+
+/// The forms' fields. Somebody may have signed in through several identity providers; this says as whom.
+#[derive(Deserialize)]
+pub(crate) struct ConnectionForm {
+    token: Option<String>,
+    provider: String,
+}
+
+struct Asked<'a> {
+    table: &'a RouteTable,
+    visitor: Visitor,
+    origin: &'a Arc<Origin>,
+    person: Principal,
+}
+
+async fn check<'a>(
+    portal: &Portal,
+    table: &'a RouteTable,
+    origin: &str,
+    headers: &HeaderMap,
+    form: &ConnectionForm,
+) -> Result<Asked<'a>, Failure> {
+    check_same_origin(&table.gateway, headers)?;
+    let origin = table.origin(origin).ok_or(Failure::NotFound)?;
+    let visitor = Visitor::of(portal, &table.gateway, headers).await?;
+    let person = visitor.signed_in(&form.provider).ok_or(Failure::Forged)?.principal.clone();
+    portal.check_form(FORM, &subject(origin, &person), &visitor.binding(), form.token.as_deref())?;
+    Ok(Asked { table, visitor, origin, person })
+}
+
+/// A consent at an origin that has begun.
+pub(crate) struct Began {
+    /// Where the browser goes now.
+    pub(crate) url: Url,
+    /// What names the browser, where it had no name.
+    pub(crate) cookie: Option<HeaderValue>,
+}
+
+/// Begins consent at an origin, for somebody who may use a route to it. The browser comes back to `return_to`.
+pub(crate) async fn begin(
+    portal: &Portal,
+    table: &RouteTable,
+    visitor: &Visitor,
+    person: &Principal,
+    origin: &Arc<Origin>,
+    return_to: &str,
+) -> Result<Began, Failure> {
+    let usable = table
+        .routes()
+        .any(|route| route.origin.uid == origin.uid && !route.suspended && route.admit(person).is_some());
+    if !usable {
+        portal.record_denied(table, Some(person), None, origin, "no_team");
+        let account = person.label().to_owned();
+        return Err(Failure::NoAccess { account, route: origin.display_name.clone() });
+    }
+    let gateway = &table.gateway;
+    let browser = visitor.browser_or_new(portal, gateway)?;
+    let url = portal
+        .vault
+        .begin(&person.id, gateway, origin, &browser.id, return_to, &[])
+        .await
+        .map_err(|error| Failure::connect(&error, Some(return_to)))?;
+    Ok(Began { url, cookie: browser.cookie })
+}
+
+/// `POST /connections/{origin}/connect`
+pub(crate) async fn connect(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<ConnectionForm>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let Asked { table, visitor, origin, person } = check(&portal, &table, &origin, &headers, &form).await?;
+    let began = begin(&portal, table, &visitor, &person, origin, accounts::PATH).await?;
+    Ok(page::with_cookies(page::leave(began.url.as_str(), &origin.display_name), began.cookie))
+}
+
+/// `POST /connections/{origin}/disconnect`: also for what the person may no longer use.
+pub(crate) async fn disconnect(
+    State(portal): State<Portal>,
+    Path(origin): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<ConnectionForm>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let asked = check(&portal, &table, &origin, &headers, &form).await?;
+    portal.vault.disconnect(&asked.person.id, asked.origin).await?;
+    Ok(page::see_other(&format!("{}{}", asked.table.gateway.public_url, accounts::PATH)))
+}

@@ -1,0 +1,301 @@
+use askama::Template;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use portcullis_ambient::NoRandomness;
+use portcullis_identity::{ClientError, IdentityError};
+use portcullis_store::StoreError;
+use portcullis_vault::{ConnectError, CredentialError};
+
+use crate::page;
+
+/// A page that says what went wrong, and what the person in front of it can do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// There is no route table yet.
+    #[error("The gateway is starting and does not serve anything yet.")]
+    NotServing,
+    /// The store, the keys or the random source do not answer.
+    #[error("The gateway cannot do this right now.")]
+    Unavailable,
+    /// More requests of clients wait for their users than are kept.
+    #[error("Too many sign-ins are being begun at the moment.")]
+    Busy,
+    /// No such page.
+    #[error("There is nothing at this address.")]
+    NotFound,
+    /// No such route.
+    #[error("There is no virtual MCP at this address. It may have been renamed or removed.")]
+    NoSuchRoute,
+    /// A route that was switched off.
+    #[error("{0} has been switched off by an administrator.")]
+    Suspended(String),
+    /// A client that cannot be told of its mistake, because it may not be trusted with an answer.
+    #[error("{0}")]
+    Client(String),
+    /// A form that another site sent, or that another browser was shown.
+    #[error(
+        "This form did not come from a page that this browser was shown, or the page was open for too long."
+    )]
+    Forged,
+    /// The request of a client has been answered or has expired.
+    #[error("This request has already been answered, or it is older than 15 minutes.")]
+    RequestOver,
+    /// The request of a client was taken up in another browser.
+    #[error("This request was begun in another browser, so it cannot be finished in this one.")]
+    OtherBrowser,
+    /// `state` of an unknown sign-in.
+    #[error("This sign-in was begun in another browser, was already finished, or is older than ten minutes.")]
+    UnknownSignIn,
+    /// The identity provider let nobody in.
+    #[error("{provider} did not sign you in: {reason}")]
+    SignInRefused {
+        /// Its name.
+        provider: String,
+        /// What it said.
+        reason: String,
+        /// Where one can try again.
+        back: Option<String>,
+    },
+    /// The identity provider does not answer.
+    #[error("{provider} does not answer, so nobody can sign in there right now.")]
+    ProviderAway {
+        /// Its name.
+        provider: String,
+        /// Where one can try again.
+        back: Option<String>,
+    },
+    /// What the identity provider says cannot be used.
+    #[error("The answer of {provider} could not be used: {reason}.")]
+    ProviderWrong {
+        /// Its name.
+        provider: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A development sign-in where strangers could reach it.
+    #[error("The development sign-in works only on the machine that the gateway runs on.")]
+    NotLoopback,
+    /// A used or expired connect link.
+    #[error("This link has been used, or it is older than 15 minutes.")]
+    LinkGone,
+    /// A connect link of somebody else.
+    #[error("This link belongs to another account. You are signed in as {0}.")]
+    NotYours(String),
+    /// A page about a route that this person may not use.
+    #[error("{account} has no access to {route}. An administrator can give it, through a team.")]
+    NoAccess {
+        /// Who.
+        account: String,
+        /// To what.
+        route: String,
+    },
+    /// Something that only somebody who has signed in can ask.
+    #[error("Nobody has signed in with this browser, or the session is over.")]
+    NotSignedIn,
+    /// A page for administrators.
+    #[error("{0} does not administer this gateway.")]
+    NotAdmin(String),
+    /// An account could not be connected.
+    #[error("{error}")]
+    Connect {
+        /// Why.
+        error: String,
+        /// Whether it may work in a moment.
+        passing: bool,
+        /// Where one came from.
+        back: Option<String>,
+    },
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage<'a> {
+    title: &'a str,
+    message: String,
+    advice: &'a str,
+    back: Option<&'a str>,
+}
+
+impl Failure {
+    /// Something of the gateway's own does not work. Logged; the page does not say what.
+    pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "a page could not be served");
+        Self::Unavailable
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotServing | Self::Unavailable | Self::ProviderAway { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Connect { passing: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound | Self::NoSuchRoute => StatusCode::NOT_FOUND,
+            Self::Client(_) | Self::UnknownSignIn | Self::Connect { .. } => StatusCode::BAD_REQUEST,
+            Self::NotSignedIn => StatusCode::UNAUTHORIZED,
+            Self::RequestOver | Self::LinkGone => StatusCode::GONE,
+            Self::ProviderWrong { .. } => StatusCode::BAD_GATEWAY,
+            Self::Suspended(_)
+            | Self::Forged
+            | Self::OtherBrowser
+            | Self::SignInRefused { .. }
+            | Self::NotLoopback
+            | Self::NotYours(_)
+            | Self::NotAdmin(_)
+            | Self::NoAccess { .. } => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// For programs: what the API says in `error`.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::NotServing | Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::NotFound | Self::NoSuchRoute => "not_found",
+            Self::Suspended(_) => "suspended",
+            Self::Client(_) => "bad_client",
+            Self::Forged => "forged",
+            Self::RequestOver | Self::LinkGone => "gone",
+            Self::OtherBrowser | Self::NotYours(_) => "not_yours",
+            Self::UnknownSignIn | Self::SignInRefused { .. } | Self::ProviderWrong { .. } => "sign_in_failed",
+            Self::ProviderAway { .. } => "provider_away",
+            Self::NotLoopback => "not_loopback",
+            Self::NoAccess { .. } => "no_access",
+            Self::NotSignedIn => "not_signed_in",
+            Self::NotAdmin(_) => "not_admin",
+            Self::Connect { .. } => "not_connected",
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::NotServing | Self::Unavailable | Self::Busy => "Not available right now",
+            Self::NotFound | Self::NoSuchRoute => "Not found",
+            Self::Suspended(_) => "Switched off",
+            Self::Client(_) => "This app's request cannot be answered",
+            Self::Forged => "Please try that again",
+            Self::RequestOver => "Nothing left to do here",
+            Self::OtherBrowser => "Begun in another browser",
+            Self::UnknownSignIn | Self::SignInRefused { .. } | Self::ProviderWrong { .. } => "Not signed in",
+            Self::ProviderAway { .. } => "Sign-in is not available right now",
+            Self::NotLoopback => "Not on this machine",
+            Self::LinkGone => "This link is no longer good",
+            Self::NotYours(_) => "Somebody else's link",
+            Self::NoAccess { .. } => "No access",
+            Self::NotSignedIn => "Not signed in",
+            Self::NotAdmin(_) => "For administrators",
+            Self::Connect { .. } => "Not connected",
+        }
+    }
+
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::NotServing | Self::Unavailable => {
+                "Try again in a moment. If it stays like this, tell whoever runs the gateway."
+            }
+            Self::Busy => "Wait some seconds, and start again in your app.",
+            Self::NotFound => "Check the address, or start at the portal.",
+            Self::NoSuchRoute | Self::Suspended(_) => {
+                "Ask whoever runs the gateway, or look at the portal for what you can use."
+            }
+            Self::Client(_) => {
+                "You were not sent anywhere, and nothing was shared. In the app, remove the connection and add it again; if that does not help, tell its makers what this page says."
+            }
+            Self::Forged => {
+                "Nothing was done. Go back, reload the page and try again; or start again in your app."
+            }
+            Self::RequestOver => "If your app is still waiting, start again there.",
+            Self::OtherBrowser => {
+                "Nothing was shared. Start again in your app, and stay in the browser that it opens."
+            }
+            Self::UnknownSignIn => "Start again where you came from: in your app, or at the portal.",
+            Self::SignInRefused { .. } => "You can try again, or use another account.",
+            Self::ProviderAway { .. } => {
+                "Please try again in a minute. What you have already signed in to keeps working."
+            }
+            Self::ProviderWrong { .. } => "Tell whoever runs the gateway what this page says.",
+            Self::NotLoopback => {
+                "Open the gateway by its loopback address (127.0.0.1 or localhost), or set up an identity provider for people elsewhere."
+            }
+            Self::LinkGone => {
+                "To get a new one, use the tool again in your app: it answers with a new link. You can also connect your account at the portal."
+            }
+            Self::NotYours(_) => {
+                "Links are for the person whose app made them, so nothing was connected. If both accounts are yours, sign out at the portal and open the link again."
+            }
+            Self::NoAccess { .. } => {
+                "Ask whoever runs the gateway, or your team's lead, to add you to a team that may use it."
+            }
+            Self::NotSignedIn => "Sign in at the portal and try again.",
+            Self::NotAdmin(_) => {
+                "Whoever runs the gateway names its administrators in its settings, by group or by email."
+            }
+            Self::Connect { passing: true, .. } => "Please try again in a moment.",
+            Self::Connect { .. } => "Nothing was changed.",
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let back = match &self {
+            Self::SignInRefused { back, .. }
+            | Self::ProviderAway { back, .. }
+            | Self::Connect { back, .. } => back.as_deref(),
+            _ => None,
+        };
+        let page =
+            FailurePage { title: self.title(), message: self.to_string(), advice: self.advice(), back };
+        let mut response = page::render(self.status(), &page);
+        if matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("10"));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<CredentialError> for Failure {
+    fn from(error: CredentialError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Gateway(error) => Self::internal(error),
+            error => Self::Client(format!("The app that sent you here could not be identified: {error}.")),
+        }
+    }
+}
+
+impl Failure {
+    /// An account could not be connected; `back` is where the person came from.
+    pub(crate) fn connect(error: &ConnectError, back: Option<&str>) -> Self {
+        let passing = matches!(error, ConnectError::Outbound(_) | ConnectError::Unavailable(_));
+        tracing::info!(%error, "an account was not connected");
+        let mut text = error.to_string();
+        if let Some(first) = text.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Self::Connect { error: text, passing, back: back.map(ToOwned::to_owned) }
+    }
+}

@@ -1,0 +1,41 @@
+//! Everything that a person meets in a browser.
+//!
+//! ```text
+//! authorize/   a client asks           -> may this client be answered at all   request.rs, answer.rs
+//!              the browser approves    -> only then it is sent to sign in      pending.rs, consent.rs
+//! sign_in/     the identity provider   -> a session                            start.rs, callback.rs, oidc.rs, development.rs
+//! authorize/   the person confirms     -> a code for the client                consent.rs
+//! connect/     an account at an origin, from the consent page, the portal or a link
+//! home.rs      what a person may use, and how         recipes.rs
+//! mine/        what they have connected and given     /connections, /clients
+//! admin/       ending what others have                /admin
+//! api/         all of that as JSON                    /api
+//! ```
+//!
+//! *Architecture invariants:* nobody is sent to an identity provider, and no state is made, before the browser has approved what
+//! for (the confused deputy of the MCP security practices). Every form carries a token and is posted from our own pages. No page
+//! runs a script, and every POST is answered by a page of ours, so that `form-action 'self'` holds whatever comes after.
+
+mod admin;
+mod api;
+mod authorize;
+mod connect;
+mod cookies;
+mod digest;
+mod failure;
+mod forms;
+mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod home;
+mod mine;
+mod page;
+mod portal;
+mod recipes;
+mod sign_in;
+mod visitor;
+mod welcome;
+mod when;
+
+pub use connect::ConnectLinkError;
+pub use portal::{Portal, PortalParts};

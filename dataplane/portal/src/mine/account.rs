@@ -1,0 +1,67 @@
+use std::sync::Arc;
+
+use portcullis_policy::{Origin, Principal, RouteTable};
+use portcullis_vault::{Account, ConnectionStatus};
+
+use crate::Portal;
+use crate::failure::Failure;
+
+/// One person's account at one origin, connected or not.
+pub(crate) struct MyAccount<'a> {
+    pub(crate) origin: &'a Arc<Origin>,
+    pub(crate) person: &'a Principal,
+    pub(crate) account: Account,
+    /// The routes through which the person may use it. With none there is nothing to connect it for.
+    pub(crate) routes: Vec<&'a str>,
+}
+
+impl MyAccount<'_> {
+    /// As the API names it.
+    pub(crate) const fn state(&self) -> &'static str {
+        match self.account.status {
+            ConnectionStatus::NotNeeded => "not_needed",
+            ConnectionStatus::Connected => "connected",
+            ConnectionStatus::NeverConnected => "never_connected",
+            ConnectionStatus::ReconnectNeeded => "reconnect_needed",
+        }
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.account.status == ConnectionStatus::Connected
+    }
+
+    pub(crate) fn again(&self) -> bool {
+        self.account.status == ConnectionStatus::ReconnectNeeded
+    }
+
+    /// Whether there is something to forget.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.connected() || self.again()
+    }
+
+    pub(crate) fn may_connect(&self) -> bool {
+        !self.routes.is_empty()
+    }
+}
+
+/// A person's accounts at the origins that want one: those that they may use, and those that are still connected.
+pub(crate) async fn accounts_of<'a>(
+    portal: &Portal,
+    table: &'a RouteTable,
+    person: &'a Principal,
+) -> Result<Vec<MyAccount<'a>>, Failure> {
+    let mut routes: Vec<_> = table.routes().filter(|route| route.needs_account()).collect();
+    routes.sort_by_key(|route| (&route.origin.display_name, &route.origin.uid, &route.display_name));
+    let mut accounts = Vec::new();
+    for through in routes.chunk_by(|one, next| one.origin.uid == next.origin.uid) {
+        let Some(origin) = through.first().map(|route| &route.origin) else { continue };
+        let usable = through.iter().filter(|route| !route.suspended && route.admit(person).is_some());
+        let routes = usable.map(|route| route.display_name.as_str()).collect();
+        let account = portal.vault.account(&person.id, origin).await?;
+        let found = MyAccount { origin, person, account, routes };
+        if found.may_connect() || found.is_kept() {
+            accounts.push(found);
+        }
+    }
+    Ok(accounts)
+}

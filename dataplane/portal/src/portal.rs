@@ -1,0 +1,190 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_ambient::{Clock, Random};
+use portcullis_events::{Event, EventSink, Kind, Outcome};
+use portcullis_identity::Identity;
+use portcullis_keys::{Keys, Purpose};
+use portcullis_outbound::Clients;
+use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable, Tables};
+use portcullis_store::Store;
+use portcullis_vault::Vault;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+use crate::sign_in::Providers;
+use crate::{ConnectLinkError, admin, api, authorize, connect, home, mine, page, sign_in};
+
+/// How often what browsers left behind is cleared away, in milliseconds.
+const TIDY_EVERY: i64 = 10 * 60 * 1000;
+
+/// Largest form that is read, in bytes.
+const LARGEST_FORM: usize = 64 * 1024;
+
+/// What the portal works with.
+pub struct PortalParts {
+    /// The current route table.
+    pub tables: Tables,
+    /// Clients, codes and people.
+    pub identity: Identity,
+    /// Accounts at origins.
+    pub vault: Vault,
+    /// Sessions, approvals, and what waits for a browser to come back.
+    pub store: Store,
+    /// Seals what is stored or travels through a browser.
+    pub keys: Arc<Keys>,
+    /// Reaches identity providers.
+    pub http: Clients,
+    /// The time.
+    pub clock: Clock,
+    /// Secrets.
+    pub random: Random,
+    /// Where it tells what happened.
+    pub events: EventSink,
+}
+
+/// The pages. Cheap to clone.
+#[derive(Clone)]
+pub struct Portal(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) parts: PortalParts,
+    pub(crate) providers: Providers,
+    tidied: AtomicI64,
+}
+
+impl std::ops::Deref for Portal {
+    type Target = PortalParts;
+
+    fn deref(&self) -> &PortalParts {
+        &self.0.parts
+    }
+}
+
+impl Portal {
+    /// Pages that share these parts with the rest of the process.
+    #[must_use]
+    pub fn new(parts: PortalParts) -> Self {
+        let tidied = AtomicI64::new(parts.clock.now().0);
+        Self(Arc::new(Inner { parts, providers: Providers::default(), tidied }))
+    }
+
+    /// Every path that is for browsers: `/mcp/{slug}/oauth/authorize` and `/oauth/authorize`, `/consent/…`, `/login/…`,
+    /// `/connect/…`, `/connections/…`, `/clients/…`, `/admin/…`, `/api/…`, `/sign-out`, the portal at `/` and its stylesheet.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/", get(home::get))
+            .route(page::STYLESHEET, get(page::stylesheet))
+            .route("/mcp/{slug}/oauth/authorize", get(authorize::of_route))
+            .route("/oauth/authorize", get(authorize::of_root))
+            .route("/consent/{id}", get(authorize::consent::get).post(authorize::consent::post))
+            .route("/consent/{id}/connect", post(authorize::connect::post))
+            .route("/login", post(sign_in::start::post))
+            .route("/login/callback", get(sign_in::callback::get))
+            .route("/login/development", get(sign_in::development::get).post(sign_in::development::post))
+            .route("/sign-out", post(sign_in::sign_out::post))
+            .route("/connect/{origin}", get(connect::link::get).post(connect::link::post))
+            .route("/connect/{origin}/callback", get(connect::callback::get))
+            .route("/connect/{origin}/done", get(connect::callback::done))
+            .route("/connect/{origin}/client.json", get(connect::document::get))
+            .route(mine::accounts::PATH, get(mine::accounts::get))
+            .route("/connections/{origin}/connect", post(connect::manage::connect))
+            .route("/connections/{origin}/disconnect", post(connect::manage::disconnect))
+            .route(mine::clients::PATH, get(mine::clients::get))
+            .route("/clients/{grant}/revoke", post(mine::clients::revoke))
+            .route(admin::pages::PEOPLE, get(admin::pages::people))
+            .route(admin::pages::CLIENTS, get(admin::pages::clients))
+            .route(admin::pages::TEAMS, get(admin::pages::teams))
+            .route(admin::pages::ORIGINS, get(admin::pages::origins))
+            .route("/admin/people/{id}", get(admin::person::get))
+            .route("/admin/people/{id}/revoke", post(admin::forms::person))
+            .route("/admin/clients/revoke", post(admin::forms::client))
+            .route("/admin/teams/revoke", post(admin::forms::team))
+            .route("/admin/origins/{id}/revoke", post(admin::forms::origin))
+            .route("/admin/grants/{id}/revoke", post(admin::forms::grant))
+            .merge(api::router())
+            .route_layer(DefaultBodyLimit::max(LARGEST_FORM))
+            .with_state(self.clone())
+    }
+
+    /// A link with which one person connects their account at a route's origin: single use, 15 minutes, and worth nothing in
+    /// the browser of anybody else.
+    ///
+    /// # Errors
+    /// When the link cannot be kept.
+    pub async fn connect_link(
+        &self,
+        table: &RouteTable,
+        who: &PrincipalId,
+        route: &Route,
+    ) -> Result<String, ConnectLinkError> {
+        connect::link::make(self, table, who, route).await
+    }
+
+    /// The route table of this request.
+    pub(crate) fn table(&self) -> Result<Arc<RouteTable>, Failure> {
+        self.tables.current().ok_or(Failure::NotServing)
+    }
+
+    /// An event with what all of the portal's have in common.
+    pub(crate) fn event(&self, table: &RouteTable, kind: Kind, outcome: Outcome) -> Event {
+        let mut event = Event::new(self.clock.now(), kind, outcome);
+        event.gateway = Some(Arc::clone(&table.gateway.name));
+        event
+    }
+
+    /// Writes down that somebody may not connect an account here.
+    pub(crate) fn record_denied(
+        &self,
+        table: &RouteTable,
+        person: Option<&Principal>,
+        route: Option<&Route>,
+        origin: &Origin,
+        reason: &'static str,
+    ) {
+        let mut event = self.event(table, Kind::PolicyDenied, Outcome::Denied);
+        event.subject = person.map(|person| Arc::clone(&person.subject));
+        event.route = route.map(|route| Arc::clone(&route.slug));
+        event.origin = Some(Arc::clone(&origin.name));
+        event.reason = Some(reason);
+        self.events.record(event);
+    }
+
+    /// Seals a value for the store or a form; it opens only with the same `bound_to`.
+    pub(crate) fn seal(&self, bound_to: &[&str], value: &impl Serialize) -> Result<String, Failure> {
+        let text = serde_json::to_vec(value).map_err(Failure::internal)?;
+        let sealed = self
+            .keys
+            .sealing
+            .seal(&self.random, Purpose::Browser, bound_to, &text)
+            .map_err(Failure::internal)?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// Opens what [`seal`](Self::seal) sealed. `None` for anything else.
+    pub(crate) fn open<T: DeserializeOwned>(&self, bound_to: &[&str], sealed: &str) -> Option<T> {
+        let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let text = self.keys.sealing.open(Purpose::Browser, bound_to, &envelope).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Clears away what has expired, now and then, on the way of whoever adds something.
+    pub(crate) async fn tidy(&self) {
+        let now = self.clock.now().0;
+        let last = self.0.tidied.load(Ordering::Relaxed);
+        if now.saturating_sub(last) < TIDY_EVERY
+            || self.0.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        if let Err(error) = self.store.forget_expired_browser_state(now).await {
+            tracing::warn!(%error, "expired sessions and sign-ins could not be cleared away; the next visit tries again");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use askama::Template;
+use axum::extract::{Form, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
+use portcullis_contract::{DevelopmentUser, IdentityProviderKind};
+use portcullis_policy::{Gateway, Principal};
+use portcullis_store::SignInRow;
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::Portal;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::forms::check_same_origin;
+use crate::page;
+use crate::sign_in::{session, start};
+use crate::visitor::Visitor;
+
+const FORM: &str = "development";
+
+/// The users to choose from.
+#[derive(Template)]
+#[template(path = "development.html")]
+struct DevelopmentPage<'a> {
+    users: &'a [DevelopmentUser],
+    state: &'a str,
+    token: String,
+}
+
+/// Where one comes from.
+#[derive(Deserialize)]
+pub(crate) struct Arrival {
+    state: String,
+}
+
+/// Who was chosen.
+#[derive(Deserialize)]
+pub(crate) struct Choice {
+    state: String,
+    token: Option<String>,
+    user: String,
+}
+
+/// Nobody proves who they are here, so nobody else may be able to reach it.
+pub(crate) fn check_loopback(gateway: &Gateway) -> Result<(), Failure> {
+    if is_loopback(&gateway.public_url) { Ok(()) } else { Err(Failure::NotLoopback) }
+}
+
+/// The address that the browser used must be loopback too: a name that points here (DNS rebinding) will not do.
+fn check_host(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Failure> {
+    check_loopback(gateway)?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if is_loopback(&format!("http://{host}")) { Ok(()) } else { Err(Failure::NotLoopback) }
+}
+
+fn is_loopback(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn users<'a>(gateway: &'a Gateway, sign_in: &SignInRow) -> Result<&'a [DevelopmentUser], Failure> {
+    let provider =
+        gateway.identity_providers.iter().find(|provider| *provider.name == *sign_in.identity_provider);
+    match provider.map(|provider| &provider.kind) {
+        Some(IdentityProviderKind::Development { users }) => Ok(users),
+        _ => Err(Failure::UnknownSignIn),
+    }
+}
+
+/// `GET /login/development`
+pub(crate) async fn get(
+    State(portal): State<Portal>,
+    Query(arrival): Query<Arrival>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    check_host(&table.gateway, &headers)?;
+    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
+    let sign_in = portal
+        .store
+        .sign_in(&digest(&arrival.state), browser, portal.clock.now().0)
+        .await?
+        .ok_or(Failure::UnknownSignIn)?;
+    let users = users(&table.gateway, &sign_in)?;
+    let token = portal.form_token(FORM, &arrival.state, &visitor.binding())?;
+    Ok(page::render(StatusCode::OK, &DevelopmentPage { users, state: &arrival.state, token }))
+}
+
+/// `POST /login/development`
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    headers: HeaderMap,
+    Form(choice): Form<Choice>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    check_host(&table.gateway, &headers)?;
+    check_same_origin(&table.gateway, &headers)?;
+    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    portal.check_form(FORM, &choice.state, &visitor.binding(), choice.token.as_deref())?;
+    let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
+    let id = digest(&choice.state);
+    let sign_in =
+        portal.store.take_sign_in(&id, browser, portal.clock.now().0).await?.ok_or(Failure::UnknownSignIn)?;
+    let details: start::Details =
+        portal.open(&["sign-in", &id, browser], &sign_in.details).ok_or(Failure::UnknownSignIn)?;
+    let user = users(&table.gateway, &sign_in)?
+        .iter()
+        .find(|user| user.email == choice.user)
+        .ok_or(Failure::UnknownSignIn)?;
+    let principal = Principal::new(
+        &sign_in.identity_provider,
+        &user.email,
+        Some(&user.email),
+        Some(&user.name).filter(|name| !name.is_empty()).map(String::as_str),
+        &user.groups,
+    );
+    session::open(&portal, &table, &visitor, &principal, &details.return_to).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn given_addresses_then_only_this_machines_are_loopback() {
+        for ours in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:80", "http://127.9.9.9"] {
+            assert!(is_loopback(ours), "{ours}");
+        }
+        for theirs in [
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+            "http://127.0.0.1.example.com",
+            "http://",
+            "x",
+        ] {
+            assert!(!is_loopback(theirs), "{theirs}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use std::sync::Arc;
+
+use axum::response::Response;
+use portcullis_events::{Kind, Outcome};
+use portcullis_policy::{Principal, RouteTable};
+use portcullis_store::SessionRow;
+
+use crate::Portal;
+use crate::cookies::CookieKind;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::page;
+use crate::visitor::Visitor;
+
+/// Somebody has signed in: they are remembered as their provider describes them now, get a new session cookie, and go on.
+pub(super) async fn open(
+    portal: &Portal,
+    table: &RouteTable,
+    visitor: &Visitor,
+    principal: &Principal,
+    return_to: &str,
+) -> Result<Response, Failure> {
+    portal.identity.remember(principal).await?;
+    let token = portal.random.token()?;
+    let now = portal.clock.now();
+    let row = SessionRow {
+        id: digest(&token),
+        identity_provider: principal.identity_provider.to_string(),
+        principal: principal.id.as_str().to_owned(),
+        signed_in_at: now.0,
+        expires_at: now.after_seconds(table.gateway.tokens.session_seconds).0,
+    };
+    portal.store.rotate_browser_session(visitor.session(), &row).await?;
+    let mut event = portal.event(table, Kind::SignIn, Outcome::Success);
+    event.subject = Some(Arc::clone(&principal.subject));
+    portal.events.record(event);
+    let on = page::see_other(&format!("{}{return_to}", table.gateway.public_url));
+    Ok(page::with_cookies(on, CookieKind::Session.set(&table.gateway, &token)))
+}
+
+/// Writes down that nobody signed in.
+pub(super) fn failed(portal: &Portal, table: &RouteTable, reason: &'static str, message: &str) {
+    let mut event = portal.event(table, Kind::SignIn, Outcome::Denied);
+    event.reason = Some(reason);
+    event.message = Some(message.into());
+    portal.events.record(event);
+}

@@ -1,0 +1,115 @@
+use std::sync::Arc;
+
+use axum::extract::{Form, State};
+use axum::response::Response;
+use http::HeaderMap;
+use portcullis_contract::IdentityProviderKind;
+use portcullis_policy::{Gateway, IdentityProvider};
+use portcullis_store::SignInRow;
+use serde::{Deserialize, Serialize};
+
+use crate::Portal;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::forms::check_same_origin;
+use crate::page;
+use crate::sign_in::development;
+use crate::visitor::Visitor;
+
+/// How long somebody may take at the identity provider, in seconds.
+const LIFETIME: u64 = 10 * 60;
+
+/// A sign-in to begin. Whoever makes one has had the browser's approval.
+pub(crate) struct Begin<'a> {
+    /// Where.
+    pub(crate) provider: &'a Arc<IdentityProvider>,
+    /// Digest of the browser that must come back.
+    pub(crate) browser: &'a str,
+    /// The path of ours to go on to.
+    pub(crate) return_to: &'a str,
+    /// Whether the provider has to ask again although it knows somebody.
+    pub(crate) another_account: bool,
+}
+
+/// What has to be known when the browser comes back; sealed in the store.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Details {
+    /// Binds the id_token to this sign-in (OpenID Connect Core, section 3.1.2.1).
+    pub(crate) nonce: String,
+    /// PKCE (RFC 7636).
+    pub(crate) verifier: String,
+    /// The path of ours to go on to.
+    pub(crate) return_to: String,
+}
+
+/// Makes `state`, nonce and PKCE, and says where the browser signs in.
+pub(crate) async fn begin(portal: &Portal, gateway: &Gateway, begin: &Begin<'_>) -> Result<String, Failure> {
+    let state = portal.random.token()?;
+    let details = Details {
+        nonce: portal.random.token()?,
+        verifier: portal.random.token()?,
+        return_to: begin.return_to.to_owned(),
+    };
+    let url = match &begin.provider.kind {
+        IdentityProviderKind::Oidc(settings) => {
+            let client = portal
+                .0
+                .providers
+                .client(portal, gateway, begin.provider, settings)
+                .await
+                .map_err(|error| error.page(&begin.provider.name, Some(begin.return_to)))?;
+            client.authorization_url(&state, &details, begin.another_account)
+        }
+        IdentityProviderKind::Development { .. } => {
+            development::check_loopback(gateway)?;
+            format!("{}/login/development?state={state}", gateway.public_url)
+        }
+    };
+    portal.tidy().await;
+    let id = digest(&state);
+    let row = SignInRow {
+        details: portal.seal(&["sign-in", &id, begin.browser], &details)?,
+        browser: begin.browser.to_owned(),
+        identity_provider: begin.provider.name.to_string(),
+        expires_at: portal.clock.now().after_seconds(LIFETIME).0,
+        id,
+    };
+    portal.store.put_sign_in(&row).await?;
+    Ok(url)
+}
+
+/// A sign-in for the portal's own pages. Its token is bound to what it names, so that nobody else chooses where it leads.
+#[derive(Deserialize)]
+pub(crate) struct SignInForm {
+    token: Option<String>,
+    provider: String,
+    return_to: String,
+}
+
+/// The hidden token of the form that [`post`] takes.
+pub(crate) fn form_token(portal: &Portal, provider: &str, return_to: &str) -> Result<String, Failure> {
+    portal.form_token("sign-in", provider, return_to)
+}
+
+/// `POST /login`
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    headers: HeaderMap,
+    Form(form): Form<SignInForm>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let gateway = &table.gateway;
+    check_same_origin(gateway, &headers)?;
+    portal.check_form("sign-in", &form.provider, &form.return_to, form.token.as_deref())?;
+    let provider = gateway
+        .identity_providers
+        .iter()
+        .find(|provider| *provider.name == *form.provider)
+        .ok_or(Failure::NotFound)?;
+    let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    let browser = visitor.browser_or_new(&portal, gateway)?;
+    let another_account = visitor.signed_in(&provider.name).is_some();
+    let wanted = Begin { provider, browser: &browser.id, return_to: &form.return_to, another_account };
+    let url = begin(&portal, gateway, &wanted).await?;
+    Ok(page::with_cookies(page::leave(&url, &provider.name), browser.cookie))
+}

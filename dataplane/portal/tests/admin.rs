@@ -1,0 +1,208 @@
+//! What administrators see and end, and that nobody else does.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod support;
+
+use http::Method;
+use portcullis_contract::Contract;
+use serde_json::{Value, json};
+use support::{Browser, World};
+
+const ANA: &str = "ana@example.com";
+const EVE: &str = "eve@example.com";
+
+/// Eve administers the gateway.
+fn eve_administers(contract: &mut Contract) {
+    contract.gateway.admins.users = vec![EVE.to_owned()];
+}
+
+async fn world() -> World {
+    let mut world = World::new().await;
+    world.change(eve_administers);
+    world
+}
+
+async fn person(eve: &mut Browser, sought: &str) -> String {
+    let (_, found) = eve.api(Method::GET, &format!("/api/admin/people?q={sought}"), None).await;
+    assert_eq!(found["people"].as_array().unwrap().len(), 1, "{found}");
+    found["people"][0]["id"].as_str().unwrap().to_owned()
+}
+
+async fn ended(world: &World) -> Value {
+    world.events("admin.revoked").await.pop().unwrap()
+}
+
+#[tokio::test]
+async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_and_that_is_written_down() {
+    let world = world().await;
+    let mut ana = world.signed_in(ANA).await;
+    for path in ["/admin", "/admin/clients", "/admin/teams", "/admin/origins", "/admin/people/anybody"] {
+        let page = ana.get(path).await;
+        assert_eq!(page.status, 403, "{path}");
+        assert!(page.has("does not administer this gateway"), "{}", page.html);
+    }
+    for (method, path, body) in [
+        (Method::GET, "/api/admin/people", json!(null)),
+        (Method::GET, "/api/admin/people/anybody", json!(null)),
+        (Method::GET, "/api/admin/clients", json!(null)),
+        (Method::GET, "/api/admin/teams", json!(null)),
+        (Method::GET, "/api/admin/origins", json!(null)),
+        (Method::POST, "/api/admin/people/anybody/revoke", json!({})),
+        (Method::POST, "/api/admin/clients/revoke", json!({"client_id": world.client})),
+        (Method::POST, "/api/admin/teams/revoke", json!({"team": "default/finance"})),
+        (Method::POST, "/api/admin/origins/id-accounts/revoke", json!(null)),
+        (Method::DELETE, "/api/admin/grants/any", json!(null)),
+    ] {
+        let (status, problem) = ana.api(method, path, Some(body).filter(|body| !body.is_null())).await;
+        assert_eq!((status, &problem["error"]), (403, &json!("not_admin")), "{path}");
+    }
+    let denied = &world.events("policy.denied").await[0];
+    assert_eq!(
+        (&denied["reason"], &denied["subject"]),
+        (&"not_admin".into(), &"company:ana@example.com".into())
+    );
+    assert!(!ana.get("/").await.has("Administration"), "nor is it shown");
+    assert!(world.browser().get("/admin").await.has("Sign in with company"));
+}
+
+#[tokio::test]
+async fn given_another_identity_provider_when_its_groups_and_emails_are_an_administrators_then_they_give_nothing()
+ {
+    let mut world = World::new().await;
+    world.change(|contract| contract.gateway.admins.users = vec![ANA.to_owned()]);
+    let mut shopper = world.browser();
+    let page = shopper.get(&world.authorize("shop", &[])).await;
+    let users = shopper.press(&page, "decision", "approve").await;
+    shopper.press(&users, "user", ANA).await;
+    assert_eq!(shopper.get("/admin").await.status, 403, "a customer with the email of an administrator");
+    assert_eq!(world.signed_in(ANA).await.get("/admin").await.status, 200);
+}
+
+#[tokio::test]
+async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_has_ended_and_nobody_elses_has()
+ {
+    let world = world().await;
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let anas = world.grant(&mut ana, "open", ANA).await;
+    let guarded = world.grant(&mut ana, "guarded", ANA).await;
+    let eves = world.grant(&mut eve, "open", EVE).await;
+
+    let page = eve.get("/admin?q=ANA@").await;
+    assert!(page.has("company:ana@example.com") && !page.has("company:eve@"), "{}", page.html);
+    let id = person(&mut eve, "ana").await;
+    let page = eve.get(&format!("/admin/people/{id}")).await;
+    for shown in ["Route open", "Route guarded", "in one browser", "finance", "End everything of Ana"] {
+        assert!(page.has(shown), "{shown} is not on {}", page.html);
+    }
+    let done = eve.press(&page, "", &format!("/admin/people/{id}/revoke")).await;
+    assert!(done.has("2 grants, 1 session and 0 connected accounts ended"), "{}", done.html);
+    assert!(!world.still_good("open", &anas).await && !world.still_good("guarded", &guarded).await);
+    assert!(world.still_good("open", &eves).await);
+    assert!(ana.get("/clients").await.has("Sign in with company"), "signed out");
+
+    let event = ended(&world).await;
+    assert_eq!(
+        (&event["reason"], &event["subject"], &event["target"], &event["outcome"]),
+        (
+            &"person".into(),
+            &"company:eve@example.com".into(),
+            &"company:ana@example.com".into(),
+            &"success".into()
+        )
+    );
+    assert_eq!(event["message"], "ended: 2 grants, 1 sessions, 0 connections");
+    let each = world.events("auth.revoked").await;
+    assert!(each.len() == 2 && each.iter().all(|event| event["reason"] == "by_admin"), "{each:?}");
+    let (status, _) = eve.api(Method::GET, "/api/admin/people/nobody", None).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn given_a_client_when_it_is_ended_then_it_is_for_everybody_and_other_clients_go_on() {
+    let mut world = world().await;
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let one = world.grant(&mut ana, "open", ANA).await;
+    let two = world.grant(&mut eve, "open", EVE).await;
+    let first = world.client.clone();
+    world.client = world.register(&[support::REDIRECT]).await;
+    let other = world.grant(&mut ana, "open", ANA).await;
+    let second = std::mem::replace(&mut world.client, first.clone());
+
+    let (_, clients) = eve.api(Method::GET, "/api/admin/clients", None).await;
+    assert_eq!(clients["clients"].as_array().unwrap().len(), 2, "{clients}");
+    let (status, counted) =
+        eve.api(Method::POST, "/api/admin/clients/revoke", Some(json!({"client_id": first}))).await;
+    assert_eq!((status, &counted["grants"]), (200, &json!(2)));
+    assert!(!world.still_good("open", &one).await && !world.still_good("open", &two).await);
+    world.client = second;
+    assert!(world.still_good("open", &other).await);
+    let event = ended(&world).await;
+    assert_eq!((&event["reason"], &event["target"]), (&"client".into(), &first.as_str().into()));
+}
+
+#[tokio::test]
+async fn given_a_team_when_its_grants_are_ended_then_its_members_lose_them_on_its_routes_alone() {
+    let mut world = world().await;
+    world.change(|contract| {
+        eve_administers(contract);
+        for route in contract.routes.iter_mut().filter(|route| *route.slug == *"guarded") {
+            route.access = portcullis_contract::Access::Everyone;
+        }
+    });
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let member = world.grant(&mut ana, "guarded", ANA).await;
+    let elsewhere = world.grant(&mut ana, "open", ANA).await;
+    let outsider = world.grant(&mut eve, "guarded", EVE).await;
+    let page = eve.get("/admin/teams").await;
+    assert!(page.has("default/finance") && page.has("Route guarded"), "{}", page.html);
+    let done = eve.press(&page, "", "default/finance").await;
+    assert!(done.has("1 grant, 0 sessions"), "{}", done.html);
+    assert!(!world.still_good("guarded", &member).await);
+    assert!(world.still_good("open", &elsewhere).await, "a route that the team does not name");
+    assert!(world.still_good("guarded", &outsider).await, "no member");
+    let (status, _) =
+        eve.api(Method::POST, "/api/admin/teams/revoke", Some(json!({"team": "default/none"}))).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn given_one_grant_when_it_is_ended_then_the_others_stay() {
+    let world = world().await;
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let open = world.grant(&mut ana, "open", ANA).await;
+    let guarded = world.grant(&mut ana, "guarded", ANA).await;
+    world.grant(&mut eve, "open", EVE).await;
+    let id = person(&mut eve, "ana").await;
+    let (_, shown) = eve.api(Method::GET, &format!("/api/admin/people/{id}"), None).await;
+    let grants = shown["clients"].as_array().unwrap();
+    let grant = grants.iter().find(|grant| grant["server"]["slug"] == "open").unwrap();
+    let path = format!("/api/admin/grants/{}", grant["id"].as_str().unwrap());
+    assert_eq!(eve.api(Method::DELETE, &path, None).await.1["grants"], 1);
+    assert_eq!(eve.api(Method::DELETE, &path, None).await.1["grants"], 0, "it had ended");
+    assert!(!world.still_good("open", &open).await && world.still_good("guarded", &guarded).await);
+}
+
+#[tokio::test]
+async fn given_more_people_than_a_page_holds_when_listed_then_each_comes_once() {
+    let world = world().await;
+    let mut eve = world.signed_in(EVE).await;
+    for number in 0..7 {
+        let who = portcullis_policy::Principal::new("company", &format!("p{number}"), None, None, [""; 0]);
+        world.identity.remember(&who).await.unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/admin/people?q=company:p&limit=3&after={after}");
+        let (_, part) = eve.api(Method::GET, &path, None).await;
+        let people = part["people"].as_array().unwrap();
+        assert!(people.len() <= 3);
+        seen.extend(people.iter().map(|person| person["subject"].as_str().unwrap().to_owned()));
+        match part["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (0..7).map(|number| format!("company:p{number}")).collect();
+    assert_eq!(seen, expected);
+}

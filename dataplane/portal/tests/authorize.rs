@@ -1,0 +1,381 @@
+//! A client asks; a person approves, signs in, confirms, or does not.
+
+mod support;
+
+use support::{Browser, PUBLIC_URL, Page, REDIRECT, World};
+
+const ANA: &str = "ana@example.com";
+const EVE: &str = "eve@example.com";
+
+/// Approves, signs in, and stops at whatever comes then.
+async fn sign_in(browser: &mut Browser, page: &Page, email: &str) -> Page {
+    let users = browser.press(page, "decision", "approve").await;
+    assert!(users.has("Who are you?"), "{}", users.html);
+    browser.press(&users, "user", email).await
+}
+
+async fn allow(world: &World, browser: &mut Browser, route: &str, email: &str) -> Page {
+    let page = browser.get(&world.authorize(route, &[])).await;
+    let confirm = sign_in(browser, &page, email).await;
+    browser.press(&confirm, "decision", "approve").await
+}
+
+fn is_code(page: &Page) -> bool {
+    page.url.starts_with(REDIRECT) && page.parameter("code").is_some() && page.parameter("error").is_none()
+}
+
+#[tokio::test]
+async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_gets_a_code() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[("state", "x%2B%2F%3D")])).await;
+    assert_eq!(page.status, 200);
+    for shown in
+        ["Route open", "a program on this computer (127.0.0.1:33418)", "runs on your own computer", "company"]
+    {
+        assert!(page.has(shown), "{shown} is not on {}", page.html);
+    }
+    assert!(page.has("A &#60;b&#62;plain&#60;/b&#62; client"), "{}", page.html);
+    assert!(browser.cookies.is_empty(), "a cookie before anything was approved");
+
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    assert!(confirm.has("Ana") && confirm.has(ANA), "{}", confirm.html);
+    let done = browser.press(&confirm, "decision", "approve").await;
+    assert!(is_code(&done), "{}", done.url);
+    assert_eq!(done.parameter("state").as_deref(), Some("x+/="));
+    assert_eq!(done.parameter("iss").as_deref(), Some("http://127.0.0.1:8080/mcp/open"));
+
+    let consent = &world.events("auth.consent").await[0];
+    assert_eq!((&consent["outcome"], &consent["route"]), (&"success".into(), &"open".into()));
+    assert_eq!(consent["subject"], "company:ana@example.com");
+    assert_eq!(world.events("auth.sign_in").await.len(), 1);
+}
+
+#[tokio::test]
+async fn given_states_of_any_spelling_then_they_come_back_byte_for_byte() {
+    let world = World::new().await;
+    for state in ["a+/=", "a%2B%2f%3D", "%7E~", "%C3%A9%20+"] {
+        let mut browser = world.browser();
+        let page = browser.get(&world.authorize("open", &[("state", state)])).await;
+        let done = browser.press(&page, "decision", "deny").await;
+        assert!(done.url.contains(&format!("&state={state}&")), "{} does not hold {state}", done.url);
+    }
+}
+
+#[tokio::test]
+async fn given_a_stranger_when_they_deny_then_the_client_hears_it_and_nobody_signs_in() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let done = browser.press(&page, "decision", "deny").await;
+    assert!(done.url.starts_with(REDIRECT));
+    assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
+    assert_eq!(done.parameter("iss").as_deref(), Some("http://127.0.0.1:8080/mcp/open"));
+    assert!(browser.cookies.is_empty());
+    assert_eq!(world.events("auth.consent").await[0]["outcome"], "denied");
+    let again = browser.press(&page, "decision", "approve").await;
+    assert_eq!(again.status, 410, "the request is over");
+}
+
+#[tokio::test]
+async fn given_a_client_that_cannot_be_trusted_with_an_answer_then_there_is_a_page_and_no_redirect() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    for wrong in [
+        ("redirect_uri", "http://127.0.0.1:33418/other"),
+        ("redirect_uri", "https://evil.example/callback"),
+        ("redirect_uri", ""),
+        ("client_id", "nobody"),
+        ("client_id", ""),
+    ] {
+        let page = browser.get(&world.authorize("open", &[wrong])).await;
+        assert_eq!(page.status, 400, "{wrong:?}");
+        assert!(page.url.starts_with("/mcp/open"), "{wrong:?} led to {}", page.url);
+        assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+    }
+    let twice =
+        format!("{}&redirect_uri=http%3A%2F%2F127.0.0.1%3A33418%2Fcallback", world.authorize("open", &[]));
+    assert_eq!(browser.get(&twice).await.status, 400);
+    assert_eq!(browser.get("/mcp/nothing/oauth/authorize?client_id=x").await.status, 404);
+    assert_eq!(browser.get(&world.authorize("off", &[])).await.status, 403);
+}
+
+#[tokio::test]
+async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_state_and_issuer() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    for (wrong, error) in [
+        (("code_challenge", ""), "invalid_request"),
+        (("code_challenge", "short"), "invalid_request"),
+        (("code_challenge_method", "plain"), "invalid_request"),
+        (("code_challenge_method", ""), "invalid_request"),
+        (("response_type", "token"), "unsupported_response_type"),
+        (("response_type", ""), "invalid_request"),
+        (("response_mode", "fragment"), "invalid_request"),
+        (("resource", "http://127.0.0.1:8080/mcp/guarded"), "invalid_target"),
+        (("resource", "http://127.0.0.1:8080"), "invalid_target"),
+        (("request", "eyJ"), "request_not_supported"),
+        (("prompt", "none login"), "invalid_request"),
+        (("prompt", "none"), "login_required"),
+    ] {
+        let page = browser.get(&world.authorize("open", &[wrong])).await;
+        assert!(page.url.starts_with(REDIRECT), "{wrong:?} led to {} {}", page.status, page.url);
+        assert_eq!(page.parameter("error").as_deref(), Some(error), "{wrong:?}");
+        assert_eq!(page.parameter("state").as_deref(), Some("abc"));
+        assert_eq!(page.parameter("iss").as_deref(), Some("http://127.0.0.1:8080/mcp/open"));
+    }
+    for (twice, error) in [("scope=mcp", "invalid_request"), ("resource=x", "invalid_target")] {
+        let page = browser.get(&format!("{}&{twice}", world.authorize("open", &[]))).await;
+        assert_eq!(page.parameter("error").as_deref(), Some(error), "{twice}");
+    }
+    let page = browser.get(&format!("{}&state=other", world.authorize("open", &[]))).await;
+    assert_eq!(
+        (page.parameter("error").as_deref(), page.parameter("state")),
+        (Some("invalid_request"), None)
+    );
+}
+
+#[tokio::test]
+async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_name() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let at_root = |changes: &[(&str, &str)]| world.authorize("open", changes).replacen("/mcp/open", "", 1);
+    let page = browser.get(&at_root(&[("resource", "")])).await;
+    assert_eq!(page.parameter("error").as_deref(), Some("invalid_target"));
+    assert_eq!(page.parameter("iss").as_deref(), Some(PUBLIC_URL));
+    let page = browser.get(&at_root(&[])).await;
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    let done = browser.press(&confirm, "decision", "approve").await;
+    assert!(is_code(&done), "{}", done.url);
+    assert_eq!(done.parameter("iss").as_deref(), Some(PUBLIC_URL));
+    // The route's own issuer is left out of resource by some clients.
+    assert!(is_code(&browser.get(&world.authorize("open", &[("resource", "")])).await));
+}
+
+#[tokio::test]
+async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await));
+    assert!(is_code(&browser.get(&world.authorize("open", &[])).await));
+    assert!(is_code(&browser.get(&world.authorize("open", &[("prompt", "none")])).await));
+    // Another port of the same client on this machine is the same client; anything else is not.
+    let elsewhere = "http://127.0.0.1:5555/callback";
+    let page = browser.get(&world.authorize("open", &[("redirect_uri", elsewhere)])).await;
+    assert!(page.url.starts_with(elsewhere), "{} {}", page.status, page.url);
+    for asked in [
+        world.authorize("open", &[("prompt", "consent")]),
+        world.authorize("guarded", &[]),
+        world.authorize("open", &[("client_id", &world.register(&[REDIRECT]).await)]),
+    ] {
+        let page = browser.get(&asked).await;
+        assert_eq!(page.status, 200);
+        assert!(page.has("Your account") && page.has("Ana"), "one page, with the account: {}", page.html);
+        let done = browser.press(&page, "decision", "approve").await;
+        assert!(is_code(&done), "{}", done.url);
+    }
+    let other = world.register(&[REDIRECT]).await;
+    let page = browser.get(&world.authorize("open", &[("client_id", &other), ("prompt", "none")])).await;
+    assert_eq!(page.parameter("error").as_deref(), Some("consent_required"));
+}
+
+#[tokio::test]
+async fn given_an_approval_when_its_user_denies_the_next_time_then_it_is_taken_back() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await));
+    let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
+    let done = browser.press(&page, "decision", "deny").await;
+    assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
+    assert_eq!(browser.get(&world.authorize("open", &[])).await.status, 200, "they are asked again");
+}
+
+#[tokio::test]
+async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_client_hears_access_denied() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("guarded", &[])).await;
+    let told = sign_in(&mut browser, &page, EVE).await;
+    assert_eq!(told.status, 200);
+    for said in ["no access", "team", "Route guarded", EVE, "Sign in as somebody else"] {
+        assert!(told.has(said), "{said} is not on {}", told.html);
+    }
+    let denied = &world.events("policy.denied").await[0];
+    assert_eq!(
+        (&denied["route"], &denied["subject"]),
+        (&"guarded".into(), &"company:eve@example.com".into())
+    );
+    let done = browser.press(&told, "", "deny").await;
+    assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
+    let page = browser.get(&world.authorize("guarded", &[("prompt", "none")])).await;
+    assert_eq!(page.parameter("error").as_deref(), Some("access_denied"));
+}
+
+#[tokio::test]
+async fn given_somebody_in_no_team_when_they_sign_in_as_somebody_else_then_they_go_on_as_them() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("guarded", &[])).await;
+    let told = sign_in(&mut browser, &page, EVE).await;
+    let users = browser.press(&told, "decision", "switch").await;
+    let confirm = browser.press(&users, "user", ANA).await;
+    assert!(confirm.has(ANA), "{}", confirm.html);
+    assert!(is_code(&browser.press(&confirm, "decision", "approve").await));
+}
+
+#[tokio::test]
+async fn given_a_session_when_another_account_is_wanted_then_the_client_is_approved_anew_and_the_old_session_is_over()
+ {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    allow(&world, &mut browser, "open", ANA).await;
+    let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
+    let page = browser.press(&page, "decision", "switch").await;
+    assert!(page.has("Allow and sign in"), "{}", page.html);
+    let confirm = sign_in(&mut browser, &page, EVE).await;
+    assert!(confirm.has(EVE) && !confirm.has(ANA), "{}", confirm.html);
+}
+
+#[tokio::test]
+async fn given_prompt_login_when_there_is_a_session_then_its_user_signs_in_again() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    allow(&world, &mut browser, "open", ANA).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
+    assert!(page.has("Allow and sign in"), "{}", page.html);
+    let done = sign_in(&mut browser, &page, ANA).await;
+    assert!(is_code(&done), "approved before, signed in anew: {} {}", done.url, done.html);
+}
+
+#[tokio::test]
+async fn given_a_session_at_one_provider_when_a_route_is_anothers_then_its_user_signs_in_there_and_keeps_both()
+ {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    allow(&world, &mut browser, "open", ANA).await;
+    let page = browser.get(&world.authorize("shop", &[])).await;
+    assert!(page.has("Allow and sign in") && page.has("customers"), "{}", page.html);
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    assert!(confirm.has("Ana at the shop"), "{}", confirm.html);
+    assert!(is_code(&browser.press(&confirm, "decision", "approve").await));
+    assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "the first session is still there");
+}
+
+#[tokio::test]
+async fn given_a_form_that_another_site_sent_or_without_its_token_then_it_is_refused() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let (action, fields) = page.form("decision", "approve");
+    let approve = ("decision".to_owned(), "approve".to_owned());
+    assert_eq!(browser.post(&action, std::slice::from_ref(&approve)).await.status, 403);
+    let mut good = fields.clone();
+    good.push(approve);
+    for headers in [
+        vec![("sec-fetch-site", "cross-site")],
+        vec![("sec-fetch-site", "same-site"), ("origin", PUBLIC_URL)],
+        vec![("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")],
+        vec![("origin", "https://evil.example")],
+        vec![("origin", "null")],
+        vec![],
+    ] {
+        browser.post_headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        assert_eq!(browser.post(&action, &good).await.status, 403, "{headers:?}");
+    }
+    assert!(browser.cookies.is_empty());
+    browser.post_headers = vec![("origin", PUBLIC_URL.to_owned())];
+    assert!(browser.post(&action, &good).await.has("Who are you?"));
+}
+
+#[tokio::test]
+async fn given_a_confirmation_when_its_form_was_shown_to_another_browser_then_it_is_refused() {
+    let world = World::new().await;
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let page = ana.get(&world.authorize("open", &[])).await;
+    let confirm = sign_in(&mut ana, &page, ANA).await;
+    let page = eve.get(&world.authorize("open", &[])).await;
+    sign_in(&mut eve, &page, EVE).await;
+    let refused = eve.press(&confirm, "decision", "approve").await;
+    assert_eq!(refused.status, 403);
+    let seen = eve.get(confirm.url.strip_prefix(PUBLIC_URL).unwrap()).await;
+    assert_eq!(seen.status, 403, "a request that another browser has taken up");
+    assert!(is_code(&ana.press(&confirm, "decision", "approve").await));
+}
+
+#[tokio::test]
+async fn given_a_sign_in_when_its_state_is_used_in_another_browser_then_it_is_refused_and_still_good_in_its_own()
+ {
+    let world = World::new().await;
+    let (mut ana, mut eve) = (world.browser(), world.browser());
+    let page = ana.get(&world.authorize("open", &[])).await;
+    let users = ana.press(&page, "decision", "approve").await;
+    for stranger in [eve.get(&users.url).await, eve.press(&users, "user", ANA).await] {
+        assert!(stranger.status >= 400, "{}", stranger.html);
+    }
+    let page = eve.get(&world.authorize("open", &[])).await;
+    eve.press(&page, "decision", "approve").await;
+    for stranger in [eve.get(&users.url).await, eve.press(&users, "user", ANA).await] {
+        assert!(stranger.status >= 400, "{}", stranger.html);
+    }
+    assert!(ana.press(&users, "user", ANA).await.has(ANA));
+    assert!(ana.press(&users, "user", ANA).await.status >= 400, "once");
+}
+
+#[tokio::test]
+async fn given_a_sign_in_then_the_session_cookie_is_new_and_the_one_before_is_worth_nothing() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    allow(&world, &mut browser, "open", ANA).await;
+    let before = browser.cookies.clone();
+    let page = browser.get(&world.authorize("shop", &[])).await;
+    sign_in(&mut browser, &page, ANA).await;
+    assert_ne!(before["portcullis-session"], browser.cookies["portcullis-session"]);
+    browser.cookies = before;
+    let page = browser.get(&world.authorize("open", &[])).await;
+    assert!(page.has("Allow and sign in"), "{}", page.html);
+}
+
+#[tokio::test]
+async fn given_pages_then_they_carry_no_script_and_the_headers_that_guard_them() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    for page in [
+        browser.get(&world.authorize("open", &[])).await,
+        browser.get("/").await,
+        browser.get("/mcp/nothing/oauth/authorize").await,
+    ] {
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert_eq!(page.headers["referrer-policy"], "no-referrer");
+        assert_eq!(page.headers["x-content-type-options"], "nosniff");
+        assert_eq!(page.headers["cache-control"], "no-store");
+        assert!(!page.has("<script") && !page.has("style=") && page.has("<html lang=\"en\">"));
+    }
+}
+
+#[tokio::test]
+async fn given_a_public_url_that_others_can_reach_then_the_development_sign_in_lets_nobody_in() {
+    let mut world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    world.change(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
+    browser.post_headers = vec![("sec-fetch-site", "same-origin".to_owned())];
+    let refused = browser.press(&page, "decision", "approve").await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.has("development sign-in"), "{}", refused.html);
+}
+
+#[tokio::test]
+async fn given_a_flood_of_requests_that_wait_then_more_are_asked_to_come_later() {
+    let world = World::new().await;
+    for _ in 0..200 {
+        assert!(world.identity.may_wait());
+    }
+    let page = world.browser().get(&world.authorize("open", &[])).await;
+    assert_eq!((page.status, page.headers["retry-after"].to_str().unwrap()), (429, "10"));
+    assert_eq!(world.events("auth.consent").await[0]["reason"], "too_many_waiting");
+}

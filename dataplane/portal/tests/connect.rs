@@ -1,0 +1,248 @@
+//! Accounts at origins: from the consent page, by a link, at the portal. Signing in at an OpenID provider.
+
+mod support;
+
+use portcullis_vault::ConnectionStatus;
+use serde_json::json;
+use support::{Browser, OpenIdProvider, Page, REDIRECT, World};
+
+const ANA: &str = "ana@example.com";
+const EVE: &str = "eve@example.com";
+
+async fn development(browser: &mut Browser, world: &World, email: &str) -> Page {
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let users = browser.press(&page, "decision", "approve").await;
+    let confirm = browser.press(&users, "user", email).await;
+    browser.press(&confirm, "decision", "approve").await
+}
+
+/// Approves and signs in at the provider; stops at whatever comes then.
+async fn sign_in(browser: &mut Browser, world: &World, idp: &OpenIdProvider, route: &str) -> Page {
+    let page = browser.get(&world.authorize(route, &[])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    browser.get(&idp.answer(&leaving.url)).await
+}
+
+#[tokio::test]
+async fn given_an_openid_provider_when_somebody_signs_in_then_they_are_who_it_says() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    idp.says(
+        json!({"sub": "7", "name": "Ana", "email": ANA, "email_verified": "true"}),
+        json!({"sub": "7", "groups": ["finance"]}),
+    );
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("guarded", &[])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    assert!(!leaving.url.contains("resource"), "resource is not for the identity provider: {}", leaving.url);
+    assert_eq!(leaving.parameter("scope").as_deref(), Some("openid email"));
+    let confirm = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(confirm.has("Ana") && confirm.has(ANA), "{}", confirm.html);
+    let done = browser.press(&confirm, "decision", "approve").await;
+    assert!(done.url.starts_with(REDIRECT) && done.parameter("code").is_some(), "{}", done.url);
+
+    let (authorization, form) = &idp.token_requests()[0];
+    assert!(authorization.starts_with("Basic "), "client_secret_basic");
+    assert!(form.contains_key("code_verifier") && !form.contains_key("client_secret"));
+    assert_eq!(world.events("auth.sign_in").await[0]["subject"], "company:7");
+    sign_in(&mut world.browser(), &world, &idp, "guarded").await;
+    assert_eq!(idp.discoveries(), 1, "metadata is remembered");
+}
+
+#[tokio::test]
+async fn given_answers_that_do_not_hold_then_nobody_is_signed_in() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    for claims in [
+        json!({"nonce": "another"}),
+        json!({"iss": "https://elsewhere.example"}),
+        json!({"aud": ["another"]}),
+        json!({"exp": 1_600_000_001}),
+    ] {
+        idp.says(claims.clone(), json!({"sub": "1"}));
+        let refused = sign_in(&mut world.browser(), &world, &idp, "open").await;
+        assert_eq!(refused.status, 502, "{claims}: {}", refused.html);
+    }
+    idp.says(json!({}), json!({"sub": "2", "groups": ["finance"]}));
+    assert_eq!(sign_in(&mut world.browser(), &world, &idp, "open").await.status, 502, "another's userinfo");
+    assert_eq!(world.events("auth.sign_in").await[0]["outcome"], "denied");
+}
+
+#[tokio::test]
+async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do() {
+    let idp = OpenIdProvider::start().await;
+    let mut world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    let state = leaving.parameter("state").unwrap();
+    let refused = browser.get(&format!("/login/callback?error=access_denied&state={state}")).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.has("Try again"), "{}", refused.html);
+    let wrong = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+    let mixed = browser.get(&format!("/login/callback?code=c&state={wrong}&iss=https://evil.example")).await;
+    assert_eq!(mixed.status, 502, "{}", mixed.html);
+
+    world.change(|contract| {
+        if let portcullis_contract::IdentityProviderKind::Oidc(oidc) =
+            &mut contract.gateway.identity_providers[0].kind
+        {
+            oidc.issuer = "http://127.0.0.1:9".to_owned();
+        }
+    });
+    let away = browser.press(&page, "decision", "approve").await;
+    assert_eq!(away.status, 503);
+    assert!(away.headers.contains_key("retry-after") && away.has("try again"), "{}", away.html);
+}
+
+#[tokio::test]
+async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent_page_then_they_come_back_to_it()
+ {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
+    assert!(confirm.has("Connect Origin accounts") && confirm.has("not connected yet"), "{}", confirm.html);
+    let leaving = browser.press(&confirm, "", "Connect Origin").await;
+    let page = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(page.has("your account is connected") && page.has("Allow"), "{}", page.html);
+    assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
+    let done = browser.press(&page, "decision", "approve").await;
+    assert!(done.parameter("code").is_some(), "{}", done.url);
+    let again = browser.get(&world.authorize("accounts", &[])).await;
+    assert!(again.url.starts_with(REDIRECT), "nothing is left to ask: {}", again.html);
+}
+
+#[tokio::test]
+async fn given_an_unconnected_account_when_its_user_goes_on_without_then_they_may_and_are_asked_again_next_time()
+ {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    development(&mut browser, &world, ANA).await;
+    for _ in 0..2 {
+        let page = browser.get(&world.authorize("accounts", &[])).await;
+        assert!(page.has("Connect Origin accounts"), "{}", page.html);
+        let done = browser.press(&page, "decision", "approve").await;
+        assert!(done.parameter("code").is_some(), "{}", done.url);
+    }
+    let silent = browser.get(&world.authorize("accounts", &[("prompt", "none")])).await;
+    assert_eq!(silent.parameter("error").as_deref(), Some("interaction_required"));
+}
+
+#[tokio::test]
+async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_is_used_up() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let link = world.link("1").await;
+    let first = browser.get(&link).await;
+    assert!(first.has("Sign in to connect"), "{}", first.html);
+    let leaving = browser.press(&first, "", "Sign in").await;
+    let page = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(page.has("Connect Origin accounts"), "{}", page.html);
+    assert!(browser.get(&link).await.has("Connect Origin accounts"), "looking at it does not use it up");
+    let leaving = browser.press(&page, "", "ticket").await;
+    let done = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(done.has("account is connected"), "{}", done.html);
+    assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
+    let gone = browser.get(&link).await;
+    assert_eq!(gone.status, 410);
+    assert!(gone.has("new one"), "{}", gone.html);
+}
+
+#[tokio::test]
+async fn given_a_connect_link_when_somebody_else_opens_it_then_it_is_refused_and_stays_good_for_its_person() {
+    let world = World::new().await;
+    let mut eve = world.browser();
+    development(&mut eve, &world, EVE).await;
+    let link = world.link(ANA).await;
+    let refused = eve.get(&link).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.has("another account") && refused.has("Eve"), "{}", refused.html);
+    let denied = &world.events("policy.denied").await[0];
+    assert_eq!(
+        (&denied["subject"], &denied["reason"]),
+        (&"company:eve@example.com".into(), &"link_of_another".into())
+    );
+    let mut ana = world.browser();
+    development(&mut ana, &world, ANA).await;
+    let page = ana.get(&link).await;
+    assert!(page.has("Connect Origin accounts"), "{}", page.html);
+    let (action, fields) = page.form("", "ticket");
+    assert_eq!(eve.post(&action, &fields).await.status, 403, "even with the form of its page");
+    assert_eq!(eve.get("/connect/id-accounts?ticket=guessed").await.status, 410);
+    assert_eq!(eve.get("/connect/nothing?ticket=guessed").await.status, 404);
+    assert!(ana.get(&link).await.has("Connect Origin accounts"), "still good");
+}
+
+#[tokio::test]
+async fn given_an_origin_that_is_away_when_connecting_then_the_page_says_so_and_the_link_stays_good() {
+    let world = World::new().await;
+    let mut ana = world.browser();
+    development(&mut ana, &world, ANA).await;
+    let link = world.link(ANA).await;
+    let page = ana.get(&link).await;
+    let failed = ana.press(&page, "", "ticket").await;
+    assert!(failed.status >= 400, "{}", failed.html);
+    assert!(ana.get(&link).await.has("Connect Origin accounts"));
+}
+
+#[tokio::test]
+async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhile_then_nothing_is_connected()
+{
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
+    let leaving = browser.press(&confirm, "", "Connect Origin").await;
+    let answer = idp.answer(&leaving.url);
+    idp.says(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
+    let page = browser.get("/").await;
+    let page = browser.press(&page, "", "/sign-out").await;
+    assert!(page.has("Sign in with company"), "{}", page.html);
+    let leaving = browser.press(&page, "", "company").await;
+    browser.get(&idp.answer(&leaving.url)).await;
+    assert!(browser.get(&answer).await.status >= 400);
+    assert_ne!(world.connection("1").await, ConnectionStatus::Connected);
+    assert_ne!(world.connection("2").await, ConnectionStatus::Connected);
+}
+
+#[tokio::test]
+async fn given_the_portal_then_it_shows_what_one_may_use_and_connects_and_disconnects() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let stranger = browser.get("/").await;
+    assert!(stranger.has("Sign in with company") && !stranger.has("/mcp/open"), "{}", stranger.html);
+    let leaving = browser.press(&stranger, "", "company").await;
+    let home = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(home.has("claude mcp add --transport http open http://127.0.0.1:8080/mcp/open"), "{}", home.html);
+    for hidden in ["/mcp/guarded", "/mcp/off", "/mcp/shop"] {
+        assert!(!home.has(hidden), "{hidden}");
+    }
+    assert!(home.has("Connect your Origin accounts account"), "{}", home.html);
+    let mine = browser.get("/connections").await;
+    assert!(mine.has("Not connected") && mine.has("Route accounts"), "{}", mine.html);
+    let leaving = browser.press(&mine, "", "/connections/").await;
+    let mine = browser.get(&idp.answer(&leaving.url)).await;
+    assert!(mine.has("Disconnect Origin accounts") && mine.has("Since"), "{}", mine.html);
+    let mine = browser.press(&mine, "", "/disconnect").await;
+    assert!(mine.has("Not connected") && mine.has(">Connect Origin accounts"), "{}", mine.html);
+    let gone = browser.press(&mine, "", "/sign-out").await;
+    assert!(gone.has("Sign in with company"));
+    assert!(browser.cookies.is_empty());
+}
+
+#[tokio::test]
+async fn given_https_then_cookies_are_secure_and_no_other_host_can_set_them() {
+    let idp = OpenIdProvider::start().await;
+    let mut world = World::with(Some(&idp)).await;
+    world.change(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
+    let mut browser = world.browser();
+    let asked = world.authorize("open", &[("resource", "")]);
+    let page = browser.get(&asked).await.url;
+    let page = browser.get(page.strip_prefix("https://mcp.example.com").unwrap()).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    let cookie = leaving.headers["set-cookie"].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-portcullis-browser=") && cookie.ends_with("; Secure"), "{cookie}");
+}

@@ -1,0 +1,322 @@
+//! A gateway's pages with a store in memory, and a browser that keeps cookies.
+
+#![allow(dead_code, unused_imports, reason = "each file of tests uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod browser;
+mod provider;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use portcullis_ambient::{Clock, Random};
+use portcullis_contract::Contract;
+use portcullis_events::EventSink;
+use portcullis_identity::{Identity, IdentityParts};
+use portcullis_keys::Keys;
+use portcullis_outbound::Clients;
+use portcullis_policy::{PrincipalId, RouteTable, Tables};
+use portcullis_portal::{Portal, PortalParts};
+use portcullis_store::Store;
+use portcullis_vault::{ConnectionStatus, Vault, VaultParts};
+use serde_json::{Value, json};
+
+pub(crate) use browser::{Browser, Page};
+pub(crate) use provider::{OpenIdProvider, SECRET};
+
+pub(crate) const PUBLIC_URL: &str = "http://127.0.0.1:8080";
+pub(crate) const REDIRECT: &str = "http://127.0.0.1:33418/callback";
+/// RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+pub(crate) struct World {
+    pub(crate) portal: Portal,
+    pub(crate) identity: Identity,
+    pub(crate) vault: Vault,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) tables: Tables,
+    pub(crate) client: String,
+    contract: Contract,
+    router: Router,
+    lines: Arc<Mutex<Vec<u8>>>,
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    /// Routes `open` (everybody), `guarded` (team finance), `accounts` (its origin wants an account), `off` (suspended) and
+    /// `shop` (another identity provider).
+    pub(crate) async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// The same; people of `company` sign in at an OpenID provider.
+    pub(crate) async fn with(provider: Option<&OpenIdProvider>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let random = Random::system();
+        let clock = Clock::system();
+        let keys = Arc::new(Keys::open_or_create(folder.path(), &random).unwrap());
+        let store = Store::in_memory().await.unwrap();
+        let (events, writer) = EventSink::new();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let out = Lines(Arc::clone(&lines));
+        std::thread::spawn(move || writer.run(out));
+        let tables = Tables::default();
+        let contract = contract(provider);
+        tables.swap(Arc::new(RouteTable::build(&contract, 1).unwrap()));
+        let http = Clients::new();
+        let identity = Identity::new(IdentityParts {
+            tables: tables.clone(),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+            reviewer: None,
+        });
+        let vault = Vault::new(VaultParts {
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+        });
+        let portal = Portal::new(PortalParts {
+            tables: tables.clone(),
+            identity: identity.clone(),
+            vault: vault.clone(),
+            store: store.clone(),
+            keys,
+            http,
+            clock: clock.clone(),
+            random,
+            events,
+        });
+        let router = identity.router().merge(portal.router());
+        let mut world = Self {
+            portal,
+            identity,
+            vault,
+            store,
+            clock,
+            tables,
+            client: String::new(),
+            contract,
+            router,
+            lines,
+        };
+        world.client = world.register(&[REDIRECT]).await;
+        world
+    }
+
+    pub(crate) async fn register(&self, redirect_uris: &[&str]) -> String {
+        let body = json!({"client_name": "A <b>plain</b> client", "redirect_uris": redirect_uris, "token_endpoint_auth_method": "none"});
+        let answer: Value =
+            serde_json::from_str(&browser::post_json(&self.router, "/register", &body).await).unwrap();
+        answer["client_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Serves another contract from now on.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Contract)) {
+        change(&mut self.contract);
+        self.tables.swap(Arc::new(RouteTable::build(&self.contract, 2).unwrap()));
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.router.clone())
+    }
+
+    /// Where a client sends the browser. A change with an empty value leaves the parameter out; `state` is sent as it is given.
+    pub(crate) fn authorize(&self, route: &str, changes: &[(&str, &str)]) -> String {
+        let resource = format!("{PUBLIC_URL}/mcp/{route}");
+        let usual = [
+            ("response_type", "code"),
+            ("client_id", self.client.as_str()),
+            ("redirect_uri", REDIRECT),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("state", "abc"),
+            ("resource", resource.as_str()),
+            ("scope", "mcp"),
+        ];
+        let mut url = format!("/mcp/{route}/oauth/authorize?");
+        let added = changes.iter().filter(|(name, _)| usual.iter().all(|(other, _)| other != name));
+        for (name, value) in usual.iter().chain(added) {
+            let value =
+                changes.iter().find(|(changed, _)| changed == name).map_or(*value, |(_, value)| *value);
+            if !value.is_empty() {
+                let value = match *name {
+                    "state" => value.to_owned(),
+                    _ => url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
+                };
+                url.push_str(&format!("{name}={value}&"));
+            }
+        }
+        url.trim_end_matches('&').to_owned()
+    }
+
+    /// Somebody approves the client for a route, signing in with the development sign-in where they have not yet, and the client
+    /// redeems its code. Returns the refresh token.
+    pub(crate) async fn grant(&self, browser: &mut Browser, route: &str, email: &str) -> String {
+        let mut page = browser.get(&self.authorize(route, &[])).await;
+        for (name, value) in [("decision", "approve"), ("user", email), ("decision", "approve")] {
+            if page.html.contains(&format!(r#"name="{name}" value="{value}""#)) {
+                page = browser.press(&page, name, value).await;
+            }
+        }
+        let code = page.parameter("code").unwrap_or_else(|| panic!("no code: {}", page.html));
+        let answer = self
+            .token(
+                route,
+                &[
+                    ("grant_type", "authorization_code"),
+                    ("code", &code),
+                    ("redirect_uri", REDIRECT),
+                    ("code_verifier", VERIFIER),
+                ],
+            )
+            .await;
+        answer.unwrap()["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// What the token endpoint of a route says to the client.
+    pub(crate) async fn token(&self, route: &str, fields: &[(&str, &str)]) -> Result<Value, String> {
+        let mut form = vec![("client_id", self.client.as_str())];
+        form.extend(fields);
+        let (status, body) =
+            browser::post_form(&self.router, &format!("/mcp/{route}/oauth/token"), &form).await;
+        if status == 200 { Ok(serde_json::from_str(&body).unwrap()) } else { Err(body) }
+    }
+
+    /// Whether a client's refresh token still gives it something. One that does is spent.
+    pub(crate) async fn still_good(&self, route: &str, refresh_token: &str) -> bool {
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        self.token(route, &fields).await.is_ok()
+    }
+
+    /// A browser in which somebody has signed in with the development sign-in.
+    pub(crate) async fn signed_in(&self, email: &str) -> Browser {
+        let mut browser = self.browser();
+        let page = browser.get(&self.authorize("open", &[])).await;
+        let users = browser.press(&page, "decision", "approve").await;
+        browser.press(&users, "user", email).await;
+        browser
+    }
+
+    /// Events of a kind, once at least one has been written.
+    pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
+        for _ in 0..100 {
+            let text = String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
+            let found: Vec<Value> = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .filter(|event: &Value| event["event"] == kind)
+                .collect();
+            if !found.is_empty() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Vec::new()
+    }
+
+    /// How somebody stands with the origin of `accounts`.
+    pub(crate) async fn connection(&self, email: &str) -> ConnectionStatus {
+        let table = self.tables.current().unwrap();
+        let origin = &table.route("accounts").unwrap().origin;
+        self.vault.status(&PrincipalId::of("company", email), origin).await.unwrap()
+    }
+
+    /// A connect link of somebody's, as a path.
+    pub(crate) async fn link(&self, email: &str) -> String {
+        let table = self.tables.current().unwrap();
+        let who = PrincipalId::of("company", email);
+        let link = self.portal.connect_link(&table, &who, table.route("accounts").unwrap()).await.unwrap();
+        link.strip_prefix(PUBLIC_URL).unwrap().to_owned()
+    }
+}
+
+fn contract(provider: Option<&OpenIdProvider>) -> Contract {
+    let nothing = json!({"include": null, "exclude": [], "overrides": []});
+    let route = |slug: &str, provider: &str, origin: &str, access: &str| {
+        json!({
+            "uid": format!("uid-{slug}"), "name": format!("default/{slug}"), "slug": slug, "displayName": format!("Route {slug}"),
+            "description": "", "suspended": slug == "off", "identityProvider": provider, "origin": origin, "access": access,
+            "capabilities": {"tools": nothing, "prompts": nothing, "resources": nothing, "resourceTemplates": nothing},
+        })
+    };
+    let origin = |uid: &str, url: &str, auth: Value| {
+        json!({
+            "uid": uid, "id": format!("id-{uid}"), "name": format!("default/{uid}"), "displayName": format!("Origin {uid}"),
+            "url": url, "suspended": false, "auth": auth, "network": {"privateNetworks": ["127.0.0.0/8"], "caBundlePem": null},
+            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
+        })
+    };
+    let user =
+        |email: &str, name: &str, groups: &[&str]| json!({"email": email, "name": name, "groups": groups});
+    let development = |users: &[Value]| json!({"development": {"users": users}});
+    let people = [user("ana@example.com", "Ana", &["finance"]), user("eve@example.com", "Eve", &[])];
+    let company = match provider {
+        None => development(&people),
+        Some(provider) => json!({"oidc": {
+            "issuer": provider.issuer, "clientId": "portcullis", "clientSecret": "default/idp/secret",
+            "scopes": ["openid", "email"],
+            "claims": {"subject": "sub", "email": "email", "name": "name", "groups": "groups"},
+            "trustEmail": false, "privateNetworks": ["127.0.0.0/8"], "caBundlePem": null,
+        }}),
+    };
+    let accounts_url =
+        provider.map_or("http://127.0.0.1:9/mcp".to_owned(), |it| format!("{}/mcp", it.issuer));
+    let mut contract: Contract = serde_json::from_value(json!({
+        "gateway": {
+            "name": "gateway", "publicUrl": PUBLIC_URL,
+            "identityProviders": [
+                {"name": "company", "kind": company},
+                {"name": "customers", "kind": development(&[user("ana@example.com", "Ana at the shop", &[])])},
+            ],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 86_400, "sessionSeconds": 28_800},
+            "storeOutageGraceSeconds": 900,
+            "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
+            "trustedProxies": [],
+        },
+        "origins": [
+            origin("plain", "https://origin.example/mcp", json!("none")),
+            origin("accounts", &accounts_url, json!({"userOAuth": {"scopes": [], "registration": "auto"}})),
+        ],
+        "routes": [
+            route("open", "company", "plain", "Everyone"),
+            route("guarded", "company", "plain", "Teams"),
+            route("accounts", "company", "accounts", "Everyone"),
+            route("off", "company", "plain", "Everyone"),
+            route("shop", "customers", "plain", "Everyone"),
+        ],
+        "teams": [{
+            "uid": "finance", "name": "default/finance", "displayName": "Finance",
+            "members": {"groups": ["finance"], "users": [], "serviceAccounts": []},
+            "access": [{"route": "uid-guarded", "tools": nothing}],
+        }],
+    }))
+    .unwrap();
+    contract.secrets.insert(
+        portcullis_contract::SecretKey("default/idp/secret".to_owned()),
+        portcullis_contract::SecretValue { value: SECRET.to_owned().into(), allowed_hosts: Vec::new() },
+    );
+    contract
+}

@@ -1,0 +1,349 @@
+use crate::revocations::{CONNECTED, DISCONNECTED, note_connection};
+use crate::text::text;
+use crate::{Store, StoreError};
+
+/// How many links one transaction removes.
+const AT_ONCE: i64 = 100;
+
+/// One person's link to one origin.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ConnectionRow {
+    /// Whose.
+    pub principal_id: String,
+    /// At which origin.
+    pub origin_uid: String,
+    /// The origin's URL when it was made; it is good for no other.
+    pub origin_url: String,
+    /// The `resource` that tokens are asked for (RFC 8707).
+    pub resource: String,
+    /// The authorization server that gave the tokens.
+    pub issuer: String,
+    /// The only place that the refresh token is sent to.
+    pub token_endpoint: String,
+    /// Where tokens can be revoked (RFC 7009).
+    pub revocation_endpoint: Option<String>,
+    /// The gateway's client id there.
+    pub client_id: String,
+    /// How the gateway came by that client id.
+    pub registration: String,
+    /// How it authenticates at the token endpoint.
+    pub auth_method: String,
+    /// What was granted, separated by spaces.
+    pub scope: String,
+    /// The tokens, sealed.
+    pub sealed: String,
+    /// When the access token was issued.
+    pub issued_at: i64,
+    /// When it expires, where that was said.
+    pub expires_at: Option<i64>,
+    /// 1 when the authorization server has refused the refresh token for good.
+    pub dead: i64,
+    /// Changes with every write: what compare-and-swap compares.
+    pub revision: String,
+    /// Until when a replica has the refreshing of it for itself.
+    pub leased_until: i64,
+    /// When the person last consented.
+    pub connected_at: i64,
+    /// When a call last went out with it, to the hour; `None` where none was noted. Not written with the rest.
+    pub last_used_at: Option<i64>,
+}
+
+/// Whose links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionsOf<'a> {
+    /// One person's, as a principal's id.
+    Person(&'a str),
+    /// Everybody's at one origin, by its UID.
+    Origin(&'a str),
+}
+
+/// What a refresh changes.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// The new tokens, sealed.
+    pub sealed: String,
+    /// What they are good for.
+    pub scope: String,
+    /// See [`ConnectionRow::issued_at`].
+    pub issued_at: i64,
+    /// See [`ConnectionRow::expires_at`].
+    pub expires_at: Option<i64>,
+    /// The revision after it.
+    pub revision: String,
+}
+
+impl Store {
+    /// A person's link to an origin.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn connection(
+        &self,
+        principal_id: &str,
+        origin_uid: &str,
+    ) -> Result<Option<ConnectionRow>, StoreError> {
+        self.row(
+            sqlx::query_as(
+                "SELECT principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
+                     revocation_endpoint, client_id, registration, auth_method, scope, sealed,
+                     issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at
+                 FROM connections
+                 WHERE principal_id = $1 AND origin_uid = $2",
+            )
+            .bind(principal_id)
+            .bind(origin_uid),
+        )
+        .await
+    }
+
+    /// Keeps a link in place of the one before, and tells every replica.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn put_connection(&self, row: &ConnectionRow) -> Result<(), StoreError> {
+        self.transaction(async |work| {
+            sqlx::query(
+                "INSERT INTO connections (principal_id, origin_uid, origin_url, resource, issuer,
+                     token_endpoint, revocation_endpoint, client_id, registration, auth_method, scope,
+                     sealed, issued_at, expires_at, dead, revision, leased_until, connected_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                     $18)
+                 ON CONFLICT (principal_id, origin_uid)
+                 DO UPDATE SET origin_url = excluded.origin_url,
+                     resource = excluded.resource, issuer = excluded.issuer,
+                     token_endpoint = excluded.token_endpoint,
+                     revocation_endpoint = excluded.revocation_endpoint,
+                     client_id = excluded.client_id, registration = excluded.registration,
+                     auth_method = excluded.auth_method, scope = excluded.scope,
+                     sealed = excluded.sealed, issued_at = excluded.issued_at,
+                     expires_at = excluded.expires_at, dead = excluded.dead,
+                     revision = excluded.revision, leased_until = excluded.leased_until,
+                     connected_at = excluded.connected_at",
+            )
+            .bind(&row.principal_id)
+            .bind(&row.origin_uid)
+            .bind(&row.origin_url)
+            .bind(&row.resource)
+            .bind(&row.issuer)
+            .bind(&row.token_endpoint)
+            .bind(&row.revocation_endpoint)
+            .bind(&row.client_id)
+            .bind(&row.registration)
+            .bind(&row.auth_method)
+            .bind(text(&row.scope))
+            .bind(&row.sealed)
+            .bind(row.issued_at)
+            .bind(row.expires_at)
+            .bind(row.dead)
+            .bind(&row.revision)
+            .bind(row.leased_until)
+            .bind(row.connected_at)
+            .execute(&mut *work)
+            .await?;
+            note_connection(work, CONNECTED, &row.principal_id, &row.origin_uid, row.connected_at).await
+        })
+        .await
+    }
+
+    /// Claims the refreshing of a link for this replica until a time; `false` when another has it, or the link has changed.
+    /// No lock is held meanwhile: a replica that dies loses its claim by the clock.
+    ///
+    /// `now` and `until` are by the caller's clock. A replica whose clock is ahead takes a claim that has not run out by as much as
+    /// it is ahead: the clocks of replicas may differ by what a claim is longer than the request that it covers.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lease_connection(
+        &self,
+        row: &ConnectionRow,
+        now: i64,
+        until: i64,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE connections SET leased_until = $1
+                     WHERE principal_id = $2 AND origin_uid = $3 AND revision = $4
+                         AND leased_until <= $5",
+                )
+                .bind(until)
+                .bind(&row.principal_id)
+                .bind(&row.origin_uid)
+                .bind(&row.revision)
+                .bind(now),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Gives a claim back before its time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn release_connection(&self, row: &ConnectionRow, until: i64) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query(
+                "UPDATE connections SET leased_until = 0
+                 WHERE principal_id = $1 AND origin_uid = $2 AND revision = $3 AND leased_until = $4",
+            )
+            .bind(&row.principal_id)
+            .bind(&row.origin_uid)
+            .bind(&row.revision)
+            .bind(until),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Puts new tokens into a link and ends the claim; `false` when the link has changed since `row` was read.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn renew_connection(&self, row: &ConnectionRow, renewal: &Renewal) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE connections SET sealed = $1, scope = $2, issued_at = $3, expires_at = $4,
+                         revision = $5, leased_until = 0
+                     WHERE principal_id = $6 AND origin_uid = $7 AND revision = $8",
+                )
+                .bind(&renewal.sealed)
+                .bind(text(&renewal.scope))
+                .bind(renewal.issued_at)
+                .bind(renewal.expires_at)
+                .bind(&renewal.revision)
+                .bind(&row.principal_id)
+                .bind(&row.origin_uid)
+                .bind(&row.revision),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Marks a link as dead; `false` when it has changed since `row` was read.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn bury_connection(&self, row: &ConnectionRow, revision: &str) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE connections SET dead = 1, revision = $1, leased_until = 0
+                     WHERE principal_id = $2 AND origin_uid = $3 AND revision = $4",
+                )
+                .bind(revision)
+                .bind(&row.principal_id)
+                .bind(&row.origin_uid)
+                .bind(&row.revision),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Removes a link, tells every replica, and returns it.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn remove_connection(
+        &self,
+        principal_id: &str,
+        origin_uid: &str,
+        now: i64,
+    ) -> Result<Option<ConnectionRow>, StoreError> {
+        self.transaction(async |work| {
+            let removed = sqlx::query_as(
+                "DELETE FROM connections
+                 WHERE principal_id = $1 AND origin_uid = $2
+                 RETURNING principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
+                     revocation_endpoint, client_id, registration, auth_method, scope, sealed,
+                     issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at",
+            )
+            .bind(principal_id)
+            .bind(origin_uid)
+            .fetch_all(&mut *work)
+            .await?
+            .pop();
+            if removed.is_some() {
+                note_connection(work, DISCONNECTED, principal_id, origin_uid, now).await?;
+            }
+            Ok(removed)
+        })
+        .await
+    }
+
+    /// Removes some links, tells every replica, and returns them. To be called until it returns none.
+    ///
+    /// # Errors
+    /// When the database does not answer. What was returned before is removed.
+    pub async fn remove_connections(
+        &self,
+        whose: ConnectionsOf<'_>,
+        now: i64,
+    ) -> Result<Vec<ConnectionRow>, StoreError> {
+        macro_rules! of {
+            ($condition:literal) => {
+                concat!(
+                    "DELETE FROM connections
+                     WHERE (principal_id, origin_uid) IN (
+                         SELECT principal_id, origin_uid FROM connections
+                         WHERE ",
+                    $condition,
+                    " ORDER BY principal_id, origin_uid LIMIT $2)
+                     RETURNING principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
+                         revocation_endpoint, client_id, registration, auth_method, scope, sealed,
+                         issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at"
+                )
+            };
+        }
+        let (statement, value) = match whose {
+            ConnectionsOf::Person(id) => (of!("principal_id = $1"), id),
+            ConnectionsOf::Origin(uid) => (of!("origin_uid = $1"), uid),
+        };
+        self.transaction(async |work| {
+            let removed: Vec<ConnectionRow> =
+                sqlx::query_as(statement).bind(value).bind(AT_ONCE).fetch_all(&mut *work).await?;
+            for row in &removed {
+                note_connection(work, DISCONNECTED, &row.principal_id, &row.origin_uid, now).await?;
+            }
+            Ok(removed)
+        })
+        .await
+    }
+
+    /// How many people have a link to an origin.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn connections_at(&self, origin_uid: &str) -> Result<i64, StoreError> {
+        let count: Option<(i64,)> = self
+            .row(sqlx::query_as("SELECT COUNT(*) FROM connections WHERE origin_uid = $1").bind(origin_uid))
+            .await?;
+        Ok(count.map_or(0, |(count,)| count))
+    }
+
+    /// Notes that a link was used, where that was not noted since `unless_since`.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn touch_connection(
+        &self,
+        principal_id: &str,
+        origin_uid: &str,
+        now: i64,
+        unless_since: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query(
+                "UPDATE connections SET last_used_at = $3
+                 WHERE principal_id = $1 AND origin_uid = $2
+                     AND (last_used_at IS NULL OR last_used_at < $4)",
+            )
+            .bind(principal_id)
+            .bind(origin_uid)
+            .bind(now)
+            .bind(unless_since),
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+use crate::{Store, StoreError};
+
+/// One person's sign-in with one browser. A browser's session is all of these that share an id.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct SessionRow {
+    /// Digest of the session cookie.
+    pub id: String,
+    /// Through which identity provider.
+    pub identity_provider: String,
+    /// Who, as a principal's id.
+    pub principal: String,
+    /// Since when.
+    pub signed_in_at: i64,
+    /// Until when, whatever happens.
+    pub expires_at: i64,
+}
+
+impl Store {
+    /// The sign-ins of a browser session that have not expired.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn browser_session(&self, id: &str, now: i64) -> Result<Vec<SessionRow>, StoreError> {
+        self.rows(
+            sqlx::query_as(
+                "SELECT id, identity_provider, principal, signed_in_at, expires_at
+                 FROM browser_sessions
+                 WHERE id = $1 AND expires_at > $2
+                 ORDER BY signed_in_at",
+            )
+            .bind(id)
+            .bind(now),
+        )
+        .await
+    }
+
+    /// Adds a sign-in under a new id and moves the browser's other sign-ins there, so that the id from before the sign-in is
+    /// worth nothing afterwards (session fixation).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn rotate_browser_session(
+        &self,
+        before: Option<&str>,
+        sign_in: &SessionRow,
+    ) -> Result<(), StoreError> {
+        self.transaction(async |work| {
+            if let Some(before) = before {
+                sqlx::query(
+                    "UPDATE browser_sessions SET id = $1
+                     WHERE id = $2 AND identity_provider <> $3",
+                )
+                .bind(&sign_in.id)
+                .bind(before)
+                .bind(&sign_in.identity_provider)
+                .execute(&mut *work)
+                .await?;
+                sqlx::query("DELETE FROM browser_sessions WHERE id = $1")
+                    .bind(before)
+                    .execute(&mut *work)
+                    .await?;
+            }
+            sqlx::query(
+                "INSERT INTO browser_sessions (id, identity_provider, principal, signed_in_at,
+                     expires_at)
+                 VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(&sign_in.id)
+            .bind(&sign_in.identity_provider)
+            .bind(&sign_in.principal)
+            .bind(sign_in.signed_in_at)
+            .bind(sign_in.expires_at)
+            .execute(&mut *work)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a browser session: at one identity provider, or whole.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_browser_session(
+        &self,
+        id: &str,
+        identity_provider: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.execute(match identity_provider {
+            Some(provider) => {
+                sqlx::query("DELETE FROM browser_sessions WHERE id = $1 AND identity_provider = $2")
+                    .bind(id)
+                    .bind(provider)
+            }
+            None => sqlx::query("DELETE FROM browser_sessions WHERE id = $1").bind(id),
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Ends all of a person's sign-ins, in every browser, and returns how many there were.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn end_sessions_of(&self, principal: &str) -> Result<u64, StoreError> {
+        self.execute(sqlx::query("DELETE FROM browser_sessions WHERE principal = $1").bind(principal)).await
+    }
+
+    /// In how many browsers a person has signed in.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn sessions_of(&self, principal: &str, now: i64) -> Result<i64, StoreError> {
+        let count: Option<(i64,)> = self
+            .row(
+                sqlx::query_as(
+                    "SELECT COUNT(*) FROM browser_sessions WHERE principal = $1 AND expires_at > $2",
+                )
+                .bind(principal)
+                .bind(now),
+            )
+            .await?;
+        Ok(count.map_or(0, |(count,)| count))
+    }
+
+    /// Forgets what browsers left behind: sessions, authorization requests, sign-ins, connect links and
+    /// consents at origins that have expired.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_expired_browser_state(&self, now: i64) -> Result<(), StoreError> {
+        self.forget(
+            &[
+                forget!("browser_sessions", "id, identity_provider", "expires_at <= $1"),
+                forget!("pending_authorizations", "id", "expires_at <= $1"),
+                forget!("sign_ins", "id", "expires_at <= $1"),
+                forget!("connect_tickets", "id", "expires_at <= $1"),
+                forget!("connect_flows", "state_digest", "expires_at <= $1"),
+            ],
+            now,
+        )
+        .await
+    }
+}

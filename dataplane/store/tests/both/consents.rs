@@ -1,0 +1,80 @@
+use portcullis_store::Consent;
+
+use crate::place::on_both;
+
+const CONSENT: Consent<'_> = Consent {
+    principal: "ana",
+    client_id: "c",
+    redirect_uri: "https://client.example/cb",
+    route_uid: "r",
+    scope: "mcp",
+};
+
+on_both! {
+    async fn given_an_approval_when_asked_for_exactly_it_then_yes_and_for_anything_else_no(place: Place) {
+        let store = place.store().await;
+        assert!(!store.consented(&CONSENT).await.unwrap());
+        store.consent(&CONSENT, 1).await.unwrap();
+        store.consent(&CONSENT, 2).await.unwrap();
+        assert!(store.consented(&CONSENT).await.unwrap());
+        for other in [
+            Consent { principal: "bob", ..CONSENT },
+            Consent { client_id: "d", ..CONSENT },
+            Consent { redirect_uri: "https://client.example/cb2", ..CONSENT },
+            Consent { route_uid: "s", ..CONSENT },
+            Consent { scope: "", ..CONSENT },
+        ] {
+            assert!(!store.consented(&other).await.unwrap(), "{other:?}");
+        }
+        store.withdraw_consent(&CONSENT).await.unwrap();
+        assert!(!store.consented(&CONSENT).await.unwrap());
+    }
+
+    async fn given_the_longest_urls_when_approved_then_they_are_kept_and_told_apart(place: Place) {
+        let store = place.store().await;
+        // Nothing that compresses: PostgreSQL would fit that into its index.
+        let noise = |mut seed: u64| -> String {
+            (0..2_000)
+                .map(|_| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    char::from(b'!' + u8::try_from((seed >> 33) % 90).unwrap())
+                })
+                .collect()
+        };
+        let (client, redirect, other) = (noise(1), noise(2), noise(3));
+        let consent = Consent { client_id: &client, redirect_uri: &redirect, ..CONSENT };
+        store.consent(&consent, 1).await.unwrap();
+        assert!(store.consented(&consent).await.unwrap());
+        assert!(!store.consented(&Consent { redirect_uri: &other, ..consent }).await.unwrap());
+    }
+
+    async fn given_approvals_when_a_persons_a_clients_or_one_pairs_are_taken_back_then_others_stay(place: Place) {
+        let store = place.store().await;
+        let bobs = Consent { principal: "bob", ..CONSENT };
+        let elsewhere = Consent { redirect_uri: "https://client.example/cb2", ..CONSENT };
+        let other = Consent { client_id: "d", ..CONSENT };
+        let all = async || {
+            for consent in [&CONSENT, &bobs, &elsewhere, &other] {
+                store.consent(consent, 1).await.unwrap();
+            }
+        };
+        let left = async || {
+            let mut left = Vec::new();
+            for (name, consent) in [("ana", &CONSENT), ("bobs", &bobs), ("elsewhere", &elsewhere), ("other", &other)] {
+                if store.consented(consent).await.unwrap() {
+                    left.push(name);
+                }
+            }
+            left
+        };
+        all().await;
+        store.withdraw_consents_for("ana", "c", "r").await.unwrap();
+        assert_eq!(left().await, ["bobs", "other"]);
+        all().await;
+        store.withdraw_consents_to("c").await.unwrap();
+        assert_eq!(left().await, ["other"]);
+        all().await;
+        store.withdraw_consents_of("ana").await.unwrap();
+        assert_eq!(left().await, ["bobs"]);
+    }
+}

@@ -1,0 +1,160 @@
+//! Many replicas that start at once, and versions that serve together.
+
+use portcullis_store::{CatalogRow, ClientRow, Consent, PrincipalRow, Store};
+
+use crate::codes::{code, grant};
+use crate::connect_flows::flow;
+use crate::connections::{renewal, row as connection};
+use crate::place::{all_at_once, on_both};
+use crate::sessions::row as session;
+use crate::sign_ins::{pending, sign_in};
+use crate::tickets::ticket;
+
+const TABLES: [&str; 16] = [
+    "principals",
+    "clients",
+    "codes",
+    "grants",
+    "refresh_tokens",
+    "identity_changes",
+    "connections",
+    "origin_clients",
+    "connect_flows",
+    "origin_catalogs",
+    "late_sessions",
+    "browser_sessions",
+    "pending_authorizations",
+    "sign_ins",
+    "consents",
+    "used_assertions",
+];
+
+/// What the next version's migration might do, as far as the rules allow.
+fn expansion() -> String {
+    let mut statements = String::from("CREATE TABLE invented (id TEXT NOT NULL PRIMARY KEY);");
+    for table in TABLES.iter().chain(&["connect_tickets"]) {
+        statements += &format!("ALTER TABLE {table} ADD COLUMN invented TEXT;");
+        statements += &format!("ALTER TABLE {table} ADD COLUMN counted BIGINT NOT NULL DEFAULT 0;");
+    }
+    statements
+        + "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+           SELECT version + 1000, 'invented', success, checksum, 1 FROM _sqlx_migrations WHERE version = 1"
+}
+
+/// Writes and reads every table, with every statement that returns rows.
+async fn use_everything(store: &Store) {
+    let catalog = CatalogRow {
+        origin_uid: "o".into(),
+        origin_url: "https://o".into(),
+        kind: "k".into(),
+        document: "{}".into(),
+        observed_at: 1,
+    };
+    store.put_catalog(&catalog).await.unwrap();
+    assert_eq!(store.catalogs().await.unwrap(), [catalog]);
+    let client = ClientRow {
+        id: "c".into(),
+        secret_digest: None,
+        metadata: "{}".into(),
+        created_at: 1,
+        last_used_at: 1,
+    };
+    store.add_client(&client).await.unwrap();
+    assert_eq!(store.client("c", 0).await.unwrap(), Some(client));
+    store.begin_connect_flow(&flow(), 0).await.unwrap();
+    assert_eq!(store.take_connect_flow("s", 0).await.unwrap(), Some(flow()));
+    store.put_connection(&connection()).await.unwrap();
+    assert_eq!(store.connection("ana", "o1").await.unwrap(), Some(connection()));
+    assert!(store.renew_connection(&connection(), &renewal("r2")).await.unwrap());
+    assert!(store.remove_connection("ana", "o1", 6_000).await.unwrap().is_some());
+    let consent = Consent { principal: "a", client_id: "c", redirect_uri: "r", route_uid: "r", scope: "s" };
+    store.consent(&consent, 1).await.unwrap();
+    assert!(store.consented(&consent).await.unwrap());
+    assert!(store.use_assertion("j", 1).await.unwrap());
+    assert!(!store.use_assertion("j", 1).await.unwrap());
+    store.forget_assertions(2).await.unwrap();
+    store.add_grant(&grant("h")).await.unwrap();
+    assert_eq!(store.grant("h").await.unwrap(), Some(grant("h")));
+    store.add_code(&code()).await.unwrap();
+    assert_eq!(store.code("code").await.unwrap(), Some(code()));
+    assert!(store.redeem_code("code", &grant("g"), "t").await.unwrap());
+    assert_eq!(store.grant("g").await.unwrap(), Some(grant("g")));
+    let token = store.refresh_token("t").await.unwrap().unwrap();
+    assert!(store.rotate_refresh_token(&token, "u", 1).await.unwrap());
+    assert!(store.branch_refresh_token(&token, "v", 0, 1).await.unwrap());
+    assert!(store.revoke_grant("g", 5, 9).await.unwrap());
+    assert_eq!(store.open_late_session("l", "o", 1).await.unwrap(), "o");
+    assert_eq!(store.late_session("l").await.unwrap().as_deref(), Some("o"));
+    assert_eq!(store.origin_client("o", "i", "r").await.unwrap(), None);
+    let person = PrincipalRow {
+        id: "ana".into(),
+        identity_provider: "p".into(),
+        subject: "p:1".into(),
+        email: None,
+        display_name: None,
+        group_names: "[]".into(),
+    };
+    assert!(store.describe_principal(&person, 5, 9).await.unwrap());
+    assert_eq!(store.principal("ana").await.unwrap(), Some(person));
+    assert_eq!(store.changes_since(0, 0).await.unwrap().len(), 2);
+    store.rotate_browser_session(None, &session("b", "company", "ana")).await.unwrap();
+    assert_eq!(store.browser_session("b", 1).await.unwrap().len(), 1);
+    store.put_pending_authorization(&pending()).await.unwrap();
+    assert_eq!(store.pending_authorization("id", 1).await.unwrap(), Some(pending()));
+    store.put_sign_in(&sign_in()).await.unwrap();
+    assert_eq!(store.sign_in("state", "mine", 1).await.unwrap(), Some(sign_in()));
+    assert_eq!(store.take_sign_in("state", "mine", 1).await.unwrap(), Some(sign_in()));
+    store.put_ticket(&ticket()).await.unwrap();
+    assert_eq!(store.ticket("digest", 1).await.unwrap(), Some(ticket()));
+    // Away with all that, so that it can be done again.
+    store.forget_expired_browser_state(1_000).await.unwrap();
+    store.forget_late_sessions(1_000).await.unwrap();
+    store.forget_clients(1_000).await.unwrap();
+    store.withdraw_consent(&consent).await.unwrap();
+}
+
+const EMPTY: &str =
+    "DELETE FROM refresh_tokens; DELETE FROM grants; DELETE FROM codes; DELETE FROM principals;
+    DELETE FROM identity_changes; DELETE FROM origin_catalogs";
+
+on_both! {
+    async fn given_an_empty_database_when_eight_replicas_start_at_once_then_each_migration_runs_once(place: Place) {
+        let url = std::sync::Arc::new(place.url.clone());
+        let stores = all_at_once((0..8).map(|_| {
+            let url = url.clone();
+            async move { Store::open(&url).await.unwrap() }
+        }))
+        .await;
+        use_everything(&stores[7]).await;
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap().count();
+        let applied = place.count("SELECT COUNT(*) FROM _sqlx_migrations").await;
+        assert_eq!(usize::try_from(applied).unwrap(), files);
+    }
+
+    async fn given_a_newer_schema_when_an_older_version_starts_then_it_serves(place: Place) {
+        place.store().await;
+        place.run(&expansion()).await;
+        use_everything(&place.store().await).await;
+    }
+
+    async fn given_a_version_that_serves_when_the_schema_grows_beneath_it_then_it_goes_on(place: Place) {
+        let store = place.store().await;
+        // Enough to have the statements prepared on each connection.
+        for _ in 0..20 {
+            use_everything(&store).await;
+            place.run(EMPTY).await;
+        }
+        place.run(&expansion()).await;
+        for _ in 0..20 {
+            use_everything(&store).await;
+            place.run(EMPTY).await;
+        }
+    }
+
+    async fn given_a_migration_that_was_changed_after_its_release_when_starting_then_it_is_refused(place: Place) {
+        place.store().await;
+        place.run("UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 2) WHERE version = 1").await;
+        let refused = Store::open(&place.url).await.map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("schema"), "{refused}");
+    }
+}

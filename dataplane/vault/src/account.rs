@@ -1,0 +1,44 @@
+use std::sync::Arc;
+
+use portcullis_ambient::Instant;
+use portcullis_policy::{Origin, PrincipalId};
+
+use crate::{ConnectionStatus, CredentialError, Vault};
+
+/// How a person stands with an origin, in full: for pages. Nothing of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// In short.
+    pub status: ConnectionStatus,
+    /// What was granted, as the origin's authorization server names it. Empty where it was not said, or nothing is connected.
+    pub scopes: Vec<String>,
+    /// When the person last consented.
+    pub connected_at: Option<Instant>,
+    /// When a call last went out with it, to the hour.
+    pub last_used_at: Option<Instant>,
+}
+
+impl Vault {
+    /// How a person stands with an origin, from the store.
+    ///
+    /// # Errors
+    /// When it cannot be told now.
+    pub async fn account(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
+        let status = self.status(who, origin).await?;
+        let row = match status {
+            ConnectionStatus::Connected | ConnectionStatus::ReconnectNeeded => {
+                self.0.parts.store.connection(who.as_str(), &origin.uid).await?
+            }
+            ConnectionStatus::NotNeeded | ConnectionStatus::NeverConnected => None,
+        };
+        Ok(match row {
+            None => Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None },
+            Some(row) => Account {
+                status,
+                scopes: row.scope.split_whitespace().map(ToOwned::to_owned).collect(),
+                connected_at: Some(Instant(row.connected_at)),
+                last_used_at: row.last_used_at.map(Instant),
+            },
+        })
+    }
+}

@@ -1,0 +1,108 @@
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
+
+/// What a `Bearer` challenge says (RFC 6750 section 3, RFC 9728 section 5.1).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Challenge {
+    /// Where the protected resource describes itself.
+    pub(crate) resource_metadata: Option<String>,
+    /// The scopes that it wants.
+    pub(crate) scopes: Vec<String>,
+}
+
+impl Challenge {
+    /// The first `Bearer` challenge of an answer, among whatever other schemes it offers.
+    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
+        headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(Self::parse)
+    }
+
+    fn parse(header: &str) -> Option<Self> {
+        let mut found: Option<Self> = None;
+        let mut rest = header;
+        loop {
+            rest = rest.trim_start_matches([' ', '\t', ',']);
+            let (word, after) = rest.split_at(rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len()));
+            if word.is_empty() {
+                // The end, or something that no grammar allows: what was read so far counts.
+                return found;
+            }
+            match after.trim_start_matches([' ', '\t']).strip_prefix('=') {
+                Some(value) => {
+                    let (value, after) = value_of(value);
+                    match (&mut found, word.to_ascii_lowercase().as_str()) {
+                        (Some(challenge), "resource_metadata") => challenge.resource_metadata = Some(value),
+                        (Some(challenge), "scope") => {
+                            challenge.scopes = value.split_ascii_whitespace().map(str::to_owned).collect();
+                        }
+                        _ => {}
+                    }
+                    rest = after;
+                }
+                // A word without a value is the next scheme.
+                None if found.is_some() => return found,
+                None => {
+                    found = word.eq_ignore_ascii_case("bearer").then(Self::default);
+                    rest = after;
+                }
+            }
+        }
+    }
+}
+
+/// A token or a quoted string (RFC 9110 section 5.6.4), and what follows it.
+fn value_of(text: &str) -> (String, &str) {
+    let text = text.trim_start_matches([' ', '\t']);
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (value, after) = text.split_at(text.find([' ', '\t', ',']).unwrap_or(text.len()));
+        return (value.to_owned(), after);
+    };
+    let mut value = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => value.extend(characters.next()),
+            other => value.push(other),
+        }
+    }
+    (value, characters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(header: &str) -> Option<(Option<String>, String)> {
+        Challenge::parse(header).map(|challenge| (challenge.resource_metadata, challenge.scopes.join(" ")))
+    }
+
+    #[test]
+    fn given_a_bearer_challenge_then_its_metadata_and_scopes_are_read() {
+        let metadata = Some("https://h/.well-known/oauth-protected-resource".to_owned());
+        for header in [
+            r#"Bearer resource_metadata="https://h/.well-known/oauth-protected-resource", scope="a b""#,
+            r#"bearer error="invalid_token", Scope = "a  b",resource_metadata = "https://h/.well-known/oauth-protected-resource""#,
+            r#"DPoP algs="ES256 RS256", Bearer realm="a \"b\", c", scope="a b", resource_metadata="https://h/.well-known/oauth-protected-resource", Basic realm="scope""#,
+            r#"Basic YWJj==, Bearer scope="a b", resource_metadata=https://h/.well-known/oauth-protected-resource"#,
+        ] {
+            assert_eq!(parsed(header), Some((metadata.clone(), "a b".to_owned())), "{header}");
+        }
+    }
+
+    #[test]
+    fn given_no_bearer_challenge_then_nothing_is_taken_from_another_scheme() {
+        assert_eq!(parsed(r#"DPoP scope="a", resource_metadata="https://h/""#), None);
+        assert_eq!(parsed("Negotiate"), None);
+        assert_eq!(parsed(r#"Bearer, DPoP scope="a""#), Some((None, String::new())));
+        assert_eq!(parsed("Bearer"), Some((None, String::new())));
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_header_when_parsed_then_nothing_panics_and_it_ends(header in r#"([Bb]earer|scope|=|"|\\|,| |é|x){0,30}"#) {
+            let _ = Challenge::parse(&header);
+        }
+    }
+}

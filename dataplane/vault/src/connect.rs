@@ -1,0 +1,383 @@
+//! Consent at an origin's authorization server: the authorization code flow of OAuth 2.1 with PKCE.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_contract::OriginAuth;
+use portcullis_keys::Purpose;
+use portcullis_policy::{Gateway, Origin, PrincipalId};
+use portcullis_store::{ConnectFlowRow, ConnectionRow};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::client::{OriginClient, Registration, method_name, method_named};
+use crate::connection::{Connection, Tokens, is_bound_to};
+use crate::discovery::{Discovered, discover};
+use crate::registration::{redirect_uri, zeroizing};
+use crate::token::{self, TokenAnswer, TokenError, plain};
+use crate::{ConnectError, Inner};
+
+/// How long a person may take at the authorization server.
+const FLOW: Duration = Duration::from_secs(600);
+
+/// What an authorization server sends back with the browser (RFC 6749 section 4.1.2, RFC 9207). Has no `Debug`: the code is a
+/// secret.
+#[derive(Deserialize)]
+pub struct ConnectCallback {
+    /// The authorization code.
+    pub code: Option<String>,
+    /// What [`crate::Vault::begin`] sent along.
+    pub state: Option<String>,
+    /// Who answers.
+    pub iss: Option<String>,
+    /// Why there is no code.
+    pub error: Option<String>,
+    /// The same for people.
+    pub error_description: Option<String>,
+}
+
+/// A connection was made.
+#[derive(Debug)]
+pub struct Finished {
+    /// Whose.
+    pub who: PrincipalId,
+    /// Where the browser goes next, as given to [`crate::Vault::begin`].
+    pub return_to: String,
+}
+
+/// What is kept, sealed, while the person is away. All of it is decided before they go: nothing that comes back with the browser
+/// can change where the code is sent.
+#[derive(Serialize, Deserialize)]
+struct Flow {
+    origin_url: String,
+    resource: String,
+    issuer: String,
+    iss_required: bool,
+    token_endpoint: Url,
+    revocation_endpoint: Option<Url>,
+    client_id: String,
+    client_secret: Option<Zeroizing<String>>,
+    auth_method: String,
+    registration: String,
+    redirect_uri: String,
+    verifier: Zeroizing<String>,
+    scope: String,
+    return_to: String,
+}
+
+impl Inner {
+    pub(crate) async fn begin(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+        step_up: &[String],
+    ) -> Result<Url, ConnectError> {
+        let OriginAuth::UserOAuth { scopes: configured, .. } = &origin.auth else {
+            return Err(ConnectError::NotNeeded);
+        };
+        let http = self.http(origin)?;
+        let found = discover(&http, origin).await?;
+        let client = self.client(&http, gateway, origin, &found.server).await?;
+        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.clone() };
+        if !step_up.is_empty() {
+            // What was granted before stays granted (MCP, step-up authorization flow).
+            let before = self.parts.store.connection(who.as_str(), &origin.uid).await?;
+            let before =
+                before.filter(|row| is_bound_to(row, origin)).map(|row| row.scope).unwrap_or_default();
+            scopes.extend(before.split_ascii_whitespace().map(str::to_owned));
+            scopes.extend_from_slice(step_up);
+        }
+        let offline = "offline_access";
+        let asks_offline = found.server.scopes_supported.iter().flatten().any(|scope| scope == offline);
+        if asks_offline {
+            scopes.push(offline.to_owned());
+        }
+        let scope = without_repeats(scopes).join(" ");
+        let (state, verifier) = (self.parts.random.token()?, Zeroizing::new(self.parts.random.token()?));
+        let url = authorization_url(
+            &found,
+            &client,
+            &redirect_uri(gateway, origin),
+            &state,
+            &verifier,
+            &scope,
+            asks_offline,
+        );
+        let flow = Flow {
+            origin_url: origin.url.to_string(),
+            resource: found.resource,
+            issuer: found.server.issuer,
+            iss_required: found.server.authorization_response_iss_parameter_supported,
+            token_endpoint: found.server.token_endpoint,
+            revocation_endpoint: found.server.revocation_endpoint,
+            client_id: client.id,
+            client_secret: client.secret.as_ref().map(zeroizing),
+            auth_method: method_name(client.method).to_owned(),
+            registration: client.registration.as_str().to_owned(),
+            redirect_uri: redirect_uri(gateway, origin),
+            verifier,
+            scope,
+            return_to: return_to.to_owned(),
+        };
+        self.keep_flow(who, origin, browser, &state, &flow).await?;
+        Ok(url)
+    }
+
+    async fn keep_flow(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+        browser: &str,
+        state: &str,
+        flow: &Flow,
+    ) -> Result<(), ConnectError> {
+        let unavailable = |error: String| ConnectError::Unavailable(error);
+        let now = self.parts.clock.now();
+        let text = Zeroizing::new(serde_json::to_vec(flow).map_err(|error| unavailable(error.to_string()))?);
+        let mut row = ConnectFlowRow {
+            state_digest: digest(state),
+            principal_id: who.as_str().to_owned(),
+            origin_uid: origin.uid.to_string(),
+            browser: browser.to_owned(),
+            sealed: String::new(),
+            expires_at: now.after(FLOW).0,
+        };
+        let sealed = self
+            .parts
+            .keys
+            .sealing
+            .seal(&self.parts.random, Purpose::Credential, &bound_to(&row), &text)
+            .map_err(|error| unavailable(error.to_string()))?;
+        row.sealed = URL_SAFE_NO_PAD.encode(sealed);
+        Ok(self.parts.store.begin_connect_flow(&row, now.0).await?)
+    }
+
+    /// The flow that a callback belongs to, taken out: whatever comes of it, its state is spent.
+    async fn take_flow(
+        &self,
+        origin: &Origin,
+        browser: &str,
+        state: Option<&str>,
+    ) -> Result<(PrincipalId, Flow), ConnectError> {
+        let state = state.ok_or(ConnectError::UnknownFlow)?;
+        let now = self.parts.clock.now();
+        let row = self
+            .parts
+            .store
+            .take_connect_flow(&digest(state), now.0)
+            .await?
+            .filter(|row| row.browser == browser && row.origin_uid == *origin.uid)
+            .ok_or(ConnectError::UnknownFlow)?;
+        let flow = URL_SAFE_NO_PAD
+            .decode(&row.sealed)
+            .ok()
+            .and_then(|envelope| {
+                self.parts.keys.sealing.open(Purpose::Credential, &bound_to(&row), &envelope).ok()
+            })
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .ok_or(ConnectError::UnknownFlow)?;
+        Ok((PrincipalId::from_stored(&row.principal_id), flow))
+    }
+
+    pub(crate) async fn finish(
+        &self,
+        origin: &Arc<Origin>,
+        browser: &str,
+        callback: &ConnectCallback,
+    ) -> Result<(Finished, Result<(), ConnectError>), ConnectError> {
+        let (who, flow) = self.take_flow(origin, browser, callback.state.as_deref()).await?;
+        let ended = self.end_flow(&who, origin, &flow, callback).await;
+        Ok((Finished { who, return_to: flow.return_to }, ended))
+    }
+
+    async fn end_flow(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        flow: &Flow,
+        callback: &ConnectCallback,
+    ) -> Result<(), ConnectError> {
+        // Before anything else is believed, an error included (RFC 9207 section 2.4).
+        match &callback.iss {
+            Some(iss) if *iss != flow.issuer => return Err(ConnectError::WrongIssuer),
+            None if flow.iss_required => return Err(ConnectError::WrongIssuer),
+            _ => {}
+        }
+        if let Some(error) = &callback.error {
+            return Err(ConnectError::Refused(refusal(error, callback.error_description.as_deref())));
+        }
+        let code = callback.code.as_deref().filter(|code| !code.is_empty());
+        let code = code.ok_or_else(|| ConnectError::NoToken("it sent no code".to_owned()))?;
+        let client = self.client_of(origin, flow)?;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", flow.redirect_uri.as_str()),
+            ("code_verifier", flow.verifier.as_str()),
+            ("resource", flow.resource.as_str()),
+        ];
+        match token::ask(&self.http(origin)?, &flow.token_endpoint, &client, &form).await {
+            Ok(answer) => self.keep_connection(who, origin, flow, &client, &answer).await,
+            Err(error) => {
+                if let TokenError::Refused { code, .. } = &error
+                    && code == "invalid_client"
+                    && client.registration == Registration::Dynamic
+                {
+                    self.known_clients.invalidate(&(flow.issuer.clone(), client.id.clone()));
+                    self.parts.store.remove_origin_client(&origin.uid, &flow.issuer, &client.id).await?;
+                }
+                Err(ConnectError::NoToken(error.to_string()))
+            }
+        }
+    }
+
+    /// The client that the flow began with, provided that the origin is still the one that it began for.
+    fn client_of(&self, origin: &Origin, flow: &Flow) -> Result<OriginClient, ConnectError> {
+        let configured =
+            OriginClient::configured(origin, &flow.token_endpoint).map_err(ConnectError::Registration)?;
+        let was_configured = flow.registration == Registration::Configured.as_str();
+        if flow.origin_url != origin.url.as_str() || configured.is_some() != was_configured {
+            return Err(ConnectError::OriginChanged);
+        }
+        if let Some(client) = configured {
+            return if client.id == flow.client_id { Ok(client) } else { Err(ConnectError::OriginChanged) };
+        }
+        let (Some(registration), Some(method)) =
+            (Registration::from_stored(&flow.registration), method_named(&flow.auth_method))
+        else {
+            return Err(ConnectError::UnknownFlow);
+        };
+        let secret = flow.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
+        Ok(OriginClient { id: flow.client_id.clone(), secret, method, registration })
+    }
+
+    async fn keep_connection(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        flow: &Flow,
+        client: &OriginClient,
+        answer: &TokenAnswer,
+    ) -> Result<(), ConnectError> {
+        let now = self.parts.clock.now();
+        let mut row = ConnectionRow {
+            principal_id: who.as_str().to_owned(),
+            origin_uid: origin.uid.to_string(),
+            origin_url: flow.origin_url.clone(),
+            resource: flow.resource.clone(),
+            issuer: flow.issuer.clone(),
+            token_endpoint: flow.token_endpoint.to_string(),
+            revocation_endpoint: flow.revocation_endpoint.as_ref().map(Url::to_string),
+            client_id: client.id.clone(),
+            registration: flow.registration.clone(),
+            auth_method: flow.auth_method.clone(),
+            scope: answer.scope.clone().unwrap_or_else(|| flow.scope.clone()),
+            sealed: String::new(),
+            issued_at: now.0,
+            expires_at: answer.lifetime.map(|seconds| now.after_seconds(seconds).0),
+            dead: 0,
+            revision: self.parts.random.token()?,
+            leased_until: 0,
+            connected_at: now.0,
+            last_used_at: None,
+        };
+        let secret = client.secret.as_ref().filter(|_| client.registration == Registration::Dynamic);
+        row.sealed = Tokens::of(answer, None, secret)
+            .seal(&self.parts.keys.sealing, &self.parts.random, &row)
+            .map_err(|error| ConnectError::Unavailable(error.to_string()))?;
+        let gate = self.memory.gate(who, origin);
+        let mut gate = gate.lock().await;
+        self.parts.store.put_connection(&row).await?;
+        gate.failed = None;
+        if let Some(connection) = Connection::open(row, &self.parts.keys.sealing) {
+            let refresh_at = connection.refresh_at();
+            self.remember_connection(who, origin, &connection, refresh_at);
+        }
+        self.tell(who, origin, true);
+        Ok(())
+    }
+}
+
+fn authorization_url(
+    found: &Discovered,
+    client: &OriginClient,
+    redirect_uri: &str,
+    state: &str,
+    verifier: &str,
+    scope: &str,
+    asks_offline: bool,
+) -> Url {
+    let mut url = found.server.authorization_endpoint.clone();
+    let challenge = digest(verifier);
+    {
+        let mut query = url.query_pairs_mut();
+        query
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &client.id)
+            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("state", state)
+            .append_pair("code_challenge", &challenge)
+            .append_pair("code_challenge_method", "S256")
+            .append_pair("resource", &found.resource);
+        if !scope.is_empty() {
+            query.append_pair("scope", scope);
+        }
+        if asks_offline {
+            // OpenID Connect Core, section 11: offline access is only given with it.
+            query.append_pair("prompt", "consent");
+        }
+    }
+    url
+}
+
+/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and how a `state` is stored.
+fn digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
+}
+
+fn bound_to(row: &ConnectFlowRow) -> [&str; 5] {
+    ["connect flow", &row.principal_id, &row.origin_uid, &row.state_digest, &row.browser]
+}
+
+fn without_repeats(scopes: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    scopes.into_iter().filter(|scope| seen.insert(scope.clone())).collect()
+}
+
+fn refusal(code: &str, description: Option<&str>) -> String {
+    match (code, description.map(plain).filter(|text| !text.is_empty())) {
+        ("access_denied", None) => "access was refused there".to_owned(),
+        ("access_denied", Some(text)) => format!("access was refused there: {text}"),
+        (code, None) => plain(code),
+        (code, Some(text)) => format!("{text} ({})", plain(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Step-up asks for the union: nothing that was granted is lost, nothing comes twice, nothing is added.
+        #[test]
+        fn given_any_scopes_then_their_set_is_the_same_in_their_order_and_each_is_there_once(
+            scopes in proptest::collection::vec("[ab:*]{1,2}", 0..8),
+        ) {
+            let kept = without_repeats(scopes.clone());
+            prop_assert!(scopes.iter().all(|scope| kept.contains(scope)));
+            let mut left = scopes.iter();
+            prop_assert!(kept.iter().all(|scope| left.any(|each| each == scope)));
+            prop_assert!(kept.iter().enumerate().all(|(at, scope)| !kept[..at].contains(scope)));
+        }
+    }
+}

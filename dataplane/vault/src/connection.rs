@@ -1,0 +1,129 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
+use portcullis_ambient::{Instant, Random};
+use portcullis_contract::{ClientRegistration, OriginAuth};
+use portcullis_keys::{Purpose, SealError, SealingRing};
+use portcullis_policy::Origin;
+use portcullis_store::ConnectionRow;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::client::{OriginClient, Registration, method_named};
+use crate::credential::bearer_header;
+use crate::token::TokenAnswer;
+
+/// Tokens that live longer than this are refreshed [`EARLY`] before they expire; others in the last fifth of their life.
+const LONG: Duration = Duration::from_secs(120);
+const EARLY: Duration = Duration::from_secs(60);
+
+/// What is sealed. Has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) access: Zeroizing<String>,
+    pub(crate) refresh: Option<Zeroizing<String>>,
+    /// The secret of the dynamic registration that the tokens were given to: the refresh token is good for that client alone.
+    pub(crate) client_secret: Option<Zeroizing<String>>,
+}
+
+/// A stored connection, opened.
+pub(crate) struct Connection {
+    pub(crate) row: ConnectionRow,
+    pub(crate) tokens: Tokens,
+    /// `Bearer …`
+    pub(crate) header: Arc<HeaderValue>,
+    pub(crate) token_endpoint: Url,
+}
+
+impl Tokens {
+    /// What an answer gave. A provider that sends no new refresh token means the old one to go on.
+    pub(crate) fn of(
+        answer: &TokenAnswer,
+        old_refresh: Option<&str>,
+        client_secret: Option<&SecretString>,
+    ) -> Self {
+        let secret = |text: &str| Zeroizing::new(text.to_owned());
+        Self {
+            access: secret(answer.access.expose_secret()),
+            refresh: answer.refresh.as_ref().map(SecretString::expose_secret).or(old_refresh).map(secret),
+            client_secret: client_secret.map(|text| secret(text.expose_secret())),
+        }
+    }
+
+    /// Seals them, bound to everything in the row that decides where they may go.
+    pub(crate) fn seal(
+        &self,
+        sealing: &SealingRing,
+        random: &Random,
+        row: &ConnectionRow,
+    ) -> Result<String, SealError> {
+        let text = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
+        Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::Credential, &bound_to(row), &text)?))
+    }
+}
+
+impl Connection {
+    /// Opens what is stored; `None` when it was changed, or its key is gone.
+    pub(crate) fn open(row: ConnectionRow, sealing: &SealingRing) -> Option<Self> {
+        let envelope = URL_SAFE_NO_PAD.decode(&row.sealed).ok()?;
+        let text = sealing.open(Purpose::Credential, &bound_to(&row), &envelope).ok()?;
+        let tokens: Tokens = serde_json::from_slice(&text).ok()?;
+        let header = bearer_header(&tokens.access)?;
+        let token_endpoint = row.token_endpoint.parse().ok()?;
+        Some(Self { row, tokens, header, token_endpoint })
+    }
+
+    /// When to fetch another access token; `None` when the provider did not say how long this one lives.
+    pub(crate) fn refresh_at(&self) -> Option<Instant> {
+        let lifetime = self.expires_at()?.since(Instant(self.row.issued_at));
+        let early = if lifetime > LONG { EARLY } else { lifetime / 5 };
+        Some(Instant(self.row.issued_at).after(lifetime.saturating_sub(early)))
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.row.expires_at.map(Instant)
+    }
+
+    /// The client that the tokens were given to.
+    pub(crate) fn client(&self, origin: &Origin) -> Result<OriginClient, String> {
+        let registration = Registration::from_stored(&self.row.registration);
+        if registration == Some(Registration::Configured) {
+            return OriginClient::configured(origin, &self.token_endpoint)?
+                .ok_or_else(|| "the origin's client registration was removed".to_owned());
+        }
+        let (Some(registration), Some(method)) = (registration, method_named(&self.row.auth_method)) else {
+            return Err("the stored connection was written by a newer version".to_owned());
+        };
+        let secret = self.tokens.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
+        Ok(OriginClient { id: self.row.client_id.clone(), secret, method, registration })
+    }
+}
+
+/// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
+pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
+    let OriginAuth::UserOAuth { registration, .. } = &origin.auth else { return false };
+    let same_client = match registration {
+        ClientRegistration::Client { id, .. } => {
+            row.registration == Registration::Configured.as_str() && row.client_id == *id
+        }
+        ClientRegistration::Auto => row.registration != Registration::Configured.as_str(),
+    };
+    same_client && row.origin_url == origin.url.as_str()
+}
+
+fn bound_to(row: &ConnectionRow) -> [&str; 7] {
+    [
+        "connection",
+        &row.principal_id,
+        &row.origin_uid,
+        &row.issuer,
+        &row.origin_url,
+        &row.token_endpoint,
+        &row.client_id,
+    ]
+}

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use portcullis_events::Kind;
+use portcullis_policy::{Origin, PrincipalId};
+use portcullis_store::{ConnectionRow, ConnectionsOf};
+use url::Url;
+
+use crate::connection::Connection;
+use crate::record::Failure;
+use crate::token::{DEADLINE, plain};
+use crate::{CredentialError, Inner};
+
+impl Inner {
+    /// Forgets first and revokes then: whether the provider answers does not decide whether the gateway keeps a credential.
+    pub(crate) async fn disconnect(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<(), CredentialError> {
+        let now = self.parts.clock.now();
+        let row = {
+            let gate = self.memory.gate(who, origin);
+            let _alone = gate.lock().await;
+            let row = self.parts.store.remove_connection(who.as_str(), &origin.uid, now.0).await?;
+            self.memory.forget(who, origin);
+            row
+        };
+        let Some(row) = row else { return Ok(()) };
+        self.tell(who, origin, false);
+        self.revoke_removed(who, origin, row).await;
+        Ok(())
+    }
+
+    /// Forgets many at once. Whether their providers answer is not waited for.
+    pub(crate) async fn disconnect_all(
+        self: &Arc<Self>,
+        whose: ConnectionsOf<'_>,
+        origins: impl Fn(&str) -> Option<Arc<Origin>>,
+    ) -> Result<usize, CredentialError> {
+        let mut count = 0;
+        loop {
+            let rows = self.parts.store.remove_connections(whose, self.parts.clock.now().0).await?;
+            if rows.is_empty() {
+                return Ok(count);
+            }
+            count += rows.len();
+            let mut revocable = Vec::new();
+            for row in rows {
+                let who = PrincipalId::from_stored(&row.principal_id);
+                self.changed(&who, &row.origin_uid.as_str().into(), false);
+                if let Some(origin) = origins(&row.origin_uid) {
+                    revocable.push((who, origin, row));
+                }
+            }
+            let inner = Arc::clone(self);
+            tokio::spawn(async move {
+                for (who, origin, row) in revocable {
+                    inner.revoke_removed(&who, &origin, row).await;
+                }
+            });
+        }
+    }
+
+    /// What is left to do for a connection that is not in the store any more.
+    async fn revoke_removed(&self, who: &PrincipalId, origin: &Origin, row: ConnectionRow) {
+        let failure = match Connection::open(row, &self.parts.keys.sealing) {
+            Some(connection) => self
+                .revoke(origin, &connection)
+                .await
+                .err()
+                .map(|problem| Failure::upstream("not_revoked_at_origin", problem)),
+            None => None,
+        };
+        self.record(Kind::Disconnected, who, None, origin, failure).await;
+    }
+
+    /// RFC 7009, at the endpoint that was known when the connection was made. The refresh token first: a server that honours it
+    /// ends the access tokens of the same grant too.
+    async fn revoke(&self, origin: &Origin, connection: &Connection) -> Result<(), String> {
+        let Some(endpoint) = &connection.row.revocation_endpoint else { return Ok(()) };
+        let endpoint: Url = endpoint.parse().map_err(|_| "the revocation endpoint is no URL".to_owned())?;
+        let client = connection.client(origin)?;
+        if client.secret.is_some() && endpoint.host_str() != connection.token_endpoint.host_str() {
+            return Err("the revocation endpoint is on another host than the token endpoint, so the client's secret does not go there".to_owned());
+        }
+        let http = self.http(origin).map_err(|error| error.to_string())?;
+        let tokens = &connection.tokens;
+        let refresh = tokens.refresh.as_ref().map(|token| (token.as_str(), "refresh_token"));
+        for (token, hint) in refresh.into_iter().chain([(tokens.access.as_str(), "access_token")]) {
+            let mut form = vec![("token", token), ("token_type_hint", hint)];
+            let request =
+                client.authenticate(http.post(endpoint.clone()).timeout(DEADLINE), &mut form).form(&form);
+            let answer = http.send(request, 64 * 1024).await.map_err(|error| error.to_string())?;
+            if !answer.status.is_success() {
+                return Err(plain(&format!(
+                    "the revocation endpoint answered with status {}",
+                    answer.status.as_u16()
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Who gives tokens for an origin: the origin's challenge, its protected resource metadata (RFC 9728), and its authorization
+//! server's metadata (RFC 8414, OpenID Connect Discovery). Order and rules are MCP's (basic/authorization).
+
+use http::StatusCode;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use portcullis_outbound::{Http, OutboundError};
+use portcullis_policy::Origin;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::ConnectError;
+use crate::challenge::Challenge;
+
+/// More than this no metadata has.
+const LIMIT: usize = 256 * 1024;
+
+/// More authorization servers than this are not tried.
+const MAX_SERVERS: usize = 4;
+
+/// What is asked without a credential to be challenged. Every server knows it.
+const PROBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;
+
+/// What is known of an origin's protection.
+pub(crate) struct Discovered {
+    /// The `resource` that tokens are asked for (RFC 8707), as the origin states it.
+    pub(crate) resource: String,
+    /// Scopes of the challenge, else of the metadata; empty where neither names any.
+    pub(crate) scopes: Vec<String>,
+    /// Who gives tokens.
+    pub(crate) server: Server,
+}
+
+/// An authorization server's metadata, checked.
+#[derive(Deserialize)]
+pub(crate) struct Server {
+    pub(crate) issuer: String,
+    pub(crate) authorization_endpoint: Url,
+    pub(crate) token_endpoint: Url,
+    pub(crate) registration_endpoint: Option<Url>,
+    pub(crate) revocation_endpoint: Option<Url>,
+    code_challenge_methods_supported: Option<Vec<String>>,
+    pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(crate) scopes_supported: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) client_id_metadata_document_supported: bool,
+    #[serde(default)]
+    pub(crate) authorization_response_iss_parameter_supported: bool,
+}
+
+#[derive(Deserialize)]
+struct ResourceMetadata {
+    resource: String,
+    authorization_servers: Option<Vec<String>>,
+    scopes_supported: Option<Vec<String>>,
+}
+
+/// Finds out.
+pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered, ConnectError> {
+    let challenge = challenge(http, &origin.url).await?;
+    let metadata = match &challenge.resource_metadata {
+        Some(url) => {
+            let url = url
+                .parse()
+                .map_err(|_| discovery("its challenge names metadata at something that is no URL"))?;
+            let found = fetch::<ResourceMetadata>(http, &url).await?;
+            Some(found.ok_or_else(|| {
+                discovery(format!("there is no resource metadata at {url}, where its challenge points"))
+            })?)
+        }
+        None => first_found(http, well_known(&origin.url, "oauth-protected-resource")).await?,
+    };
+    let Some(metadata) = metadata else {
+        // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
+        let issuer = origin.url.origin().ascii_serialization();
+        let server = server(http, &issuer).await?;
+        return Ok(Discovered { resource: origin.url.to_string(), scopes: challenge.scopes, server });
+    };
+    if !is_same_resource(&metadata.resource, &origin.url) {
+        return Err(discovery(format!(
+            "its metadata describes another resource, {}, than {}; the origin's url has to be the one it states",
+            crate::token::plain(&metadata.resource),
+            origin.url
+        )));
+    }
+    let scopes = if challenge.scopes.is_empty() {
+        metadata.scopes_supported.unwrap_or_default()
+    } else {
+        challenge.scopes
+    };
+    let mut first_problem = None;
+    for issuer in metadata.authorization_servers.iter().flatten().take(MAX_SERVERS) {
+        match server(http, issuer).await {
+            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server }),
+            Err(problem) => first_problem = first_problem.or(Some(problem)),
+        }
+    }
+    Err(first_problem.unwrap_or_else(|| discovery("its metadata names no authorization server")))
+}
+
+/// The first document that can be read. Something else in its place (a page, say) is told only when there is no document.
+async fn first_found(http: &Http, places: Vec<Url>) -> Result<Option<ResourceMetadata>, ConnectError> {
+    let mut problem = None;
+    for place in places {
+        match fetch(http, &place).await {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    problem.map_or(Ok(None), Err)
+}
+
+async fn challenge(http: &Http, url: &Url) -> Result<Challenge, ConnectError> {
+    let probe = http
+        .post(url.clone())
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json, text/event-stream")
+        .body(PROBE);
+    let answer = http.head_of(probe).await?;
+    let found =
+        (answer.status == StatusCode::UNAUTHORIZED).then(|| Challenge::in_headers(&answer.headers)).flatten();
+    Ok(found.unwrap_or_default())
+}
+
+/// An authorization server's metadata, at whichever of the places it lies.
+async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
+    let url: Url = issuer.parse().map_err(|_| {
+        discovery(format!("its authorization server {} is no URL", crate::token::plain(issuer)))
+    })?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(discovery(format!("the issuer {url} has a query or a fragment, which RFC 8414 forbids")));
+    }
+    let mut places: Vec<Url> = well_known(&url, "oauth-authorization-server").into_iter().take(1).collect();
+    places.extend(well_known(&url, "openid-configuration").into_iter().take(1));
+    if url.path() != "/" {
+        places.push(joined(
+            &url,
+            &format!("{}/.well-known/openid-configuration", url.path().trim_end_matches('/')),
+        ));
+    }
+    let mut problem = None;
+    for place in places {
+        match fetch::<Server>(http, &place).await {
+            Ok(Some(server)) => match checked(http, server, issuer).await {
+                Ok(server) => return Ok(server),
+                Err(error) => problem = problem.or(Some(error)),
+            },
+            Ok(None) => {}
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    Err(problem.unwrap_or_else(|| discovery(format!("there is no authorization server metadata for {url}"))))
+}
+
+async fn checked(http: &Http, server: Server, issuer: &str) -> Result<Server, ConnectError> {
+    // Byte for byte (RFC 8414 section 3.3). A slash for an empty path is the one thing that URL libraries add by themselves when
+    // they write the metadata of the resource; it leads to the same documents.
+    if server.issuer != issuer && !is_bare_with_slash(issuer, &server.issuer) {
+        return Err(discovery(format!(
+            "the metadata of the authorization server {} says that it is {}",
+            crate::token::plain(issuer),
+            crate::token::plain(&server.issuer)
+        )));
+    }
+    if !server.code_challenge_methods_supported.iter().flatten().any(|method| method == "S256") {
+        return Err(discovery(format!("the authorization server {issuer} does not offer PKCE with S256")));
+    }
+    // The browser goes there, so no client of ours will look at the address later.
+    match server.authorization_endpoint.scheme() {
+        "https" => {}
+        "http" => http.check(&server.authorization_endpoint).await?,
+        _ => return Err(discovery("its authorization endpoint is not http or https")),
+    }
+    Ok(server)
+}
+
+fn is_bare_with_slash(given: &str, stated: &str) -> bool {
+    given.strip_suffix('/').is_some_and(|bare| bare == stated && bare.matches('/').count() == 2)
+}
+
+/// Equal, apart from a slash at the end.
+fn is_same_resource(stated: &str, origin: &Url) -> bool {
+    let Ok(stated) = stated.parse::<Url>() else { return false };
+    stated.as_str().trim_end_matches('/') == origin.as_str().trim_end_matches('/')
+}
+
+/// Whether metadata is that of an origin.
+#[cfg(fuzzing)]
+pub(crate) fn is_of(metadata: &[u8], origin: &Url) -> Option<bool> {
+    let metadata: ResourceMetadata = portcullis_outbound::read_json(metadata).ok()?;
+    Some(is_same_resource(&metadata.resource, origin))
+}
+
+/// The places of a well-known document (RFC 8615) for something with a path: with the path after it, and at the root.
+fn well_known(url: &Url, name: &str) -> Vec<Url> {
+    let path = url.path().trim_end_matches('/');
+    let mut places = vec![joined(url, &format!("/.well-known/{name}{path}"))];
+    if !path.is_empty() {
+        places.push(joined(url, &format!("/.well-known/{name}")));
+    }
+    places
+}
+
+fn joined(url: &Url, path: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(path);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
+/// A JSON document; `None` when there is none. Only 200 counts.
+async fn fetch<T: DeserializeOwned>(http: &Http, url: &Url) -> Result<Option<T>, ConnectError> {
+    let request = http.get(url.clone()).header(ACCEPT, "application/json");
+    let answer = http.send(request, LIMIT).await?;
+    match answer.status {
+        StatusCode::OK => answer.json().map(Some).map_err(|error| match error {
+            OutboundError::Json { .. } => discovery(format!("what lies at {url} is no metadata: {error}")),
+            other => ConnectError::Outbound(other),
+        }),
+        status if status.is_server_error() => {
+            Err(discovery(format!("{url} answered with status {}", status.as_u16())))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn discovery(problem: impl Into<String>) -> ConnectError {
+    ConnectError::Discovery(problem.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// RFC 9728, section 3.3.
+        #[test]
+        fn given_any_resource_when_it_is_taken_for_the_origins_then_a_request_to_it_would_be_one_to_the_origin(
+            stated in "(https|HTTPS|http)://(u@)?(h|H|h\\.evil|e)(:443|:8443)?(/mcp|/MCP|/mcp2|/a/\\.\\./mcp|//mcp|/mcp%2f|)(/{0,2})(\\?x|#x|\\?|#)?",
+        ) {
+            let origin: Url = "https://h/mcp".parse().unwrap();
+            if is_same_resource(&stated, &origin) {
+                let mut stated: Url = stated.parse().unwrap();
+                let path = stated.path().trim_end_matches('/').to_owned();
+                stated.set_path(&path);
+                prop_assert_eq!(stated, origin);
+            }
+        }
+    }
+
+    fn urls(url: &str, name: &str) -> Vec<String> {
+        well_known(&url.parse().unwrap(), name).into_iter().map(|url| url.to_string()).collect()
+    }
+
+    #[test]
+    fn given_a_path_then_its_own_document_comes_before_the_roots() {
+        assert_eq!(
+            urls("https://h:8443/a/mcp?x=1", "n"),
+            ["https://h:8443/.well-known/n/a/mcp", "https://h:8443/.well-known/n"]
+        );
+        assert_eq!(urls("https://h/", "n"), ["https://h/.well-known/n"]);
+    }
+
+    #[test]
+    fn given_a_resource_then_only_its_own_url_with_or_without_a_slash_is_the_same() {
+        let origin: Url = "https://h/mcp".parse().unwrap();
+        for same in ["https://h/mcp", "https://h/mcp/", "https://H:443/mcp"] {
+            assert!(is_same_resource(same, &origin), "{same}");
+        }
+        for other in [
+            "https://h",
+            "https://h/",
+            "https://h/mcp2",
+            "http://h/mcp",
+            "https://e/mcp",
+            "https://h/mcp#a",
+            "x",
+        ] {
+            assert!(!is_same_resource(other, &origin), "{other}");
+        }
+    }
+
+    #[test]
+    fn given_an_issuer_then_only_the_slash_of_an_empty_path_is_forgiven() {
+        assert!(is_bare_with_slash("https://as/", "https://as"));
+        assert!(!is_bare_with_slash("https://as/t/", "https://as/t"));
+        assert!(!is_bare_with_slash("https://as", "https://as/"));
+        assert!(!is_bare_with_slash("https://as/", "https://other"));
+    }
+}

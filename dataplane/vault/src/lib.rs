@@ -1,0 +1,304 @@
+//! Each person's credential at each origin, and the OAuth client that gets them there.
+//!
+//! The only room that sees an origin's token in the clear. The flow, downhill:
+//! `discovery -> registration -> begin (consent at the origin) -> finish (tokens, sealed) -> credential -> refresh`.
+//!
+//! *Architecture invariant:* what a credential is bound to (person, origin, its URL, issuer, token endpoint, client) is stored
+//! beside it and compared before use, so that a name, URL or endpoint that changes hands inherits nothing.
+
+mod account;
+mod challenge;
+mod client;
+mod connect;
+mod connection;
+mod credential;
+mod disconnect;
+mod discovery;
+mod error;
+mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod memory;
+mod record;
+mod refresh;
+mod registration;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use portcullis_ambient::{Clock, Random};
+use portcullis_contract::OriginAuth;
+use portcullis_events::{EventSink, Kind};
+use portcullis_keys::Keys;
+use portcullis_outbound::{Clients, Http, OutboundError};
+use portcullis_policy::{Gateway, Origin, PrincipalId};
+use portcullis_store::{ConnectionsOf, Store};
+use tokio::sync::{Mutex, broadcast};
+use url::Url;
+
+use crate::follow::Heard;
+use crate::memory::Memory;
+
+pub use account::Account;
+pub use connect::{ConnectCallback, Finished};
+pub use credential::Credential;
+pub use error::{ConnectError, CredentialError};
+
+/// How long a registration is taken for known.
+const KNOWN_CLIENT: Duration = Duration::from_secs(3600);
+
+/// How many changes a listener may lag behind.
+const CHANGES: usize = 1024;
+
+/// How a person stands with an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionStatus {
+    /// The origin wants no account.
+    NotNeeded,
+    /// There is a credential.
+    Connected,
+    /// The person never connected an account, or disconnected it.
+    NeverConnected,
+    /// There was a credential, and it is dead: the person has to consent again.
+    ReconnectNeeded,
+}
+
+/// An account was connected or disconnected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionChange {
+    /// Whose.
+    pub who: PrincipalId,
+    /// At which origin.
+    pub origin_uid: Arc<str>,
+    /// Whether there is a credential now.
+    pub connected: bool,
+}
+
+/// What the vault works with.
+pub struct VaultParts {
+    /// Where connections are kept.
+    pub store: Store,
+    /// Seals them.
+    pub keys: Arc<Keys>,
+    /// Reaches origins and their authorization servers.
+    pub http: Clients,
+    /// The time.
+    pub clock: Clock,
+    /// Secrets.
+    pub random: Random,
+    /// Where it tells what happened.
+    pub events: EventSink,
+}
+
+/// The vault. Cheap to clone.
+#[derive(Clone)]
+pub struct Vault(Arc<Inner>);
+
+struct Inner {
+    parts: VaultParts,
+    memory: Memory,
+    /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
+    known_clients: Cache<(String, String), ()>,
+    changes: broadcast::Sender<ConnectionChange>,
+    heard: Mutex<Heard>,
+}
+
+impl Vault {
+    /// A vault with nothing in memory yet.
+    #[must_use]
+    pub fn new(parts: VaultParts) -> Self {
+        let heard = Mutex::new(Heard::from(parts.clock.now()));
+        Self(Arc::new(Inner {
+            parts,
+            memory: Memory::new(),
+            known_clients: Cache::builder().max_capacity(10_000).time_to_live(KNOWN_CLIENT).build(),
+            changes: broadcast::channel(CHANGES).0,
+            heard,
+        }))
+    }
+
+    /// The credential with which this person's calls go to this origin: from memory on all but the first call, refreshed before
+    /// it expires.
+    ///
+    /// # Errors
+    /// When the person has no usable connection, or it cannot be told now.
+    pub async fn credential(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<Credential, CredentialError> {
+        if !is_personal(origin) {
+            return Ok(Credential::fixed(origin));
+        }
+        let now = self.0.parts.clock.now();
+        if let Some(found) = self.0.memory.get(who, origin).filter(|found| found.serves(origin)) {
+            if now < found.revisit_at && found.is_valid(now) {
+                return Ok(found.credential());
+            }
+            if !found.is_in_its_last_moments(now) {
+                // Good for a while: this call does not wait for the next one.
+                if found.claim_revisit() {
+                    let (inner, who, origin) = (Arc::clone(&self.0), who.clone(), Arc::clone(origin));
+                    tokio::spawn(async move { inner.obtain(&who, &origin, None).await.map(drop) });
+                }
+                return Ok(found.credential());
+            }
+        }
+        self.0.obtain(who, origin, None).await
+    }
+
+    /// Another credential, after the origin answered 401 to one. If somebody has renewed it meanwhile, theirs.
+    ///
+    /// # Errors
+    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent.
+    pub async fn renew(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        refused: &Credential,
+    ) -> Result<Credential, CredentialError> {
+        if !is_personal(origin) {
+            return Err(CredentialError::Unavailable(
+                "the origin refuses the credential that it is configured with; an administrator has to look at it"
+                    .to_owned(),
+            ));
+        }
+        let refused = refused.header().map(|(_, value)| Arc::new(value.clone()));
+        self.0.obtain(who, origin, refused).await
+    }
+
+    /// How this person stands with this origin.
+    ///
+    /// # Errors
+    /// When it cannot be told now.
+    pub async fn status(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<ConnectionStatus, CredentialError> {
+        if !is_personal(origin) {
+            return Ok(ConnectionStatus::NotNeeded);
+        }
+        match self.0.stored(who, origin).await {
+            Ok(connection) => {
+                let now = self.0.parts.clock.now();
+                let is_over = connection.expires_at().is_some_and(|expires_at| expires_at <= now);
+                Ok(match connection.tokens.refresh {
+                    None if is_over => ConnectionStatus::ReconnectNeeded,
+                    _ => ConnectionStatus::Connected,
+                })
+            }
+            Err(CredentialError::NotConnected(status)) => Ok(status),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins consent at the origin's authorization server and returns where to send the browser. `browser` is the digest of
+    /// the session cookie that the flow is bound to, `return_to` comes back from [`finish`](Self::finish), and `scopes` are
+    /// asked for in addition (step-up).
+    ///
+    /// # Errors
+    /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
+    pub async fn begin(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+        scopes: &[String],
+    ) -> Result<Url, ConnectError> {
+        let begun = self.0.begin(who, gateway, origin, browser, return_to, scopes).await;
+        if let Err(error) = &begun {
+            self.0.record(Kind::UpstreamRequest, who, Some(gateway), origin, Some(error.into())).await;
+        }
+        begun
+    }
+
+    /// Ends what [`begin`](Self::begin) began, when the browser comes back to `{publicUrl}/connect/{id}/callback`.
+    ///
+    /// # Errors
+    /// When the answer does not belong to a flow of this browser, consent was refused, or no token came.
+    pub async fn finish(
+        &self,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        callback: &ConnectCallback,
+    ) -> Result<Finished, ConnectError> {
+        let (finished, ended) = match self.0.finish(origin, browser, callback).await {
+            Ok(known) => known,
+            Err(error) => {
+                // Nobody knows whose browser it was.
+                self.0.record(Kind::Connected, None, Some(gateway), origin, Some((&error).into())).await;
+                return Err(error);
+            }
+        };
+        let failure = ended.as_ref().err().map(Into::into);
+        self.0.record(Kind::Connected, Some(&finished.who), Some(gateway), origin, failure).await;
+        ended.map(|()| finished)
+    }
+
+    /// Forgets a person's credential at an origin, and revokes it there (RFC 7009) where that is possible.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn disconnect(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<(), CredentialError> {
+        self.0.disconnect(who, origin).await
+    }
+
+    /// Forgets everybody's credential at an origin and returns how many there were. They are revoked there, where that is
+    /// possible, after this returns.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may be forgotten then; asked again, it goes on with the rest.
+    pub async fn disconnect_everybody(&self, origin: &Arc<Origin>) -> Result<usize, CredentialError> {
+        let whose = ConnectionsOf::Origin(&origin.uid);
+        self.0.disconnect_all(whose, |uid| (*uid == *origin.uid).then(|| Arc::clone(origin))).await
+    }
+
+    /// The same for all that one person has connected. `origins` finds an origin by its UID: at one that is not served any more
+    /// nothing can be revoked, and what is left of it here is forgotten all the same.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn disconnect_everywhere(
+        &self,
+        who: &PrincipalId,
+        origins: impl Fn(&str) -> Option<Arc<Origin>>,
+    ) -> Result<usize, CredentialError> {
+        self.0.disconnect_all(ConnectionsOf::Person(who.as_str()), origins).await
+    }
+
+    /// The client ID metadata document for an origin, served at `/connect/{id}/client.json`.
+    #[must_use]
+    pub fn client_document(&self, gateway: &Gateway, origin: &Origin) -> serde_json::Value {
+        registration::document(gateway, origin)
+    }
+
+    /// Tells of accounts as they are connected and disconnected.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<ConnectionChange> {
+        self.0.changes.subscribe()
+    }
+}
+
+impl Inner {
+    /// The client that may reach this origin and its authorization server.
+    fn http(&self, origin: &Origin) -> Result<Http, OutboundError> {
+        self.parts.http.http(&origin.network.private_networks, origin.network.ca_bundle_pem.as_deref())
+    }
+
+    fn tell(&self, who: &PrincipalId, origin: &Origin, connected: bool) {
+        // Nobody listening is no trouble.
+        let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(&origin.uid), connected };
+        self.changes.send(change).ok();
+    }
+}
+
+/// Whether each person has a credential of their own there.
+fn is_personal(origin: &Origin) -> bool {
+    matches!(origin.auth, OriginAuth::UserOAuth { .. })
+}

@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use portcullis_outbound::Http;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::client::OriginClient;
+
+/// The deadline of a request to a token endpoint. Shorter than the lease on the refreshing ([`crate::refresh`]), so that a
+/// replica never acts on an answer after another may have claimed the same.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(8);
+
+/// More than this no token answer has.
+const LIMIT: usize = 128 * 1024;
+
+/// What a token endpoint gave (RFC 6749 section 5.1).
+pub(crate) struct TokenAnswer {
+    pub(crate) access: SecretString,
+    pub(crate) refresh: Option<SecretString>,
+    /// Seconds.
+    pub(crate) lifetime: Option<u64>,
+    pub(crate) scope: Option<String>,
+}
+
+/// What a token endpoint did not give.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// It refused, and would again (RFC 6749 section 5.2).
+    #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
+    Refused {
+        /// `error`.
+        code: String,
+        /// `error_description`.
+        description: Option<String>,
+    },
+    /// It does not answer, or not as it should.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+#[derive(Deserialize)]
+struct Body {
+    access_token: Option<SecretString>,
+    token_type: Option<String>,
+    expires_in: Option<Seconds>,
+    refresh_token: Option<SecretString>,
+    scope: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// A number, or one in quotes, as some providers have it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(f64),
+    Text(String),
+}
+
+impl Seconds {
+    /// At least one: a token that is dead on arrival would be refreshed at every call.
+    fn whole(&self) -> Option<u64> {
+        let seconds = match self {
+            Self::Number(seconds) => *seconds,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, which is meant"
+        )]
+        seconds.is_finite().then_some((seconds as u64).max(1))
+    }
+}
+
+/// Asks a token endpoint.
+pub(crate) async fn ask(
+    http: &Http,
+    endpoint: &Url,
+    client: &OriginClient,
+    parameters: &[(&'static str, &str)],
+) -> Result<TokenAnswer, TokenError> {
+    let mut form = parameters.to_vec();
+    let request = http.post(endpoint.clone()).timeout(DEADLINE).header(ACCEPT, "application/json");
+    let request = client.authenticate(request, &mut form).form(&form);
+    let answer =
+        http.send(request, LIMIT).await.map_err(|error| TokenError::Unavailable(error.to_string()))?;
+    let status = answer.status;
+    let body = answer.json::<Body>();
+    let host = endpoint.host_str().unwrap_or_default();
+    if status.is_server_error() || status.as_u16() == 429 {
+        return Err(TokenError::Unavailable(format!("{host} answered with status {}", status.as_u16())));
+    }
+    match body {
+        // Some providers answer 200 to what they refuse.
+        Ok(Body { error: Some(code), error_description, .. }) => {
+            let told = |text: &str| plain(&without_secrets(text, parameters, client));
+            Err(TokenError::Refused {
+                code: told(&code),
+                description: error_description.as_deref().map(told),
+            })
+        }
+        Ok(body) if status.is_success() => usable(body),
+        _ => Err(TokenError::Unavailable(format!(
+            "{host} answered with status {}, and not as a token endpoint does",
+            status.as_u16()
+        ))),
+    }
+}
+
+fn usable(body: Body) -> Result<TokenAnswer, TokenError> {
+    let refused = |code: &str, description: &str| TokenError::Refused {
+        code: code.to_owned(),
+        description: Some(description.to_owned()),
+    };
+    if let Some(kind) = &body.token_type
+        && !kind.eq_ignore_ascii_case("bearer")
+    {
+        return Err(refused(
+            "unsupported_token_type",
+            "the provider gives tokens of a type other than Bearer",
+        ));
+    }
+    match body.access_token {
+        Some(access) if is_b64token(access.expose_secret()) => Ok(TokenAnswer {
+            access,
+            refresh: body.refresh_token.filter(|token| !token.expose_secret().is_empty()),
+            lifetime: body.expires_in.as_ref().and_then(Seconds::whole),
+            scope: body.scope,
+        }),
+        _ => Err(refused("invalid_token", "the provider's answer has no token that can be sent")),
+    }
+}
+
+/// The access token of an answer.
+#[cfg(fuzzing)]
+pub(crate) fn access_token(answer: &[u8]) -> Option<String> {
+    usable(portcullis_outbound::read_json(answer).ok()?)
+        .ok()
+        .map(|answer| answer.access.expose_secret().to_owned())
+}
+
+/// What may stand after `Bearer ` (RFC 6750 section 2.1 and what providers make of it): visible ASCII.
+fn is_b64token(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Some providers quote the token that they refuse, and a hostile one might; it would stand on a page, in a log and in an event.
+fn without_secrets(text: &str, parameters: &[(&'static str, &str)], client: &OriginClient) -> String {
+    let sent = parameters
+        .iter()
+        .filter(|(name, _)| {
+            matches!(*name, "code" | "code_verifier" | "refresh_token" | "subject_token" | "assertion")
+        })
+        .map(|(_, value)| *value);
+    sent.chain(client.secret.as_ref().map(|secret| secret.expose_secret()))
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
+}
+
+/// A stranger's text, fit for a page, a log line and an event.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(300).collect()
+}

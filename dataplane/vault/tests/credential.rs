@@ -1,0 +1,322 @@
+//! Keeping a credential good, against a real authorization server on loopback.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_events::{AuthMode, Kind, Outcome};
+use portcullis_vault::{ConnectionStatus, Credential, CredentialError, Vault};
+use support::{Settings, World, ana, table, token};
+use tokio::task::JoinSet;
+
+fn status(result: Result<Credential, CredentialError>) -> ConnectionStatus {
+    match result.err().unwrap() {
+        CredentialError::NotConnected(status) => status,
+        CredentialError::Unavailable(problem) => panic!("{problem}"),
+    }
+}
+
+async fn all_tokens(world: &World, vaults: &[Vault], refused: Option<&Credential>) -> Vec<String> {
+    let mut calls = JoinSet::new();
+    for vault in vaults.iter().cycle().take(16) {
+        let (vault, origin, refused) = (vault.clone(), world.origin(), refused.cloned());
+        calls.spawn(async move {
+            match refused {
+                Some(refused) => vault.renew(&ana(), &origin, &refused).await,
+                None => vault.credential(&ana(), &origin).await,
+            }
+        });
+    }
+    calls.join_all().await.into_iter().map(|result| token(&result.ok().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn given_sixteen_calls_after_expiry_on_two_replicas_then_one_refresh_serves_them_all() {
+    let world = World::new().await;
+    world.connect().await;
+    let old = world.token().await;
+    world.provider.levers.lock().delay = Duration::from_millis(150);
+    world.advance(3600);
+    let tokens = all_tokens(&world, &[world.vault.clone(), world.replica()], None).await;
+    assert!(tokens.iter().all(|token| *token == tokens[0] && *token != old), "{tokens:?}");
+    assert_eq!(world.provider.refreshes(), 1);
+    assert!(world.provider.requests("refresh_token")[0]["resource"].ends_with("/mcp"));
+}
+
+#[tokio::test]
+async fn given_sixteen_calls_that_were_answered_401_then_one_refresh_serves_them_all() {
+    let world = World::new().await;
+    world.connect().await;
+    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let tokens = all_tokens(&world, &[world.vault.clone(), world.replica()], Some(&refused)).await;
+    assert!(tokens.iter().all(|each| *each == tokens[0] && *each != token(&refused)), "{tokens:?}");
+    assert_eq!(world.provider.refreshes(), 1);
+    // Somebody who comes later with the old one gets the new one.
+    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
+    assert_eq!(token(&renewed), tokens[0]);
+    assert_eq!(world.provider.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn given_a_short_token_when_its_last_fifth_begins_then_it_is_refreshed() {
+    let world = World::new().await;
+    world.provider.levers.lock().lifetime = Some(3);
+    world.connect().await;
+    let first = world.token().await;
+    world.clock.advance(Duration::from_millis(2_300));
+    assert_eq!(world.token().await, first);
+    world.clock.advance(Duration::from_millis(200));
+    assert_ne!(world.token().await, first);
+    assert_eq!(world.provider.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn given_a_long_token_in_its_last_minute_then_no_call_waits_for_the_refresh() {
+    let world = World::new().await;
+    world.connect().await;
+    let first = world.token().await;
+    world.provider.levers.lock().delay = Duration::from_millis(100);
+    world.advance(3545);
+    assert_eq!(world.token().await, first);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if world.token().await != first {
+            break;
+        }
+    }
+    assert_ne!(world.token().await, first);
+    assert_eq!(world.provider.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn given_a_provider_that_does_not_rotate_then_the_old_refresh_token_goes_on() {
+    let world = World::new().await;
+    world.provider.levers.lock().rotates = false;
+    world.connect().await;
+    for _ in 0..2 {
+        world.advance(3600);
+        world.token().await;
+    }
+    let used = world.provider.requests("refresh_token");
+    assert_eq!(used.len(), 2);
+    assert_eq!(used[0]["refresh_token"], used[1]["refresh_token"]);
+}
+
+#[tokio::test]
+async fn given_a_provider_that_rotates_then_each_refresh_token_is_used_once() {
+    let world = World::new().await;
+    world.connect().await;
+    for _ in 0..3 {
+        world.advance(3600);
+        world.token().await;
+    }
+    let mut used: Vec<_> = world
+        .provider
+        .requests("refresh_token")
+        .into_iter()
+        .map(|form| form["refresh_token"].clone())
+        .collect();
+    used.dedup();
+    assert_eq!(used.len(), 3);
+}
+
+#[tokio::test]
+async fn given_a_dead_grant_then_the_person_has_to_reconnect_and_then_goes_on() {
+    let world = World::new().await;
+    world.connect().await;
+    let mut changes = world.vault.changes();
+    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    world.provider.levers.lock().dead = true;
+    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    assert_eq!(status(renewed), ConnectionStatus::ReconnectNeeded);
+    assert!(!changes.recv().await.unwrap().connected);
+    assert_eq!(
+        status(world.vault.credential(&ana(), &world.origin()).await),
+        ConnectionStatus::ReconnectNeeded
+    );
+    assert_eq!(
+        status(world.replica().credential(&ana(), &world.origin()).await),
+        ConnectionStatus::ReconnectNeeded
+    );
+    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::ReconnectNeeded);
+    assert_eq!(world.provider.refreshes(), 1, "a dead grant is not asked for again");
+    let event = world.events.drain().into_iter().find(|event| event.event == Kind::UpstreamRefresh).unwrap();
+    assert_eq!((event.outcome, event.reason), (Outcome::UpstreamError, Some("grant_dead")));
+    world.provider.levers.lock().dead = false;
+    world.connect().await;
+    assert_ne!(world.token().await, token(&refused));
+}
+
+#[tokio::test]
+async fn given_no_refresh_token_when_the_origin_refuses_then_the_person_has_to_reconnect() {
+    let world = World::new().await;
+    world.provider.levers.lock().gives_refresh = false;
+    world.connect().await;
+    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    world.advance(3590);
+    assert_eq!(world.token().await, token(&refused), "good to its end");
+    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    assert_eq!(status(renewed), ConnectionStatus::ReconnectNeeded);
+    assert_eq!(world.provider.refreshes(), 0);
+}
+
+#[tokio::test]
+async fn given_a_provider_that_is_down_then_the_old_token_serves_to_its_end_and_the_grant_survives() {
+    let world = World::new().await;
+    world.provider.levers.lock().lifetime = Some(100);
+    world.connect().await;
+    let first = world.token().await;
+    world.provider.levers.lock().down = true;
+    world.advance(95);
+    assert_eq!(world.token().await, first);
+    let asked = world.provider.refreshes();
+    assert_eq!(world.token().await, first);
+    assert_eq!(world.provider.refreshes(), asked, "it is left alone for a while");
+    world.advance(5);
+    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
+    assert!(matches!(error, CredentialError::Unavailable(_)), "{error}");
+    world.provider.levers.lock().down = false;
+    world.advance(1);
+    assert_ne!(world.token().await, first);
+}
+
+#[tokio::test]
+async fn given_another_url_then_the_old_connection_is_not_used_and_comes_back_with_the_old_url() {
+    let world = World::new().await;
+    world.connect().await;
+    let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
+    let moved = Arc::clone(moved.origin("o1").unwrap());
+    assert_eq!(status(world.vault.credential(&ana(), &moved).await), ConnectionStatus::ReconnectNeeded);
+    let by_hand = table(&world.provider.base, &Settings::registered_by_hand(&["127.0.0.1"]));
+    let by_hand = Arc::clone(by_hand.origin("o1").unwrap());
+    assert_eq!(status(world.vault.credential(&ana(), &by_hand).await), ConnectionStatus::ReconnectNeeded);
+    // The same origin in a later table is the same.
+    let later = table(&world.provider.base, &Settings::default());
+    assert!(world.vault.credential(&ana(), later.origin("o1").unwrap()).await.is_ok());
+}
+
+#[tokio::test]
+async fn given_a_row_whose_endpoint_was_changed_then_no_token_is_sent_there() {
+    let world = World::new().await;
+    world.connect().await;
+    let mut row = world.store.connection(ana().as_str(), "origin-uid").await.unwrap().unwrap();
+    row.token_endpoint = format!("{}other", world.provider.base);
+    world.store.put_connection(&row).await.unwrap();
+    world.advance(3600);
+    assert_eq!(
+        status(world.vault.credential(&ana(), &world.origin()).await),
+        ConnectionStatus::ReconnectNeeded
+    );
+    assert_eq!(world.provider.refreshes(), 0);
+}
+
+#[tokio::test]
+async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every_replica() {
+    let world = World::new().await;
+    world.connect().await;
+    let replica = world.replica();
+    assert!(replica.credential(&ana(), &world.origin()).await.is_ok());
+    let mut changes = world.vault.changes();
+    let access = world.token().await;
+    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
+    assert!(!changes.recv().await.unwrap().connected);
+    let revoked = world.provider.levers.lock().revoked.clone();
+    assert!(
+        revoked.len() == 2 && revoked[0].starts_with("plain-refresh") && revoked[1] == access,
+        "{revoked:?}"
+    );
+    assert_eq!(
+        status(world.vault.credential(&ana(), &world.origin()).await),
+        ConnectionStatus::NeverConnected
+    );
+    // The other replica looks again after a while, without any call that waits for it.
+    world.advance(301);
+    for _ in 0..100 {
+        if replica.credential(&ana(), &world.origin()).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the other replica goes on with a disconnected account");
+}
+
+#[tokio::test]
+async fn given_a_client_that_goes_away_then_the_refresh_it_caused_still_ends_well() {
+    let world = World::new().await;
+    world.connect().await;
+    world.provider.levers.lock().delay = Duration::from_millis(200);
+    world.advance(3600);
+    let gone =
+        tokio::time::timeout(Duration::from_millis(50), world.vault.credential(&ana(), &world.origin()))
+            .await;
+    assert!(gone.is_err());
+    world.token().await;
+    assert_eq!(world.provider.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn given_a_consent_while_a_refresh_is_under_way_then_the_consent_counts() {
+    let world = World::new().await;
+    world.connect().await;
+    let replica = world.replica();
+    let url = world.begin().await.unwrap();
+    let callback = world.provider.consent(&url);
+    world.provider.levers.lock().delay = Duration::from_millis(200);
+    world.advance(300);
+    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let (who, origin) = (ana(), world.origin());
+    let (renewed, finished) = tokio::join!(replica.renew(&who, &origin, &refused), world.finish(&callback));
+    finished.unwrap();
+    let stored = token(&world.replica().credential(&ana(), &world.origin()).await.ok().unwrap());
+    assert_eq!(world.token().await, stored);
+    assert!(renewed.is_ok());
+}
+
+#[tokio::test]
+async fn given_an_origin_without_accounts_then_its_credential_needs_no_connection() {
+    let world = World::new().await;
+    let origin = world.origin();
+    let plain = portcullis_policy::Origin {
+        uid: Arc::clone(&origin.uid),
+        id: Arc::clone(&origin.id),
+        name: Arc::clone(&origin.name),
+        display_name: String::new(),
+        url: origin.url.clone(),
+        auth: portcullis_contract::OriginAuth::None,
+        credential: portcullis_policy::OriginCredential::None,
+        network: origin.network.clone(),
+        limits: origin.limits,
+    };
+    let plain = Arc::new(plain);
+    let credential = world.vault.credential(&ana(), &plain).await.ok().unwrap();
+    assert!(credential.header().is_none() && credential.mode() == AuthMode::None);
+    assert_eq!(world.vault.status(&ana(), &plain).await.unwrap(), ConnectionStatus::NotNeeded);
+    assert!(world.vault.renew(&ana(), &plain, &credential).await.is_err());
+}
+
+#[tokio::test]
+async fn given_a_store_that_goes_away_then_a_credential_that_was_opened_serves_to_its_end_and_others_are_not_to_be_had()
+ {
+    let world = World::new().await;
+    world.connect().await;
+    let opened = world.token().await;
+    let cold = world.replica();
+    world.store.close().await;
+    // Far beyond the time at which memory is compared with the store, every call goes on, and none waits.
+    for _ in 0..8 {
+        world.advance(350);
+        assert_eq!(world.token().await, opened);
+        // What is looked up meanwhile fails behind it.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let unopened = cold.credential(&ana(), &world.origin()).await;
+    assert!(matches!(unopened, Err(CredentialError::Unavailable(_))));
+    assert!(matches!(cold.status(&ana(), &world.origin()).await, Err(CredentialError::Unavailable(_))));
+    world.advance(1_000);
+    let expired = world.vault.credential(&ana(), &world.origin()).await;
+    assert!(matches!(expired, Err(CredentialError::Unavailable(_))), "it is not taken for disconnected");
+    assert_eq!(world.provider.refreshes(), 0, "no refresh token is spent that could not be stored");
+}

@@ -1,0 +1,214 @@
+//! A vault with everything around it, and a small origin with its authorization server on loopback.
+
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+pub(crate) mod provider;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_ambient::{Clock, Instant, Random};
+use portcullis_contract::{
+    ClientPolicy, ClientRegistration, Contract, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
+    Members, Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Secrets,
+    TokenEndpointAuthMethod, TokenLifetimes,
+};
+use portcullis_events::{EventSink, Writer};
+use portcullis_keys::Keys;
+use portcullis_outbound::Clients;
+use portcullis_policy::{Origin, PrincipalId, RouteTable};
+use portcullis_store::Store;
+use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Vault, VaultParts};
+use provider::Provider;
+use url::Url;
+
+pub(crate) const BROWSER: &str = "digest-of-a-cookie";
+
+pub(crate) struct World {
+    pub(crate) provider: Provider,
+    pub(crate) vault: Vault,
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) clock: Clock,
+    pub(crate) table: Arc<RouteTable>,
+    pub(crate) events: Writer,
+    _folder: tempfile::TempDir,
+}
+
+/// What an origin is configured with.
+pub(crate) struct Settings {
+    pub(crate) public_url: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) registration: ClientRegistration,
+    pub(crate) secret_hosts: Vec<String>,
+    pub(crate) private_networks: Vec<ipnet::IpNet>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            public_url: "http://127.0.0.1:8080",
+            path: "/mcp",
+            scopes: Vec::new(),
+            registration: ClientRegistration::Auto,
+            secret_hosts: Vec::new(),
+            private_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
+        Self {
+            registration: ClientRegistration::Client {
+                id: "by-hand".into(),
+                secret: Some(SecretKey("default/client/secret".into())),
+                token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+            },
+            secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
+    let mut secrets = Secrets::default();
+    secrets.insert(
+        SecretKey("default/client/secret".into()),
+        SecretValue { value: "a secret/of+ours".into(), allowed_hosts: settings.secret_hosts.clone() },
+    );
+    let contract = Contract {
+        gateway: GatewayDoc {
+            name: "gateway".into(),
+            public_url: settings.public_url.parse().unwrap(),
+            identity_providers: vec![IdentityProviderDoc {
+                name: "company".into(),
+                kind: IdentityProviderKind::Development { users: Vec::new() },
+            }],
+            tokens: TokenLifetimes { access_seconds: 900, refresh_seconds: 3600, session_seconds: 3600 },
+            store_outage_grace_seconds: 900,
+            admins: Members::default(),
+            clients: ClientPolicy {
+                metadata_document_hosts: Vec::new(),
+                dynamic_registration: true,
+                workloads: Vec::new(),
+            },
+            trusted_proxies: Vec::new(),
+        },
+        origins: vec![OriginDoc {
+            uid: "origin-uid".into(),
+            id: "o1".into(),
+            name: "default/accounts".into(),
+            display_name: "Accounts".into(),
+            url: base.join(settings.path).unwrap(),
+            suspended: false,
+            auth: OriginAuth::UserOAuth {
+                scopes: settings.scopes.clone(),
+                registration: settings.registration.clone(),
+            },
+            network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
+            limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
+        }],
+        routes: vec![RouteDoc {
+            uid: "route-uid".into(),
+            name: "default/accounts".into(),
+            slug: "accounts".into(),
+            display_name: String::new(),
+            description: String::new(),
+            suspended: false,
+            identity_provider: "company".into(),
+            origin: "origin-uid".into(),
+            capabilities: portcullis_contract::Capabilities::default(),
+            access: portcullis_contract::Access::Everyone,
+        }],
+        teams: Vec::new(),
+        secrets,
+    };
+    Arc::new(RouteTable::build(&contract, 1).unwrap())
+}
+
+pub(crate) fn ana() -> PrincipalId {
+    PrincipalId::of("company", "ana")
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        Self::on(Store::in_memory().await.unwrap(), settings).await
+    }
+
+    pub(crate) async fn on(store: Store, settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(Keys::open_or_create(folder.path(), &Random::system()).unwrap());
+        let clock = Clock::manual(Instant(1_700_000_000_000));
+        let provider = Provider::start().await;
+        let table = table(&provider.base, &settings);
+        let (vault, events) = vault(&store, &keys, &clock);
+        Self { provider, vault, store, keys, clock, table, events, _folder: folder }
+    }
+
+    /// Another replica: its own memory, the same store and keys.
+    pub(crate) fn replica(&self) -> Vault {
+        vault(&self.store, &self.keys, &self.clock).0
+    }
+
+    pub(crate) fn origin(&self) -> Arc<Origin> {
+        Arc::clone(self.table.origin("o1").unwrap())
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Url, ConnectError> {
+        self.begin_with(&[]).await
+    }
+
+    pub(crate) async fn begin_with(&self, scopes: &[String]) -> Result<Url, ConnectError> {
+        let gateway = &self.table.gateway;
+        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back", scopes).await
+    }
+
+    pub(crate) async fn finish(&self, callback: &ConnectCallback) -> Result<Finished, ConnectError> {
+        self.vault.finish(&self.table.gateway, &self.origin(), BROWSER, callback).await
+    }
+
+    /// The whole way, as a person goes it.
+    pub(crate) async fn connect(&self) {
+        let url = self.begin().await.unwrap();
+        let finished = self.finish(&self.provider.consent(&url)).await.unwrap();
+        assert_eq!((finished.who, finished.return_to.as_str()), (ana(), "/back"));
+    }
+
+    pub(crate) async fn token(&self) -> String {
+        token(&self.vault.credential(&ana(), &self.origin()).await.ok().unwrap())
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+fn vault(store: &Store, keys: &Arc<Keys>, clock: &Clock) -> (Vault, Writer) {
+    let (events, writer) = EventSink::new();
+    let vault = Vault::new(VaultParts {
+        store: store.clone(),
+        keys: Arc::clone(keys),
+        http: Clients::new(),
+        clock: clock.clone(),
+        random: Random::system(),
+        events,
+    });
+    (vault, writer)
+}
+
+pub(crate) fn token(credential: &Credential) -> String {
+    let (name, value) = credential.header().unwrap();
+    assert_eq!(name, "authorization");
+    assert!(value.is_sensitive());
+    value.to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned()
+}
+
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}

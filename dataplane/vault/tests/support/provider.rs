@@ -1,0 +1,283 @@
+//! An MCP server behind OAuth and its authorization server, in one process, with levers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+use portcullis_vault::ConnectCallback;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::parameter;
+
+/// What the provider does and has seen.
+pub(crate) struct Levers {
+    /// Replaces fields of the resource's metadata; `null` removes one, or all of it.
+    pub(crate) resource: Value,
+    /// The same for the authorization server's.
+    pub(crate) server: Value,
+    pub(crate) challenge: bool,
+    pub(crate) lifetime: Option<u64>,
+    pub(crate) gives_refresh: bool,
+    pub(crate) rotates: bool,
+    pub(crate) delay: Duration,
+    pub(crate) down: bool,
+    pub(crate) dead: bool,
+    pub(crate) clients: HashMap<String, Option<String>>,
+    pub(crate) codes: HashMap<String, HashMap<String, String>>,
+    pub(crate) refresh_tokens: Vec<String>,
+    pub(crate) registrations: Vec<Value>,
+    pub(crate) token_requests: Vec<HashMap<String, String>>,
+    pub(crate) revoked: Vec<String>,
+    pub(crate) issued: Vec<String>,
+    count: usize,
+}
+
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) base: Url,
+    pub(crate) levers: Arc<Mutex<Levers>>,
+}
+
+impl Provider {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let levers = Arc::new(Mutex::new(Levers {
+            resource: json!({}),
+            server: json!({}),
+            challenge: true,
+            lifetime: Some(3600),
+            gives_refresh: true,
+            rotates: true,
+            delay: Duration::ZERO,
+            down: false,
+            dead: false,
+            clients: HashMap::from([("by-hand".to_owned(), Some("a secret/of+ours".to_owned()))]),
+            codes: HashMap::new(),
+            refresh_tokens: Vec::new(),
+            registrations: Vec::new(),
+            token_requests: Vec::new(),
+            revoked: Vec::new(),
+            issued: Vec::new(),
+            count: 0,
+        }));
+        let provider = Self { base, levers };
+        let router = Router::new()
+            .route("/mcp", post(origin))
+            .route("/other", post(origin))
+            .route("/.well-known/oauth-protected-resource/mcp", get(resource_metadata))
+            .route("/.well-known/oauth-authorization-server/tenant", get(server_metadata))
+            .route("/.well-known/oauth-authorization-server", get(root_metadata))
+            .route("/tenant/register", post(register))
+            .route("/tenant/token", post(token))
+            .route("/tenant/revoke", post(revoke))
+            .with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        provider
+    }
+
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}tenant", self.base)
+    }
+
+    /// What a person does in between: agrees, and is sent back.
+    pub(crate) fn consent(&self, url: &Url) -> ConnectCallback {
+        assert_eq!(url.path(), "/tenant/authorize");
+        assert_eq!(parameter(url, "response_type").as_deref(), Some("code"));
+        assert_eq!(parameter(url, "code_challenge_method").as_deref(), Some("S256"));
+        let mut levers = self.levers.lock();
+        let code = levers.fresh("code");
+        levers.codes.insert(code.clone(), url.query_pairs().into_owned().collect());
+        ConnectCallback {
+            code: Some(code),
+            state: parameter(url, "state"),
+            iss: Some(self.issuer()),
+            error: None,
+            error_description: None,
+        }
+    }
+
+    pub(crate) fn requests(&self, grant_type: &str) -> Vec<HashMap<String, String>> {
+        let all = &self.levers.lock().token_requests;
+        all.iter().filter(|form| form["grant_type"] == grant_type).cloned().collect()
+    }
+
+    pub(crate) fn refreshes(&self) -> usize {
+        self.requests("refresh_token").len()
+    }
+}
+
+impl Levers {
+    fn fresh(&mut self, kind: &str) -> String {
+        self.count += 1;
+        format!("plain-{kind}-{}", self.count)
+    }
+
+    fn issue(&mut self, old_refresh: Option<&str>) -> Value {
+        let access = self.fresh("access");
+        self.issued.push(access.clone());
+        let mut answer = json!({"access_token": access, "token_type": "bearer"});
+        if let Some(lifetime) = self.lifetime {
+            answer["expires_in"] = json!(lifetime);
+        }
+        if self.gives_refresh && (old_refresh.is_none() || self.rotates) {
+            let refresh = self.fresh("refresh");
+            self.issued.push(refresh.clone());
+            self.refresh_tokens.retain(|token| Some(token.as_str()) != old_refresh);
+            self.refresh_tokens.push(refresh.clone());
+            answer["refresh_token"] = json!(refresh);
+        }
+        answer
+    }
+}
+
+fn merged(mut document: Value, over: &Value) -> Value {
+    for (key, value) in over.as_object().unwrap() {
+        match value {
+            Value::Null => drop(document.as_object_mut().unwrap().remove(key)),
+            value => document[key] = value.clone(),
+        }
+    }
+    document
+}
+
+async fn origin(State(provider): State<Provider>) -> Response {
+    if !provider.levers.lock().challenge {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    let metadata = format!("{}.well-known/oauth-protected-resource/mcp", provider.base);
+    let challenge = format!(r#"Bearer resource_metadata="{metadata}", scope="read""#);
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
+}
+
+async fn resource_metadata(State(provider): State<Provider>) -> Response {
+    if provider.levers.lock().resource.is_null() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let document = json!({
+        "resource": format!("{}mcp", provider.base),
+        "authorization_servers": [provider.issuer()],
+        "scopes_supported": ["read", "write"],
+    });
+    Json(merged(document, &provider.levers.lock().resource)).into_response()
+}
+
+/// For those who were told of no issuer (MCP 2025-03-26).
+async fn root_metadata(State(provider): State<Provider>) -> Json<Value> {
+    let Json(document) = server_metadata(State(provider.clone())).await;
+    let root = provider.base.origin().ascii_serialization();
+    Json(merged(document, &json!({"issuer": root, "authorization_response_iss_parameter_supported": null})))
+}
+
+async fn server_metadata(State(provider): State<Provider>) -> Json<Value> {
+    let issuer = provider.issuer();
+    let document = json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "registration_endpoint": format!("{issuer}/register"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "authorization_response_iss_parameter_supported": true,
+    });
+    Json(merged(document, &provider.levers.lock().server))
+}
+
+async fn register(State(provider): State<Provider>, Json(request): Json<Value>) -> Response {
+    let mut levers = provider.levers.lock();
+    let id = levers.fresh("client");
+    let secret = (request["token_endpoint_auth_method"] != "none").then(|| levers.fresh("client-secret"));
+    levers.issued.extend(secret.clone());
+    levers.clients.insert(id.clone(), secret.clone());
+    let mut answer = request.clone();
+    levers.registrations.push(request);
+    answer["client_id"] = json!(id);
+    if let Some(secret) = secret {
+        answer["client_secret"] = json!(secret);
+        answer["client_secret_expires_at"] = json!(0);
+    }
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+fn refused(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({"error": error}))).into_response()
+}
+
+/// Whose request it is, if they have shown it.
+fn authenticated(levers: &Levers, headers: &HeaderMap, form: &HashMap<String, String>) -> Option<String> {
+    let decode = |text: &str| {
+        url::form_urlencoded::parse(format!("k={text}").as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())
+    };
+    let basic = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let (id, secret) = match basic.and_then(|value| value.strip_prefix("Basic ")) {
+        Some(basic) => {
+            let text = String::from_utf8(STANDARD.decode(basic).ok()?).ok()?;
+            let (id, secret) = text.split_once(':')?;
+            (decode(id)?, Some(decode(secret)?))
+        }
+        None => (form.get("client_id")?.clone(), form.get("client_secret").cloned()),
+    };
+    (levers.clients.get(&id)? == &secret).then_some(id)
+}
+
+async fn token(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let delay = {
+        let mut levers = provider.levers.lock();
+        levers.token_requests.push(form.clone());
+        levers.delay
+    };
+    tokio::time::sleep(delay).await;
+    let mut levers = provider.levers.lock();
+    if levers.down {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let Some(client) = authenticated(&levers, &headers, &form) else {
+        return refused(StatusCode::UNAUTHORIZED, "invalid_client");
+    };
+    match form["grant_type"].as_str() {
+        "authorization_code" => {
+            let Some(asked) = levers.codes.remove(&form["code"]) else {
+                return refused(StatusCode::BAD_REQUEST, "invalid_grant");
+            };
+            let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
+            let same = |key: &str| asked.get(key) == form.get(key);
+            if asked["code_challenge"] != challenge
+                || asked["client_id"] != client
+                || !same("redirect_uri")
+                || !same("resource")
+            {
+                return refused(StatusCode::BAD_REQUEST, "invalid_grant");
+            }
+            Json(levers.issue(None)).into_response()
+        }
+        _ => {
+            let refresh = &form["refresh_token"];
+            if levers.dead || !levers.refresh_tokens.contains(refresh) {
+                return refused(StatusCode::BAD_REQUEST, "invalid_grant");
+            }
+            Json(levers.issue(Some(refresh))).into_response()
+        }
+    }
+}
+
+async fn revoke(State(provider): State<Provider>, Form(form): Form<HashMap<String, String>>) -> StatusCode {
+    provider.levers.lock().revoked.push(form["token"].clone());
+    StatusCode::OK
+}

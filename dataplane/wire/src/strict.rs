@@ -1,0 +1,138 @@
+//! Reads a JSON value strictly and keeps nothing: what is left is the certainty that no object in it names a key twice.
+//!
+//! Two parsers that disagree on a repeated key see two different messages; a policy that read one of them would guard
+//! nothing. So every object at any depth is checked, in the same pass that finds the message's parts.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Keys of the objects that are open at the moment, innermost last. One buffer serves a whole message.
+#[derive(Default)]
+pub(crate) struct Keys<'a> {
+    open: Vec<Cow<'a, str>>,
+}
+
+/// Beyond this many keys in one object a linear search would be slow enough to be an attack.
+const LINEAR: usize = 24;
+
+/// One object's part of [`Keys`].
+pub(crate) struct Object<'a> {
+    start: usize,
+    many: Option<HashSet<Cow<'a, str>>>,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn enter(&self) -> Object<'a> {
+        Object { start: self.open.len(), many: None }
+    }
+
+    /// Notes a key; `false` when the object has it already.
+    pub(crate) fn note(&mut self, object: &mut Object<'a>, key: Cow<'a, str>) -> bool {
+        if let Some(many) = &mut object.many {
+            return many.insert(key);
+        }
+        let seen = self.open.get(object.start..).unwrap_or_default();
+        if seen.contains(&key) {
+            return false;
+        }
+        if seen.len() >= LINEAR {
+            let mut many: HashSet<_> = self.open.drain(object.start..).collect();
+            many.insert(key);
+            object.many = Some(many);
+        } else {
+            self.open.push(key);
+        }
+        true
+    }
+
+    pub(crate) fn leave(&mut self, object: &Object<'a>) {
+        self.open.truncate(object.start);
+    }
+}
+
+/// Reads any value and keeps nothing of it.
+pub(crate) struct Skip<'k, 'a>(pub(crate) &'k mut Keys<'a>);
+
+impl<'a> DeserializeSeed<'a> for Skip<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Skip<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut object = self.0.enter();
+        while let Some(Key(key)) = map.next_key()? {
+            if !self.0.note(&mut object, key) {
+                return Err(A::Error::custom(REPEATED));
+            }
+            map.next_value_seed(Skip(self.0))?;
+        }
+        self.0.leave(&object);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Skip(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+pub(crate) const REPEATED: &str = "an object names a key twice";
+
+/// An object's key, borrowed from the input unless it is written with escapes.
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
+
+impl<'a> serde::Deserialize<'a> for Key<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'a> Visitor<'a> for KeyVisitor {
+            type Value = Key<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, key: &'a str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Reads a value without looking into it.
+pub(crate) fn ignore<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}

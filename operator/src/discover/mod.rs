@@ -1,0 +1,162 @@
+//! What origins offer, where that can be asked without a person's account: on change, now and then, and sooner after a failure.
+//!
+//! ```text
+//! ask      one look at one origin: which era it speaks, what it lists
+//! listing  JSON-RPC over one POST, whether the answer comes as JSON or as SSE
+//! ```
+//!
+//! Origins are asked by the rules by which calls reach them: the same guard on addresses, the same trust anchors, the credential
+//! only where its Secret allows the host.
+
+mod ask;
+mod listing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_compiler::Catalog;
+use portcullis_contract::{OriginAuth, OriginDoc};
+use portcullis_crds::kinds::origin_mcp as kind;
+use portcullis_outbound::Clients;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::world::Change;
+
+/// Origins that are asked at the same time.
+const ABREAST: usize = 8;
+/// After a failure, doubled with each further one.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// An origin to be asked.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) document: Arc<OriginDoc>,
+    /// The header's whole value, where it takes one.
+    pub(crate) credential: Option<SecretString>,
+}
+
+/// What an origin answered.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// What it offers.
+    Offers(Offer),
+    /// It wants to know which person asks.
+    NeedsAccount,
+    /// It does not take the gateway's credential, or wants one.
+    Refused(String),
+    /// It answers, but not as an MCP server does.
+    NotMcp(String),
+    /// It does not answer.
+    Unreachable(String),
+}
+
+/// What an origin offers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Offer {
+    pub(crate) protocol_version: String,
+    pub(crate) counts: kind::Catalog,
+    pub(crate) names: Catalog,
+}
+
+/// What an origin answered, and to which question.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) document: Arc<OriginDoc>,
+    pub(crate) answer: Answer,
+}
+
+struct State {
+    target: Target,
+    due: Instant,
+    failures: u32,
+    asking: bool,
+}
+
+impl Target {
+    fn is(&self, other: &Self) -> bool {
+        let secret = |target: &Self| target.credential.as_ref().map(|it| it.expose_secret().to_owned());
+        self.document == other.document && secret(self) == secret(other)
+    }
+
+    /// Whether each person has a credential of their own there.
+    fn is_personal(&self) -> bool {
+        matches!(self.document.auth, OriginAuth::UserOAuth { .. })
+    }
+}
+
+/// Asks the targets that it is given, whenever they are due, until nobody wants to know.
+pub(crate) async fn discover(
+    clients: Clients,
+    mut targets: watch::Receiver<Arc<Vec<Target>>>,
+    changes: mpsc::Sender<Change>,
+    interval: Duration,
+) {
+    let abreast = Arc::new(Semaphore::new(ABREAST));
+    let (done, mut answers) = mpsc::channel::<(String, Target, Answer)>(ABREAST);
+    let mut states: BTreeMap<String, State> = BTreeMap::new();
+    loop {
+        let now = Instant::now();
+        for (uid, state) in states.iter_mut().filter(|(_, state)| !state.asking && state.due <= now) {
+            state.asking = true;
+            let (uid, target) = (uid.clone(), state.target.clone());
+            let (clients, abreast, done) = (clients.clone(), Arc::clone(&abreast), done.clone());
+            tokio::spawn(async move {
+                let Ok(_permit) = abreast.acquire().await else { return };
+                let answer = ask::ask(&clients, &target).await;
+                done.send((uid, target, answer)).await.ok();
+            });
+        }
+        let next = states.values().filter(|state| !state.asking).map(|state| state.due).min();
+        let next = next.unwrap_or(now + interval);
+        tokio::select! {
+            changed = targets.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let wanted = Arc::clone(&targets.borrow_and_update());
+                take(&mut states, &wanted);
+            }
+            Some((uid, target, answer)) = answers.recv() => {
+                let Some(state) = states.get_mut(&uid) else { continue };
+                state.asking = false;
+                if !state.target.is(&target) {
+                    continue; // asked what is no longer the question; it is due already
+                }
+                let failed = !matches!(answer, Answer::Offers(_) | Answer::NeedsAccount);
+                state.failures = if failed { state.failures.saturating_add(1) } else { 0 };
+                let wait = match state.failures {
+                    0 => interval,
+                    failures => (AGAIN * 2u32.saturating_pow(failures.min(10) - 1)).min(interval.max(AGAIN)),
+                };
+                state.due = Instant::now() + wait;
+                let asked = Asked { document: target.document, answer };
+                if changes.send(Change::Asked(uid, asked)).await.is_err() {
+                    return;
+                }
+            }
+            () = sleep_until(next) => {}
+        }
+    }
+}
+
+/// Whoever is new or differs is due at once; whoever is no longer wanted is forgotten.
+fn take(states: &mut BTreeMap<String, State>, wanted: &[Target]) {
+    states.retain(|uid, _| wanted.iter().any(|target| target.document.uid == *uid));
+    for target in wanted {
+        match states.get_mut(&target.document.uid) {
+            Some(state) if state.target.is(target) => {}
+            Some(state) => {
+                state.target = target.clone();
+                state.due = Instant::now();
+                state.failures = 0;
+            }
+            None => {
+                let state = State { target: target.clone(), due: Instant::now(), failures: 0, asking: false };
+                states.insert(target.document.uid.clone(), state);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use std::sync::Arc;
+
+use portcullis_compiler::Parts;
+use portcullis_contract::OriginAuth;
+use portcullis_crds::words::ConditionStatus::{False, True, Unknown};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::discover::{Answer, Target};
+use crate::programmed::Verdict;
+use crate::world::Subject;
+use portcullis_publication::ObservedCatalog;
+
+/// The reason of a catalog that people were shown.
+const OBSERVED: &str = "Observed";
+
+/// The origins that may be asked for their catalogs: those that are served and not suspended.
+pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
+    let origins = compiled.origins.iter().filter(|origin| !origin.suspended);
+    origins
+        .filter_map(|origin| {
+            let credential = match &origin.auth {
+                OriginAuth::Header { prefix, value, .. } => {
+                    let value = compiled.secrets.get(value)?;
+                    Some(SecretString::from(format!("{prefix}{}", value.value.expose_secret())))
+                }
+                OriginAuth::None | OriginAuth::UserOAuth { .. } => None,
+            };
+            Some(Target { document: Arc::new(origin.clone()), credential })
+        })
+        .collect()
+}
+
+/// `Reachable` and `CatalogSynced`. Where nobody has asked since the operator started, what was said last stands, if it was
+/// about the same generation.
+pub(super) fn verdicts(
+    answer: Option<&Answer>,
+    observed: Option<&ObservedCatalog>,
+    subject: &Subject,
+) -> (Verdict, Verdict) {
+    let reachable = || Verdict::new(True, "Reachable", "it answers");
+    let last = |type_: &str| {
+        let same = subject.status.observed_generation == Some(subject.generation);
+        let last = subject.status.conditions.iter().find(|it| it.type_ == type_).filter(|_| same);
+        last.map(|last| Verdict::new(last.status, &last.reason, last.message.clone()))
+    };
+    let Some(answer) = answer else {
+        let unasked = || Verdict::new(Unknown, "NotAskedYet", "it has not been asked as it is now");
+        return (last("Reachable").unwrap_or_else(unasked), last("CatalogSynced").unwrap_or_else(unasked));
+    };
+    match answer {
+        Answer::Offers(_) => (reachable(), Verdict::new(True, "CatalogSynced", "what it offers is known")),
+        Answer::NeedsAccount if observed.is_some() => {
+            let message = "this is what people who connected an account were shown lately; there may be more";
+            (reachable(), Verdict::new(True, OBSERVED, message))
+        }
+        Answer::NeedsAccount => {
+            let message = "what it offers is shown to people who have connected an account, not to the operator; \
+                           once one of them has used it, it is known here";
+            let unknown = || Verdict::new(Unknown, "NeedsAccount", message);
+            // Replicas that have just started have seen nothing yet.
+            let synced = last("CatalogSynced").filter(|last| last.reason == OBSERVED).unwrap_or_else(unknown);
+            (reachable(), synced)
+        }
+        Answer::Refused(message) => (reachable(), Verdict::new(False, "CredentialRefused", message.clone())),
+        Answer::NotMcp(message) => (reachable(), Verdict::new(False, "NotMcp", message.clone())),
+        Answer::Unreachable(message) => {
+            let verdict = || Verdict::new(False, "Unreachable", message.clone());
+            (verdict(), verdict())
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! `Programmed`: whether what was published is what every replica serves. Pure.
+
+use portcullis_crds::words::ConditionStatus;
+use portcullis_publication::Observed;
+
+use crate::world::Replica;
+
+/// One statement, without its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) status: ConditionStatus,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+}
+
+impl Verdict {
+    pub(crate) fn new(status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
+        Self { status, reason: reason.to_owned(), message: message.into() }
+    }
+}
+
+/// An object as it was last written: `configmaps` or `secrets`, name, version.
+pub(crate) type Written<'a> = (&'a str, &'a str, u64);
+
+/// Whether every replica that takes traffic serves these objects. True only where all of them say so.
+///
+/// The words do not change with the number of replicas, so that a scaled data plane does not rewrite every status.
+pub(crate) fn programmed(objects: &[Written<'_>], replicas: &[Replica]) -> Verdict {
+    if replicas.is_empty() {
+        let message = "no replica of the data plane is ready; look at its Deployment";
+        return Verdict::new(ConditionStatus::Unknown, "NoReplicas", message);
+    }
+    let (mut behind, mut silent) = (false, None);
+    for replica in replicas {
+        let Some(report) = &replica.report else {
+            silent = silent.or(Some(replica));
+            continue;
+        };
+        for (resource, name, version) in objects {
+            match report.of(resource, name, *version) {
+                Observed::Serves => {}
+                Observed::Behind => behind = true,
+                Observed::Rejected(reason) => {
+                    let message = format!(
+                        "the replica {} refuses {name} ({reason}) and goes on with what it had; look at its log",
+                        replica.name
+                    );
+                    return Verdict::new(ConditionStatus::False, "Rejected", message);
+                }
+            }
+        }
+    }
+    if behind {
+        let message = "not every ready replica serves this version yet";
+        return Verdict::new(ConditionStatus::False, "Propagating", message);
+    }
+    match silent {
+        Some(replica) => {
+            let message = format!(
+                "the replica {} is ready but has not reported lately, so that nobody knows what it serves; look at its log",
+                replica.name
+            );
+            Verdict::new(ConditionStatus::Unknown, "ReplicaSilent", message)
+        }
+        None => Verdict::new(ConditionStatus::True, "Programmed", "every ready replica serves it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_publication::{Rejection, Report};
+
+    use super::*;
+
+    fn replica(name: &str, config_maps: u64) -> Replica {
+        let observed = [("configmaps".to_owned(), config_maps.to_string())].into();
+        Replica {
+            name: name.to_owned(),
+            report: Some(Report { observed, ..Report::default() }),
+            private: None,
+        }
+    }
+
+    const OBJECT: Written<'static> = ("configmaps", "route-a", 100);
+
+    fn verdict(objects: &[Written<'_>], replicas: &[Replica]) -> (ConditionStatus, String) {
+        let verdict = programmed(objects, replicas);
+        (verdict.status, verdict.reason)
+    }
+
+    #[test]
+    fn given_replicas_when_one_is_older_then_it_is_never_true() {
+        use ConditionStatus::{False, True, Unknown};
+        let silent = Replica { name: "c".into(), report: None, private: None };
+        assert_eq!(verdict(&[OBJECT], &[replica("a", 100), replica("b", 205)]), (True, "Programmed".into()));
+        assert_eq!(verdict(&[OBJECT], &[replica("a", 100), replica("b", 99)]), (False, "Propagating".into()));
+        assert_eq!(
+            verdict(&[OBJECT], &[silent.clone(), replica("b", 100)]),
+            (Unknown, "ReplicaSilent".into())
+        );
+        assert_eq!(verdict(&[OBJECT], &[silent, replica("b", 99)]), (False, "Propagating".into()));
+        assert_eq!(verdict(&[OBJECT], &[]), (Unknown, "NoReplicas".into()));
+    }
+
+    #[test]
+    fn given_a_replica_that_refuses_it_then_that_is_told_with_its_name() {
+        let mut refusing = replica("b", 300);
+        let rejection =
+            Rejection { name: "route-a".into(), resource_version: "100".into(), reason: "Forged".into() };
+        refusing.report.as_mut().unwrap().rejected.push(rejection);
+        let verdict = programmed(&[OBJECT], &[replica("a", 99), refusing.clone()]);
+        assert_eq!((verdict.status, verdict.reason.as_str()), (ConditionStatus::False, "Rejected"));
+        assert!(
+            verdict.message.contains("replica b") && verdict.message.contains("Forged"),
+            "{}",
+            verdict.message
+        );
+        let mended = ("configmaps", "route-a", 250);
+        assert_eq!(programmed(&[mended], &[refusing]).status, ConditionStatus::True);
+    }
+
+    #[test]
+    fn given_a_credential_when_its_watch_lags_then_it_is_propagating() {
+        let credential = ("secrets", "credential-a", 101);
+        assert_eq!(verdict(&[OBJECT, credential], &[replica("a", 500)]).1, "Propagating");
+    }
+}

@@ -1,0 +1,286 @@
+//! Conditions: what a resource's owner is told. Pure: from diagnoses and verdicts to conditions whose transition time moves only
+//! when their status does.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use portcullis_compiler::Diagnosis;
+use portcullis_crds::words::{Condition, ConditionStatus};
+
+use crate::plan::GatewayState;
+use crate::programmed::Verdict;
+
+use ConditionStatus::{False, True, Unknown};
+
+/// What is wrong with a reference, rather than with the resource itself.
+const REFERENCES: [&str; 12] = [
+    "HostNotAllowed",
+    "IdentityProviderNotFound",
+    "InvalidCertificate",
+    "InvalidSecretValue",
+    "OriginNotAccepted",
+    "OriginNotAllowed",
+    "OriginNotFound",
+    "SecretKeyNotFound",
+    "SecretNotFound",
+    "SecretNotOptedIn",
+    "VirtualMcpNotAccepted",
+    "VirtualMcpNotFound",
+];
+
+/// More sentences than these do not make a message clearer.
+const SENTENCES: usize = 5;
+
+/// What is known about one resource.
+pub(crate) struct About<'a> {
+    pub(crate) diagnoses: &'a [Diagnosis],
+    /// How things stand with the gateway; `Sound` for the gateway itself.
+    pub(crate) gateway: GatewayState,
+    pub(crate) programmed: Verdict,
+    /// Of origins: `Reachable` and `CatalogSynced`.
+    pub(crate) origin: Option<(Verdict, Verdict)>,
+}
+
+impl About<'_> {
+    /// All conditions, by type, `Ready` last.
+    fn verdicts(self) -> Vec<(&'static str, Verdict)> {
+        let (accepted, resolved) = (self.accepted(), self.resolved_refs());
+        let mut verdicts =
+            vec![("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", self.programmed)];
+        let decisive = verdicts.len() + 1;
+        if let Some((reachable, synced)) = self.origin {
+            verdicts.extend([("Reachable", reachable), ("CatalogSynced", synced)]);
+        }
+        let ready = ready(verdicts.get(..decisive).unwrap_or(&verdicts));
+        verdicts.push(("Ready", ready));
+        verdicts
+    }
+
+    fn accepted(&self) -> Verdict {
+        let errors = |diagnosis: &&Diagnosis| diagnosis.is_error() && !is_reference(diagnosis);
+        if let Some(verdict) = told(self.diagnoses.iter().filter(errors), False) {
+            return verdict;
+        }
+        match self.gateway {
+            GatewayState::Absent => {
+                let message = "there is no McpGateway, so that nothing is served; write one";
+                Verdict::new(Unknown, "NoGateway", message)
+            }
+            GatewayState::Undecodable => {
+                let message =
+                    "the McpGateway cannot be read, so that nobody knows who may attach what; mend it first";
+                Verdict::new(Unknown, "GatewayUnreadable", message)
+            }
+            GatewayState::Sound | GatewayState::Unsound => {
+                let warnings = |diagnosis: &&Diagnosis| !diagnosis.is_error() && !is_reference(diagnosis);
+                told(self.diagnoses.iter().filter(warnings), True)
+                    .unwrap_or_else(|| Verdict::new(True, "Accepted", "it is sound"))
+            }
+        }
+    }
+
+    fn resolved_refs(&self) -> Verdict {
+        told(self.diagnoses.iter().filter(|diagnosis| is_reference(diagnosis)), False).unwrap_or_else(|| {
+            Verdict::new(True, "ResolvedRefs", "all that it refers to is there and may be used")
+        })
+    }
+}
+
+fn is_reference(diagnosis: &Diagnosis) -> bool {
+    REFERENCES.contains(&diagnosis.reason)
+}
+
+/// The first diagnosis gives the reason, all of them the message.
+fn told<'a>(diagnoses: impl Iterator<Item = &'a Diagnosis>, status: ConditionStatus) -> Option<Verdict> {
+    let diagnoses: Vec<_> = diagnoses.collect();
+    let first = diagnoses.first()?;
+    let sentence = |diagnosis: &&Diagnosis| match &diagnosis.field {
+        Some(field) => format!("{field}: {}", diagnosis.message),
+        None => diagnosis.message.clone(),
+    };
+    let mut message = diagnoses.iter().take(SENTENCES).map(sentence).collect::<Vec<_>>().join("\n");
+    if diagnoses.len() > SENTENCES {
+        message.push_str(&format!("\nand {} more", diagnoses.len() - SENTENCES));
+    }
+    Some(Verdict::new(status, first.reason, message))
+}
+
+/// The first that does not hold speaks for all; where all hold, the first with something to say.
+fn ready(verdicts: &[(&'static str, Verdict)]) -> Verdict {
+    let of = |status| verdicts.iter().find(|(_, verdict)| verdict.status == status);
+    // That nobody has asked an origin yet is no reason to call it not ready.
+    let failed = of(False).or_else(|| of(Unknown).filter(|(type_, _)| *type_ != "Reachable"));
+    match failed {
+        Some((_, verdict)) => verdict.clone(),
+        None => match verdicts.first() {
+            Some((type_, verdict)) if verdict.reason != *type_ => verdict.clone(),
+            _ => Verdict::new(True, "Ready", "it is served as written"),
+        },
+    }
+}
+
+/// The conditions of a resource of this generation, given those that it has.
+pub(crate) fn conditions(
+    about: About<'_>,
+    generation: i64,
+    there: &[Condition],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let condition = |(type_, verdict): (&str, Verdict)| {
+        let Verdict { status, reason, message } = verdict;
+        let before = there.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status,
+            observed_generation: Some(generation),
+            last_transition_time: before
+                .map_or_else(|| Time(seconds(now)), |before| before.last_transition_time.clone()),
+            reason,
+            message,
+        }
+    };
+    about.verdicts().into_iter().map(condition).collect()
+}
+
+/// What is written comes back the same: whole seconds.
+fn seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+/// The conditions worth an event: those that a person has to act on, or that were and are well again.
+pub(crate) fn transitions<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
+    let worth = |condition: &&Condition| {
+        let was = before.iter().find(|it| it.type_ == condition.type_);
+        match condition.type_.as_str() {
+            "Accepted" | "ResolvedRefs" | "Reachable" => match was {
+                Some(was) => {
+                    was.status != condition.status
+                        || (condition.status == False && was.reason != condition.reason)
+                }
+                None => condition.status == False,
+            },
+            "Programmed" => {
+                matches!(condition.reason.as_str(), "Rejected" | "PublishFailed")
+                    && was.is_none_or(|was| was.reason != condition.reason)
+            }
+            _ => false,
+        }
+    };
+    after.iter().filter(worth).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_compiler::Severity;
+
+    use super::*;
+
+    fn diagnosis(severity: Severity, reason: &'static str) -> Diagnosis {
+        let field = Some("spec.x".to_owned());
+        Diagnosis { severity, resource: None, file: None, field, reason, message: "do this".to_owned() }
+    }
+
+    fn about(diagnoses: &[Diagnosis]) -> About<'_> {
+        let programmed = Verdict::new(True, "Programmed", "every ready replica serves it");
+        About { diagnoses, gateway: GatewayState::Sound, programmed, origin: None }
+    }
+
+    fn brief(conditions: &[Condition]) -> Vec<(String, ConditionStatus, String)> {
+        conditions.iter().map(|it| (it.type_.clone(), it.status, it.reason.clone())).collect()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn given_a_sound_resource_then_every_condition_holds_and_names_the_generation() {
+        let conditions = conditions(about(&[]), 3, &[], at(10));
+        let expected = [
+            ("Accepted", "Accepted"),
+            ("ResolvedRefs", "ResolvedRefs"),
+            ("Programmed", "Programmed"),
+            ("Ready", "Ready"),
+        ];
+        assert_eq!(
+            brief(&conditions),
+            expected.map(|(type_, reason)| (type_.to_owned(), True, reason.to_owned()))
+        );
+        assert!(
+            conditions
+                .iter()
+                .all(|it| it.observed_generation == Some(3) && it.last_transition_time.0 == at(10))
+        );
+    }
+
+    #[test]
+    fn given_a_missing_secret_when_told_then_references_do_not_resolve_and_ready_says_why() {
+        let found = [diagnosis(Severity::Error, "SecretNotFound")];
+        let conditions = conditions(about(&found), 1, &[], at(10));
+        assert_eq!(brief(&conditions)[0].1, True);
+        assert_eq!(brief(&conditions)[1], ("ResolvedRefs".into(), False, "SecretNotFound".into()));
+        assert_eq!(brief(&conditions)[3], ("Ready".into(), False, "SecretNotFound".into()));
+        assert_eq!(conditions[3].message, "spec.x: do this");
+    }
+
+    #[test]
+    fn given_a_warning_when_told_then_it_is_accepted_and_the_column_shows_it() {
+        let found = [diagnosis(Severity::Warning, "NobodyHasAccess")];
+        let conditions = conditions(about(&found), 1, &[], at(10));
+        assert_eq!(brief(&conditions)[0], ("Accepted".into(), True, "NobodyHasAccess".into()));
+        assert_eq!(brief(&conditions)[3], ("Ready".into(), True, "NobodyHasAccess".into()));
+    }
+
+    #[test]
+    fn given_no_gateway_then_nobody_can_say_whether_it_is_accepted() {
+        let about = About { gateway: GatewayState::Absent, ..about(&[]) };
+        assert_eq!(
+            brief(&conditions(about, 1, &[], at(10)))[0],
+            ("Accepted".into(), Unknown, "NoGateway".into())
+        );
+    }
+
+    #[test]
+    fn given_an_origin_when_it_is_away_then_it_is_not_ready_but_an_unsynced_catalog_is_no_matter() {
+        let away = Verdict::new(False, "Unreachable", "nobody answers");
+        let unsynced = Verdict::new(False, "Unreachable", "nobody answers");
+        let unreachable = About { origin: Some((away, unsynced.clone())), ..about(&[]) };
+        assert_eq!(conditions(unreachable, 1, &[], at(1)).last().unwrap().status, False);
+        let fine = Verdict::new(True, "Reachable", "it answers");
+        let reachable = About { origin: Some((fine, unsynced)), ..about(&[]) };
+        assert_eq!(conditions(reachable, 1, &[], at(1)).last().unwrap().status, True);
+        let unasked = Verdict::new(Unknown, "NotAskedYet", "soon");
+        let unknown = About { origin: Some((unasked.clone(), unasked)), ..about(&[]) };
+        assert_eq!(conditions(unknown, 1, &[], at(1)).last().unwrap().status, True);
+    }
+
+    #[test]
+    fn given_conditions_when_only_reason_or_generation_change_then_the_transition_time_stays() {
+        let before = conditions(about(&[]), 1, &[], at(10));
+        let warned = [diagnosis(Severity::Warning, "NoEffect")];
+        let after = conditions(about(&warned), 2, &before, at(20));
+        assert!(
+            after.iter().all(|it| it.last_transition_time.0 == at(10) && it.observed_generation == Some(2))
+        );
+        let found = [diagnosis(Severity::Error, "SlugTaken")];
+        let refused = conditions(about(&found), 3, &after, at(30));
+        assert_eq!(refused[0].last_transition_time.0, at(30));
+        assert_eq!(refused[1].last_transition_time.0, at(10));
+        let again = conditions(about(&found), 3, &refused, at(40));
+        assert_eq!(again, refused);
+    }
+
+    #[test]
+    fn given_conditions_when_they_change_then_an_event_is_told_once() {
+        let told = |before: &[Condition], after: &[Condition]| {
+            transitions(before, after).iter().map(|it| it.reason.clone()).collect::<Vec<_>>()
+        };
+        let well = conditions(about(&[]), 1, &[], at(10));
+        assert_eq!(told(&[], &well), Vec::<String>::new());
+        let found = [diagnosis(Severity::Error, "SlugTaken")];
+        let ill = conditions(about(&found), 2, &well, at(20));
+        assert_eq!(told(&well, &ill), ["SlugTaken"]);
+        assert_eq!(told(&[], &ill), ["SlugTaken"]);
+        assert_eq!(told(&ill, &ill), Vec::<String>::new());
+        assert_eq!(told(&ill, &well), ["Accepted"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! The watches: one task each, which passes on what the API server says. A watch that breaks is resumed with backoff; while it
+//! is away, what was known stays known.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::api::{ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource};
+use portcullis_crds::{CREDENTIAL_LABEL, McpGateway, OriginMcp, Team, VirtualMcp};
+use portcullis_publication::REPORT_LABEL;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::Sender;
+
+use crate::command::{ReplicasFrom, Run};
+use crate::world::{Change, Source};
+
+/// The four kinds, as the API server knows them.
+pub(crate) fn api_resource(kind: &str) -> ApiResource {
+    match kind {
+        "McpGateway" => ApiResource::erase::<McpGateway>(&()),
+        "OriginMcp" => ApiResource::erase::<OriginMcp>(&()),
+        "VirtualMcp" => ApiResource::erase::<VirtualMcp>(&()),
+        _ => ApiResource::erase::<Team>(&()),
+    }
+}
+
+pub(crate) const KINDS: [&str; 4] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team"];
+
+/// What is watched under these settings.
+pub(crate) fn sources(settings: &Run) -> Vec<Source> {
+    let mut sources = KINDS.map(Source::Resources).to_vec();
+    sources.extend([Source::Credentials, Source::ConfigMaps, Source::Secrets, Source::Leases]);
+    sources.extend((settings.replicas_from == ReplicasFrom::Pods).then_some(Source::Pods));
+    sources
+}
+
+/// Starts all watches. They end with the process.
+pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<Change>) {
+    let everything = watcher::Config::default;
+    for kind in KINDS {
+        let resource = api_resource(kind);
+        let api: Api<DynamicObject> = match &settings.watch_namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        follow(kind, api, everything(), changes, move |event| Change::Resource(kind, event));
+    }
+    let credentials: Api<Secret> = match &settings.watch_namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let opted_in = everything().labels(&format!("{CREDENTIAL_LABEL}=true"));
+    follow("credentials", credentials, opted_in, changes, Change::Credential);
+    let publication = settings.publication_namespace.as_str();
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), publication);
+    follow("published ConfigMaps", config_maps, everything(), changes, Change::ConfigMap);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), publication);
+    follow("published Secrets", secrets, everything(), changes, Change::Secret);
+    let ours = || everything().labels(&format!("{REPORT_LABEL}={}", settings.replica_of));
+    let leases: Api<Lease> = Api::namespaced(client.clone(), &settings.replica_namespace);
+    follow("Leases of replicas", leases, ours(), changes, Change::Lease);
+    if settings.replicas_from == ReplicasFrom::Pods {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), &settings.replica_namespace);
+        follow("pods of replicas", pods, ours(), changes, Change::Pod);
+    }
+}
+
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// How long to wait before a watch is resumed: soon, because nobody is served anew until it is, but never in a hurry.
+struct Wait(Duration);
+
+impl Iterator for Wait {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(LONGEST);
+        Some(wait)
+    }
+}
+
+impl Backoff for Wait {
+    fn reset(&mut self) {
+        self.0 = FIRST;
+    }
+}
+
+fn follow<K>(
+    what: &'static str,
+    api: Api<K>,
+    config: watcher::Config,
+    changes: &Sender<Change>,
+    change: impl Fn(Event<K>) -> Change + Send + 'static,
+) where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let changes = changes.clone();
+    tokio::spawn(async move {
+        let backoff = Wait(FIRST);
+        let mut events = watcher::watcher(api, config).backoff(backoff).into_stream().boxed();
+        loop {
+            match events.try_next().await {
+                Ok(Some(event)) => {
+                    if changes.send(change(event)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!("the watch of {what} is interrupted and will be resumed: {error}")
+                }
+            }
+        }
+    });
+}

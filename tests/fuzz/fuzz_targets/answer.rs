@@ -1,0 +1,29 @@
+//! An origin's message, on its way through: read as another parser reads it, never a question and an answer at once.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis_wire::answer::{Streamed, Verdict, verdict};
+use serde_json::Value;
+
+fuzz_target!(|data: &[u8]| {
+    let parsed = serde_json::from_slice::<Value>(data);
+    if let Ok(read) = Streamed::parse(data)
+        && let Ok(value) = &parsed
+    {
+        assert_eq!(read.method.as_deref(), value.get("method").and_then(Value::as_str));
+        assert!(
+            value.get("method").is_none_or(Value::is_null) || value.get("result").is_none_or(Value::is_null)
+        );
+        let uri = read.params.as_ref().and_then(|params| params.uri.as_deref());
+        assert_eq!(uri, value.get("params").and_then(|params| params.get("uri")).and_then(Value::as_str));
+        assert_eq!(read.is_answer(), read.method.is_none() && read.id.is_some());
+    }
+    match verdict(data) {
+        Verdict::Error => assert!(parsed.is_err() || parsed.unwrap().get("error").is_some()),
+        Verdict::ToolError | Verdict::Success => {
+            assert!(parsed.is_err() || parsed.unwrap().get("result").is_some());
+        }
+        Verdict::NotAnAnswer => {}
+    }
+});

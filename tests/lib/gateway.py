@@ -1,0 +1,118 @@
+"""The gateway under test: `portcullis serve` on a folder of manifests, its events read back."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import httpx2
+from manifests import Folder
+from processes import Process, free_port, wait_until
+
+BINARY = os.environ.get("PORTCULLIS_BIN", "portcullis")
+HOST = "127.0.0.1"
+
+
+class Gateway:
+    """One process after another on the same ports and state: `kill` and `start` again as often as a test wants."""
+
+    binary: str | Path = BINARY
+
+    def __init__(self, folder: Path, manifests: Folder, port: int | None = None, public_port: int | None = None):
+        self.folder = folder
+        self.manifests = manifests
+        self.port = port or free_port(HOST)
+        self.admin_port = free_port(HOST)
+        self.public_url = f"http://{HOST}:{public_port or self.port}"
+        self.state = folder / "state"
+        self.stdout = folder / "gateway.events"
+        self.environment: dict[str, str] = {}  # more variables for the process
+        self.process: Process | None = None
+        self.starts = 0
+        self.environment: dict[str, str] = {}
+
+    def url(self, slug: str) -> str:
+        return f"{self.public_url}/mcp/{slug}"
+
+    def source(self) -> list:
+        """Where it has its configuration from, as arguments."""
+        return ["--manifests", self.manifests.path]
+
+    def env(self) -> dict[str, str]:
+        return {"RUST_LOG": os.environ.get("RUST_LOG", "info"), **self.environment}
+
+    def launch(self) -> None:
+        """Starts it without waiting."""
+        self.starts += 1
+        with self.stdout.open("ab") as events:
+            self.process = Process(
+                [
+                    self.binary, "serve", *self.source(), "--state", self.state,
+                    "--listen", f"{HOST}:{self.port}", "--admin-listen", f"{HOST}:{self.admin_port}",
+                ],
+                log=self.folder / "gateway.log",
+                stdout=events,
+                env=self.env(),
+            )  # fmt: skip
+
+    def start(self, seconds: float = 20):
+        self.launch()
+        self.wait(seconds)
+        return self
+
+    def wait(self, seconds: float = 20) -> None:
+        self.process.wait_ready(HOST, self.port, seconds)
+        wait_until(self.ready, seconds=seconds, what="/readyz to answer 200")
+
+    def ready(self) -> bool:
+        try:
+            return self.admin("/readyz").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def admin(self, path: str) -> httpx2.Response:
+        return httpx2.get(f"http://{HOST}:{self.admin_port}{path}", trust_env=False)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.stop()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def log(self) -> str:
+        return self.process.text()
+
+    def events(self, event: str | None = None, **fields) -> list[dict]:
+        """The events so far, of this kind and with these fields."""
+        found = []
+        # The last line may be in the middle of being written.
+        for line in self.stdout.read_text().rpartition("\n")[0].splitlines():
+            if not line.startswith("{"):
+                continue
+            each = json.loads(line)
+            if event in (None, each["event"]) and all(each.get(key) == value for key, value in fields.items()):
+                found.append(each)
+        return found
+
+    def wait_event(self, event: str, *, seconds: float = 5, **fields) -> dict:
+        return wait_until(lambda: self.events(event, **fields), seconds=seconds, what=f"the event {event} {fields}")[-1]
+
+    def edited(self, change, *, seconds: float = 5, event: str = "admin.snapshot") -> dict:
+        """Makes a change to the folder and waits until the gateway has taken or refused it; returns what it said."""
+        before = len(self.events(event))
+        change()
+        return wait_until(lambda: self.events(event)[before:], seconds=seconds, what=f"the gateway to notice an edit ({event})")[-1]
+
+
+def run(*arguments, seconds: float = 30) -> subprocess.CompletedProcess:
+    """One run of the command line, its output as text."""
+    return subprocess.run(
+        [BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False
+    )

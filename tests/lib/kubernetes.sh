@@ -1,0 +1,62 @@
+# The binaries of a real Kubernetes: Go modules without code of our own (tests/kubernetes/binaries), built once a machine
+# and kept in the cache, keyed by version. Minutes the first time, nothing after that.
+#
+# The API level is etcd, kube-apiserver and kubectl, and honours KUBEBUILDER_ASSETS, a folder that has them ready.
+# The node level is everything, Helm included. Both end up in one folder: KUBERNETES_BIN.
+
+kubernetes_version=$(sed -nE 's/^require k8s.io\/kubernetes v(.*)/\1/p' "$tests/kubernetes/binaries/kubernetes/go.mod")
+kubernetes_folder=$PORTCULLIS_CACHE/kubernetes-$kubernetes_version
+
+# go_build MODULE PACKAGE...: into the folder. The flags stay as they are: others would build everything anew.
+go_build() {
+  local module=$1 minor; shift
+  minor=${kubernetes_version#*.}; minor=${minor%.*}
+  local stamp=k8s.io/component-base/version
+  local flags="-s -w -X $stamp.gitVersion=v$kubernetes_version -X $stamp.gitMajor=${kubernetes_version%%.*}"
+  flags+=" -X $stamp.gitMinor=$minor -X $stamp.gitTreeState=clean"
+  (cd "$tests/kubernetes/binaries/$module" &&
+    CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
+      nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags "$flags" -o "$kubernetes_folder/" "$@")
+}
+
+kubernetes_api() {
+  go_build etcd go.etcd.io/etcd/server/v3 && mv "$kubernetes_folder/server" "$kubernetes_folder/etcd" &&
+    go_build kubernetes k8s.io/kubernetes/cmd/{kube-apiserver,kubectl}
+}
+
+kubernetes_node() {
+  go_build kubernetes k8s.io/kubernetes/cmd/{kube-controller-manager,kube-scheduler,kubelet,kube-proxy} &&
+    go_build helm helm.sh/helm/v4/cmd/helm
+}
+
+# kubernetes_built LEVEL: builds the level unless it is complete; one process at a time.
+kubernetes_built() {
+  local level=$1
+  [ ! -e "$kubernetes_folder/.$level-complete" ] || return 0
+  command -v go >/dev/null || {
+    echo "the tests build Kubernetes $kubernetes_version from source and need Go (see tests/kubernetes/binaries)" >&2
+    return 1
+  }
+  mkdir -p "$kubernetes_folder" || return 1
+  (
+    flock 9
+    [ ! -e "$kubernetes_folder/.$level-complete" ] || exit 0
+    say "building Kubernetes $kubernetes_version, $level level, in $kubernetes_folder (once; ten minutes or so)"
+    "kubernetes_$level" && touch "$kubernetes_folder/.$level-complete"
+  ) 9> "$kubernetes_folder/.lock"
+}
+
+# kubernetes_binaries LEVEL: `api` or `node`. After it, KUBERNETES_BIN is the folder.
+kubernetes_binaries() {
+  if [ "$1" = api ] && [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+    local each
+    for each in etcd kube-apiserver kubectl; do
+      [ -x "$KUBEBUILDER_ASSETS/$each" ] || { echo "KUBEBUILDER_ASSETS has no $each" >&2; return 1; }
+    done
+    export KUBERNETES_BIN=$KUBEBUILDER_ASSETS
+    return
+  fi
+  kubernetes_built api || return 1
+  [ "$1" = api ] || kubernetes_built node || return 1
+  export KUBERNETES_BIN=$kubernetes_folder
+}

@@ -1,0 +1,114 @@
+# What the suites stand on: tools, a Python environment, npm packages, the release build. All cached, keyed by lock file.
+# After `prepare SUITE...`, PATH has the pinned node and Python first, and PORTCULLIS_BIN is where the gateway is built.
+
+export PORTCULLIS_CACHE=${PORTCULLIS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/portcullis}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PORTCULLIS_CACHE/target}
+export PORTCULLIS_BIN=$CARGO_TARGET_DIR/release/portcullis
+export PORTCULLIS_OPERATOR_BIN=$CARGO_TARGET_DIR/release/portcullis-operator
+repo=$(dirname "$tests")
+
+source "$tests/lib/kubernetes.sh"
+
+say() { printf '\n== %s\n' "$*"; }
+
+# debian PACKAGE: installs it.
+debian() {
+  say "installing the Debian package $1"
+  local sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+  { $sudo apt-get update -q && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$1"; } \
+    > "$PORTCULLIS_CACHE/apt.log" 2>&1 && return
+  tail -20 "$PORTCULLIS_CACHE/apt.log"
+  echo "could not install $1" >&2
+  return 1
+}
+
+# need COMMAND PACKAGE: installs the package where the command is missing.
+need() { PATH=$PATH:/usr/sbin command -v "$1" >/dev/null || debian "$2"; }
+
+# postgres_server: Debian keeps its commands out of the PATH.
+postgres_server() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || need initdb postgresql; }
+
+# cached NAME LOCKFILE...: prints the folder for what these lock files name, and succeeds where it is complete.
+cached() {
+  local name=$1; shift
+  local folder; folder=$PORTCULLIS_CACHE/$name-$(cat "$@" | sha256sum | cut -c1-16)
+  echo "$folder"
+  [ -e "$folder/.complete" ]
+}
+
+python_packages() {
+  local folder
+  if ! folder=$(cached python "$tests/requirements.txt"); then
+    say "making a Python environment in $folder"
+    rm -rf "$folder"
+    python3 -m venv "$folder" || { rm -rf "$folder"; debian python3-venv && python3 -m venv "$folder"; } || return 1
+    "$folder/bin/pip" --disable-pip-version-check install -q -r "$tests/requirements.txt" || return 1
+    touch "$folder/.complete"
+  fi
+  export PATH=$folder/bin:$PATH
+}
+
+npm_packages() {
+  local folder
+  if ! folder=$(cached npm "$tests/package.json" "$tests/package-lock.json"); then
+    say "installing the npm packages in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" && cp "$tests/package.json" "$tests/package-lock.json" "$folder" || return 1
+    (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error) || return 1
+    touch "$folder/.complete"
+  fi
+  # Scripts here import packages by name, and a module's imports are resolved from where its file lies.
+  ln -sfn "$folder/node_modules" "$tests/node_modules"
+  export PATH=$folder/node_modules/.bin:$PATH
+}
+
+# A program from a crate, built once and kept.
+cargo_tool() {
+  local name=$1 version=$2
+  local folder=$PORTCULLIS_CACHE/tools-$name-$version
+  if [ ! -x "$folder/bin/$name" ]; then
+    say "building $name $version"
+    cargo install --quiet --locked --version "$version" --root "$folder" --target-dir "$folder/target" "$name" || return 1
+    rm -rf "$folder/target"
+  fi
+  export PATH=$folder/bin:$PATH
+}
+
+gateway() {
+  say "building the gateway (release)"
+  (cd "$repo" && cargo build --release --locked --bin portcullis) && return
+  echo "the gateway does not build" >&2
+  return 1
+}
+
+operator() {
+  say "building the operator (release)"
+  (cd "$repo" && cargo build --release --locked --bin portcullis-operator) && return
+  echo "the operator does not build" >&2
+  return 1
+}
+
+# A container runtime, a pod network and a packet filter, as distributions have them, and a database.
+node_packages() {
+  need containerd containerd && need runc runc && need iptables iptables && need nft nftables && need conntrack conntrack || return 1
+  need ip iproute2 && need strip binutils && postgres_server || return 1
+  [ -x /usr/lib/cni/bridge ] || debian containernetworking-plugins
+}
+
+# prepare SUITE...: all that these suites need.
+prepare() {
+  mkdir -p "$PORTCULLIS_CACHE" || return 1
+  need python3 python3 && need npm npm || return 1
+  python_packages || { echo "the Python packages could not be installed" >&2; return 1; }
+  npm_packages || { echo "the npm packages could not be installed" >&2; return 1; }
+  case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
+  case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "cargo-fuzz could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
+  case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
+  case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
+  case " $* " in
+    *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
+    *" kubernetes "* | *" scale "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
+  esac
+  case "$*" in unit | store | fuzz) ;; *) gateway ;; esac
+}

@@ -1,0 +1,39 @@
+"""Several gateways on one PostgreSQL, as a Deployment has them: the same keys, the same identities, the same manifests."""
+
+import shutil
+from pathlib import Path
+
+from gateway import Gateway
+
+
+class Replica(Gateway):
+    """A gateway whose store is a database that others use too."""
+
+    def __init__(self, folder: Path, manifests, database: str, *, port: int | None = None, public_port: int | None = None):
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder, manifests, port, public_port)
+        self.database = database
+
+    def env(self) -> dict[str, str]:
+        return {**super().env(), "PORTCULLIS_DATABASE": self.database}
+
+    def host(self) -> str:
+        """What `Host` says, whichever replica is asked."""
+        return self.public_url.partition("://")[2]
+
+    def own_url(self, path: str) -> str:
+        """A path at this very replica."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def another(self, folder: Path) -> "Replica":
+        """One more, not started yet. Keys and identities are in the state folder; a cluster's replicas have them from the operator."""
+        replica = Replica(folder, self.manifests, self.database, public_port=int(self.host().rpartition(":")[2]))
+        shutil.copytree(self.state, replica.state)
+        return replica
+
+
+def at(caller, replica: Replica, slug: str):
+    """Sends what a caller sends to this replica."""
+    caller.url = replica.own_url(f"/mcp/{slug}")
+    caller.http.headers["Host"] = replica.host()
+    return caller

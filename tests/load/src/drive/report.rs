@@ -1,0 +1,99 @@
+//! What came of it, as numbers.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What one connection, or all of them, saw.
+#[derive(Default)]
+pub(super) struct Tally {
+    latencies: Vec<u32>,
+    errors: u64,
+    first_error: Option<String>,
+}
+
+/// The report: one JSON line.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Right answers within the window.
+    pub(crate) requests: usize,
+    /// Wrong or missing answers at any time.
+    pub(crate) errors: u64,
+    first_error: Option<String>,
+    seconds: f64,
+    per_second: f64,
+    p50_us: u32,
+    p90_us: u32,
+    p99_us: u32,
+    max_us: u32,
+    /// Processor time of the processes asked about, in the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_ms: Option<u64>,
+}
+
+impl Tally {
+    pub(super) fn right(&mut self, latency: Duration) {
+        self.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn failed(&mut self, why: &str) {
+        self.errors += 1;
+        self.first_error.get_or_insert_with(|| why.to_owned());
+    }
+
+    pub(super) fn add(&mut self, mut other: Self) {
+        self.latencies.append(&mut other.latencies);
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+
+    pub(super) fn report(mut self, window: Duration, cpu: Option<Duration>) -> Report {
+        self.latencies.sort_unstable();
+        let seconds = window.as_secs_f64();
+        #[allow(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
+        let per_second = self.latencies.len() as f64 / seconds;
+        Report {
+            requests: self.latencies.len(),
+            errors: self.errors,
+            seconds,
+            per_second,
+            p50_us: self.percentile(50),
+            p90_us: self.percentile(90),
+            p99_us: self.percentile(99),
+            max_us: self.percentile(100),
+            cpu_ms: cpu.map(|cpu| u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX)),
+            first_error: self.first_error,
+        }
+    }
+
+    /// The latency that this many of a hundred do not exceed (nearest rank).
+    fn percentile(&self, percent: usize) -> u32 {
+        let rank = (self.latencies.len() * percent).div_ceil(100);
+        self.latencies.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_latencies_of_two_connections_then_percentiles_are_of_all() {
+        let (mut all, mut other) = (Tally::default(), Tally::default());
+        (1..=60).for_each(|each| other.right(Duration::from_micros(each)));
+        (61..=100).for_each(|each| all.right(Duration::from_micros(each)));
+        other.failed("late");
+        all.add(other);
+        let report = all.report(Duration::from_secs(2), Some(Duration::from_millis(40)));
+        assert_eq!((report.p50_us, report.p90_us, report.p99_us, report.max_us), (50, 90, 99, 100));
+        assert_eq!((report.requests, report.errors, report.cpu_ms), (100, 1, Some(40)));
+        assert!((report.per_second - 50.0).abs() < 1e-9);
+        assert_eq!(report.first_error.as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn given_no_answer_then_the_report_is_all_zero() {
+        let report = Tally::default().report(Duration::from_secs(1), None);
+        assert_eq!((report.requests, report.p99_us), (0, 0));
+    }
+}

@@ -1,0 +1,212 @@
+//! The origin: bare hyper, one pass over a request, answers that are ready but for their id.
+
+mod answer;
+mod token;
+mod tools;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::net::TcpListener;
+
+use self::answer::Parts;
+use self::token::Tokens;
+
+/// How the origin serves.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where to listen.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The authorization server that the protected resource metadata names. Without one, no token is asked for.
+    #[arg(long)]
+    issuer: Option<String>,
+    /// A bearer token that is good without asking. Repeatable.
+    #[arg(long = "accept", requires = "issuer")]
+    accepted: Vec<String>,
+    /// Where other tokens are asked about, once each (RFC 7662).
+    #[arg(long, requires = "issuer")]
+    introspection: Option<String>,
+    /// How the origin authenticates there: `id:secret`.
+    #[arg(long, requires = "introspection")]
+    introspection_client: Option<String>,
+    /// Worker threads.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+}
+
+/// Serves until the process ends.
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(options.workers).enable_all().build()?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: Options) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(options.listen).await?;
+    let origin = Arc::new(Origin::new(&options, listener.local_addr()?)?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let origin = origin.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let origin = origin.clone();
+                async move { Ok::<_, Infallible>(origin.answer(request).await) }
+            });
+            // A client that goes away in the middle is nobody's error.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+struct Origin {
+    tokens: Option<Tokens>,
+    /// Protected resource metadata (RFC 9728).
+    metadata: Bytes,
+    challenge: HeaderValue,
+    /// What follows the id in the answer to `tools/list`, and to `server/discover`.
+    list: Bytes,
+    discover: Bytes,
+}
+
+/// What this origin reads of a message.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: &'a str,
+    #[serde(borrow)]
+    params: Option<Params<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Params<'a> {
+    name: Option<&'a str>,
+    #[serde(borrow)]
+    arguments: Option<Subject<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Subject<'a> {
+    id: Option<&'a str>,
+}
+
+impl Origin {
+    fn new(options: &Options, address: SocketAddr) -> anyhow::Result<Self> {
+        let base = format!("http://{address}");
+        let metadata = json!({
+            "resource": format!("{base}/mcp"),
+            "authorization_servers": options.issuer.as_slice(),
+            "scopes_supported": ["read"],
+            "bearer_methods_supported": ["header"],
+        });
+        let challenge = format!(
+            "Bearer resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp\", scope=\"read\""
+        );
+        let tokens = options.issuer.as_ref().map(|_| {
+            Tokens::new(
+                &options.accepted,
+                options.introspection.as_deref(),
+                options.introspection_client.as_deref(),
+            )
+        });
+        Ok(Self {
+            tokens: tokens.transpose()?,
+            metadata: metadata.to_string().into(),
+            challenge: HeaderValue::try_from(challenge)?,
+            list: answer::after_id(&tools::list()),
+            discover: answer::after_id(&tools::discover()),
+        })
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/mcp") => {}
+            (
+                &Method::GET,
+                "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
+            ) => {
+                return json_answer(StatusCode::OK, Parts::one(self.metadata.clone()));
+            }
+            (_, "/mcp") => {
+                let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED);
+                refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                return refused;
+            }
+            _ => return plain(StatusCode::NOT_FOUND),
+        }
+        let (head, body) = request.into_parts();
+        if let Some(tokens) = &self.tokens
+            && !tokens.permit(head.headers.get(AUTHORIZATION)).await
+        {
+            let mut refused = plain(StatusCode::UNAUTHORIZED);
+            refused.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());
+            return refused;
+        }
+        let Ok(body) = body.collect().await else { return plain(StatusCode::BAD_REQUEST) };
+        self.message(&head.headers, &body.to_bytes())
+    }
+
+    fn message(&self, headers: &HeaderMap, body: &[u8]) -> Response<Parts> {
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
+            return plain(StatusCode::BAD_REQUEST);
+        };
+        let Some(id) = message.id.map(RawValue::get) else { return plain(StatusCode::ACCEPTED) };
+        let mirrored =
+            |header: &str, value: &str| headers.get(header).is_some_and(|mirror| *mirror == *value);
+        if !mirrored("mcp-method", message.method) {
+            return error(StatusCode::BAD_REQUEST, id, -32020, "Mcp-Method differs from the body");
+        }
+        match message.method {
+            "tools/list" => json_answer(StatusCode::OK, Parts::with_id(id, self.list.clone())),
+            "server/discover" => json_answer(StatusCode::OK, Parts::with_id(id, self.discover.clone())),
+            "tools/call" => {
+                let params = message.params.as_ref();
+                let Some(name) = params.and_then(|params| params.name) else {
+                    return error(StatusCode::BAD_REQUEST, id, -32602, "which tool?");
+                };
+                if !mirrored("mcp-name", name) {
+                    return error(StatusCode::BAD_REQUEST, id, -32020, "Mcp-Name differs from the body");
+                }
+                let subject = params.and_then(|params| params.arguments.as_ref()).and_then(|given| given.id);
+                let Some(subject) = subject.filter(|subject| !subject.contains(['"', '\\'])) else {
+                    return error(StatusCode::OK, id, -32602, "arguments.id is missing or not plain");
+                };
+                json_answer(StatusCode::OK, Parts::one(answer::called(id, name, subject)))
+            }
+            _ => error(StatusCode::NOT_FOUND, id, -32601, "Method not found"),
+        }
+    }
+}
+
+fn plain(status: StatusCode) -> Response<Parts> {
+    let mut response = Response::new(Parts::one(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+fn json_answer(status: StatusCode, body: Parts) -> Response<Parts> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn error(status: StatusCode, id: &str, code: i32, message: &str) -> Response<Parts> {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#);
+    json_answer(status, Parts::one(body.into()))
+}

@@ -1,0 +1,37 @@
+// An origin's own authorization server: dynamic registration, PKCE, resource indicators, rotating refresh tokens, revocation,
+// introspection for the origin. Opaque tokens, so that a revoked one is dead at once.
+// node authorization-server.mjs '{"host": "127.0.0.2", "port": 9001, "resource": "http://…/mcp", "accessTtl": 3600, "accounts": {…}, "log": "…"}'
+import { serve } from './provider.mjs';
+
+const { resource, accessTtl = 3600, clients = [], ...rest } = JSON.parse(process.argv[2]);
+
+serve({
+  ...rest,
+  configuration: {
+    clients: [
+      {
+        client_id: 'origin',
+        client_secret: 'the-origin-introspects-with-this',
+        redirect_uris: [],
+        grant_types: [],
+        response_types: [],
+      },
+      ...clients,
+    ],
+    scopes: ['openid', 'offline_access', 'read', 'write'],
+    features: {
+      registration: { enabled: true },
+      revocation: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => resource,
+        useGrantedResource: () => true,
+        getResourceServerInfo: () => ({ scope: 'read write', audience: resource, accessTokenTTL: accessTtl, accessTokenFormat: 'opaque' }),
+      },
+    },
+    ttl: { AccessToken: accessTtl, RefreshToken: 86_400, Grant: 86_400, Session: 86_400, Interaction: 600 },
+    issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: () => true,
+  },
+});

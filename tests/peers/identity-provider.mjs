@@ -1,0 +1,21 @@
+// The company's identity provider: OpenID Connect, one confidential client `portcullis`.
+// node identity-provider.mjs '{"host": "127.0.0.2", "port": 9000, "redirect": "http://…/login/callback", "accounts": {"ana": {…}}, "log": "…"}'
+import { serve } from './provider.mjs';
+
+const { redirect, secret, ...rest } = JSON.parse(process.argv[2]);
+
+serve({
+  ...rest,
+  configuration: {
+    clients: [{
+      client_id: 'portcullis',
+      client_secret: secret,
+      redirect_uris: [redirect],
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      token_endpoint_auth_method: 'client_secret_basic',
+    }],
+    scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
+    pkce: { required: () => false },
+  },
+});

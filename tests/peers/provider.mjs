@@ -1,0 +1,80 @@
+// An `oidc-provider` on a loopback port with accounts, a log of what it receives, and a few levers for tests:
+//   POST /levers/accounts   {"ana": {...claims}}   replaces accounts
+//   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider
+// Its login form takes any password; the accounts say who may come in.
+import { appendFileSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Provider from 'oidc-provider';
+
+const read = async (request) => {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks);
+};
+
+// Everything that arrives and the answer to it, as one JSON line a request.
+const record = (path, request, response) => {
+  const entry = { at: Date.now(), method: request.method, url: request.url, headers: request.rawHeaders, body: '' };
+  request.on('data', (chunk) => { entry.body += chunk.toString('latin1'); });
+  const answer = [];
+  const { write, end } = response;
+  response.write = (chunk, ...rest) => { if (chunk) answer.push(Buffer.from(chunk)); return write.call(response, chunk, ...rest); };
+  response.end = (chunk, ...rest) => {
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) answer.push(Buffer.from(chunk));
+    return end.call(response, chunk, ...rest);
+  };
+  response.on('close', () => {
+    appendFileSync(path, `${JSON.stringify({ ...entry, status: response.statusCode, answer: Buffer.concat(answer).toString('latin1') })}\n`);
+  });
+  request.pause();
+};
+
+export function serve({ host, port, tls, accounts, log, configuration, delay = 0 }) {
+  const issuer = `${tls ? 'https' : 'http'}://${host}:${port}`;
+  const people = new Map(Object.entries(accounts));
+  const issued = { access_token: new Map(), refresh_token: new Map() }; // login -> ids
+  const provider = new Provider(issuer, {
+    findAccount: (_, login) => people.has(login) && {
+      accountId: login,
+      claims: () => ({ sub: login, ...people.get(login) }),
+    },
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
+    conformIdTokenClaims: false, // as company providers do it: claims are in the ID token too
+    pkce: { required: () => true },
+    ...configuration,
+  });
+  for (const [kind, byLogin] of Object.entries(issued)) {
+    provider.on(`${kind}.saved`, ({ accountId, jti }) => {
+      if (accountId) byLogin.set(accountId, (byLogin.get(accountId) ?? new Set()).add(jti));
+    });
+  }
+  provider.on('server_error', (_, error) => console.error(error));
+
+  const levers = {
+    accounts: async (given) => { for (const [login, claims] of Object.entries(given)) people.set(login, claims); },
+    revoke: async ({ login, what }) => {
+      const end = async (model, ids) => { for (const id of ids ?? []) await (await model.find(id))?.destroy(); };
+      await end(provider.AccessToken, issued.access_token.get(login));
+      if (what === 'grant') await end(provider.RefreshToken, issued.refresh_token.get(login));
+    },
+  };
+  const handle = provider.callback();
+  const answer = async (request, response) => {
+    const lever = levers[request.url.replace('/levers/', '')];
+    if (lever) {
+      await lever(JSON.parse(await read(request)));
+      response.writeHead(204).end();
+      return;
+    }
+    if (log) record(log, request, response);
+    if (delay && request.url.startsWith('/token')) await sleep(delay);
+    handle(request, response);
+  };
+  const server = tls
+    ? createTlsServer({ cert: readFileSync(tls.certificate), key: readFileSync(tls.key) }, answer)
+    : createServer(answer);
+  server.listen(port, host, () => console.log(`ready ${issuer}`));
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(0));
+}
