@@ -15,7 +15,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON, whatever the status and the media type say.
+    /// The body as a JSON object, whatever the status and the media type say.
     ///
     /// # Errors
     /// When it is not JSON of that shape.
@@ -25,14 +25,14 @@ impl Answer {
     }
 }
 
-/// What a stranger calls JSON. It is read as a whole first: `serde_json` skips over what nobody asks for without looking at it, text
+/// What a stranger calls a JSON object. It is read as a whole first: `serde_json` skips over what nobody asks for without looking at it, text
 /// that is not UTF-8 (RFC 8259, section 8.1) or numbers that nothing holds, and what one reader takes and another does not must not
-/// decide anything.
+/// decide anything. For the same reason an array is refused, in which serde would take the members of a struct by their places.
 ///
 /// # Errors
-/// When it is not JSON of that shape.
+/// When it is not a JSON object of that shape.
 pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice::<serde_json::Value>(body)?;
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)?;
     serde_json::from_slice(body)
 }
 
@@ -51,5 +51,6 @@ mod tests {
             let body = [&b"{\"a\": 1, \"b\": "[..], skipped, b"}"].concat();
             assert!(read_json::<Asked>(&body).is_err(), "{skipped:?}");
         }
+        assert!(read_json::<Asked>(b"[1]").is_err(), "no object");
     }
 }

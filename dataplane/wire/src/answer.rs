@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::strict::{Key, ignore};
+use crate::strict::{ByName, Key, by_name, ignore};
 
 /// How a request ended, as the origin reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub struct Streamed<'a> {
     #[serde(borrow, default)]
     pub method: Option<Cow<'a, str>>,
     /// Parameters of either.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "by_name")]
     pub params: Option<StreamedParams<'a>>,
     /// Present in answers.
     #[serde(borrow, default)]
@@ -127,7 +127,7 @@ impl<'a> Streamed<'a> {
     /// When it is not a JSON object, names a key that matters twice, or is a question and an answer at once: a client might take
     /// for the answer what was held against policy as a question.
     pub fn parse(message: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let read: Self = serde_json::from_slice(message)?;
+        let ByName(read) = serde_json::from_slice::<ByName<Self>>(message)?;
         if read.method.is_some() && (read.result.is_some() || read.error.is_some()) {
             return Err(serde::de::Error::custom("it has both a method and a result or an error"));
         }
@@ -166,6 +166,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{"tools":[{"name":"hidden"}]}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":{"code":1,"message":"x"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#,
+            r#"[1,"ping"]"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":["file:///a"]}"#,
         ] {
             assert!(Streamed::parse(both.as_bytes()).is_err(), "{both}");
         }

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 /// Keys of the objects that are open at the moment, innermost last. One buffer serves a whole message.
 #[derive(Default)]
@@ -135,4 +138,32 @@ impl<'a> serde::Deserialize<'a> for Key<'a> {
 /// Reads a value without looking into it.
 pub(crate) fn ignore<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+/// A struct that is read from an object alone. What serde derives takes an array as well, its members by their places, where every
+/// other reader sees a message that says nothing.
+#[derive(Default)]
+pub(crate) struct ByName<T>(pub(crate) T);
+
+impl<'a, T: Deserialize<'a>> Deserialize<'a> for ByName<T> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByNameVisitor<T>(std::marker::PhantomData<T>);
+        impl<'a, T: Deserialize<'a>> Visitor<'a> for ByNameVisitor<T> {
+            type Value = ByName<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<ByName<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(ByName)
+            }
+        }
+        deserializer.deserialize_map(ByNameVisitor(std::marker::PhantomData))
+    }
+}
+
+/// For a member that is such a struct, or `null`.
+pub(crate) fn by_name<'a, D: Deserializer<'a>, T: Deserialize<'a>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<ByName<T>>::deserialize(deserializer)?.map(|ByName(read)| read))
 }

@@ -54,12 +54,12 @@ pub(crate) fn shown_name(name: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// A link that a page may carry: `https` alone. Anything else is left out rather than refused.
+/// A link that a page may carry: `https` alone. Anything else is left out rather than refused. What counts is the URL as it is kept:
+/// characters outside ASCII take up to three times their length there.
 pub(crate) fn web_page(url: Option<&str>) -> Option<String> {
-    let url = url.filter(|url| url.len() <= LONGEST_URL)?;
-    let parsed = Url::parse(url).ok()?;
+    let parsed = Url::parse(url?).ok()?;
     let plain = parsed.scheme() == "https" && parsed.username().is_empty() && parsed.password().is_none();
-    plain.then(|| parsed.into())
+    (plain && parsed.as_str().len() <= LONGEST_URL).then(|| parsed.into())
 }
 
 #[cfg(test)]
@@ -81,5 +81,8 @@ mod tests {
         {
             assert_eq!(web_page(Some(url)), None, "{url}");
         }
+        let long = format!("https://example.com/{}", "\u{455}".repeat(600));
+        assert!(long.len() < LONGEST_URL);
+        assert_eq!(web_page(Some(&long)), None, "too long as it would be kept");
     }
 }
