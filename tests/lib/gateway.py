@@ -29,7 +29,6 @@ class Gateway:
         self.environment: dict[str, str] = {}  # more variables for the process
         self.process: Process | None = None
         self.starts = 0
-        self.environment: dict[str, str] = {}
 
     def url(self, slug: str) -> str:
         return f"{self.public_url}/mcp/{slug}"

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::run::{Settings, Source, run};
@@ -37,7 +38,7 @@ impl Demo {
         let settings = Settings {
             source: Source::Folder(manifests),
             state: folder.path().join("state"),
-            database: None,
+            database: Database::default(),
             listen: self.listen,
             leave: Leave::default(),
         };

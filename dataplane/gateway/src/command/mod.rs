@@ -1,5 +1,6 @@
 //! The command line.
 
+mod database;
 mod demo;
 mod leave;
 mod listen;

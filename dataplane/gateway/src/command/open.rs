@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use portcullis_ambient::{Clock, Random};
@@ -15,11 +14,12 @@ use portcullis_keys::Keys;
 use portcullis_outbound::{Clients, Egress};
 use portcullis_policy::Tables;
 use portcullis_portal::{Portal, PortalParts};
-use portcullis_store::{Store, StoreError};
+use portcullis_store::Store;
 use portcullis_vault::{Vault, VaultParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::database::Database;
 use crate::catalog::Catalogs;
 use crate::edge::{Public, Testimony};
 use crate::ending::Ending;
@@ -28,9 +28,6 @@ use crate::review::Reviews;
 use crate::snapshot::cluster::{self, Beside, Cluster, Following, Tally};
 use crate::snapshot::{Edits, Folder, Loaded, Publisher, watch};
 use crate::upstream::Upstreams;
-
-/// A database that is away when a replica starts is asked again after this time.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// A source that was looked at and is not followed yet.
 pub(super) enum Prepared {
@@ -81,7 +78,7 @@ impl Followed {
 /// What the rooms are opened with.
 pub(super) struct Opening {
     pub(super) state: PathBuf,
-    pub(super) database: Option<String>,
+    pub(super) database: Database,
     pub(super) address: SocketAddr,
     pub(super) private_address: SocketAddr,
     pub(super) tables: Tables,
@@ -110,7 +107,8 @@ impl Opening {
                 publisher.publish(&contract)?;
                 folder.accept(given)?;
                 let keys = Arc::new(Keys::open_or_create(&self.state, &random)?);
-                let rooms = self.rooms(self.store().await?, keys, None, clock, random).await?;
+                let rooms =
+                    self.rooms(self.database.open(&self.state).await?, keys, None, clock, random).await?;
                 // Until the log of revocations has been read no token is honoured.
                 rooms.context.identity.hear().await?;
                 tell.send(()).ok();
@@ -119,9 +117,10 @@ impl Opening {
             }
             Prepared::Cluster(settings) => {
                 let cluster = Cluster::open(settings, &self.state, &self.egress).await?;
-                let (store, rooms) = (self.patient_store().await?, cluster.keys());
+                let store = self.database.open_patiently(&self.state).await?;
                 let reviewer: Arc<dyn ReviewTokens> = Arc::new(Reviews::new(cluster.client()));
-                let rooms = self.rooms(store, rooms, Some(reviewer), clock.clone(), random.clone()).await?;
+                let rooms =
+                    self.rooms(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone()).await?;
                 let catalogs = rooms.context.catalogs.clone();
                 let beside = Beside { listen: self.address, private: self.private_address, catalogs };
                 let following = cluster.follow(publisher, beside, clock, random, tally, tell);
@@ -142,30 +141,6 @@ impl Opening {
         let http = Clients::through(egress.clone());
         let identity = IdentityParts { tables, store, keys, http, clock, random, events, reviewer };
         Rooms::assemble(identity, self.ending.clone(), egress).await
-    }
-
-    async fn store(&self) -> Result<Store, StoreError> {
-        match &self.database {
-            Some(url) => Store::open(url).await,
-            None => Store::open_sqlite(&self.state.join("portcullis.sqlite")).await,
-        }
-    }
-
-    /// In a cluster a database may come after those who use it.
-    async fn patient_store(&self) -> anyhow::Result<Store> {
-        let mut told = None;
-        loop {
-            let problem = match self.store().await {
-                Ok(store) => return Ok(store),
-                Err(error @ (StoreError::Database(_) | StoreError::Late { .. })) => error.to_string(),
-                Err(error) => return Err(error.into()),
-            };
-            if told.as_ref() != Some(&problem) {
-                tracing::warn!("waiting for the database: {problem}");
-                told = Some(problem);
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use portcullis_policy::Tables;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::open::{Manifests, Opened, Opening, Prepared, private_folder};
@@ -29,8 +30,7 @@ const HEARD: Duration = Duration::from_secs(5);
 pub(super) struct Settings {
     pub(super) source: Source,
     pub(super) state: PathBuf,
-    /// Where it is not a file in the state folder.
-    pub(super) database: Option<String>,
+    pub(super) database: Database,
     pub(super) listen: Listen,
     pub(super) leave: Leave,
 }
@@ -117,8 +117,16 @@ async fn serve(
         witness: replica.as_ref().map(|_| witness.clone()),
     };
     let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future());
-    let opening =
-        Opening { state, database, address, private_address, tables, ending: ending.clone(), events, egress };
+    let opening = Opening {
+        state,
+        database: database.clone(),
+        address,
+        private_address,
+        tables,
+        ending: ending.clone(),
+        events,
+        egress,
+    };
     let opened = tokio::select! {
         opened = opening.open(prepared, tally.unwrap_or_default()) => opened?,
         ended = private.as_mut() => return ended.context("the private listener failed"),
@@ -131,6 +139,7 @@ async fn serve(
         witness.open(rooms.testimony(replica));
     }
     let mut feed = tokio::spawn(rooms.context.identity.clone().follow());
+    let mut address_of_store = tokio::spawn(database.follow(rooms.context.store.clone()));
     let mut accounts = tokio::spawn(rooms.context.vault.clone().follow());
     let count = listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let workers = Workers::start(count, leave.drain, &rooms.public())?;
@@ -149,6 +158,7 @@ async fn serve(
         _ = source.task() => Err(anyhow::anyhow!("changes to what is served are no longer followed")),
         _ = &mut feed => Err(anyhow::anyhow!("revocations are no longer followed")),
         _ = &mut accounts => Err(anyhow::anyhow!("disconnected accounts are no longer followed")),
+        _ = &mut address_of_store => Err(anyhow::anyhow!("the database's address is no longer followed")),
         ended = beside.as_mut() => ended.map(|never| match never {}),
         () = signals.asked_to_end() => Ok(()),
     };

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::Args;
 use portcullis_publication::DEFAULT_NAMESPACE;
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::run::{Settings, Source, run};
@@ -22,10 +23,8 @@ pub(crate) struct Serve {
     /// away. Made with mode 0700. With a folder, back it up: without its keys, stored credentials cannot be read.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// The database: postgres://USER:PASSWORD@HOST/NAME for many replicas, or sqlite://PATH. Left out: a SQLite file in the state
-    /// folder. Rather in the environment, where other processes do not see it.
-    #[arg(long, value_name = "URL", env = "PORTCULLIS_DATABASE", hide_env_values = true)]
-    database: Option<String>,
+    #[command(flatten)]
+    database: Database,
     #[command(flatten)]
     listen: Listen,
     #[command(flatten)]
@@ -105,6 +104,8 @@ mod tests {
         assert!(accepts(cluster));
         assert!(accepts(&format!("{cluster} --replica-of c --pod-uid d --keys e --publication-namespace f")));
         assert!(accepts("--manifests m --shutdown-delay 1s --drain 2s --database sqlite://x"));
+        assert!(accepts("--manifests m --database-file url"));
+        assert!(!accepts("--manifests m --database sqlite://x --database-file url"));
         assert!(!accepts(&format!("{cluster} --manifests m")));
         assert!(!accepts("--kubernetes"));
         assert!(!accepts("--kubernetes --replica-name a"));
