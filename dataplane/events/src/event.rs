@@ -49,6 +49,9 @@ pub enum Kind {
     /// The route table changed, or a change was rejected.
     #[serde(rename = "admin.snapshot")]
     Snapshot,
+    /// The key rings are others, or nothing in the store is sealed under a replaced key any more.
+    #[serde(rename = "admin.keys")]
+    Keys,
 }
 
 /// How it ended.

@@ -12,6 +12,7 @@ mod command;
 mod edge;
 mod ending;
 mod pipeline;
+mod reseal;
 mod review;
 mod snapshot;
 mod upstream;

@@ -35,6 +35,8 @@ pub(crate) struct Verified {
     caller: Arc<Caller>,
     /// The feed's epoch when the caller's description was taken.
     epoch: u64,
+    /// The key rings' generation when the signature was verified: a key that was taken out of them since counts no more.
+    rings: u64,
 }
 
 impl Identity {
@@ -52,7 +54,8 @@ impl Identity {
             return Err(AuthenticateError::Invalid(NOT_OURS));
         }
         let hash: TokenHash = Sha256::digest(token).into();
-        if let Some(verified) = self.tokens().get(&hash) {
+        let rings = self.keys().generation();
+        if let Some(verified) = self.tokens().get(&hash).filter(|verified| verified.rings == rings) {
             self.check(&verified, route, now)?;
             if verified.epoch == self.feed().epoch() {
                 return Ok(Arc::clone(&verified.caller));
@@ -65,7 +68,7 @@ impl Identity {
             .signing
             .verify(ACCESS_TOKEN, token)
             .map_err(|_| AuthenticateError::Invalid(NOT_OURS))?;
-        let verified = Verified::unchecked(claims);
+        let verified = Verified::unchecked(claims, rings);
         self.check(&verified, route, now)?;
         self.described(hash, &verified).await
     }
@@ -130,6 +133,7 @@ impl Identity {
             route_uid: token.route_uid.clone(),
             caller: Arc::clone(&caller),
             epoch,
+            rings: token.rings,
         };
         self.tokens().insert(hash, Arc::new(verified));
         Ok(caller)
@@ -152,7 +156,7 @@ impl Identity {
 
 impl Verified {
     /// A token of which only the signature is known to be right. The person is filled in when they have been looked up.
-    fn unchecked(claims: AccessClaims) -> Self {
+    fn unchecked(claims: AccessClaims, rings: u64) -> Self {
         let principal = Principal {
             id: PrincipalId::from_stored(&claims.sub),
             identity_provider: Arc::default(),
@@ -174,6 +178,7 @@ impl Verified {
             route_uid: claims.route.into(),
             caller: Arc::new(caller),
             epoch: u64::MAX,
+            rings,
         }
     }
 }

@@ -19,6 +19,7 @@ mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
+mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;

@@ -116,7 +116,7 @@ pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
     same_client && row.origin_url == origin.url.as_str()
 }
 
-fn bound_to(row: &ConnectionRow) -> [&str; 7] {
+pub(crate) fn bound_to(row: &ConnectionRow) -> [&str; 7] {
     [
         "connection",
         &row.principal_id,

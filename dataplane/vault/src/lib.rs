@@ -22,6 +22,7 @@ mod memory;
 mod record;
 mod refresh;
 mod registration;
+mod reseal;
 mod token;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use account::Account;
 pub use connect::{ConnectCallback, Finished};
 pub use credential::Credential;
 pub use error::{ConnectError, CredentialError};
+pub use reseal::{ResealError, Resealed};
 
 /// How long a registration is taken for known.
 const KNOWN_CLIENT: Duration = Duration::from_secs(3600);

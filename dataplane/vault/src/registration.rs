@@ -253,7 +253,7 @@ impl Inner {
     }
 }
 
-fn bound_to(row: &OriginClientRow) -> [&str; 4] {
+pub(crate) fn bound_to(row: &OriginClientRow) -> [&str; 4] {
     ["origin client", &row.origin_uid, &row.issuer, &row.client_id]
 }
 

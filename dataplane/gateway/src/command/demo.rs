@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use portcullis_custody::KeysEncryption;
 use serde_json::{Value, json};
 
 use super::database::Database;
@@ -39,6 +40,7 @@ impl Demo {
             source: Source::Folder(manifests),
             state: folder.path().join("state"),
             database: Database::default(),
+            encryption: KeysEncryption::default(),
             listen: self.listen,
             leave: Leave::default(),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use portcullis_ambient::{Clock, Random};
+use portcullis_custody::{Custody, KeysEncryption};
 use portcullis_events::EventSink;
 use portcullis_identity::{Identity, IdentityParts, ReviewTokens};
 use portcullis_keys::Keys;
@@ -24,9 +25,10 @@ use crate::catalog::Catalogs;
 use crate::edge::{Public, Testimony};
 use crate::ending::Ending;
 use crate::pipeline::{Context, LateSessions};
+use crate::reseal::Resealing;
 use crate::review::Reviews;
 use crate::snapshot::cluster::{self, Beside, Cluster, Following, Tally};
-use crate::snapshot::{Edits, Folder, Loaded, Publisher, watch};
+use crate::snapshot::{Edits, Folder, FolderKeys, Loaded, Publisher, watch};
 use crate::upstream::Upstreams;
 
 /// A source that was looked at and is not followed yet.
@@ -55,21 +57,24 @@ impl Manifests {
 
 /// A source that is followed.
 pub(super) enum Followed {
-    Folder(JoinHandle<()>),
+    Folder { edits: JoinHandle<()>, keys: JoinHandle<()> },
     Cluster(Following),
 }
 
 impl Followed {
     pub(super) fn task(&mut self) -> &mut JoinHandle<()> {
         match self {
-            Self::Folder(task) => task,
+            Self::Folder { edits, .. } => edits,
             Self::Cluster(following) => &mut following.task,
         }
     }
 
     pub(super) async fn end(self) {
         match self {
-            Self::Folder(task) => task.abort(),
+            Self::Folder { edits, keys } => {
+                edits.abort();
+                keys.abort();
+            }
             Self::Cluster(following) => following.end().await,
         }
     }
@@ -85,6 +90,8 @@ pub(super) struct Opening {
     pub(super) ending: Ending,
     pub(super) events: EventSink,
     pub(super) egress: Egress,
+    pub(super) encryption: KeysEncryption,
+    pub(super) resealing: Resealing,
 }
 
 /// The rooms, open, and the source that they serve from.
@@ -101,28 +108,38 @@ impl Opening {
         let mut publisher =
             Publisher::new(self.tables.clone(), self.events.clone(), clock.clone(), self.address);
         let (tell, arrived) = oneshot::channel();
+        let custody = Custody::new(&self.encryption, &Clients::through(self.egress.clone()))?;
+        let resealing = self.resealing.clone();
         match source {
             Prepared::Folder(manifests) => {
                 let Manifests { edits, mut folder, loaded: Loaded { contract, given } } = *manifests;
                 publisher.publish(&contract)?;
                 folder.accept(given)?;
-                let keys = Arc::new(Keys::open_or_create(&self.state, &random)?);
-                let rooms =
-                    self.rooms(self.database.open(&self.state).await?, keys, None, clock, random).await?;
+                let store = self.database.open(&self.state).await?;
+                let folder_keys = FolderKeys::new(&self.state, custody, random.clone(), clock.clone());
+                let (keys, followed) = folder_keys.open(store.holds_sealed().await?).await?;
+                let rooms = self.rooms(store, Arc::clone(&keys), None, clock, random).await?;
                 // Until the log of revocations has been read no token is honoured.
                 rooms.context.identity.hear().await?;
                 tell.send(()).ok();
-                let source = Followed::Folder(tokio::spawn(watch(edits, folder, publisher)));
+                let keys = tokio::spawn(followed.follow(keys, resealing, self.events));
+                let source = Followed::Folder { edits: tokio::spawn(watch(edits, folder, publisher)), keys };
                 Ok(Opened { rooms, source, arrived })
             }
             Prepared::Cluster(settings) => {
-                let cluster = Cluster::open(settings, &self.state, &self.egress).await?;
+                let cluster = Cluster::open(settings, custody, &self.state, &self.egress).await?;
                 let store = self.database.open_patiently(&self.state).await?;
                 let reviewer: Arc<dyn ReviewTokens> = Arc::new(Reviews::new(cluster.client()));
                 let rooms =
                     self.rooms(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone()).await?;
                 let catalogs = rooms.context.catalogs.clone();
-                let beside = Beside { listen: self.address, private: self.private_address, catalogs };
+                let beside = Beside {
+                    listen: self.address,
+                    private: self.private_address,
+                    catalogs,
+                    resealing,
+                    events: self.events,
+                };
                 let following = cluster.follow(publisher, beside, clock, random, tally, tell);
                 Ok(Opened { rooms, source: Followed::Cluster(following), arrived })
             }
@@ -199,6 +216,12 @@ impl Rooms {
     pub(super) fn testimony(&self, replica: String) -> Testimony {
         let Context { catalogs, keys, random, .. } = &*self.context;
         Testimony { replica, catalogs: catalogs.clone(), keys: Arc::clone(keys), random: random.clone() }
+    }
+
+    /// Seals anew what the keys have left behind, until dropped.
+    pub(super) fn reseal(&self, resealing: Resealing) -> impl Future<Output = ()> + Send + 'static {
+        let Context { vault, keys, clock, events, .. } = &*self.context;
+        resealing.run(vault.clone(), Arc::clone(keys), clock.clone(), events.clone())
     }
 
     pub(super) fn public(&self) -> Public {

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use portcullis_custody::KeysEncryption;
 use portcullis_publication::DEFAULT_NAMESPACE;
 
 use super::database::Database;
@@ -25,6 +26,8 @@ pub(crate) struct Serve {
     state: PathBuf,
     #[command(flatten)]
     database: Database,
+    #[command(flatten)]
+    encryption: KeysEncryption,
     #[command(flatten)]
     listen: Listen,
     #[command(flatten)]
@@ -52,19 +55,19 @@ struct InCluster {
     /// The UID of the pod, which then owns the Lease.
     #[arg(long, value_name = "UID", requires = "kubernetes")]
     pod_uid: Option<String>,
-    /// A mounted keys.json. Left out: the Secret of the publication namespace, with a copy in the state folder.
+    /// A mounted keys.json, followed as it changes. Left out: the Secret of the publication namespace, with a copy in the state folder.
     #[arg(long, value_name = "FILE", requires = "kubernetes")]
     keys: Option<PathBuf>,
 }
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { manifests, cluster, state, database, listen, leave } = self;
+        let Self { manifests, cluster, state, database, encryption, listen, leave } = self;
         let source = match manifests {
             Some(manifests) => Source::Folder(manifests),
             None => Source::Cluster(cluster.settings()),
         };
-        run(Settings { source, state, database, listen, leave }, std::future::pending(), |_| {})
+        run(Settings { source, state, database, encryption, listen, leave }, std::future::pending(), |_| {})
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::observed::{Witness, observed};
 use crate::ending::Ending;
+use crate::reseal::Resealing;
 use crate::snapshot::cluster::Tally;
 
 /// Whether traffic should come here: once the rooms are open and what there is to serve is served, until the process is asked to
@@ -57,6 +58,7 @@ pub(crate) struct Private {
     pub(crate) events: EventSink,
     /// Of a cluster's publication.
     pub(crate) tally: Option<Tally>,
+    pub(crate) resealing: Resealing,
     /// For a cluster's operator.
     pub(crate) witness: Option<Witness>,
 }
@@ -111,6 +113,12 @@ async fn metrics(State(private): State<Private>) -> Response {
         "counter",
         "Events lost because their writer was too slow.",
         dropped,
+    );
+    one(
+        "portcullis_resealed_total",
+        "counter",
+        "Stored credentials that were sealed anew after the keys were rotated.",
+        private.resealing.rows(),
     );
     if let Some(tally) = &private.tally {
         one(

@@ -17,6 +17,7 @@ mod migrations;
 mod origin_clients;
 mod principals;
 mod refresh_tokens;
+mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;

@@ -32,7 +32,7 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
     pub(crate) events: Writer,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// What an origin is configured with.
@@ -148,7 +148,12 @@ impl World {
         let provider = Provider::start().await;
         let table = table(&provider.base, &settings);
         let (vault, events) = vault(&store, &keys, &clock);
-        Self { provider, vault, store, keys, clock, table, events, _folder: folder }
+        Self { provider, vault, store, keys, clock, table, events, folder }
+    }
+
+    /// What the keys were read from.
+    pub(crate) fn keys_file(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
     /// Another replica: its own memory, the same store and keys.
