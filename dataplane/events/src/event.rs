@@ -103,6 +103,8 @@ pub enum AuthMode {
     None,
     /// A static header.
     Header,
+    /// A static parameter of the URL's query.
+    QueryParameter,
     /// The user's own account.
     UserOauth,
 }

@@ -108,8 +108,8 @@ impl Connection {
 pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
     let OriginAuth::UserOAuth { registration, .. } = &origin.auth else { return false };
     let same_client = match registration {
-        ClientRegistration::Client { id, .. } => {
-            row.registration == Registration::Configured.as_str() && row.client_id == *id
+        ClientRegistration::Client(client) => {
+            row.registration == Registration::Configured.as_str() && row.client_id == client.id
         }
         ClientRegistration::Auto => row.registration != Registration::Configured.as_str(),
     };

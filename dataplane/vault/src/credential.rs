@@ -4,6 +4,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use portcullis_events::AuthMode;
 use portcullis_policy::{Origin, OriginCredential};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 /// What goes with a person's call to an origin. Cheap to clone. Has no `Debug`: it holds a secret.
@@ -12,7 +13,7 @@ pub struct Credential(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// What the origin itself says: nothing, or a header that is everybody's.
+    /// What the origin itself says: nothing, or a header or a query parameter that is everybody's.
     Fixed(Arc<Origin>),
     /// The person's own access token, ready to be sent.
     Bearer(Arc<HeaderValue>),
@@ -34,6 +35,7 @@ impl Credential {
             Kind::Bearer(_) => AuthMode::UserOauth,
             Kind::Fixed(origin) => match origin.credential {
                 OriginCredential::Header(..) => AuthMode::Header,
+                OriginCredential::Target(_) => AuthMode::QueryParameter,
                 OriginCredential::None | OriginCredential::ClientSecret(..) => AuthMode::None,
             },
         }
@@ -46,8 +48,22 @@ impl Credential {
             Kind::Bearer(value) => Some((&AUTHORIZATION, value)),
             Kind::Fixed(origin) => match &origin.credential {
                 OriginCredential::Header(name, value) => Some((name, value)),
-                OriginCredential::None | OriginCredential::ClientSecret(..) => None,
+                OriginCredential::None | OriginCredential::Target(_) | OriginCredential::ClientSecret(..) => {
+                    None
+                }
             },
+        }
+    }
+
+    /// Path and query to ask for in place of the URL's own, where the credential is part of them.
+    #[must_use]
+    pub fn target(&self) -> Option<&SecretString> {
+        match &self.0 {
+            Kind::Fixed(origin) => match &origin.credential {
+                OriginCredential::Target(target) => Some(target),
+                _ => None,
+            },
+            Kind::Bearer(_) => None,
         }
     }
 }

@@ -68,7 +68,7 @@ fn no_entry(status: StatusCode, target: &Target) -> Option<Answer> {
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let mend = if target.credential.is_some() {
-                "it does not take the credential: look at the Secret, the header's name and its prefix"
+                "it does not take the credential: look at the Secret, and at what spec.auth says of how it is sent"
             } else {
                 "it wants a credential: write another member of spec.auth"
             };

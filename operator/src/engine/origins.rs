@@ -23,6 +23,7 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
                     let value = compiled.secrets.get(value)?;
                     Some(SecretString::from(format!("{prefix}{}", value.value.expose_secret())))
                 }
+                OriginAuth::QueryParameter { value, .. } => Some(compiled.secrets.get(value)?.value.clone()),
                 OriginAuth::None | OriginAuth::UserOAuth { .. } => None,
             };
             Some(Target { document: Arc::new(origin.clone()), credential })

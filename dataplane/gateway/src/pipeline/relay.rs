@@ -216,7 +216,7 @@ impl<'a> Courier<'a> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
-        arm(request.headers_mut(), self.session, credential);
+        arm(&mut request, self.session, credential);
         send(self.upstreams, origin, request, self.id, record).await
     }
 }

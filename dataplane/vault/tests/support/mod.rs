@@ -10,8 +10,8 @@ use std::time::Duration;
 use portcullis_ambient::{Clock, Instant, Random};
 use portcullis_contract::{
     ClientPolicy, ClientRegistration, Contract, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    Members, Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Secrets,
-    TokenEndpointAuthMethod, TokenLifetimes,
+    Members, Network, OriginAuth, OriginDoc, OriginLimits, RegisteredClient, RouteDoc, SecretKey,
+    SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
 };
 use portcullis_events::{EventSink, Writer};
 use portcullis_keys::Keys;
@@ -61,11 +61,7 @@ impl Default for Settings {
 impl Settings {
     pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
         Self {
-            registration: ClientRegistration::Client {
-                id: "by-hand".into(),
-                secret: Some(SecretKey("default/client/secret".into())),
-                token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
-            },
+            registration: ClientRegistration::Client(by_hand()),
             secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             ..Self::default()
         }
@@ -126,6 +122,15 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         secrets,
     };
     Arc::new(RouteTable::build(&contract, 1).unwrap())
+}
+
+/// The client that the provider knows.
+pub(crate) fn by_hand() -> RegisteredClient {
+    RegisteredClient {
+        id: "by-hand".into(),
+        secret: Some(SecretKey("default/client/secret".into())),
+        token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+    }
 }
 
 pub(crate) fn ana() -> PrincipalId {

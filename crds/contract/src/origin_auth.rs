@@ -1,0 +1,92 @@
+use serde::{Deserialize, Serialize};
+
+use crate::SecretKey;
+
+/// How the gateway authenticates to an origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum OriginAuth {
+    /// Nothing is sent.
+    None,
+    /// One header, the same for every user.
+    Header {
+        /// Header name.
+        name: String,
+        /// Put before the value, `Bearer ` for instance.
+        prefix: String,
+        /// The value.
+        value: SecretKey,
+    },
+    /// One parameter of the URL's query, the same for every user.
+    QueryParameter {
+        /// The parameter's name.
+        name: String,
+        /// Its value, as it is before it is encoded.
+        value: SecretKey,
+    },
+    /// Each user connects an account of their own (OAuth 2.1).
+    UserOAuth {
+        /// Asked for at consent when the origin's challenge names none.
+        scopes: Vec<String>,
+        /// How the gateway becomes a client there.
+        registration: ClientRegistration,
+    },
+}
+
+impl OriginAuth {
+    /// The static credential that it refers to.
+    #[must_use]
+    pub fn secret(&self) -> Option<&SecretKey> {
+        match self {
+            Self::None => None,
+            Self::Header { value, .. } | Self::QueryParameter { value, .. } => Some(value),
+            Self::UserOAuth { .. } => self.client()?.secret.as_ref(),
+        }
+    }
+
+    /// The client that was registered by hand at the origin's authorization server.
+    #[must_use]
+    pub fn client(&self) -> Option<&RegisteredClient> {
+        match self {
+            Self::UserOAuth { registration, .. } => match registration {
+                ClientRegistration::Auto => None,
+                ClientRegistration::Client(client) => Some(client),
+            },
+            Self::None | Self::Header { .. } | Self::QueryParameter { .. } => None,
+        }
+    }
+}
+
+/// How the gateway becomes an OAuth client of an origin's authorization server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ClientRegistration {
+    /// Client ID metadata document where supported, else dynamic registration (RFC 7591).
+    Auto,
+    /// Registered by hand.
+    Client(RegisteredClient),
+}
+
+/// A client of an origin's authorization server that was registered by hand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisteredClient {
+    /// Client id.
+    pub id: String,
+    /// Client secret; absent for a public client.
+    pub secret: Option<SecretKey>,
+    /// How the secret is presented.
+    pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+}
+
+/// RFC 7591 section 2, `token_endpoint_auth_method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenEndpointAuthMethod {
+    /// Public client.
+    None,
+    /// HTTP Basic.
+    ClientSecretBasic,
+    /// In the form body.
+    ClientSecretPost,
+}
