@@ -19,7 +19,9 @@ pub use gateway::{
     OidcProvider, TokenLifetimes, WorkloadCredential, WorkloadDoc,
 };
 pub use origin::{Network, OriginDoc, OriginLimits};
-pub use origin_auth::{ClientRegistration, OriginAuth, RegisteredClient, TokenEndpointAuthMethod};
+pub use origin_auth::{
+    AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, TokenEndpointAuthMethod,
+};
 pub use query::with_parameter;
 pub use reach::{Reach, carried, covers, reach};
 pub use route::{Access, Annotations, Capabilities, Override, RouteDoc, Selection};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use url::Url;
+
 use crate::SecretKey;
 
 /// How the gateway authenticates to an origin.
@@ -31,6 +33,27 @@ pub enum OriginAuth {
         /// How the gateway becomes a client there.
         registration: ClientRegistration,
     },
+    /// The gateway gets a token in its own name, the same for every user (RFC 6749 section 4.4).
+    ClientCredentials {
+        /// Who gives the tokens.
+        server: AuthorizationServer,
+        /// The gateway, as that server knows it.
+        client: RegisteredClient,
+        /// Asked for; the challenge's or the metadata's where there are none.
+        scopes: Vec<String>,
+    },
+}
+
+/// Who gives tokens for an origin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum AuthorizationServer {
+    /// Whom the origin's metadata names (RFC 9728).
+    OfOrigin,
+    /// The one with this issuer identifier, byte for byte as its metadata states it (RFC 8414).
+    Issuer(String),
+    /// Whoever answers at this token endpoint. It needs no metadata.
+    TokenEndpoint(Url),
 }
 
 impl OriginAuth {
@@ -40,7 +63,7 @@ impl OriginAuth {
         match self {
             Self::None => None,
             Self::Header { value, .. } | Self::QueryParameter { value, .. } => Some(value),
-            Self::UserOAuth { .. } => self.client()?.secret.as_ref(),
+            Self::UserOAuth { .. } | Self::ClientCredentials { .. } => self.client()?.secret.as_ref(),
         }
     }
 
@@ -52,6 +75,7 @@ impl OriginAuth {
                 ClientRegistration::Auto => None,
                 ClientRegistration::Client(client) => Some(client),
             },
+            Self::ClientCredentials { client, .. } => Some(client),
             Self::None | Self::Header { .. } | Self::QueryParameter { .. } => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::words::{Empty, SecretRef, syntax};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth")
+    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.clientCredentials)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, clientCredentials")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct OriginAuth {
@@ -27,6 +27,9 @@ pub struct OriginAuth {
     /// Each user connects an account of their own (OAuth 2.1).
     #[serde(default, rename = "userOAuth", skip_serializing_if = "Option::is_none")]
     pub user_oauth: Option<UserOAuth>,
+    /// The gateway gets a token in its own name (RFC 6749, section 4.4), the same for every user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<ClientCredentials>,
 }
 
 /// A header with a static credential.
@@ -71,6 +74,31 @@ pub struct UserOAuth {
     /// How the gateway becomes a client of the origin's authorization server. Default: `auto: {}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
+}
+
+/// OAuth in the gateway's own name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.issuer) || !has(self.tokenEndpoint)").message("name the issuer, from whose metadata the token endpoint follows, or the tokenEndpoint of a server without metadata"),
+    validation = Rule::new("has(self.client.secretRef)").message("a client that gets tokens in its own name has a secretRef")
+)]
+#[cfg_attr(test, x_kube(cel))]
+pub struct ClientCredentials {
+    /// Who gives the tokens: an issuer identifier, as its metadata states it (RFC 8414). Default: whom the origin's own metadata names.
+    #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Where tokens are given, for a server without metadata.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// The gateway, as that server knows it. Its Secret names the server's hosts.
+    pub client: RegisteredClient,
+    /// Asked for. Default: those of the origin's challenge, else of its metadata.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// How the gateway becomes a client: exactly one member.
@@ -148,9 +176,27 @@ mod tests {
     #[test]
     fn given_none_or_two_ways_to_authenticate_when_validated_then_it_is_refused() {
         for two in [json!({}), json!({"none": {}, "userOAuth": {}})] {
-            assert!(auth(two).contains("exactly one of none, header, queryParameter, userOAuth"));
+            assert!(
+                auth(two)
+                    .contains("exactly one of none, header, queryParameter, userOAuth, clientCredentials")
+            );
         }
         assert!(auth(json!({"userOAuth": {"registration": {}}})).contains("exactly one of auto, client"));
+    }
+
+    #[test]
+    fn given_client_credentials_when_validated_then_they_have_a_secret_and_one_server() {
+        let validated = |more: Value| {
+            let mut given = json!({"client": {"id": "gateway", "secretRef": {"name": "a", "key": "b"}}, "scopes": ["read"]});
+            given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            refused(ClientCredentials::validate_cel(&given, None))
+        };
+        let (issuer, endpoint) = ("https://auth.example.com", "https://auth.example.com/token");
+        for sound in [json!({}), json!({"issuer": issuer}), json!({"tokenEndpoint": endpoint})] {
+            assert_eq!(validated(sound), "");
+        }
+        assert!(validated(json!({"issuer": issuer, "tokenEndpoint": endpoint})).contains("name the issuer"));
+        assert!(validated(json!({"client": {"id": "gateway"}})).contains("has a secretRef"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum Kind {
     /// An account at an origin was disconnected.
     #[serde(rename = "auth.disconnected")]
     Disconnected,
-    /// A token of an origin was refreshed, or failed to be.
+    /// A token of an origin was refreshed or fetched, or failed to be.
     #[serde(rename = "upstream.refresh")]
     UpstreamRefresh,
     /// A request of the gateway's own to an origin or its authorization server.
@@ -107,6 +107,8 @@ pub enum AuthMode {
     QueryParameter,
     /// The user's own account.
     UserOauth,
+    /// A token that the gateway got in its own name.
+    ClientCredentials,
 }
 
 /// One thing that happened. Fields that do not apply are absent from the output. Times are milliseconds.

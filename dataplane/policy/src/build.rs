@@ -181,7 +181,9 @@ fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
             let url = with_parameter(&doc.url, name, secret.value.expose_secret());
             Ok(OriginCredential::Target(SecretString::from(&url[Position::BeforePath..Position::AfterQuery])))
         }
-        OriginAuth::None | OriginAuth::UserOAuth { .. } => Ok(OriginCredential::None),
+        OriginAuth::None | OriginAuth::UserOAuth { .. } | OriginAuth::ClientCredentials { .. } => {
+            Ok(OriginCredential::None)
+        }
     }
 }
 

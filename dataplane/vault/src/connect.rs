@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{OriginClient, Registration, method_name, method_named};
 use crate::connection::{Connection, Tokens, is_bound_to};
-use crate::discovery::{Discovered, discover};
+use crate::discovery::{Discovered, Need, discover};
 use crate::registration::{redirect_uri, zeroizing};
 use crate::token::{self, TokenAnswer, TokenError, plain};
 use crate::{ConnectError, Inner};
@@ -84,7 +84,7 @@ impl Inner {
             return Err(ConnectError::NotNeeded);
         };
         let http = self.http(origin)?;
-        let found = discover(&http, origin).await?;
+        let found = discover(&http, origin, Need::Consent).await?;
         let client = self.client(&http, gateway, origin, &found.server).await?;
         let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.clone() };
         if !step_up.is_empty() {
@@ -110,7 +110,7 @@ impl Inner {
             &verifier,
             &scope,
             asks_offline,
-        );
+        )?;
         let flow = Flow {
             origin_url: origin.url.to_string(),
             resource: found.resource,
@@ -314,8 +314,8 @@ fn authorization_url(
     verifier: &str,
     scope: &str,
     asks_offline: bool,
-) -> Url {
-    let mut url = found.server.authorization_endpoint.clone();
+) -> Result<Url, ConnectError> {
+    let mut url = found.server.authorization_endpoint()?.clone();
     let challenge = digest(verifier);
     {
         let mut query = url.query_pairs_mut();
@@ -335,7 +335,7 @@ fn authorization_url(
             query.append_pair("prompt", "consent");
         }
     }
-    url
+    Ok(url)
 }
 
 /// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and how a `state` is stored.

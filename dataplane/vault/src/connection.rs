@@ -81,8 +81,7 @@ impl Connection {
     /// When to fetch another access token; `None` when the provider did not say how long this one lives.
     pub(crate) fn refresh_at(&self) -> Option<Instant> {
         let lifetime = self.expires_at()?.since(Instant(self.row.issued_at));
-        let early = if lifetime > LONG { EARLY } else { lifetime / 5 };
-        Some(Instant(self.row.issued_at).after(lifetime.saturating_sub(early)))
+        Some(Instant(self.row.issued_at).after(refresh_after(lifetime)))
     }
 
     pub(crate) fn expires_at(&self) -> Option<Instant> {
@@ -102,6 +101,12 @@ impl Connection {
         let secret = self.tokens.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
         Ok(OriginClient { id: self.row.client_id.clone(), secret, method, registration })
     }
+}
+
+/// How long a token is used before another is fetched.
+pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
+    let early = if lifetime > LONG { EARLY } else { lifetime / 5 };
+    lifetime.saturating_sub(early)
 }
 
 /// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.

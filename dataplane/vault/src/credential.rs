@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
+use portcullis_contract::OriginAuth;
 use portcullis_events::AuthMode;
 use portcullis_policy::{Origin, OriginCredential};
 use secrecy::SecretString;
@@ -15,8 +16,8 @@ pub struct Credential(Kind);
 enum Kind {
     /// What the origin itself says: nothing, or a header or a query parameter that is everybody's.
     Fixed(Arc<Origin>),
-    /// The person's own access token, ready to be sent.
-    Bearer(Arc<HeaderValue>),
+    /// An access token, ready to be sent.
+    Bearer(Arc<Origin>, Arc<HeaderValue>),
 }
 
 impl Credential {
@@ -24,20 +25,15 @@ impl Credential {
         Self(Kind::Fixed(Arc::clone(origin)))
     }
 
-    pub(crate) fn bearer(header: Arc<HeaderValue>) -> Self {
-        Self(Kind::Bearer(header))
+    pub(crate) fn bearer(origin: &Arc<Origin>, header: Arc<HeaderValue>) -> Self {
+        Self(Kind::Bearer(Arc::clone(origin), header))
     }
 
     /// How this authenticates.
     #[must_use]
     pub fn mode(&self) -> AuthMode {
         match &self.0 {
-            Kind::Bearer(_) => AuthMode::UserOauth,
-            Kind::Fixed(origin) => match origin.credential {
-                OriginCredential::Header(..) => AuthMode::Header,
-                OriginCredential::Target(_) => AuthMode::QueryParameter,
-                OriginCredential::None | OriginCredential::ClientSecret(..) => AuthMode::None,
-            },
+            Kind::Fixed(origin) | Kind::Bearer(origin, _) => mode(origin),
         }
     }
 
@@ -45,7 +41,7 @@ impl Credential {
     #[must_use]
     pub fn header(&self) -> Option<(&HeaderName, &HeaderValue)> {
         match &self.0 {
-            Kind::Bearer(value) => Some((&AUTHORIZATION, value)),
+            Kind::Bearer(_, value) => Some((&AUTHORIZATION, value)),
             Kind::Fixed(origin) => match &origin.credential {
                 OriginCredential::Header(name, value) => Some((name, value)),
                 OriginCredential::None | OriginCredential::Target(_) | OriginCredential::ClientSecret(..) => {
@@ -63,8 +59,20 @@ impl Credential {
                 OriginCredential::Target(target) => Some(target),
                 _ => None,
             },
-            Kind::Bearer(_) => None,
+            Kind::Bearer(..) => None,
         }
+    }
+}
+
+/// How the gateway authenticates to an origin, as events name it.
+#[must_use]
+pub fn mode(origin: &Origin) -> AuthMode {
+    match &origin.auth {
+        OriginAuth::None => AuthMode::None,
+        OriginAuth::Header { .. } => AuthMode::Header,
+        OriginAuth::QueryParameter { .. } => AuthMode::QueryParameter,
+        OriginAuth::UserOAuth { .. } => AuthMode::UserOauth,
+        OriginAuth::ClientCredentials { .. } => AuthMode::ClientCredentials,
     }
 }
 

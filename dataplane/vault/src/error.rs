@@ -10,6 +10,9 @@ pub enum CredentialError {
     /// The person has to connect an account, for the first time or again.
     #[error("no account is connected at the origin")]
     NotConnected(ConnectionStatus),
+    /// The origin refuses what the gateway is configured with.
+    #[error("the origin does not accept the gateway's credential; an administrator has to look at it")]
+    Rejected,
     /// It cannot be told now; the same request may succeed later.
     #[error("the credential for the origin is not available now: {0}")]
     Unavailable(String),

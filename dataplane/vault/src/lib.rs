@@ -1,4 +1,4 @@
-//! Each person's credential at each origin, and the OAuth client that gets them there.
+//! Each person's credential at each origin, the gateway's own, and the OAuth client that gets them there.
 //!
 //! The only room that sees an origin's token in the clear. The flow, downhill:
 //! `discovery -> registration -> begin (consent at the origin) -> finish (tokens, sealed) -> credential -> refresh`.
@@ -18,10 +18,12 @@ mod error;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod machine;
 mod memory;
 mod record;
 mod refresh;
 mod registration;
+mod source;
 mod token;
 
 use std::sync::Arc;
@@ -29,11 +31,10 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use portcullis_ambient::{Clock, Random};
-use portcullis_contract::OriginAuth;
 use portcullis_events::{EventSink, Kind};
 use portcullis_keys::Keys;
 use portcullis_outbound::{Clients, Http, OutboundError};
-use portcullis_policy::{Gateway, Origin, PrincipalId};
+use portcullis_policy::{Gateway, Holder, Origin, PrincipalId};
 use portcullis_store::{ConnectionsOf, Store};
 use tokio::sync::{Mutex, broadcast};
 use url::Url;
@@ -43,7 +44,7 @@ use crate::memory::Memory;
 
 pub use account::Account;
 pub use connect::{ConnectCallback, Finished};
-pub use credential::Credential;
+pub use credential::{Credential, mode};
 pub use error::{ConnectError, CredentialError};
 
 /// How long a registration is taken for known.
@@ -99,6 +100,7 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     parts: VaultParts,
     memory: Memory,
+    everybody: PrincipalId,
     /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
     known_clients: Cache<(String, String), ()>,
     changes: broadcast::Sender<ConnectionChange>,
@@ -113,6 +115,7 @@ impl Vault {
         Self(Arc::new(Inner {
             parts,
             memory: Memory::new(),
+            everybody: PrincipalId::everybody(),
             known_clients: Cache::builder().max_capacity(10_000).time_to_live(KNOWN_CLIENT).build(),
             changes: broadcast::channel(CHANGES).0,
             heard,
@@ -129,9 +132,7 @@ impl Vault {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<Credential, CredentialError> {
-        if !is_personal(origin) {
-            return Ok(Credential::fixed(origin));
-        }
+        let Some(who) = self.0.holder(who, origin) else { return Ok(Credential::fixed(origin)) };
         let now = self.0.parts.clock.now();
         if let Some(found) = self.0.memory.get(who, origin).filter(|found| found.serves(origin)) {
             if now < found.revisit_at && found.is_valid(now) {
@@ -152,19 +153,15 @@ impl Vault {
     /// Another credential, after the origin answered 401 to one. If somebody has renewed it meanwhile, theirs.
     ///
     /// # Errors
-    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent.
+    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent,
+    /// [`CredentialError::Rejected`] when there is no other.
     pub async fn renew(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,
         refused: &Credential,
     ) -> Result<Credential, CredentialError> {
-        if !is_personal(origin) {
-            return Err(CredentialError::Unavailable(
-                "the origin refuses the credential that it is configured with; an administrator has to look at it"
-                    .to_owned(),
-            ));
-        }
+        let Some(who) = self.0.holder(who, origin) else { return Err(CredentialError::Rejected) };
         let refused = refused.header().map(|(_, value)| Arc::new(value.clone()));
         self.0.obtain(who, origin, refused).await
     }
@@ -178,7 +175,7 @@ impl Vault {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<ConnectionStatus, CredentialError> {
-        if !is_personal(origin) {
+        if origin.holder() != Holder::Person {
             return Ok(ConnectionStatus::NotNeeded);
         }
         match self.0.stored(who, origin).await {
@@ -291,14 +288,18 @@ impl Inner {
         self.parts.http.http(&origin.network.private_networks, origin.network.ca_bundle_pem.as_deref())
     }
 
+    /// As whom calls of a person's go to an origin. `None` where nothing but what is written down is sent.
+    fn holder<'a>(&'a self, who: &'a PrincipalId, origin: &Origin) -> Option<&'a PrincipalId> {
+        match origin.holder() {
+            Holder::Nobody => None,
+            Holder::Gateway => Some(&self.everybody),
+            Holder::Person => Some(who),
+        }
+    }
+
     fn tell(&self, who: &PrincipalId, origin: &Origin, connected: bool) {
         // Nobody listening is no trouble.
         let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(&origin.uid), connected };
         self.changes.send(change).ok();
     }
-}
-
-/// Whether each person has a credential of their own there.
-fn is_personal(origin: &Origin) -> bool {
-    matches!(origin.auth, OriginAuth::UserOAuth { .. })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use portcullis_ambient::Instant;
 use portcullis_events::Kind;
-use portcullis_policy::{Origin, PrincipalId};
+use portcullis_policy::{Holder, Origin, PrincipalId};
 use portcullis_store::{ConnectionRow, Renewal};
 
 use crate::client::Registration;
@@ -78,12 +78,21 @@ impl Inner {
         {
             return Ok(found.credential());
         }
+        let own = origin.holder() == Holder::Gateway;
         if let Some((when, problem)) = &gate.failed
-            && *when >= arrived
+            && (*when >= arrived || own && now < when.after(POSTPONED))
         {
             return Err(CredentialError::Unavailable(problem.clone()));
         }
-        match (self.look_up(who, origin, refused).await, remembered) {
+        let found = if own {
+            if refused.is_some() && !gate.may_replace(now) {
+                return Err(CredentialError::Rejected);
+            }
+            self.own(who, origin).await
+        } else {
+            self.look_up(who, origin, refused).await
+        };
+        match (found, remembered) {
             (Err(CredentialError::Unavailable(problem)), Some(found)) => {
                 tracing::warn!(origin = %origin.name, %problem, "a connection was not looked up; its token is still good");
                 self.remember(who, origin, &found.header, now.after(POSTPONED), found.expires_at);
@@ -97,7 +106,10 @@ impl Inner {
                 self.memory.forget(who, origin);
                 Err(error)
             }
-            (Ok(credential), _) => Ok(credential),
+            (Ok(credential), _) => {
+                gate.failed = None;
+                Ok(credential)
+            }
         }
     }
 
@@ -324,10 +336,10 @@ impl Inner {
         let look = self.parts.clock.now().after(REVISIT);
         let revisit_at = refresh_at.map_or(look, |refresh_at| refresh_at.min(look));
         self.remember(who, origin, &connection.header, revisit_at, connection.expires_at());
-        Credential::bearer(Arc::clone(&connection.header))
+        Credential::bearer(origin, Arc::clone(&connection.header))
     }
 
-    fn remember(
+    pub(crate) fn remember(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,

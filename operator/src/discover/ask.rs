@@ -63,7 +63,7 @@ async fn legacy(http: &Http, target: &Target) -> Result<Answer, OutboundError> {
 /// What a status says without looking further: neither is evidence of an era.
 fn no_entry(status: StatusCode, target: &Target) -> Option<Answer> {
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.is_personal() => {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.wants_token() => {
             Some(Answer::NeedsAccount)
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

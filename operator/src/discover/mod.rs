@@ -92,9 +92,9 @@ impl Target {
         }
     }
 
-    /// Whether each person has a credential of their own there.
-    fn is_personal(&self) -> bool {
-        matches!(self.document.auth, OriginAuth::UserOAuth { .. })
+    /// Whether calls go out with tokens, which the data plane has and this program has not.
+    fn wants_token(&self) -> bool {
+        matches!(self.document.auth, OriginAuth::UserOAuth { .. } | OriginAuth::ClientCredentials { .. })
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn compile(
     let spec = &origin.spec;
     surroundings.check_namespace(case);
     let url = endpoint::read(case, "spec.url", &spec.url, surroundings);
-    let auth = origin_auth::compile(case, &spec.auth, url.as_ref(), credentials);
+    let auth = origin_auth::compile(case, &spec.auth, url.as_ref(), surroundings, credentials);
     let limits = limits(case, spec.limits.as_ref());
     let ca_bundle_pem = spec
         .network

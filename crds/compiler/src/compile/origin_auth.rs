@@ -1,10 +1,10 @@
 //! `spec.auth` of an origin.
 
 use portcullis_contract as contract;
-use portcullis_contract::ClientRegistration;
+use portcullis_contract::{AuthorizationServer, ClientRegistration};
 use portcullis_crds::kinds::origin_auth::{
-    HeaderAuth, OriginAuth, QueryParameterAuth, RegisteredClient, Registration, TokenEndpointAuthMethod,
-    UserOAuth,
+    ClientCredentials, HeaderAuth, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
+    TokenEndpointAuthMethod, UserOAuth,
 };
 use portcullis_crds::words;
 use portcullis_crds::words::syntax::{HEADER_NAME, is_reserved_header};
@@ -12,13 +12,16 @@ use url::Url;
 
 use super::case::Case;
 use super::credential::{Credentials, Use};
+use super::endpoint;
 use super::oidc::check_scopes;
+use super::surroundings::Surroundings;
 
 /// What the members of the union have in common to be compiled.
 struct Work<'a, 'c> {
     case: &'a mut Case,
     /// The origin's. `None` where its URL cannot be read, which has been said.
     host: Option<&'a str>,
+    surroundings: &'a Surroundings<'c>,
     credentials: &'a Credentials<'c>,
 }
 
@@ -26,14 +29,16 @@ pub(super) fn compile(
     case: &mut Case,
     auth: &OriginAuth,
     url: Option<&Url>,
+    surroundings: &Surroundings<'_>,
     credentials: &Credentials<'_>,
 ) -> Option<contract::OriginAuth> {
-    let OriginAuth { none, header, query_parameter, user_oauth } = auth;
+    let OriginAuth { none, header, query_parameter, user_oauth, client_credentials } = auth;
     let members = [
         ("none", none.is_some()),
         ("header", header.is_some()),
         ("queryParameter", query_parameter.is_some()),
         ("userOAuth", user_oauth.is_some()),
+        ("clientCredentials", client_credentials.is_some()),
     ];
     let found: Vec<_> = members.iter().filter_map(|(name, is_there)| is_there.then_some(*name)).collect();
     if found.len() != 1 {
@@ -46,7 +51,7 @@ pub(super) fn compile(
         case.error("spec.auth", "NotExactlyOne", format!("auth has exactly one of {all}; {found}"));
         return None;
     }
-    let mut work = Work { case, host: url.and_then(Url::host_str), credentials };
+    let mut work = Work { case, host: url.and_then(Url::host_str), surroundings, credentials };
     if let Some(header) = header {
         return work.header(header);
     }
@@ -55,6 +60,9 @@ pub(super) fn compile(
     }
     if let Some(oauth) = user_oauth {
         return work.user_oauth(oauth);
+    }
+    if let Some(credentials) = client_credentials {
+        return work.client_credentials(credentials);
     }
     Some(contract::OriginAuth::None)
 }
@@ -96,6 +104,50 @@ impl Work<'_, '_> {
         let registration =
             self.registration(&format!("{field}.registration"), oauth.registration.as_ref())?;
         Some(contract::OriginAuth::UserOAuth { scopes: oauth.scopes.clone(), registration })
+    }
+
+    fn client_credentials(&mut self, given: &ClientCredentials) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.clientCredentials";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
+        let client = self.client(&format!("{field}.client"), &given.client);
+        if given.client.secret_ref.is_none() {
+            let message = "a client that gets tokens in its own name has to prove that it is that client; write a secretRef";
+            self.case.error(format!("{field}.client.secretRef"), "Required", message);
+        }
+        let scopes = given.scopes.clone();
+        Some(contract::OriginAuth::ClientCredentials { server: server?, client: client?, scopes })
+    }
+
+    /// Who gives tokens.
+    fn server(
+        &mut self,
+        field: &str,
+        issuer: Option<&str>,
+        token_endpoint: Option<&str>,
+    ) -> Option<AuthorizationServer> {
+        match (issuer, token_endpoint) {
+            (None, None) => Some(AuthorizationServer::OfOrigin),
+            (Some(issuer), None) => {
+                let field = format!("{field}.issuer");
+                let url = endpoint::read(self.case, &field, issuer, self.surroundings)?;
+                if url.query().is_some() {
+                    let message = format!("'{issuer}' has a query; an issuer has none (RFC 8414, section 2)");
+                    self.case.error(field, "InvalidUrl", message);
+                }
+                Some(AuthorizationServer::Issuer(issuer.to_owned()))
+            }
+            (None, Some(text)) => {
+                let field = format!("{field}.tokenEndpoint");
+                endpoint::read(self.case, &field, text, self.surroundings)
+                    .map(AuthorizationServer::TokenEndpoint)
+            }
+            (Some(_), Some(_)) => {
+                let message = "there are both issuer and tokenEndpoint; keep the issuer where the server has metadata, else the tokenEndpoint";
+                self.case.error(field, "NotExactlyOne", message);
+                None
+            }
+        }
     }
 
     fn registration(

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use portcullis_events::AuthMode;
 use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
 
 use super::Context;
@@ -43,7 +42,7 @@ impl<'r> Armed<'r> {
         let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
             Ok(credential) => credential,
             Err(CredentialError::NotConnected(status)) => {
-                record.auth_mode(AuthMode::UserOauth);
+                record.auth_mode(portcullis_vault::mode(origin));
                 return Ok(Arming::Unconnected(allowed, status));
             }
             Err(error) => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
+use portcullis_policy::Holder;
 use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
 use portcullis_wire::answer::verdict;
 use portcullis_wire::header::{self, PROTOCOL_VERSION, SESSION_ID};
@@ -194,19 +195,24 @@ impl<'a> Courier<'a> {
             return Ok(Delivered::Answer(answer));
         }
         drop(answer);
-        if !self.by.route().needs_account() {
-            return Err(Refusal::credential_rejected(self.id, &origin.display_name));
-        }
         let who = &self.by.caller().principal.id;
         let renewed = match self.context.vault.renew(who, origin, &credential).await {
             Ok(renewed) => renewed,
             Err(CredentialError::NotConnected(status)) => return Ok(Delivered::Unconnected(status)),
+            Err(CredentialError::Rejected) => {
+                return Err(Refusal::credential_rejected(self.id, &origin.display_name));
+            }
             Err(error) => return Err(Refusal::credential_unavailable(self.id, &error.to_string())),
         };
         let answer = self.once(&renewed, record).await?;
         if answer.response.status() == StatusCode::UNAUTHORIZED {
-            // A token as fresh as can be is refused: only the person can mend that, at the origin.
-            return Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded));
+            // A token as fresh as can be is refused: only whoever it is of can mend that, at the origin.
+            return match origin.holder() {
+                Holder::Person => Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded)),
+                Holder::Nobody | Holder::Gateway => {
+                    Err(Refusal::credential_rejected(self.id, &origin.display_name))
+                }
+            };
         }
         Ok(Delivered::Answer(answer))
     }

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) scopes: Vec<String>,
     pub(crate) registration: ClientRegistration,
     pub(crate) secret_hosts: Vec<String>,
+    /// In place of each person's account, given the provider's base.
+    pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
 
@@ -53,6 +55,7 @@ impl Default for Settings {
             scopes: Vec::new(),
             registration: ClientRegistration::Auto,
             secret_hosts: Vec::new(),
+            auth: None,
             private_networks: vec!["127.0.0.0/8".parse().unwrap()],
         }
     }
@@ -99,10 +102,10 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             display_name: "Accounts".into(),
             url: base.join(settings.path).unwrap(),
             suspended: false,
-            auth: OriginAuth::UserOAuth {
+            auth: settings.auth.map(|auth| auth(base)).unwrap_or_else(|| OriginAuth::UserOAuth {
                 scopes: settings.scopes.clone(),
                 registration: settings.registration.clone(),
-            },
+            }),
             network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
             limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
         }],

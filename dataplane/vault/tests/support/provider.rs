@@ -267,6 +267,10 @@ async fn token(
             }
             Json(levers.issue(None)).into_response()
         }
+        "client_credentials" => {
+            levers.gives_refresh = false;
+            Json(levers.issue(None)).into_response()
+        }
         _ => {
             let refresh = &form["refresh_token"];
             if levers.dead || !levers.refresh_tokens.contains(refresh) {

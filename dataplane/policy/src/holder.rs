@@ -1,0 +1,36 @@
+use portcullis_contract::OriginAuth;
+
+use crate::{Origin, Route};
+
+/// As whom calls go out to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// As nobody, or with something static that an administrator wrote down.
+    Nobody,
+    /// As the gateway itself, which gets its tokens in its own name.
+    Gateway,
+    /// As the person who calls, with an account that they have connected.
+    Person,
+}
+
+impl Origin {
+    /// As whom calls go out to it.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        match &self.auth {
+            OriginAuth::None | OriginAuth::Header { .. } | OriginAuth::QueryParameter { .. } => {
+                Holder::Nobody
+            }
+            OriginAuth::ClientCredentials { .. } => Holder::Gateway,
+            OriginAuth::UserOAuth { .. } => Holder::Person,
+        }
+    }
+}
+
+impl Route {
+    /// Whether each user has to connect an account of their own at the origin.
+    #[must_use]
+    pub fn needs_account(&self) -> bool {
+        self.origin.holder() == Holder::Person
+    }
+}
