@@ -3,9 +3,12 @@
 import json
 import threading
 import time
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
+import manifests as m
 import pytest
+from peers import AUTHORIZATION_HOST, ORIGIN_HOST
+from portal import Portal
 from raw import LEGACY, MODERN
 from test_credentials import where
 from world import AWKWARD_KEY, CLIENT_SECRET, World
@@ -61,9 +64,6 @@ def test_the_key_in_the_query_is_in_no_answer_event_or_log_and_in_no_file(querie
 
 def test_a_key_that_the_origin_does_not_take_is_an_administrators_to_mend(folder):
     with World(folder / "wrong-key", "queried") as world:
-        import manifests as m
-        from peers import ORIGIN_HOST
-
         world.gateway.edited(lambda: world.manifests.put(m.secret("query", hosts=ORIGIN_HOST, value="another-key-altogether")))
         answer = world.caller("queried", world.browser("ana")).call("whoami")
         assert answer.status == 502
@@ -117,9 +117,6 @@ def test_a_token_of_the_gateways_own_that_is_revoked_is_replaced_once_for_many_c
 
 
 def test_a_server_that_refuses_the_gateways_client_is_told_to_the_administrator(folder):
-    import manifests as m
-    from peers import AUTHORIZATION_HOST
-
     with World(folder / "machine-refused", "machine") as world:
         world.gateway.edited(lambda: world.manifests.put(m.secret("client", hosts=AUTHORIZATION_HOST, secret="not-the-right-one-at-all")))
         answer = world.caller("machine", world.browser("ana")).call("whoami")
@@ -127,3 +124,81 @@ def test_a_server_that_refuses_the_gateways_client_is_told_to_the_administrator(
         event = world.gateway.wait_event("upstream.refresh", reason="client_refused")
         assert "administrator" in event["message"]
         assert "not-the-right-one-at-all" not in json.dumps(world.gateway.events()) + world.gateway.log()
+
+
+# One account for everybody
+
+
+@pytest.fixture(scope="module")
+def shared(folder):
+    with World(folder / "shared", "shared", admins={"users": ["bob@example.com"]}) as world:
+        yield world
+
+
+def administrator(world, **wishes) -> Portal:
+    browser = world.browser("bob", **wishes)
+    browser.open(world.gateway.public_url + "/")
+    return Portal(world.gateway.public_url, browser)
+
+
+def shared_state(boss: Portal) -> dict:
+    return boss.get("/api/admin/origins")["origins"][0]
+
+
+def connect_for_everybody(world, boss: Portal) -> None:
+    origin = shared_state(boss)["origin"]["id"]
+    boss.browser.open(boss.change("POST", f"/api/admin/origins/{origin}/connect")["url"])
+
+
+def test_until_an_administrator_has_connected_it_people_are_told_whom_to_ask_and_then_all_use_it(shared):
+    ana = shared.browser("ana", connect=False)
+    callers = {era: shared.caller("shared", ana, era=era) for era in ERAS}
+    for caller in callers.values():
+        assert caller.names() == [], "there is nothing that a person could connect"
+        answer = caller.call("whoami")
+        text = json.dumps(answer.message)
+        assert answer.status == 200, text
+        assert "administrator" in text, text
+        assert "/connect/" not in text, text
+    shared.gateway.wait_event("mcp.capability", reason="admin_needed", outcome="gateway_error", auth_mode="shared_oauth")
+    assert shared.origins["shared"].tools_called() == []
+
+    boss = administrator(shared)
+    assert shared_state(boss)["shared"]["state"] == "never_connected"
+    connect_for_everybody(shared, boss)
+    assert shared_state(boss)["shared"]["state"] == "connected"
+    event = shared.gateway.wait_event("admin.connected", outcome="success")
+    assert event["subject"] == "company:bob"
+    for caller in callers.values():
+        assert "whoami" in caller.names()
+        assert caller.call("whoami").result["content"][0]["text"] == "bob", "the account that the administrator connected"
+
+
+def test_nobody_but_an_administrator_connects_or_finishes_it(shared):
+    boss = administrator(shared)
+    origin = shared_state(boss)["origin"]["id"]
+    browser = shared.browser("ana", connect=False)
+    browser.open(shared.gateway.public_url + "/")
+    ana = Portal(shared.gateway.public_url, browser)
+    for path in (f"/api/admin/origins/{origin}/connect", f"/api/admin/origins/{origin}/revoke"):
+        assert ana.ask("POST", path).status_code == 403
+    assert ana.ask("POST", f"/api/connections/{origin}/connect").status_code == 400
+    # Nor with what an administrator has begun.
+    begun = boss.change("POST", f"/api/admin/origins/{origin}/connect")["url"]
+    state = parse_qs(urlsplit(begun).query)["state"][0]
+    answer = ana.ask("GET", f"/connect/{origin}/callback?code=anything&state={state}")
+    assert answer.status_code == 403
+
+
+def test_an_administrator_disconnects_it_for_everybody(shared):
+    boss = administrator(shared)
+    if shared_state(boss)["shared"]["state"] != "connected":
+        connect_for_everybody(shared, boss)
+    caller = shared.caller("shared", shared.browser("ana", connect=False))
+    assert caller.call("whoami").status == 200
+    origin = shared_state(boss)["origin"]["id"]
+    assert boss.change("POST", f"/api/admin/origins/{origin}/revoke")["connections"] == 1
+    assert "administrator" in json.dumps(caller.call("whoami").message)
+    assert shared_state(boss)["shared"]["state"] == "never_connected"
+    page = boss.ask("GET", "/admin/origins").text
+    assert "nobody can use it" in page

@@ -78,6 +78,9 @@ class Surroundings:
             case "accounts":
                 peer = self._protected(folder, name, access_ttl)
                 auth = m.USER_OAUTH
+            case "shared":
+                peer = self._protected(folder, name, access_ttl)
+                auth = {"sharedOAuth": {"scopes": ["read"]}}
             case "machine":
                 client = {
                     "client_id": CLIENT["id"], "client_secret": CLIENT_SECRET, "grant_types": ["client_credentials"],
@@ -101,7 +104,7 @@ class Surroundings:
 
 class World(Visitors):
     """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `queried` (one in the query), `accounts` (OAuth),
-    `machine` (OAuth in the gateway's own name), `everything`."""
+    `shared` (OAuth with one account for all), `machine` (OAuth in the gateway's own name), `everything`."""
 
     def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, **gateway_spec):
         self.folder = folder

@@ -33,6 +33,13 @@ pub enum OriginAuth {
         /// How the gateway becomes a client there.
         registration: ClientRegistration,
     },
+    /// One account for everybody, which an administrator connects (OAuth 2.1).
+    SharedOAuth {
+        /// As for each user's own.
+        scopes: Vec<String>,
+        /// How the gateway becomes a client there.
+        registration: ClientRegistration,
+    },
     /// The gateway gets a token in its own name, the same for every user (RFC 6749 section 4.4).
     ClientCredentials {
         /// Who gives the tokens.
@@ -61,9 +68,8 @@ impl OriginAuth {
     #[must_use]
     pub fn secret(&self) -> Option<&SecretKey> {
         match self {
-            Self::None => None,
             Self::Header { value, .. } | Self::QueryParameter { value, .. } => Some(value),
-            Self::UserOAuth { .. } | Self::ClientCredentials { .. } => self.client()?.secret.as_ref(),
+            _ => self.client()?.secret.as_ref(),
         }
     }
 
@@ -71,12 +77,25 @@ impl OriginAuth {
     #[must_use]
     pub fn client(&self) -> Option<&RegisteredClient> {
         match self {
-            Self::UserOAuth { registration, .. } => match registration {
-                ClientRegistration::Auto => None,
-                ClientRegistration::Client(client) => Some(client),
-            },
+            Self::UserOAuth { registration, .. } | Self::SharedOAuth { registration, .. } => {
+                match registration {
+                    ClientRegistration::Auto => None,
+                    ClientRegistration::Client(client) => Some(client),
+                }
+            }
             Self::ClientCredentials { client, .. } => Some(client),
             Self::None | Self::Header { .. } | Self::QueryParameter { .. } => None,
+        }
+    }
+
+    /// The scopes that a person is asked to consent to, and how the gateway becomes a client for that; `None` where nobody is asked.
+    #[must_use]
+    pub fn consent(&self) -> Option<(&[String], &ClientRegistration)> {
+        match self {
+            Self::UserOAuth { scopes, registration } | Self::SharedOAuth { scopes, registration } => {
+                Some((scopes, registration))
+            }
+            _ => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::words::{Empty, SecretRef, syntax};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.clientCredentials)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, clientCredentials")
+    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.sharedOAuth), has(self.clientCredentials)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct OriginAuth {
@@ -27,6 +27,9 @@ pub struct OriginAuth {
     /// Each user connects an account of their own (OAuth 2.1).
     #[serde(default, rename = "userOAuth", skip_serializing_if = "Option::is_none")]
     pub user_oauth: Option<UserOAuth>,
+    /// One account for everybody, which an administrator of the gateway connects on its page `/admin/origins` (OAuth 2.1).
+    #[serde(default, rename = "sharedOAuth", skip_serializing_if = "Option::is_none")]
+    pub shared_oauth: Option<UserOAuth>,
     /// The gateway gets a token in its own name (RFC 6749, section 4.4), the same for every user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentials>,
@@ -63,7 +66,7 @@ pub struct QueryParameterAuth {
     pub value_ref: SecretRef,
 }
 
-/// OAuth with each user's own account.
+/// OAuth with an account of a person's: each user's own, or one for all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOAuth {
@@ -167,6 +170,7 @@ mod tests {
     fn given_exactly_one_way_to_authenticate_when_validated_then_it_is_taken() {
         assert_eq!(auth(json!({"none": {}})), "");
         assert_eq!(auth(json!({"userOAuth": {}})), "");
+        assert_eq!(auth(json!({"sharedOAuth": {"scopes": ["read"]}})), "");
         assert_eq!(auth(json!({"userOAuth": {"registration": {"client": {"id": "x"}}}})), "");
         let parameter = json!({"name": "key", "valueRef": {"name": "a", "key": "b"}});
         assert_eq!(auth(json!({"queryParameter": parameter})), "");
@@ -176,10 +180,9 @@ mod tests {
     #[test]
     fn given_none_or_two_ways_to_authenticate_when_validated_then_it_is_refused() {
         for two in [json!({}), json!({"none": {}, "userOAuth": {}})] {
-            assert!(
-                auth(two)
-                    .contains("exactly one of none, header, queryParameter, userOAuth, clientCredentials")
-            );
+            assert!(auth(two).contains(
+                "exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials"
+            ));
         }
         assert!(auth(json!({"userOAuth": {"registration": {}}})).contains("exactly one of auto, client"));
     }

@@ -43,6 +43,9 @@ pub enum Kind {
     /// A request of the gateway's own to an origin or its authorization server.
     #[serde(rename = "upstream.request")]
     UpstreamRequest,
+    /// An administrator connected an account for everybody, or failed to.
+    #[serde(rename = "admin.connected")]
+    AdminConnected,
     /// An administrator ended what others had been given.
     #[serde(rename = "admin.revoked")]
     AdminRevoked,
@@ -107,6 +110,8 @@ pub enum AuthMode {
     QueryParameter,
     /// The user's own account.
     UserOauth,
+    /// An account that an administrator has connected for everybody.
+    SharedOauth,
     /// A token that the gateway got in its own name.
     ClientCredentials,
 }

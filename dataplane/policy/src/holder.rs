@@ -9,6 +9,8 @@ pub enum Holder {
     Nobody,
     /// As the gateway itself, which gets its tokens in its own name.
     Gateway,
+    /// With one account that an administrator has connected for everybody.
+    Everybody,
     /// As the person who calls, with an account that they have connected.
     Person,
 }
@@ -21,6 +23,7 @@ impl Origin {
             OriginAuth::None | OriginAuth::Header { .. } | OriginAuth::QueryParameter { .. } => {
                 Holder::Nobody
             }
+            OriginAuth::SharedOAuth { .. } => Holder::Everybody,
             OriginAuth::ClientCredentials { .. } => Holder::Gateway,
             OriginAuth::UserOAuth { .. } => Holder::Person,
         }

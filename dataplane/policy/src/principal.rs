@@ -21,7 +21,7 @@ impl PrincipalId {
         Self(URL_SAFE_NO_PAD.encode(digest.get(..18).unwrap_or_default()).into())
     }
 
-    /// Who holds what is nobody's own: the gateway's tokens. No person and no program is called so.
+    /// Who holds what is nobody's own: the gateway's tokens, and accounts that are shared. No person and no program is called so.
     #[must_use]
     pub fn everybody() -> Self {
         Self::of(EVERYBODY, "")

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_contract::OriginAuth;
 use portcullis_keys::Purpose;
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 use portcullis_store::{ConnectFlowRow, ConnectionRow};
@@ -80,13 +79,11 @@ impl Inner {
         return_to: &str,
         step_up: &[String],
     ) -> Result<Url, ConnectError> {
-        let OriginAuth::UserOAuth { scopes: configured, .. } = &origin.auth else {
-            return Err(ConnectError::NotNeeded);
-        };
+        let Some((configured, _)) = origin.auth.consent() else { return Err(ConnectError::NotNeeded) };
         let http = self.http(origin)?;
         let found = discover(&http, origin, Need::Consent).await?;
         let client = self.client(&http, gateway, origin, &found.server).await?;
-        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.clone() };
+        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.to_vec() };
         if !step_up.is_empty() {
             // What was granted before stays granted (MCP, step-up authorization flow).
             let before = self.parts.store.connection(who.as_str(), &origin.uid).await?;

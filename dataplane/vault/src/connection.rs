@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use portcullis_ambient::{Instant, Random};
-use portcullis_contract::{ClientRegistration, OriginAuth};
+use portcullis_contract::ClientRegistration;
 use portcullis_keys::{Purpose, SealError, SealingRing};
 use portcullis_policy::Origin;
 use portcullis_store::ConnectionRow;
@@ -111,7 +111,7 @@ pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
 
 /// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
 pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
-    let OriginAuth::UserOAuth { registration, .. } = &origin.auth else { return false };
+    let Some((_, registration)) = origin.auth.consent() else { return false };
     let same_client = match registration {
         ClientRegistration::Client(client) => {
             row.registration == Registration::Configured.as_str() && row.client_id == client.id

@@ -72,6 +72,7 @@ pub fn mode(origin: &Origin) -> AuthMode {
         OriginAuth::Header { .. } => AuthMode::Header,
         OriginAuth::QueryParameter { .. } => AuthMode::QueryParameter,
         OriginAuth::UserOAuth { .. } => AuthMode::UserOauth,
+        OriginAuth::SharedOAuth { .. } => AuthMode::SharedOauth,
         OriginAuth::ClientCredentials { .. } => AuthMode::ClientCredentials,
     }
 }

@@ -23,6 +23,7 @@ mod memory;
 mod record;
 mod refresh;
 mod registration;
+mod shared;
 mod source;
 mod token;
 
@@ -64,6 +65,8 @@ pub enum ConnectionStatus {
     NeverConnected,
     /// There was a credential, and it is dead: the person has to consent again.
     ReconnectNeeded,
+    /// The account is everybody's, and an administrator has to connect it, for the first time or again.
+    AdminNeeded,
 }
 
 /// An account was connected or disconnected.
@@ -147,7 +150,7 @@ impl Vault {
                 return Ok(found.credential());
             }
         }
-        self.0.obtain(who, origin, None).await
+        self.0.obtain(who, origin, None).await.map_err(|error| error.for_people(origin))
     }
 
     /// Another credential, after the origin answered 401 to one. If somebody has renewed it meanwhile, theirs.
@@ -163,7 +166,7 @@ impl Vault {
     ) -> Result<Credential, CredentialError> {
         let Some(who) = self.0.holder(who, origin) else { return Err(CredentialError::Rejected) };
         let refused = refused.header().map(|(_, value)| Arc::new(value.clone()));
-        self.0.obtain(who, origin, refused).await
+        self.0.obtain(who, origin, refused).await.map_err(|error| error.for_people(origin))
     }
 
     /// How this person stands with this origin.
@@ -175,20 +178,13 @@ impl Vault {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<ConnectionStatus, CredentialError> {
-        if origin.holder() != Holder::Person {
-            return Ok(ConnectionStatus::NotNeeded);
-        }
-        match self.0.stored(who, origin).await {
-            Ok(connection) => {
-                let now = self.0.parts.clock.now();
-                let is_over = connection.expires_at().is_some_and(|expires_at| expires_at <= now);
-                Ok(match connection.tokens.refresh {
-                    None if is_over => ConnectionStatus::ReconnectNeeded,
-                    _ => ConnectionStatus::Connected,
-                })
-            }
-            Err(CredentialError::NotConnected(status)) => Ok(status),
-            Err(error) => Err(error),
+        match origin.holder() {
+            Holder::Nobody | Holder::Gateway => Ok(ConnectionStatus::NotNeeded),
+            Holder::Person => self.0.standing(who, origin).await,
+            Holder::Everybody => Ok(match self.0.standing(&self.0.everybody, origin).await? {
+                ConnectionStatus::Connected => ConnectionStatus::NotNeeded,
+                _ => ConnectionStatus::AdminNeeded,
+            }),
         }
     }
 
@@ -199,6 +195,21 @@ impl Vault {
     /// # Errors
     /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
     pub async fn begin(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+        scopes: &[String],
+    ) -> Result<Url, ConnectError> {
+        if origin.holder() != Holder::Person {
+            return Err(ConnectError::NotNeeded);
+        }
+        self.begin_as(who, gateway, origin, browser, return_to, scopes).await
+    }
+
+    async fn begin_as(
         &self,
         who: &PrincipalId,
         gateway: &Gateway,
@@ -292,8 +303,28 @@ impl Inner {
     fn holder<'a>(&'a self, who: &'a PrincipalId, origin: &Origin) -> Option<&'a PrincipalId> {
         match origin.holder() {
             Holder::Nobody => None,
-            Holder::Gateway => Some(&self.everybody),
+            Holder::Gateway | Holder::Everybody => Some(&self.everybody),
             Holder::Person => Some(who),
+        }
+    }
+
+    /// How it stands with somebody's connection, from the store.
+    async fn standing(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+    ) -> Result<ConnectionStatus, CredentialError> {
+        match self.stored(who, origin).await {
+            Ok(connection) => {
+                let now = self.parts.clock.now();
+                let is_over = connection.expires_at().is_some_and(|expires_at| expires_at <= now);
+                Ok(match connection.tokens.refresh {
+                    None if is_over => ConnectionStatus::ReconnectNeeded,
+                    _ => ConnectionStatus::Connected,
+                })
+            }
+            Err(CredentialError::NotConnected(status)) => Ok(status),
+            Err(error) => Err(error),
         }
     }
 

@@ -94,7 +94,10 @@ impl Target {
 
     /// Whether calls go out with tokens, which the data plane has and this program has not.
     fn wants_token(&self) -> bool {
-        matches!(self.document.auth, OriginAuth::UserOAuth { .. } | OriginAuth::ClientCredentials { .. })
+        !matches!(
+            self.document.auth,
+            OriginAuth::None | OriginAuth::Header { .. } | OriginAuth::QueryParameter { .. }
+        )
     }
 }
 

@@ -24,9 +24,10 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
                     Some(SecretString::from(format!("{prefix}{}", value.value.expose_secret())))
                 }
                 OriginAuth::QueryParameter { value, .. } => Some(compiled.secrets.get(value)?.value.clone()),
-                OriginAuth::None | OriginAuth::UserOAuth { .. } | OriginAuth::ClientCredentials { .. } => {
-                    None
-                }
+                OriginAuth::None
+                | OriginAuth::UserOAuth { .. }
+                | OriginAuth::SharedOAuth { .. }
+                | OriginAuth::ClientCredentials { .. } => None,
             };
             Some(Target { document: Arc::new(origin.clone()), credential })
         })

@@ -32,12 +32,13 @@ pub(super) fn compile(
     surroundings: &Surroundings<'_>,
     credentials: &Credentials<'_>,
 ) -> Option<contract::OriginAuth> {
-    let OriginAuth { none, header, query_parameter, user_oauth, client_credentials } = auth;
+    let OriginAuth { none, header, query_parameter, user_oauth, shared_oauth, client_credentials } = auth;
     let members = [
         ("none", none.is_some()),
         ("header", header.is_some()),
         ("queryParameter", query_parameter.is_some()),
         ("userOAuth", user_oauth.is_some()),
+        ("sharedOAuth", shared_oauth.is_some()),
         ("clientCredentials", client_credentials.is_some()),
     ];
     let found: Vec<_> = members.iter().filter_map(|(name, is_there)| is_there.then_some(*name)).collect();
@@ -59,7 +60,12 @@ pub(super) fn compile(
         return work.query_parameter(parameter);
     }
     if let Some(oauth) = user_oauth {
-        return work.user_oauth(oauth);
+        let (scopes, registration) = work.oauth("spec.auth.userOAuth", oauth)?;
+        return Some(contract::OriginAuth::UserOAuth { scopes, registration });
+    }
+    if let Some(oauth) = shared_oauth {
+        let (scopes, registration) = work.oauth("spec.auth.sharedOAuth", oauth)?;
+        return Some(contract::OriginAuth::SharedOAuth { scopes, registration });
     }
     if let Some(credentials) = client_credentials {
         return work.client_credentials(credentials);
@@ -98,12 +104,11 @@ impl Work<'_, '_> {
         Some(contract::OriginAuth::QueryParameter { name: parameter.name.clone(), value })
     }
 
-    fn user_oauth(&mut self, oauth: &UserOAuth) -> Option<contract::OriginAuth> {
-        let field = "spec.auth.userOAuth";
+    fn oauth(&mut self, field: &str, oauth: &UserOAuth) -> Option<(Vec<String>, ClientRegistration)> {
         check_scopes(self.case, &format!("{field}.scopes"), &oauth.scopes);
         let registration =
             self.registration(&format!("{field}.registration"), oauth.registration.as_ref())?;
-        Some(contract::OriginAuth::UserOAuth { scopes: oauth.scopes.clone(), registration })
+        Some((oauth.scopes.clone(), registration))
     }
 
     fn client_credentials(&mut self, given: &ClientCredentials) -> Option<contract::OriginAuth> {

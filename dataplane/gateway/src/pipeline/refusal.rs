@@ -308,6 +308,10 @@ impl Refusal {
         Self::new(StatusCode::OK, code::GATEWAY, "connect_needed", sentence).with_id(id).denied()
     }
 
+    pub(super) fn admin_needed(id: Option<&RawValue>, sentence: &str) -> Self {
+        Self::new(StatusCode::OK, code::GATEWAY, "admin_needed", sentence).with_id(id)
+    }
+
     pub(super) fn upstream_failed(id: Option<&RawValue>, error: &SendError) -> Self {
         let reason = match error {
             SendError::Connect(error) if error.is_forbidden() => "upstream_address_refused",

@@ -209,6 +209,7 @@ impl<'a> Courier<'a> {
             // A token as fresh as can be is refused: only whoever it is of can mend that, at the origin.
             return match origin.holder() {
                 Holder::Person => Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded)),
+                Holder::Everybody => Ok(Delivered::Unconnected(ConnectionStatus::AdminNeeded)),
                 Holder::Nobody | Holder::Gateway => {
                     Err(Refusal::credential_rejected(self.id, &origin.display_name))
                 }

@@ -54,6 +54,7 @@ pub(super) async fn answer(
         Method::Listen => Ok(Waiting::modern(context, received, record).respond()),
         Method::Neutral => Ok(stand_in.result(json!({}), record)),
         method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
+        _ if status == ConnectionStatus::AdminNeeded => stand_in.admin_needed(record),
         _ => stand_in.lead_to_connecting(&allowed, status, record).await,
     }
 }
@@ -132,7 +133,7 @@ impl StandIn<'_, '_> {
             .flat_map(|items| items.iter())
             .filter_map(|item| shown(&curate, method, item))
             .collect();
-        if method == Method::ToolsList {
+        if method == Method::ToolsList && self.received.by().route().needs_account() {
             items.push(connect_tool(&origin.display_name));
         }
         let mut result = serde_json::Map::new();
@@ -142,6 +143,21 @@ impl StandIn<'_, '_> {
             result.insert("cacheScope".to_owned(), "private".into());
         }
         Value::Object(result)
+    }
+
+    /// A call cannot be served before somebody else has done something. The person can only be told whom to ask.
+    fn admin_needed(&self, record: &mut Record) -> Result<Response<Body>, Refusal> {
+        let message = self.received.message();
+        let origin = &self.received.by().route().origin.display_name;
+        let sentence = format!(
+            "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator of \
+             this gateway to connect {origin} on its administration pages, then try again."
+        );
+        if message.method != Method::ToolsCall {
+            return Err(Refusal::admin_needed(message.id, &sentence));
+        }
+        record.ended(Outcome::GatewayError, FailureOrigin::Gateway, "admin_needed");
+        Ok(own(record, error::result(message.id, text_result(message.modern, &sentence, true))))
     }
 
     /// A call cannot be served without an account. The client is led to connecting by the best way that it knows.
