@@ -20,7 +20,8 @@ pub use gateway::{
 };
 pub use origin::{Network, OriginDoc, OriginLimits};
 pub use origin_auth::{
-    AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, TokenEndpointAuthMethod,
+    AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, SubjectToken,
+    TokenEndpointAuthMethod,
 };
 pub use query::with_parameter;
 pub use reach::{Reach, carried, covers, reach};

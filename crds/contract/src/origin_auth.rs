@@ -49,6 +49,41 @@ pub enum OriginAuth {
         /// Asked for; the challenge's or the metadata's where there are none.
         scopes: Vec<String>,
     },
+    /// The token of a person's identity provider is exchanged for one of this origin's (RFC 8693).
+    TokenExchange {
+        /// Who exchanges; never [`OfOrigin`](AuthorizationServer::OfOrigin).
+        server: AuthorizationServer,
+        /// The gateway, as that server knows it.
+        client: RegisteredClient,
+        /// `audience`, where the server wants one besides the `resource`.
+        audience: Option<String>,
+        /// Asked for.
+        scopes: Vec<String>,
+        /// Which token of the person's is exchanged.
+        subject_token: SubjectToken,
+        /// Hosts (globs) that people's tokens may be sent to; absent where tenancy does not say.
+        subject_hosts: Option<Vec<String>>,
+    },
+    /// A person's identity provider asserts who they are to the origin's authorization server (ID-JAG, MCP enterprise-managed
+    /// authorization).
+    IdJag {
+        /// The origin's authorization server.
+        issuer: String,
+        /// The gateway, as that server knows it.
+        client: RegisteredClient,
+        /// Asked for.
+        scopes: Vec<String>,
+    },
+}
+
+/// A token that speaks of a person (RFC 8693 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectToken {
+    /// OpenID Connect's.
+    IdToken,
+    /// OAuth's.
+    AccessToken,
 }
 
 /// Who gives tokens for an origin.
@@ -83,7 +118,9 @@ impl OriginAuth {
                     ClientRegistration::Client(client) => Some(client),
                 }
             }
-            Self::ClientCredentials { client, .. } => Some(client),
+            Self::ClientCredentials { client, .. }
+            | Self::TokenExchange { client, .. }
+            | Self::IdJag { client, .. } => Some(client),
             Self::None | Self::Header { .. } | Self::QueryParameter { .. } => None,
         }
     }

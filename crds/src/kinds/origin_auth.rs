@@ -10,7 +10,7 @@ use crate::words::{Empty, SecretRef, syntax};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.sharedOAuth), has(self.clientCredentials)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials")
+    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.sharedOAuth), has(self.clientCredentials), has(self.tokenExchange), has(self.idJag)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct OriginAuth {
@@ -33,6 +33,13 @@ pub struct OriginAuth {
     /// The gateway gets a token in its own name (RFC 6749, section 4.4), the same for every user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentials>,
+    /// The token of each user's identity provider is exchanged for one of the origin's (RFC 8693): nobody has anything to connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_exchange: Option<TokenExchange>,
+    /// Each user's identity provider asserts who they are to the origin's authorization server (ID-JAG, the enterprise-managed
+    /// authorization of MCP): nobody has anything to connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_jag: Option<IdJag>,
 }
 
 /// A header with a static credential.
@@ -99,6 +106,63 @@ pub struct ClientCredentials {
     /// The gateway, as that server knows it. Its Secret names the server's hosts.
     pub client: RegisteredClient,
     /// Asked for. Default: those of the origin's challenge, else of its metadata.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+}
+
+/// The token of a user's identity provider, exchanged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.issuer) != has(self.tokenEndpoint)").message("name who exchanges: the issuer, from whose metadata the token endpoint follows, or the tokenEndpoint of a server without metadata")
+)]
+#[cfg_attr(test, x_kube(cel))]
+pub struct TokenExchange {
+    /// Who exchanges: an issuer identifier, as its metadata states it (RFC 8414).
+    #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Where tokens are exchanged, at a server without metadata.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<String>,
+    /// The gateway, as that server knows it.
+    pub client: RegisteredClient,
+    /// `audience`, where the server wants one besides the `resource`, which is the origin's URL.
+    #[schemars(length(min = 1, max = 2048))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Asked for. Default: none.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Which token of the user's identity provider is exchanged. Default: `access_token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_token_type: Option<SubjectTokenType>,
+}
+
+/// A token that speaks of a user (RFC 8693, section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectTokenType {
+    /// OAuth's.
+    AccessToken,
+    /// OpenID Connect's.
+    IdToken,
+}
+
+/// What a user's identity provider asserts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IdJag {
+    /// The origin's authorization server: an issuer identifier, as its metadata states it (RFC 8414). The identity provider makes
+    /// the assertion for it and for no other.
+    #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
+    pub issuer: String,
+    /// The gateway, as that server knows it.
+    pub client: RegisteredClient,
+    /// Asked for. Default: none.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
@@ -185,6 +249,23 @@ mod tests {
             ));
         }
         assert!(auth(json!({"userOAuth": {"registration": {}}})).contains("exactly one of auto, client"));
+    }
+
+    #[test]
+    fn given_an_exchange_when_validated_then_it_names_who_exchanges() {
+        let validated = |more: Value| {
+            let mut given = json!({"client": {"id": "gateway"}});
+            given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            refused(TokenExchange::validate_cel(&given, None))
+        };
+        let (issuer, endpoint) = ("https://auth.example.com", "https://auth.example.com/token");
+        assert_eq!(validated(json!({"issuer": issuer, "subjectTokenType": "id_token"})), "");
+        assert_eq!(validated(json!({"tokenEndpoint": endpoint})), "");
+        assert!(validated(json!({})).contains("name who exchanges"));
+        assert!(
+            validated(json!({"issuer": issuer, "tokenEndpoint": endpoint})).contains("name who exchanges")
+        );
+        assert_eq!(auth(json!({"idJag": {"issuer": issuer, "client": {"id": "gateway"}}})), "");
     }
 
     #[test]

@@ -114,6 +114,10 @@ pub enum AuthMode {
     SharedOauth,
     /// A token that the gateway got in its own name.
     ClientCredentials,
+    /// The token of the user's identity provider, exchanged.
+    TokenExchange,
+    /// An assertion of the user's identity provider.
+    IdJag,
 }
 
 /// One thing that happened. Fields that do not apply are absent from the output. Times are milliseconds.

@@ -181,10 +181,7 @@ fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
             let url = with_parameter(&doc.url, name, secret.value.expose_secret());
             Ok(OriginCredential::Target(SecretString::from(&url[Position::BeforePath..Position::AfterQuery])))
         }
-        OriginAuth::None
-        | OriginAuth::UserOAuth { .. }
-        | OriginAuth::SharedOAuth { .. }
-        | OriginAuth::ClientCredentials { .. } => Ok(OriginCredential::None),
+        _ => Ok(OriginCredential::None),
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Holder {
     Everybody,
     /// As the person who calls, with an account that they have connected.
     Person,
+    /// As the person who calls, with what their sign-in at the identity provider gives.
+    SignIn,
 }
 
 impl Origin {
@@ -26,6 +28,7 @@ impl Origin {
             OriginAuth::SharedOAuth { .. } => Holder::Everybody,
             OriginAuth::ClientCredentials { .. } => Holder::Gateway,
             OriginAuth::UserOAuth { .. } => Holder::Person,
+            OriginAuth::TokenExchange { .. } | OriginAuth::IdJag { .. } => Holder::SignIn,
         }
     }
 }

@@ -41,7 +41,8 @@ impl Vault {
             ConnectionStatus::Connected | ConnectionStatus::ReconnectNeeded => {
                 self.0.parts.store.connection(who.as_str(), &origin.uid).await?
             }
-            ConnectionStatus::NotNeeded
+            ConnectionStatus::SignInNeeded
+            | ConnectionStatus::NotNeeded
             | ConnectionStatus::NeverConnected
             | ConnectionStatus::AdminNeeded => None,
         };

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{OriginClient, Registration, method_named};
 use crate::credential::bearer_header;
+use crate::exchange::exchanged_by;
 use crate::token::TokenAnswer;
 
 /// Tokens that live longer than this are refreshed [`EARLY`] before they expire; others in the last fifth of their life.
@@ -111,12 +112,17 @@ pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
 
 /// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
 pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
-    let Some((_, registration)) = origin.auth.consent() else { return false };
+    let Some((_, registration)) = origin.auth.consent() else {
+        return row.registration == exchanged_by(&origin.auth) && row.origin_url == origin.url.as_str();
+    };
     let same_client = match registration {
         ClientRegistration::Client(client) => {
             row.registration == Registration::Configured.as_str() && row.client_id == client.id
         }
-        ClientRegistration::Auto => row.registration != Registration::Configured.as_str(),
+        ClientRegistration::Auto => {
+            let registration = Registration::from_stored(&row.registration);
+            registration.is_some_and(|it| it != Registration::Configured)
+        }
     };
     same_client && row.origin_url == origin.url.as_str()
 }

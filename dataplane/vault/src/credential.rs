@@ -74,6 +74,8 @@ pub fn mode(origin: &Origin) -> AuthMode {
         OriginAuth::UserOAuth { .. } => AuthMode::UserOauth,
         OriginAuth::SharedOAuth { .. } => AuthMode::SharedOauth,
         OriginAuth::ClientCredentials { .. } => AuthMode::ClientCredentials,
+        OriginAuth::TokenExchange { .. } => AuthMode::TokenExchange,
+        OriginAuth::IdJag { .. } => AuthMode::IdJag,
     }
 }
 

@@ -15,9 +15,11 @@ mod credential;
 mod disconnect;
 mod discovery;
 mod error;
+mod exchange;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod identity;
 mod machine;
 mod memory;
 mod record;
@@ -47,6 +49,9 @@ pub use account::Account;
 pub use connect::{ConnectCallback, Finished};
 pub use credential::{Credential, mode};
 pub use error::{ConnectError, CredentialError};
+pub use identity::{
+    IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture, IdentityTokens,
+};
 
 /// How long a registration is taken for known.
 const KNOWN_CLIENT: Duration = Duration::from_secs(3600);
@@ -65,6 +70,8 @@ pub enum ConnectionStatus {
     NeverConnected,
     /// There was a credential, and it is dead: the person has to consent again.
     ReconnectNeeded,
+    /// The person's sign-in is what gives a credential, and nothing of it is kept: they have to sign in again.
+    SignInNeeded,
     /// The account is everybody's, and an administrator has to connect it, for the first time or again.
     AdminNeeded,
 }
@@ -88,6 +95,8 @@ pub struct VaultParts {
     pub keys: Arc<Keys>,
     /// Reaches origins and their authorization servers.
     pub http: Clients,
+    /// People's sessions at their identity providers, where such are kept.
+    pub identities: Option<Arc<dyn IdentityTokens>>,
     /// The time.
     pub clock: Clock,
     /// Secrets.
@@ -179,7 +188,7 @@ impl Vault {
         origin: &Arc<Origin>,
     ) -> Result<ConnectionStatus, CredentialError> {
         match origin.holder() {
-            Holder::Nobody | Holder::Gateway => Ok(ConnectionStatus::NotNeeded),
+            Holder::Nobody | Holder::Gateway | Holder::SignIn => Ok(ConnectionStatus::NotNeeded),
             Holder::Person => self.0.standing(who, origin).await,
             Holder::Everybody => Ok(match self.0.standing(&self.0.everybody, origin).await? {
                 ConnectionStatus::Connected => ConnectionStatus::NotNeeded,
@@ -304,7 +313,7 @@ impl Inner {
         match origin.holder() {
             Holder::Nobody => None,
             Holder::Gateway | Holder::Everybody => Some(&self.everybody),
-            Holder::Person => Some(who),
+            Holder::Person | Holder::SignIn => Some(who),
         }
     }
 

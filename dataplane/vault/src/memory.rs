@@ -8,7 +8,7 @@ use portcullis_ambient::Instant;
 use portcullis_policy::{Origin, PrincipalId};
 use tokio::sync::Mutex;
 
-use crate::Credential;
+use crate::{Credential, CredentialError};
 
 /// How many credentials are remembered. Those beyond cost a look into the store.
 const CAPACITY: u64 = 100_000;
@@ -76,7 +76,7 @@ impl Remembered {
 #[derive(Default)]
 pub(crate) struct Gate {
     /// The last time that it failed, and why: for those who waited meanwhile.
-    pub(crate) failed: Option<(Instant, String)>,
+    pub(crate) failed: Option<(Instant, CredentialError)>,
     /// When the origin refused a token of which no person knows, and another was fetched.
     pub(crate) replaced: Option<Instant>,
 }

@@ -60,6 +60,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    pub(crate) fn denied(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Denied, reason, message: message.into() }
+    }
+
     pub(crate) fn upstream(reason: &'static str, message: impl Into<String>) -> Self {
         Self { outcome: Outcome::UpstreamError, reason, message: message.into() }
     }

@@ -78,19 +78,26 @@ impl Inner {
         {
             return Ok(found.credential());
         }
-        let own = origin.holder() == Holder::Gateway;
-        if let Some((when, problem)) = &gate.failed
-            && (*when >= arrived || own && now < when.after(POSTPONED))
+        // Where no person has consented, nothing but the authorization server stands between a call and a request there.
+        let unasked = matches!(origin.holder(), Holder::Gateway | Holder::SignIn);
+        if let Some((when, error)) = &gate.failed
+            && (*when >= arrived || unasked && now < when.after(POSTPONED))
         {
-            return Err(CredentialError::Unavailable(problem.clone()));
+            return Err(error.clone());
         }
-        let found = if own {
-            if refused.is_some() && !gate.may_replace(now) {
-                return Err(CredentialError::Rejected);
+        if unasked && refused.is_some() && !gate.may_replace(now) {
+            return Err(CredentialError::Rejected);
+        }
+        let found = match origin.holder() {
+            Holder::Gateway => self.own(who, origin).await,
+            Holder::SignIn => self.exchanged(who, origin, refused).await,
+            Holder::Nobody | Holder::Everybody | Holder::Person => self.look_up(who, origin, refused).await,
+        };
+        gate.failed = match &found {
+            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
+                Some((self.parts.clock.now(), error.clone()))
             }
-            self.own(who, origin).await
-        } else {
-            self.look_up(who, origin, refused).await
+            _ => None,
         };
         match (found, remembered) {
             (Err(CredentialError::Unavailable(problem)), Some(found)) => {
@@ -98,18 +105,12 @@ impl Inner {
                 self.remember(who, origin, &found.header, now.after(POSTPONED), found.expires_at);
                 Ok(found.credential())
             }
-            (Err(CredentialError::Unavailable(problem)), None) => {
-                gate.failed = Some((self.parts.clock.now(), problem.clone()));
-                Err(CredentialError::Unavailable(problem))
-            }
+            (Err(error @ CredentialError::Unavailable(_)), None) => Err(error),
             (Err(error), _) => {
                 self.memory.forget(who, origin);
                 Err(error)
             }
-            (Ok(credential), _) => {
-                gate.failed = None;
-                Ok(credential)
-            }
+            (Ok(credential), _) => Ok(credential),
         }
     }
 

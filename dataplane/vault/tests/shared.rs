@@ -11,8 +11,7 @@ use portcullis_vault::{ConnectError, ConnectionStatus, Credential, CredentialErr
 use support::{BROWSER, Settings, World, ana, table, token};
 
 fn settings() -> Settings {
-    let auth =
-        |_: &_| OriginAuth::SharedOAuth { scopes: Vec::new(), registration: ClientRegistration::Auto };
+    let auth = |_: &_| OriginAuth::SharedOAuth { scopes: Vec::new(), registration: ClientRegistration::Auto };
     Settings { auth: Some(auth), ..Settings::default() }
 }
 
@@ -38,7 +37,10 @@ async fn given_nobody_has_connected_it_then_people_are_told_that_an_administrato
     assert_eq!(lacks(world.vault.credential(&ana(), &origin).await), ConnectionStatus::AdminNeeded);
     assert_eq!(world.vault.status(&ana(), &origin).await.unwrap(), ConnectionStatus::AdminNeeded);
     assert_eq!(world.vault.shared_account(&origin).await.unwrap().status, ConnectionStatus::NeverConnected);
-    assert!(matches!(world.begin().await, Err(ConnectError::NotNeeded)), "nobody connects an account of their own");
+    assert!(
+        matches!(world.begin().await, Err(ConnectError::NotNeeded)),
+        "nobody connects an account of their own"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +82,10 @@ async fn given_its_grant_dies_then_an_administrator_has_to_connect_it_again() {
     world.provider.levers.lock().dead = true;
     world.advance(3600);
     assert_eq!(lacks(world.vault.credential(&ana(), &world.origin()).await), ConnectionStatus::AdminNeeded);
-    assert_eq!(world.vault.shared_account(&world.origin()).await.unwrap().status, ConnectionStatus::ReconnectNeeded);
+    assert_eq!(
+        world.vault.shared_account(&world.origin()).await.unwrap().status,
+        ConnectionStatus::ReconnectNeeded
+    );
     world.provider.levers.lock().dead = false;
     connect(&world).await;
     world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();

@@ -27,7 +27,9 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
                 OriginAuth::None
                 | OriginAuth::UserOAuth { .. }
                 | OriginAuth::SharedOAuth { .. }
-                | OriginAuth::ClientCredentials { .. } => None,
+                | OriginAuth::ClientCredentials { .. }
+                | OriginAuth::TokenExchange { .. }
+                | OriginAuth::IdJag { .. } => None,
             };
             Some(Target { document: Arc::new(origin.clone()), credential })
         })

@@ -1,10 +1,10 @@
 //! `spec.auth` of an origin.
 
 use portcullis_contract as contract;
-use portcullis_contract::{AuthorizationServer, ClientRegistration};
+use portcullis_contract::{AuthorizationServer, ClientRegistration, SubjectToken};
 use portcullis_crds::kinds::origin_auth::{
-    ClientCredentials, HeaderAuth, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
-    TokenEndpointAuthMethod, UserOAuth,
+    ClientCredentials, HeaderAuth, IdJag, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
+    SubjectTokenType, TokenEndpointAuthMethod, TokenExchange, UserOAuth,
 };
 use portcullis_crds::words;
 use portcullis_crds::words::syntax::{HEADER_NAME, is_reserved_header};
@@ -14,6 +14,7 @@ use super::case::Case;
 use super::credential::{Credentials, Use};
 use super::endpoint;
 use super::oidc::check_scopes;
+use super::selection::glob;
 use super::surroundings::Surroundings;
 
 /// What the members of the union have in common to be compiled.
@@ -32,7 +33,16 @@ pub(super) fn compile(
     surroundings: &Surroundings<'_>,
     credentials: &Credentials<'_>,
 ) -> Option<contract::OriginAuth> {
-    let OriginAuth { none, header, query_parameter, user_oauth, shared_oauth, client_credentials } = auth;
+    let OriginAuth {
+        none,
+        header,
+        query_parameter,
+        user_oauth,
+        shared_oauth,
+        client_credentials,
+        token_exchange,
+        id_jag,
+    } = auth;
     let members = [
         ("none", none.is_some()),
         ("header", header.is_some()),
@@ -40,6 +50,8 @@ pub(super) fn compile(
         ("userOAuth", user_oauth.is_some()),
         ("sharedOAuth", shared_oauth.is_some()),
         ("clientCredentials", client_credentials.is_some()),
+        ("tokenExchange", token_exchange.is_some()),
+        ("idJag", id_jag.is_some()),
     ];
     let found: Vec<_> = members.iter().filter_map(|(name, is_there)| is_there.then_some(*name)).collect();
     if found.len() != 1 {
@@ -69,6 +81,12 @@ pub(super) fn compile(
     }
     if let Some(credentials) = client_credentials {
         return work.client_credentials(credentials);
+    }
+    if let Some(exchange) = token_exchange {
+        return work.token_exchange(exchange);
+    }
+    if let Some(id_jag) = id_jag {
+        return work.id_jag(id_jag);
     }
     Some(contract::OriginAuth::None)
 }
@@ -122,6 +140,62 @@ impl Work<'_, '_> {
         }
         let scopes = given.scopes.clone();
         Some(contract::OriginAuth::ClientCredentials { server: server?, client: client?, scopes })
+    }
+
+    fn token_exchange(&mut self, given: &TokenExchange) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.tokenExchange";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
+        let client = self.client(&format!("{field}.client"), &given.client);
+        let (server, client) = (server?, client?);
+        let namespace = self.case.namespace().to_owned();
+        let subject_hosts = self.surroundings.identity_token_hosts(&namespace);
+        let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob(pattern, host));
+        let elsewhere = match &server {
+            AuthorizationServer::OfOrigin => {
+                let message = "say who exchanges: write the issuer of the authorization server";
+                self.case.error(field, "Required", message);
+                None
+            }
+            // Where an issuer has its token endpoint is known when it is asked.
+            AuthorizationServer::Issuer(issuer) => {
+                let nowhere = subject_hosts.as_ref().is_some_and(Vec::is_empty);
+                Url::parse(issuer).ok().filter(|_| nowhere)
+            }
+            AuthorizationServer::TokenEndpoint(endpoint) => {
+                let host = endpoint.host_str().unwrap_or_default();
+                (subject_hosts.is_some() && !may_go(host)).then(|| endpoint.clone())
+            }
+        };
+        if let Some(url) = elsewhere {
+            let host = url.host_str().unwrap_or_default();
+            let message = format!(
+                "people's identity tokens may not be sent to {host}; the gateway's owner allows it in {}: an entry for \
+                 '{namespace}' with identityTokenHosts: [\"{host}\"]",
+                self.surroundings.tenancy_of()
+            );
+            self.case.error(field, "HostNotAllowed", message);
+        }
+        Some(contract::OriginAuth::TokenExchange {
+            server,
+            client,
+            audience: given.audience.clone(),
+            scopes: given.scopes.clone(),
+            subject_token: match given.subject_token_type {
+                Some(SubjectTokenType::IdToken) => SubjectToken::IdToken,
+                Some(SubjectTokenType::AccessToken) | None => SubjectToken::AccessToken,
+            },
+            subject_hosts,
+        })
+    }
+
+    fn id_jag(&mut self, given: &IdJag) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.idJag";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, Some(&given.issuer), None);
+        let client = self.client(&format!("{field}.client"), &given.client);
+        let AuthorizationServer::Issuer(issuer) = server? else { return None };
+        Some(contract::OriginAuth::IdJag { issuer, client: client?, scopes: given.scopes.clone() })
     }
 
     /// Who gives tokens.

@@ -46,7 +46,7 @@ impl<'r> Armed<'r> {
                 return Ok(Arming::Unconnected(allowed, status));
             }
             Err(error) => {
-                return Err(Refusal::credential_unavailable(received.message().id, &error.to_string()));
+                return Err(Refusal::no_credential(received.message().id, &origin.display_name, &error));
             }
         };
         record.auth_mode(credential.mode());

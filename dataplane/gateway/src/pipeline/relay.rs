@@ -84,7 +84,7 @@ pub(super) async fn get(
     let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
         Ok(credential) => credential,
         Err(CredentialError::NotConnected(_)) => return Ok(Waiting::legacy(context, by, record).respond()),
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -123,7 +123,7 @@ pub(super) async fn delete(
             record.finished(StatusCode::OK, 0);
             return Ok(Response::new(Body::empty()));
         }
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -199,10 +199,7 @@ impl<'a> Courier<'a> {
         let renewed = match self.context.vault.renew(who, origin, &credential).await {
             Ok(renewed) => renewed,
             Err(CredentialError::NotConnected(status)) => return Ok(Delivered::Unconnected(status)),
-            Err(CredentialError::Rejected) => {
-                return Err(Refusal::credential_rejected(self.id, &origin.display_name));
-            }
-            Err(error) => return Err(Refusal::credential_unavailable(self.id, &error.to_string())),
+            Err(error) => return Err(Refusal::no_credential(self.id, &origin.display_name, &error)),
         };
         let answer = self.once(&renewed, record).await?;
         if answer.response.status() == StatusCode::UNAUTHORIZED {
@@ -210,7 +207,7 @@ impl<'a> Courier<'a> {
             return match origin.holder() {
                 Holder::Person => Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded)),
                 Holder::Everybody => Ok(Delivered::Unconnected(ConnectionStatus::AdminNeeded)),
-                Holder::Nobody | Holder::Gateway => {
+                Holder::Nobody | Holder::Gateway | Holder::SignIn => {
                     Err(Refusal::credential_rejected(self.id, &origin.display_name))
                 }
             };

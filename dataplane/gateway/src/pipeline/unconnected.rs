@@ -54,7 +54,9 @@ pub(super) async fn answer(
         Method::Listen => Ok(Waiting::modern(context, received, record).respond()),
         Method::Neutral => Ok(stand_in.result(json!({}), record)),
         method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
-        _ if status == ConnectionStatus::AdminNeeded => stand_in.admin_needed(record),
+        _ if matches!(status, ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded) => {
+            stand_in.tell_what_lacks(status, record)
+        }
         _ => stand_in.lead_to_connecting(&allowed, status, record).await,
     }
 }
@@ -145,18 +147,33 @@ impl StandIn<'_, '_> {
         Value::Object(result)
     }
 
-    /// A call cannot be served before somebody else has done something. The person can only be told whom to ask.
-    fn admin_needed(&self, record: &mut Record) -> Result<Response<Body>, Refusal> {
-        let message = self.received.message();
-        let origin = &self.received.by().route().origin.display_name;
-        let sentence = format!(
-            "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator of \
-             this gateway to connect {origin} on its administration pages, then try again."
-        );
+    /// A call cannot be served, and no link would help. The person is told who can.
+    fn tell_what_lacks(
+        &self,
+        status: ConnectionStatus,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let (by, message) = (self.received.by(), self.received.message());
+        let origin = &by.route().origin.display_name;
+        let (reason, failure, sentence) = if status == ConnectionStatus::SignInNeeded {
+            let portal = &by.table().gateway.public_url;
+            let sentence = format!(
+                "{origin} is used with your sign-in at this gateway, and nothing of it is kept that still counts. Sign out and in \
+                 again at {portal}/, then try again."
+            );
+            ("sign_in_needed", FailureOrigin::Client, sentence)
+        } else {
+            let sentence = format!(
+                "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator \
+                 of this gateway to connect {origin} on its administration pages, then try again."
+            );
+            ("admin_needed", FailureOrigin::Gateway, sentence)
+        };
         if message.method != Method::ToolsCall {
-            return Err(Refusal::admin_needed(message.id, &sentence));
+            return Err(Refusal::not_yet(message.id, reason, &sentence));
         }
-        record.ended(Outcome::GatewayError, FailureOrigin::Gateway, "admin_needed");
+        let outcome = if failure == FailureOrigin::Gateway { Outcome::GatewayError } else { Outcome::Denied };
+        record.ended(outcome, failure, reason);
         Ok(own(record, error::result(message.id, text_result(message.modern, &sentence, true))))
     }
 

@@ -42,6 +42,7 @@ pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
         ConnectionStatus::NeverConnected => "never_connected",
         ConnectionStatus::ReconnectNeeded => "reconnect_needed",
         ConnectionStatus::AdminNeeded => "admin_needed",
+        ConnectionStatus::SignInNeeded => "sign_in_needed",
     }
 }
 

@@ -18,7 +18,9 @@ use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{Origin, PrincipalId, RouteTable};
 use portcullis_store::Store;
-use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Vault, VaultParts};
+use portcullis_vault::{
+    ConnectCallback, ConnectError, Credential, Finished, IdentityTokens, Vault, VaultParts,
+};
 use provider::Provider;
 use url::Url;
 
@@ -32,6 +34,7 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
     pub(crate) events: Writer,
+    identities: Option<Arc<dyn IdentityTokens>>,
     _folder: tempfile::TempDir,
 }
 
@@ -44,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) secret_hosts: Vec<String>,
     /// In place of each person's account, given the provider's base.
     pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
+    /// Given the provider's base too.
+    pub(crate) identities: Option<fn(&Url) -> Arc<dyn IdentityTokens>>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
 
@@ -56,6 +61,7 @@ impl Default for Settings {
             registration: ClientRegistration::Auto,
             secret_hosts: Vec::new(),
             auth: None,
+            identities: None,
             private_networks: vec!["127.0.0.0/8".parse().unwrap()],
         }
     }
@@ -155,13 +161,14 @@ impl World {
         let clock = Clock::manual(Instant(1_700_000_000_000));
         let provider = Provider::start().await;
         let table = table(&provider.base, &settings);
-        let (vault, events) = vault(&store, &keys, &clock);
-        Self { provider, vault, store, keys, clock, table, events, _folder: folder }
+        let identities = settings.identities.map(|identities| identities(&provider.base));
+        let (vault, events) = vault(&store, &keys, &clock, identities.clone());
+        Self { provider, vault, store, keys, clock, table, events, identities, _folder: folder }
     }
 
     /// Another replica: its own memory, the same store and keys.
     pub(crate) fn replica(&self) -> Vault {
-        vault(&self.store, &self.keys, &self.clock).0
+        vault(&self.store, &self.keys, &self.clock, self.identities.clone()).0
     }
 
     pub(crate) fn origin(&self) -> Arc<Origin> {
@@ -197,12 +204,18 @@ impl World {
     }
 }
 
-fn vault(store: &Store, keys: &Arc<Keys>, clock: &Clock) -> (Vault, Writer) {
+fn vault(
+    store: &Store,
+    keys: &Arc<Keys>,
+    clock: &Clock,
+    identities: Option<Arc<dyn IdentityTokens>>,
+) -> (Vault, Writer) {
     let (events, writer) = EventSink::new();
     let vault = Vault::new(VaultParts {
         store: store.clone(),
         keys: Arc::clone(keys),
         http: Clients::new(),
+        identities,
         clock: clock.clone(),
         random: Random::system(),
         events,
