@@ -1,5 +1,5 @@
 // An origin's own authorization server: dynamic registration, PKCE, resource indicators, rotating refresh tokens, revocation,
-// introspection for the origin. Opaque tokens, so that a revoked one is dead at once.
+// introspection for the origin, tokens for clients in their own name. Opaque tokens, so that a revoked one is dead at once.
 // node authorization-server.mjs '{"host": "127.0.0.2", "port": 9001, "resource": "http://…/mcp", "accessTtl": 3600, "accounts": {…}, "log": "…"}'
 import { serve } from './provider.mjs';
 
@@ -21,6 +21,7 @@ serve({
     scopes: ['openid', 'offline_access', 'read', 'write'],
     features: {
       registration: { enabled: true },
+      clientCredentials: { enabled: true },
       revocation: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {

@@ -1,6 +1,7 @@
 // An `oidc-provider` on a loopback port with accounts, a log of what it receives, and a few levers for tests:
 //   POST /levers/accounts   {"ana": {...claims}}   replaces accounts
-//   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider
+//   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider;
+//                           {"client": "id", "what": "access"}   the same of tokens in a client's own name
 // Its login form takes any password; the accounts say who may come in.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -50,13 +51,16 @@ export function serve({ host, port, tls, accounts, log, configuration, delay = 0
       if (accountId) byLogin.set(accountId, (byLogin.get(accountId) ?? new Set()).add(jti));
     });
   }
+  const own = new Map(); // client id -> ids of tokens in its own name
+  provider.on('client_credentials.saved', ({ clientId, jti }) => own.set(clientId, (own.get(clientId) ?? new Set()).add(jti)));
   provider.on('server_error', (_, error) => console.error(error));
 
   const levers = {
     accounts: async (given) => { for (const [login, claims] of Object.entries(given)) people.set(login, claims); },
-    revoke: async ({ login, what }) => {
+    revoke: async ({ login, client, what }) => {
       const end = async (model, ids) => { for (const id of ids ?? []) await (await model.find(id))?.destroy(); };
       await end(provider.AccessToken, issued.access_token.get(login));
+      await end(provider.ClientCredentials, own.get(client));
       if (what === 'grant') await end(provider.RefreshToken, issued.refresh_token.get(login));
     },
   };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use portcullis_compiler::{Diagnosis, ResourceId, compile, read};
 use portcullis_contract::{
-    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, SecretKey,
+    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, RegisteredClient, SecretKey,
     TokenEndpointAuthMethod,
 };
 use portcullis_policy::RouteTable;
@@ -146,7 +146,8 @@ fn given_a_client_by_hand_then_its_secret_is_sent_by_http_basic_unless_told_othe
         let OriginAuth::UserOAuth { registration, .. } = &contract.origins[0].auth else {
             panic!("not OAuth")
         };
-        let ClientRegistration::Client { token_endpoint_auth_method, .. } = registration else {
+        let ClientRegistration::Client(RegisteredClient { token_endpoint_auth_method, .. }) = registration
+        else {
             panic!("not by hand")
         };
         assert_eq!(*token_endpoint_auth_method, expected);

@@ -245,6 +245,11 @@ pub struct Tenancy {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub private_networks: Vec<Cidr>,
+    /// Hosts of authorization servers to which their origins may send the tokens of users' identity providers
+    /// (`auth.tokenExchange`); `*` stands for any run of characters. Default: none.
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_token_hosts: Vec<String>,
 }
 
 #[cfg(test)]

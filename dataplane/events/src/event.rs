@@ -37,12 +37,15 @@ pub enum Kind {
     /// An account at an origin was disconnected.
     #[serde(rename = "auth.disconnected")]
     Disconnected,
-    /// A token of an origin was refreshed, or failed to be.
+    /// A token of an origin was refreshed or fetched, or failed to be.
     #[serde(rename = "upstream.refresh")]
     UpstreamRefresh,
     /// A request of the gateway's own to an origin or its authorization server.
     #[serde(rename = "upstream.request")]
     UpstreamRequest,
+    /// An administrator connected an account for everybody, or failed to.
+    #[serde(rename = "admin.connected")]
+    AdminConnected,
     /// An administrator ended what others had been given.
     #[serde(rename = "admin.revoked")]
     AdminRevoked,
@@ -106,8 +109,18 @@ pub enum AuthMode {
     None,
     /// A static header.
     Header,
+    /// A static parameter of the URL's query.
+    QueryParameter,
     /// The user's own account.
     UserOauth,
+    /// An account that an administrator has connected for everybody.
+    SharedOauth,
+    /// A token that the gateway got in its own name.
+    ClientCredentials,
+    /// The token of the user's identity provider, exchanged.
+    TokenExchange,
+    /// An assertion of the user's identity provider.
+    IdJag,
 }
 
 /// One thing that happened. Fields that do not apply are absent from the output. Times are milliseconds.

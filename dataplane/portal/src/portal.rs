@@ -106,6 +106,7 @@ impl Portal {
             .route("/admin/people/{id}/revoke", post(admin::forms::person))
             .route("/admin/clients/revoke", post(admin::forms::client))
             .route("/admin/teams/revoke", post(admin::forms::team))
+            .route("/admin/origins/{id}/connect", post(admin::connect::post))
             .route("/admin/origins/{id}/revoke", post(admin::forms::origin))
             .route("/admin/grants/{id}/revoke", post(admin::forms::grant))
             .merge(api::router())

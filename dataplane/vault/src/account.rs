@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use portcullis_ambient::Instant;
-use portcullis_policy::{Origin, PrincipalId};
+use portcullis_policy::{Holder, Origin, PrincipalId};
 
 use crate::{ConnectionStatus, CredentialError, Vault};
 
@@ -24,12 +24,27 @@ impl Vault {
     /// # Errors
     /// When it cannot be told now.
     pub async fn account(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
-        let status = self.status(who, origin).await?;
+        if origin.holder() != Holder::Person {
+            let status = self.status(who, origin).await?;
+            return Ok(Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None });
+        }
+        self.account_of(who, origin).await
+    }
+
+    pub(crate) async fn account_of(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<Account, CredentialError> {
+        let status = self.0.standing(who, origin).await?;
         let row = match status {
             ConnectionStatus::Connected | ConnectionStatus::ReconnectNeeded => {
                 self.0.parts.store.connection(who.as_str(), &origin.uid).await?
             }
-            ConnectionStatus::NotNeeded | ConnectionStatus::NeverConnected => None,
+            ConnectionStatus::SignInNeeded
+            | ConnectionStatus::NotNeeded
+            | ConnectionStatus::NeverConnected
+            | ConnectionStatus::AdminNeeded => None,
         };
         Ok(match row {
             None => Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None },

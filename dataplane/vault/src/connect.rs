@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_contract::OriginAuth;
 use portcullis_keys::Purpose;
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 use portcullis_store::{ConnectFlowRow, ConnectionRow};
@@ -17,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{OriginClient, Registration, method_name, method_named};
 use crate::connection::{Connection, Tokens, is_bound_to};
-use crate::discovery::{Discovered, discover};
+use crate::discovery::{Discovered, Need, discover};
 use crate::registration::{redirect_uri, zeroizing};
 use crate::token::{self, TokenAnswer, TokenError, plain};
 use crate::{ConnectError, Inner};
@@ -80,13 +79,11 @@ impl Inner {
         return_to: &str,
         step_up: &[String],
     ) -> Result<Url, ConnectError> {
-        let OriginAuth::UserOAuth { scopes: configured, .. } = &origin.auth else {
-            return Err(ConnectError::NotNeeded);
-        };
+        let Some((configured, _)) = origin.auth.consent() else { return Err(ConnectError::NotNeeded) };
         let http = self.http(origin)?;
-        let found = discover(&http, origin).await?;
+        let found = discover(&http, origin, Need::Consent).await?;
         let client = self.client(&http, gateway, origin, &found.server).await?;
-        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.clone() };
+        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.to_vec() };
         if !step_up.is_empty() {
             // What was granted before stays granted (MCP, step-up authorization flow).
             let before = self.parts.store.connection(who.as_str(), &origin.uid).await?;
@@ -110,7 +107,7 @@ impl Inner {
             &verifier,
             &scope,
             asks_offline,
-        );
+        )?;
         let flow = Flow {
             origin_url: origin.url.to_string(),
             resource: found.resource,
@@ -314,8 +311,8 @@ fn authorization_url(
     verifier: &str,
     scope: &str,
     asks_offline: bool,
-) -> Url {
-    let mut url = found.server.authorization_endpoint.clone();
+) -> Result<Url, ConnectError> {
+    let mut url = found.server.authorization_endpoint()?.clone();
     let challenge = digest(verifier);
     {
         let mut query = url.query_pairs_mut();
@@ -335,7 +332,7 @@ fn authorization_url(
             query.append_pair("prompt", "consent");
         }
     }
-    url
+    Ok(url)
 }
 
 /// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and how a `state` is stored.

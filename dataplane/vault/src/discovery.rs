@@ -21,6 +21,15 @@ const MAX_SERVERS: usize = 4;
 /// What is asked without a credential to be challenged. Every server knows it.
 const PROBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;
 
+/// What somebody's tokens are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A person's consent, in a browser: it takes an authorization endpoint, and PKCE.
+    Consent,
+    /// No more than the token endpoint.
+    Token,
+}
+
 /// What is known of an origin's protection.
 pub(crate) struct Discovered {
     /// The `resource` that tokens are asked for (RFC 8707), as the origin states it.
@@ -35,7 +44,7 @@ pub(crate) struct Discovered {
 #[derive(Deserialize)]
 pub(crate) struct Server {
     pub(crate) issuer: String,
-    pub(crate) authorization_endpoint: Url,
+    authorization_endpoint: Option<Url>,
     pub(crate) token_endpoint: Url,
     pub(crate) registration_endpoint: Option<Url>,
     pub(crate) revocation_endpoint: Option<Url>,
@@ -48,6 +57,15 @@ pub(crate) struct Server {
     pub(crate) authorization_response_iss_parameter_supported: bool,
 }
 
+impl Server {
+    /// Where a person's browser goes.
+    pub(crate) fn authorization_endpoint(&self) -> Result<&Url, ConnectError> {
+        self.authorization_endpoint.as_ref().ok_or_else(|| {
+            discovery(format!("the authorization server {} has no authorization endpoint", self.issuer))
+        })
+    }
+}
+
 #[derive(Deserialize)]
 struct ResourceMetadata {
     resource: String,
@@ -56,7 +74,7 @@ struct ResourceMetadata {
 }
 
 /// Finds out.
-pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered, ConnectError> {
+pub(crate) async fn discover(http: &Http, origin: &Origin, need: Need) -> Result<Discovered, ConnectError> {
     let challenge = challenge(http, &origin.url).await?;
     let metadata = match &challenge.resource_metadata {
         Some(url) => {
@@ -73,7 +91,7 @@ pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered,
     let Some(metadata) = metadata else {
         // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
         let issuer = origin.url.origin().ascii_serialization();
-        let server = server(http, &issuer).await?;
+        let server = server(http, &issuer, need).await?;
         return Ok(Discovered { resource: origin.url.to_string(), scopes: challenge.scopes, server });
     };
     if !is_same_resource(&metadata.resource, &origin.url) {
@@ -90,7 +108,7 @@ pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered,
     };
     let mut first_problem = None;
     for issuer in metadata.authorization_servers.iter().flatten().take(MAX_SERVERS) {
-        match server(http, issuer).await {
+        match server(http, issuer, need).await {
             Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server }),
             Err(problem) => first_problem = first_problem.or(Some(problem)),
         }
@@ -124,7 +142,7 @@ async fn challenge(http: &Http, url: &Url) -> Result<Challenge, ConnectError> {
 }
 
 /// An authorization server's metadata, at whichever of the places it lies.
-async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
+pub(crate) async fn server(http: &Http, issuer: &str, need: Need) -> Result<Server, ConnectError> {
     let url: Url = issuer.parse().map_err(|_| {
         discovery(format!("its authorization server {} is no URL", crate::token::plain(issuer)))
     })?;
@@ -142,7 +160,7 @@ async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
     let mut problem = None;
     for place in places {
         match fetch::<Server>(http, &place).await {
-            Ok(Some(server)) => match checked(http, server, issuer).await {
+            Ok(Some(server)) => match checked(http, server, issuer, need).await {
                 Ok(server) => return Ok(server),
                 Err(error) => problem = problem.or(Some(error)),
             },
@@ -153,7 +171,7 @@ async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
     Err(problem.unwrap_or_else(|| discovery(format!("there is no authorization server metadata for {url}"))))
 }
 
-async fn checked(http: &Http, server: Server, issuer: &str) -> Result<Server, ConnectError> {
+async fn checked(http: &Http, server: Server, issuer: &str, need: Need) -> Result<Server, ConnectError> {
     // Byte for byte (RFC 8414 section 3.3). A slash for an empty path is the one thing that URL libraries add by themselves when
     // they write the metadata of the resource; it leads to the same documents.
     if server.issuer != issuer && !is_bare_with_slash(issuer, &server.issuer) {
@@ -163,13 +181,17 @@ async fn checked(http: &Http, server: Server, issuer: &str) -> Result<Server, Co
             crate::token::plain(&server.issuer)
         )));
     }
+    if need == Need::Token {
+        return Ok(server);
+    }
     if !server.code_challenge_methods_supported.iter().flatten().any(|method| method == "S256") {
         return Err(discovery(format!("the authorization server {issuer} does not offer PKCE with S256")));
     }
     // The browser goes there, so no client of ours will look at the address later.
-    match server.authorization_endpoint.scheme() {
+    let endpoint = server.authorization_endpoint()?;
+    match endpoint.scheme() {
         "https" => {}
-        "http" => http.check(&server.authorization_endpoint).await?,
+        "http" => http.check(endpoint).await?,
         _ => return Err(discovery("its authorization endpoint is not http or https")),
     }
     Ok(server)

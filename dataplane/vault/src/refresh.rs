@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use portcullis_ambient::Instant;
 use portcullis_events::Kind;
-use portcullis_policy::{Origin, PrincipalId};
+use portcullis_policy::{Holder, Origin, PrincipalId};
 use portcullis_store::{ConnectionRow, Renewal};
 
 use crate::client::Registration;
@@ -78,21 +78,34 @@ impl Inner {
         {
             return Ok(found.credential());
         }
-        if let Some((when, problem)) = &gate.failed
-            && *when >= arrived
+        // Where no person has consented, nothing but the authorization server stands between a call and a request there.
+        let unasked = matches!(origin.holder(), Holder::Gateway | Holder::SignIn);
+        if let Some((when, error)) = &gate.failed
+            && (*when >= arrived || unasked && now < when.after(POSTPONED))
         {
-            return Err(CredentialError::Unavailable(problem.clone()));
+            return Err(error.clone());
         }
-        match (self.look_up(who, origin, refused).await, remembered) {
+        if unasked && refused.is_some() && !gate.may_replace(now) {
+            return Err(CredentialError::Rejected);
+        }
+        let found = match origin.holder() {
+            Holder::Gateway => self.own(who, origin).await,
+            Holder::SignIn => self.exchanged(who, origin, refused).await,
+            Holder::Nobody | Holder::Everybody | Holder::Person => self.look_up(who, origin, refused).await,
+        };
+        gate.failed = match &found {
+            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
+                Some((self.parts.clock.now(), error.clone()))
+            }
+            _ => None,
+        };
+        match (found, remembered) {
             (Err(CredentialError::Unavailable(problem)), Some(found)) => {
                 tracing::warn!(origin = %origin.name, %problem, "a connection was not looked up; its token is still good");
                 self.remember(who, origin, &found.header, now.after(POSTPONED), found.expires_at);
                 Ok(found.credential())
             }
-            (Err(CredentialError::Unavailable(problem)), None) => {
-                gate.failed = Some((self.parts.clock.now(), problem.clone()));
-                Err(CredentialError::Unavailable(problem))
-            }
+            (Err(error @ CredentialError::Unavailable(_)), None) => Err(error),
             (Err(error), _) => {
                 self.memory.forget(who, origin);
                 Err(error)
@@ -324,10 +337,10 @@ impl Inner {
         let look = self.parts.clock.now().after(REVISIT);
         let revisit_at = refresh_at.map_or(look, |refresh_at| refresh_at.min(look));
         self.remember(who, origin, &connection.header, revisit_at, connection.expires_at());
-        Credential::bearer(Arc::clone(&connection.header))
+        Credential::bearer(origin, Arc::clone(&connection.header))
     }
 
-    fn remember(
+    pub(crate) fn remember(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,

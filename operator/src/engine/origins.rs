@@ -23,7 +23,13 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
                     let value = compiled.secrets.get(value)?;
                     Some(SecretString::from(format!("{prefix}{}", value.value.expose_secret())))
                 }
-                OriginAuth::None | OriginAuth::UserOAuth { .. } => None,
+                OriginAuth::QueryParameter { value, .. } => Some(compiled.secrets.get(value)?.value.clone()),
+                OriginAuth::None
+                | OriginAuth::UserOAuth { .. }
+                | OriginAuth::SharedOAuth { .. }
+                | OriginAuth::ClientCredentials { .. }
+                | OriginAuth::TokenExchange { .. }
+                | OriginAuth::IdJag { .. } => None,
             };
             Some(Target { document: Arc::new(origin.clone()), credential })
         })
@@ -50,12 +56,12 @@ pub(super) fn verdicts(
     match answer {
         Answer::Offers(_) => (reachable(), Verdict::new(True, "CatalogSynced", "what it offers is known")),
         Answer::NeedsAccount if observed.is_some() => {
-            let message = "this is what people who connected an account were shown lately; there may be more";
+            let message = "this is what people were shown lately through the gateway; there may be more";
             (reachable(), Verdict::new(True, OBSERVED, message))
         }
         Answer::NeedsAccount => {
-            let message = "what it offers is shown to people who have connected an account, not to the operator; \
-                           once one of them has used it, it is known here";
+            let message = "what it offers is shown to calls that bear a token, not to the operator; once somebody has \
+                           used it through the gateway, it is known here";
             let unknown = || Verdict::new(Unknown, "NeedsAccount", message);
             // Replicas that have just started have seen nothing yet.
             let synced = last("CatalogSynced").filter(|last| last.reason == OBSERVED).unwrap_or_else(unknown);

@@ -14,6 +14,7 @@ mod endpoint;
 mod gateway;
 mod oidc;
 mod origin;
+mod origin_auth;
 mod selection;
 mod slug;
 mod surroundings;

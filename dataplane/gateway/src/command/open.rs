@@ -177,6 +177,7 @@ impl Rooms {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
+            identities: None,
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),

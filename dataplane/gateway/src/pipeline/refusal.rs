@@ -4,6 +4,7 @@
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use portcullis_events::{FailureOrigin, Kind, Outcome};
+use portcullis_vault::CredentialError;
 use portcullis_wire::error::{self, code};
 use portcullis_wire::message::{Malformed, Message};
 use serde_json::json;
@@ -273,7 +274,23 @@ impl Refusal {
         .with_id(message.id)
     }
 
-    pub(super) fn credential_unavailable(id: Option<&RawValue>, problem: &str) -> Self {
+    /// There is nothing to go to the origin with, and nothing that the person could connect.
+    pub(super) fn no_credential(id: Option<&RawValue>, origin: &str, error: &CredentialError) -> Self {
+        match error {
+            CredentialError::Rejected => Self::credential_rejected(id, origin),
+            CredentialError::Refused(problem) => Self::new(
+                StatusCode::OK,
+                code::GATEWAY,
+                "exchange_refused",
+                format!("your sign-in gives you no access to {origin}: {problem}; ask an administrator"),
+            )
+            .with_id(id)
+            .denied(),
+            error => Self::credential_unavailable(id, &error.to_string()),
+        }
+    }
+
+    fn credential_unavailable(id: Option<&RawValue>, problem: &str) -> Self {
         Self::unavailable(
             "credential_unavailable",
             format!("the credential for the origin is not to be had now: {problem}"),
@@ -306,6 +323,11 @@ impl Refusal {
     /// `sentence` holds the link.
     pub(super) fn connect_needed(id: Option<&RawValue>, sentence: &str) -> Self {
         Self::new(StatusCode::OK, code::GATEWAY, "connect_needed", sentence).with_id(id).denied()
+    }
+
+    /// The person has to ask somebody, or to sign in again, before this can be served.
+    pub(super) fn not_yet(id: Option<&RawValue>, reason: &'static str, sentence: &str) -> Self {
+        Self::new(StatusCode::OK, code::GATEWAY, reason, sentence).with_id(id)
     }
 
     pub(super) fn upstream_failed(id: Option<&RawValue>, error: &SendError) -> Self {

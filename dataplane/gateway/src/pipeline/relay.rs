@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
+use portcullis_policy::Holder;
 use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
 use portcullis_wire::answer::verdict;
 use portcullis_wire::header::{self, PROTOCOL_VERSION, SESSION_ID};
@@ -83,7 +84,7 @@ pub(super) async fn get(
     let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
         Ok(credential) => credential,
         Err(CredentialError::NotConnected(_)) => return Ok(Waiting::legacy(context, by, record).respond()),
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -122,7 +123,7 @@ pub(super) async fn delete(
             record.finished(StatusCode::OK, 0);
             return Ok(Response::new(Body::empty()));
         }
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -194,19 +195,22 @@ impl<'a> Courier<'a> {
             return Ok(Delivered::Answer(answer));
         }
         drop(answer);
-        if !self.by.route().needs_account() {
-            return Err(Refusal::credential_rejected(self.id, &origin.display_name));
-        }
         let who = &self.by.caller().principal.id;
         let renewed = match self.context.vault.renew(who, origin, &credential).await {
             Ok(renewed) => renewed,
             Err(CredentialError::NotConnected(status)) => return Ok(Delivered::Unconnected(status)),
-            Err(error) => return Err(Refusal::credential_unavailable(self.id, &error.to_string())),
+            Err(error) => return Err(Refusal::no_credential(self.id, &origin.display_name, &error)),
         };
         let answer = self.once(&renewed, record).await?;
         if answer.response.status() == StatusCode::UNAUTHORIZED {
-            // A token as fresh as can be is refused: only the person can mend that, at the origin.
-            return Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded));
+            // A token as fresh as can be is refused: only whoever it is of can mend that, at the origin.
+            return match origin.holder() {
+                Holder::Person => Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded)),
+                Holder::Everybody => Ok(Delivered::Unconnected(ConnectionStatus::AdminNeeded)),
+                Holder::Nobody | Holder::Gateway | Holder::SignIn => {
+                    Err(Refusal::credential_rejected(self.id, &origin.display_name))
+                }
+            };
         }
         Ok(Delivered::Answer(answer))
     }
@@ -216,7 +220,7 @@ impl<'a> Courier<'a> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
-        arm(request.headers_mut(), self.session, credential);
+        arm(&mut request, self.session, credential);
         send(self.upstreams, origin, request, self.id, record).await
     }
 }

@@ -54,6 +54,9 @@ pub(super) async fn answer(
         Method::Listen => Ok(Waiting::modern(context, received, record).respond()),
         Method::Neutral => Ok(stand_in.result(json!({}), record)),
         method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
+        _ if matches!(status, ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded) => {
+            stand_in.tell_what_lacks(status, record)
+        }
         _ => stand_in.lead_to_connecting(&allowed, status, record).await,
     }
 }
@@ -132,7 +135,7 @@ impl StandIn<'_, '_> {
             .flat_map(|items| items.iter())
             .filter_map(|item| shown(&curate, method, item))
             .collect();
-        if method == Method::ToolsList {
+        if method == Method::ToolsList && self.received.by().route().needs_account() {
             items.push(connect_tool(&origin.display_name));
         }
         let mut result = serde_json::Map::new();
@@ -142,6 +145,36 @@ impl StandIn<'_, '_> {
             result.insert("cacheScope".to_owned(), "private".into());
         }
         Value::Object(result)
+    }
+
+    /// A call cannot be served, and no link would help. The person is told who can.
+    fn tell_what_lacks(
+        &self,
+        status: ConnectionStatus,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let (by, message) = (self.received.by(), self.received.message());
+        let origin = &by.route().origin.display_name;
+        let (reason, failure, sentence) = if status == ConnectionStatus::SignInNeeded {
+            let portal = &by.table().gateway.public_url;
+            let sentence = format!(
+                "{origin} is used with your sign-in at this gateway, and nothing of it is kept that still counts. Sign out and in \
+                 again at {portal}/, then try again."
+            );
+            ("sign_in_needed", FailureOrigin::Client, sentence)
+        } else {
+            let sentence = format!(
+                "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator \
+                 of this gateway to connect {origin} on its administration pages, then try again."
+            );
+            ("admin_needed", FailureOrigin::Gateway, sentence)
+        };
+        if message.method != Method::ToolsCall {
+            return Err(Refusal::not_yet(message.id, reason, &sentence));
+        }
+        let outcome = if failure == FailureOrigin::Gateway { Outcome::GatewayError } else { Outcome::Denied };
+        record.ended(outcome, failure, reason);
+        Ok(own(record, error::result(message.id, text_result(message.modern, &sentence, true))))
     }
 
     /// A call cannot be served without an account. The client is led to connecting by the best way that it knows.

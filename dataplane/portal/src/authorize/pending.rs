@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use portcullis_contract::OriginAuth;
 use portcullis_identity::{Approved, Client, Issuer};
-use portcullis_policy::{Principal, Route, RouteTable};
+use portcullis_policy::{Holder, Principal, Route, RouteTable};
 use portcullis_store::{Consent, PendingAuthorizationRow};
 use portcullis_vault::ConnectionStatus;
 
@@ -174,7 +173,7 @@ impl Admitted {
     /// How the person stands with the route's origin.
     async fn connection(&self, portal: &Portal) -> Result<ConnectionStatus, Failure> {
         let origin = &self.0.authorization.route.origin;
-        if !matches!(origin.auth, OriginAuth::UserOAuth { .. }) {
+        if origin.holder() != Holder::Person {
             return Ok(ConnectionStatus::NotNeeded);
         }
         Ok(portal.vault.status(&self.0.principal.id, origin).await?)

@@ -16,16 +16,6 @@ pub(crate) struct MyAccount<'a> {
 }
 
 impl MyAccount<'_> {
-    /// As the API names it.
-    pub(crate) const fn state(&self) -> &'static str {
-        match self.account.status {
-            ConnectionStatus::NotNeeded => "not_needed",
-            ConnectionStatus::Connected => "connected",
-            ConnectionStatus::NeverConnected => "never_connected",
-            ConnectionStatus::ReconnectNeeded => "reconnect_needed",
-        }
-    }
-
     pub(crate) fn connected(&self) -> bool {
         self.account.status == ConnectionStatus::Connected
     }
@@ -41,6 +31,18 @@ impl MyAccount<'_> {
 
     pub(crate) fn may_connect(&self) -> bool {
         !self.routes.is_empty()
+    }
+}
+
+/// As the API names it.
+pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::NotNeeded => "not_needed",
+        ConnectionStatus::Connected => "connected",
+        ConnectionStatus::NeverConnected => "never_connected",
+        ConnectionStatus::ReconnectNeeded => "reconnect_needed",
+        ConnectionStatus::AdminNeeded => "admin_needed",
+        ConnectionStatus::SignInNeeded => "sign_in_needed",
     }
 }
 

@@ -93,6 +93,7 @@ impl World {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
+            identities: None,
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),

@@ -10,15 +10,17 @@ use std::time::Duration;
 use portcullis_ambient::{Clock, Instant, Random};
 use portcullis_contract::{
     ClientPolicy, ClientRegistration, Contract, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    Members, Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Secrets,
-    TokenEndpointAuthMethod, TokenLifetimes,
+    Members, Network, OriginAuth, OriginDoc, OriginLimits, RegisteredClient, RouteDoc, SecretKey,
+    SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
 };
 use portcullis_events::{EventSink, Writer};
 use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{Origin, PrincipalId, RouteTable};
 use portcullis_store::Store;
-use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Vault, VaultParts};
+use portcullis_vault::{
+    ConnectCallback, ConnectError, Credential, Finished, IdentityTokens, Vault, VaultParts,
+};
 use provider::Provider;
 use url::Url;
 
@@ -32,6 +34,7 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
     pub(crate) events: Writer,
+    identities: Option<Arc<dyn IdentityTokens>>,
     folder: tempfile::TempDir,
 }
 
@@ -42,6 +45,10 @@ pub(crate) struct Settings {
     pub(crate) scopes: Vec<String>,
     pub(crate) registration: ClientRegistration,
     pub(crate) secret_hosts: Vec<String>,
+    /// In place of each person's account, given the provider's base.
+    pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
+    /// Given the provider's base too.
+    pub(crate) identities: Option<fn(&Url) -> Arc<dyn IdentityTokens>>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
 
@@ -53,6 +60,8 @@ impl Default for Settings {
             scopes: Vec::new(),
             registration: ClientRegistration::Auto,
             secret_hosts: Vec::new(),
+            auth: None,
+            identities: None,
             private_networks: vec!["127.0.0.0/8".parse().unwrap()],
         }
     }
@@ -61,11 +70,7 @@ impl Default for Settings {
 impl Settings {
     pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
         Self {
-            registration: ClientRegistration::Client {
-                id: "by-hand".into(),
-                secret: Some(SecretKey("default/client/secret".into())),
-                token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
-            },
+            registration: ClientRegistration::Client(by_hand()),
             secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             ..Self::default()
         }
@@ -103,10 +108,10 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             display_name: "Accounts".into(),
             url: base.join(settings.path).unwrap(),
             suspended: false,
-            auth: OriginAuth::UserOAuth {
+            auth: settings.auth.map(|auth| auth(base)).unwrap_or_else(|| OriginAuth::UserOAuth {
                 scopes: settings.scopes.clone(),
                 registration: settings.registration.clone(),
-            },
+            }),
             network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
             limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
         }],
@@ -128,6 +133,15 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
     Arc::new(RouteTable::build(&contract, 1).unwrap())
 }
 
+/// The client that the provider knows.
+pub(crate) fn by_hand() -> RegisteredClient {
+    RegisteredClient {
+        id: "by-hand".into(),
+        secret: Some(SecretKey("default/client/secret".into())),
+        token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+    }
+}
+
 pub(crate) fn ana() -> PrincipalId {
     PrincipalId::of("company", "ana")
 }
@@ -147,8 +161,9 @@ impl World {
         let clock = Clock::manual(Instant(1_700_000_000_000));
         let provider = Provider::start().await;
         let table = table(&provider.base, &settings);
-        let (vault, events) = vault(&store, &keys, &clock);
-        Self { provider, vault, store, keys, clock, table, events, folder }
+        let identities = settings.identities.map(|identities| identities(&provider.base));
+        let (vault, events) = vault(&store, &keys, &clock, identities.clone());
+        Self { provider, vault, store, keys, clock, table, events, identities, folder }
     }
 
     /// What the keys were read from.
@@ -158,7 +173,7 @@ impl World {
 
     /// Another replica: its own memory, the same store and keys.
     pub(crate) fn replica(&self) -> Vault {
-        vault(&self.store, &self.keys, &self.clock).0
+        vault(&self.store, &self.keys, &self.clock, self.identities.clone()).0
     }
 
     pub(crate) fn origin(&self) -> Arc<Origin> {
@@ -194,12 +209,18 @@ impl World {
     }
 }
 
-fn vault(store: &Store, keys: &Arc<Keys>, clock: &Clock) -> (Vault, Writer) {
+fn vault(
+    store: &Store,
+    keys: &Arc<Keys>,
+    clock: &Clock,
+    identities: Option<Arc<dyn IdentityTokens>>,
+) -> (Vault, Writer) {
     let (events, writer) = EventSink::new();
     let vault = Vault::new(VaultParts {
         store: store.clone(),
         keys: Arc::clone(keys),
         http: Clients::new(),
+        identities,
         clock: clock.clone(),
         random: Random::system(),
         events,

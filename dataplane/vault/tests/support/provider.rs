@@ -19,6 +19,10 @@ use url::Url;
 
 use super::parameter;
 
+pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(crate) const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
 /// What the provider does and has seen.
 pub(crate) struct Levers {
     /// Replaces fields of the resource's metadata; `null` removes one, or all of it.
@@ -32,6 +36,10 @@ pub(crate) struct Levers {
     pub(crate) delay: Duration,
     pub(crate) down: bool,
     pub(crate) dead: bool,
+    /// What the identity provider and the exchange say to everybody.
+    pub(crate) refuses: Option<&'static str>,
+    /// In place of the type of what the identity provider issues.
+    pub(crate) issues: &'static str,
     pub(crate) clients: HashMap<String, Option<String>>,
     pub(crate) codes: HashMap<String, HashMap<String, String>>,
     pub(crate) refresh_tokens: Vec<String>,
@@ -62,6 +70,8 @@ impl Provider {
             delay: Duration::ZERO,
             down: false,
             dead: false,
+            refuses: None,
+            issues: ID_JAG,
             clients: HashMap::from([("by-hand".to_owned(), Some("a secret/of+ours".to_owned()))]),
             codes: HashMap::new(),
             refresh_tokens: Vec::new(),
@@ -80,6 +90,8 @@ impl Provider {
             .route("/.well-known/oauth-authorization-server", get(root_metadata))
             .route("/tenant/register", post(register))
             .route("/tenant/token", post(token))
+            .route("/.well-known/oauth-authorization-server/idp", get(idp_metadata))
+            .route("/idp/token", post(idp_token))
             .route("/tenant/revoke", post(revoke))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -267,6 +279,20 @@ async fn token(
             }
             Json(levers.issue(None)).into_response()
         }
+        "client_credentials" => {
+            levers.gives_refresh = false;
+            Json(levers.issue(None)).into_response()
+        }
+        TOKEN_EXCHANGE | JWT_BEARER => {
+            if let Some(error) = levers.refuses {
+                let told = form.get("subject_token").or(form.get("assertion")).cloned().unwrap_or_default();
+                let answer = json!({"error": error, "error_description": format!("no use for {told}")});
+                return (StatusCode::BAD_REQUEST, Json(answer)).into_response();
+            }
+            let mut answer = levers.issue(None);
+            answer["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:access_token");
+            Json(answer).into_response()
+        }
         _ => {
             let refresh = &form["refresh_token"];
             if levers.dead || !levers.refresh_tokens.contains(refresh) {
@@ -275,6 +301,34 @@ async fn token(
             Json(levers.issue(Some(refresh))).into_response()
         }
     }
+}
+
+/// The people's own: it gives assertions for the gateway's client there.
+async fn idp_metadata(State(provider): State<Provider>) -> Json<Value> {
+    let issuer = format!("{}idp", provider.base);
+    Json(json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")}))
+}
+
+async fn idp_token(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let mut levers = provider.levers.lock();
+    levers.token_requests.push(form.clone());
+    let basic = STANDARD.encode("portcullis:the+idp+knows+us");
+    if headers.get("authorization").is_none_or(|value| *value != format!("Basic {basic}")) {
+        return refused(StatusCode::UNAUTHORIZED, "invalid_client");
+    }
+    if let Some(error) = levers.refuses {
+        return refused(StatusCode::BAD_REQUEST, error);
+    }
+    let grant = levers.fresh("id-jag");
+    levers.issued.push(grant.clone());
+    let answer = json!({
+        "access_token": grant, "issued_token_type": levers.issues, "token_type": "N_A", "expires_in": 300,
+    });
+    Json(answer).into_response()
 }
 
 async fn revoke(State(provider): State<Provider>, Form(form): Form<HashMap<String, String>>) -> StatusCode {
