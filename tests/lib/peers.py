@@ -97,11 +97,11 @@ class Provider(Peer):
 
 
 class IdentityProvider(Provider):
-    host = PROVIDER_HOST
     script = "identity-provider.mjs"
     secret = "the-identity-provider-knows-the-gateway-by-this"
 
-    def __init__(self, folder: Path, public_url: str, **settings):
+    def __init__(self, folder: Path, public_url: str, *, host: str = PROVIDER_HOST, **settings):
+        self.host = host
         super().__init__(folder, "identity-provider", redirect=f"{public_url}/login/callback", secret=self.secret, **settings)
 
 

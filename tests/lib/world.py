@@ -106,12 +106,13 @@ class World(Visitors):
     """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `queried` (one in the query), `accounts` (OAuth),
     `shared` (OAuth with one account for all), `machine` (OAuth in the gateway's own name), `everything`."""
 
-    def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, **gateway_spec):
+    def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, provider: dict | None = None, **gateway_spec):
+        """`provider` are settings of the identity provider's, everything else those of the gateway."""
         self.folder = folder
         port = free_port(HOST)
         self.tap = Tap(HOST, (HOST, port)) if tapped else None
         public_port = self.tap.port if self.tap else port
-        self.idp = IdentityProvider(folder, f"http://{HOST}:{public_port}")
+        self.idp = IdentityProvider(folder, f"http://{HOST}:{public_port}", **(provider or {}))
         self.peers: list[Peer] = [self.idp]
         self.origins: dict[str, Peer] = {}
         folder_of_manifests = m.Folder(

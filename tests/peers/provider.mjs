@@ -32,7 +32,8 @@ const record = (path, request, response) => {
   request.pause();
 };
 
-export function serve({ host, port, tls, accounts, log, configuration, delay = 0 }) {
+// `prepare` is given the provider and its people before it serves.
+export function serve({ host, port, tls, accounts, log, configuration, prepare, delay = 0 }) {
   const issuer = `${tls ? 'https' : 'http'}://${host}:${port}`;
   const people = new Map(Object.entries(accounts));
   const issued = { access_token: new Map(), refresh_token: new Map() }; // login -> ids
@@ -46,6 +47,7 @@ export function serve({ host, port, tls, accounts, log, configuration, delay = 0
     pkce: { required: () => true },
     ...configuration,
   });
+  prepare?.(provider, people);
   for (const [kind, byLogin] of Object.entries(issued)) {
     provider.on(`${kind}.saved`, ({ accountId, jti }) => {
       if (accountId) byLogin.set(accountId, (byLogin.get(accountId) ?? new Set()).add(jti));

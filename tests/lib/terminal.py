@@ -1,0 +1,45 @@
+"""A terminal without a screen, for programs that ask their user something only there."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+from pathlib import Path
+from threading import Thread
+
+ROWS, COLUMNS = 50, 500
+
+
+def at_terminal(argv: list, *, cwd: Path, typed: str = "", seconds: float = 90) -> str:
+    """Runs a program that has to go well, and types what its user answers ahead of the question; returns what it wrote."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    written: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while said := os.read(ours, 65_536):
+                written.append(said)
+        except OSError:
+            pass  # how a terminal ends on Linux
+
+    process = subprocess.Popen(list(map(str, argv)), cwd=cwd, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    reader = Thread(target=read, daemon=True)
+    reader.start()
+    os.write(ours, typed.encode())
+    late = False
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        late = True
+        process.kill()
+        process.wait()
+    reader.join(5)
+    os.close(ours)
+    said = b"".join(written).decode(errors="replace").replace("\r\n", "\n")
+    if late or process.returncode:
+        raise RuntimeError(f"{argv[-3:]} {'took too long' if late else f'ended with {process.returncode}'}; it wrote:\n{said[-4000:]}")
+    return said
