@@ -22,6 +22,7 @@ mod principals;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod text;
 mod tickets;
 
@@ -37,6 +38,7 @@ pub use principals::PrincipalRow;
 pub use revocations::{Change, ChangeRow, ConnectionChangeRow};
 pub use sessions::SessionRow;
 pub use sign_ins::{PendingAuthorizationRow, SignInRow};
+pub use step_ups::StepUpRow;
 pub use tickets::TicketRow;
 
 use std::path::Path;

@@ -20,6 +20,7 @@ mod refresh_tokens;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod tickets;
 mod tidying;
 
