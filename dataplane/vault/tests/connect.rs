@@ -152,6 +152,35 @@ async fn given_no_challenge_then_the_metadata_is_found_at_its_well_known_place()
     world.finish(&world.provider.consent(&url)).await.unwrap();
 }
 
+/// RFC 9728 section 3.3: a document that was looked for describes what its place was made from, one that a challenge points to
+/// the URL that was challenged.
+#[tokio::test]
+async fn given_metadata_at_the_root_then_it_may_name_the_root_unless_a_challenge_pointed_to_it() {
+    let world = World::new().await;
+    let root = world.provider.base.to_string();
+    {
+        let mut levers = world.provider.levers.lock();
+        (levers.challenge, levers.at_root) = (false, true);
+    }
+    for stated in [root.trim_end_matches('/').to_owned(), root.clone(), format!("{root}mcp")] {
+        world.provider.levers.lock().resource = json!({ "resource": stated });
+        let url = world.begin().await.unwrap();
+        assert_eq!(parameter(&url, "resource"), Some(stated));
+        world.finish(&world.provider.consent(&url)).await.unwrap();
+    }
+    for stated in [format!("{root}other"), "https://other.example/".to_owned()] {
+        world.provider.levers.lock().resource = json!({ "resource": stated });
+        let error = world.begin().await.unwrap_err().to_string();
+        assert!(error.contains("another resource"), "{error}");
+    }
+    {
+        let mut levers = world.provider.levers.lock();
+        (levers.challenge, levers.resource) = (true, json!({ "resource": root }));
+    }
+    let error = world.begin().await.unwrap_err().to_string();
+    assert!(error.contains("another resource"), "{error}");
+}
+
 #[tokio::test]
 async fn given_a_server_of_the_first_revision_then_it_is_its_own_authorization_server() {
     let world = World::new().await;

@@ -26,6 +26,8 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Whether the resource's metadata lies at the root instead of behind its path.
+    pub(crate) at_root: bool,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
@@ -56,6 +58,7 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            at_root: false,
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
@@ -76,6 +79,7 @@ impl Provider {
             .route("/mcp", post(origin))
             .route("/other", post(origin))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource_metadata))
+            .route("/.well-known/oauth-protected-resource", get(metadata_at_root))
             .route("/.well-known/oauth-authorization-server/tenant", get(server_metadata))
             .route("/.well-known/oauth-authorization-server", get(root_metadata))
             .route("/tenant/register", post(register))
@@ -155,13 +159,22 @@ async fn origin(State(provider): State<Provider>) -> Response {
     if !provider.levers.lock().challenge {
         return StatusCode::BAD_REQUEST.into_response();
     }
-    let metadata = format!("{}.well-known/oauth-protected-resource/mcp", provider.base);
+    let path = if provider.levers.lock().at_root { "" } else { "/mcp" };
+    let metadata = format!("{}.well-known/oauth-protected-resource{path}", provider.base);
     let challenge = format!(r#"Bearer resource_metadata="{metadata}", scope="read""#);
     (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
 }
 
 async fn resource_metadata(State(provider): State<Provider>) -> Response {
-    if provider.levers.lock().resource.is_null() {
+    described(&provider, false)
+}
+
+async fn metadata_at_root(State(provider): State<Provider>) -> Response {
+    described(&provider, true)
+}
+
+fn described(provider: &Provider, at_root: bool) -> Response {
+    if provider.levers.lock().resource.is_null() || provider.levers.lock().at_root != at_root {
         return StatusCode::NOT_FOUND.into_response();
     }
     let document = json!({
