@@ -13,6 +13,7 @@ from raw import MODERN, Caller
 from tap import Tap
 
 KEY = "the-origin-wants-this-api-key"
+TOOL_SCOPES = {"echo": ["write"], "add": ["files"], "counter": ["nobody-has-this"]}
 
 
 class Visitors:
@@ -68,10 +69,11 @@ class Surroundings:
                 auth = {"header": {"name": "X-Api-Key", "valueRef": {"name": "key", "key": "value"}}}
             case "everything":
                 peer = Everything(folder, name)
-            case "accounts":
+            case "accounts" | "stepping":
                 port = free_port(ORIGIN_HOST)
-                self.authorization = AuthorizationServer(folder, f"http://{ORIGIN_HOST}:{port}/mcp", accessTtl=access_ttl)
-                peer = Origin(folder, name, port, issuer=self.authorization.base)
+                scope, tools = ("read write files", {"toolScopes": TOOL_SCOPES}) if name == "stepping" else ("read write", {})
+                self.authorization = AuthorizationServer(folder, f"http://{ORIGIN_HOST}:{port}/mcp", accessTtl=access_ttl, scope=scope)
+                peer = Origin(folder, name, port, issuer=self.authorization.base, **tools)
                 auth = m.USER_OAUTH
             case _:
                 raise ValueError(f"there is no origin called {name}")
@@ -81,7 +83,8 @@ class Surroundings:
 
 
 class World(Visitors):
-    """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `accounts` (OAuth), `everything`."""
+    """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `accounts` (OAuth), `everything`,
+    `stepping` (OAuth, and some of its tools want more scopes)."""
 
     def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, **gateway_spec):
         self.folder = folder

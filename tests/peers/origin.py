@@ -1,6 +1,7 @@
 """A Python `mcp` server of both eras: open, behind an API key, or an OAuth resource server in front of `authorization-server.mjs`.
 
-python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null}'
+python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null,
+  "toolScopes": {"echo": ["write"]}}'
 """
 
 import json
@@ -15,6 +16,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from recorder import Recorder
 from starlette.responses import PlainTextResponse
+from tool_scopes import ToolScopes
 
 
 class Introspection:
@@ -58,10 +60,11 @@ def main() -> None:
     host, port = given["host"], given["port"]
     tls = given.get("tls") or {}
     scheme = "https" if tls else "http"
-    oauth = {}
+    oauth, verifier = {}, None
     if issuer := given.get("issuer"):
+        verifier = Introspection(issuer, tls.get("authority"))
         oauth = {
-            "token_verifier": Introspection(issuer, tls.get("authority")),
+            "token_verifier": verifier,
             "auth": AuthSettings(
                 issuer_url=issuer,
                 resource_server_url=f"{scheme}://{host}:{port}/mcp",
@@ -72,6 +75,8 @@ def main() -> None:
     server = MCPServer(given.get("name", "origin"), version="1.2.3", instructions="Be kind to this origin.", log_level="WARNING", **oauth)
     fill(server)
     app = server.streamable_http_app(json_response=given.get("json", False), host=host)
+    if scopes := given.get("toolScopes"):
+        app = ToolScopes(app, verifier, scopes, f"{scheme}://{host}:{port}/.well-known/oauth-protected-resource/mcp")
     if key := given.get("key"):
         app = ApiKey(app, key)
     files = {"ssl_certfile": tls["certificate"], "ssl_keyfile": tls["key"]} if tls else {}

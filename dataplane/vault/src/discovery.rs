@@ -29,6 +29,15 @@ pub(crate) struct Discovered {
     pub(crate) scopes: Vec<String>,
     /// Who gives tokens.
     pub(crate) server: Server,
+    /// All who do, as the origin names them.
+    issuers: Vec<String>,
+}
+
+impl Discovered {
+    /// Whether the origin still names this authorization server, be it as one of several.
+    pub(crate) fn names(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|named| named == issuer || is_bare_with_slash(named, issuer))
+    }
 }
 
 /// An authorization server's metadata, checked.
@@ -75,7 +84,12 @@ pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered,
         // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
         let issuer = origin.url.origin().ascii_serialization();
         let server = server(http, &issuer).await?;
-        return Ok(Discovered { resource: origin.url.to_string(), scopes: challenge.scopes, server });
+        return Ok(Discovered {
+            resource: origin.url.to_string(),
+            scopes: challenge.scopes,
+            server,
+            issuers: vec![issuer],
+        });
     };
     if !is_same_resource(&metadata.resource, &origin.url) && !is_same_resource(&metadata.resource, &described)
     {
@@ -90,10 +104,12 @@ pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered,
     } else {
         challenge.scopes
     };
+    let mut issuers = metadata.authorization_servers.unwrap_or_default();
+    issuers.truncate(MAX_SERVERS);
     let mut first_problem = None;
-    for issuer in metadata.authorization_servers.iter().flatten().take(MAX_SERVERS) {
+    for issuer in &issuers {
         match server(http, issuer).await {
-            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server }),
+            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server, issuers }),
             Err(problem) => first_problem = first_problem.or(Some(problem)),
         }
     }

@@ -22,6 +22,8 @@ mod memory;
 mod record;
 mod refresh;
 mod registration;
+mod scopes;
+mod step_up;
 mod token;
 
 use std::sync::Arc;
@@ -42,9 +44,11 @@ use crate::follow::Heard;
 use crate::memory::Memory;
 
 pub use account::Account;
+pub use challenge::Challenge;
 pub use connect::{ConnectCallback, Finished};
 pub use credential::Credential;
 pub use error::{ConnectError, CredentialError};
+pub use step_up::StepUp;
 
 /// How long a registration is taken for known.
 const KNOWN_CLIENT: Duration = Duration::from_secs(3600);
@@ -196,8 +200,8 @@ impl Vault {
     }
 
     /// Begins consent at the origin's authorization server and returns where to send the browser. `browser` is the digest of
-    /// the session cookie that the flow is bound to, `return_to` comes back from [`finish`](Self::finish), and `scopes` are
-    /// asked for in addition (step-up).
+    /// the session cookie that the flow is bound to, and `return_to` comes back from [`finish`](Self::finish). Where the origin
+    /// has asked for more than was granted, that is asked for in addition ([`step_up`](Self::step_up)).
     ///
     /// # Errors
     /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
@@ -208,9 +212,8 @@ impl Vault {
         origin: &Arc<Origin>,
         browser: &str,
         return_to: &str,
-        scopes: &[String],
     ) -> Result<Url, ConnectError> {
-        let begun = self.0.begin(who, gateway, origin, browser, return_to, scopes).await;
+        let begun = self.0.begin(who, gateway, origin, browser, return_to).await;
         if let Err(error) = &begun {
             self.0.record(Kind::UpstreamRequest, who, Some(gateway), origin, Some(error.into())).await;
         }

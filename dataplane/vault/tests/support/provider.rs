@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -34,6 +35,8 @@ pub(crate) struct Levers {
     pub(crate) delay: Duration,
     pub(crate) down: bool,
     pub(crate) dead: bool,
+    /// The `scope` of token answers; without it what was asked for is granted.
+    pub(crate) grants: Option<&'static str>,
     pub(crate) clients: HashMap<String, Option<String>>,
     pub(crate) codes: HashMap<String, HashMap<String, String>>,
     pub(crate) refresh_tokens: Vec<String>,
@@ -41,6 +44,8 @@ pub(crate) struct Levers {
     pub(crate) token_requests: Vec<HashMap<String, String>>,
     pub(crate) revoked: Vec<String>,
     pub(crate) issued: Vec<String>,
+    /// The first line and the headers of every request.
+    pub(crate) heads: Vec<String>,
     count: usize,
 }
 
@@ -65,6 +70,7 @@ impl Provider {
             delay: Duration::ZERO,
             down: false,
             dead: false,
+            grants: None,
             clients: HashMap::from([("by-hand".to_owned(), Some("a secret/of+ours".to_owned()))]),
             codes: HashMap::new(),
             refresh_tokens: Vec::new(),
@@ -72,6 +78,7 @@ impl Provider {
             token_requests: Vec::new(),
             revoked: Vec::new(),
             issued: Vec::new(),
+            heads: Vec::new(),
             count: 0,
         }));
         let provider = Self { base, levers };
@@ -85,6 +92,7 @@ impl Provider {
             .route("/tenant/register", post(register))
             .route("/tenant/token", post(token))
             .route("/tenant/revoke", post(revoke))
+            .layer(from_fn_with_state(provider.clone(), record))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         provider
@@ -116,12 +124,37 @@ impl Provider {
         all.iter().filter(|form| form["grant_type"] == grant_type).cloned().collect()
     }
 
+    /// Everything that it was sent, as text.
+    pub(crate) fn received(&self) -> String {
+        let levers = self.levers.lock();
+        format!(
+            "{:?} {:?} {:?} {:?}",
+            levers.heads, levers.token_requests, levers.registrations, levers.revoked
+        )
+    }
+
+    /// What it was asked to revoke, once that is as much as is waited for.
+    pub(crate) async fn revoked(&self, tokens: usize) -> Vec<String> {
+        for _ in 0..100 {
+            if self.levers.lock().revoked.len() >= tokens {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.levers.lock().revoked.clone()
+    }
+
     pub(crate) fn refreshes(&self) -> usize {
         self.requests("refresh_token").len()
     }
 }
 
 impl Levers {
+    /// Goes on counting from further on, so that what two providers give differs.
+    pub(crate) fn skip(&mut self, by: usize) {
+        self.count += by;
+    }
+
     fn fresh(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("plain-{kind}-{}", self.count)
@@ -133,6 +166,9 @@ impl Levers {
         let mut answer = json!({"access_token": access, "token_type": "bearer"});
         if let Some(lifetime) = self.lifetime {
             answer["expires_in"] = json!(lifetime);
+        }
+        if let Some(scope) = self.grants {
+            answer["scope"] = json!(scope);
         }
         if self.gives_refresh && (old_refresh.is_none() || self.rotates) {
             let refresh = self.fresh("refresh");
@@ -153,6 +189,12 @@ fn merged(mut document: Value, over: &Value) -> Value {
         }
     }
     document
+}
+
+async fn record(State(provider): State<Provider>, request: Request, next: Next) -> Response {
+    let head = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+    provider.levers.lock().heads.push(head);
+    next.run(request).await
 }
 
 async fn origin(State(provider): State<Provider>) -> Response {
