@@ -122,6 +122,19 @@ impl Refusal {
         refusal
     }
 
+    pub(super) fn insufficient_scope(challenge: HeaderValue) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::FORBIDDEN,
+            code::GATEWAY,
+            "insufficient_scope",
+            "the access token was given for less than this takes; the WWW-Authenticate header says for what to get one",
+        )
+        .with_header(WWW_AUTHENTICATE, challenge)
+        .denied();
+        refusal.0.event = Some(Kind::Unauthenticated);
+        refusal
+    }
+
     pub(super) fn store_unavailable() -> Self {
         Self::unavailable("store_unavailable", "the gateway cannot reach its database; try again shortly")
     }
