@@ -16,6 +16,7 @@ KEY = "the-origin-wants-this-api-key"
 AWKWARD_KEY = "the origin wants+this&key=ü"  # as it is before it is encoded
 CLIENT_SECRET = "the-origins-server-knows-the-gateway-by-this"
 CLIENT = {"id": "gateway", "secretRef": {"name": "client", "key": "secret"}}
+TOOL_SCOPES = {"echo": ["write"], "add": ["files"], "counter": ["nobody-has-this"]}
 
 
 class Visitors:
@@ -78,6 +79,9 @@ class Surroundings:
             case "accounts":
                 peer = self._protected(folder, name, access_ttl)
                 auth = m.USER_OAUTH
+            case "stepping":
+                peer = self._protected(folder, name, access_ttl, TOOL_SCOPES, scope="read write files")
+                auth = m.USER_OAUTH
             case "shared":
                 peer = self._protected(folder, name, access_ttl)
                 auth = {"sharedOAuth": {"scopes": ["read"]}}
@@ -95,16 +99,17 @@ class Surroundings:
         self.peers: list[Peer] = [peer] if self.authorization is None else [self.authorization, peer]
         self.manifests += [m.origin(name, peer.url, auth), m.virtual(name, name)]
 
-    def _protected(self, folder: Path, name: str, access_ttl: int, **settings) -> Origin:
+    def _protected(self, folder: Path, name: str, access_ttl: int, tool_scopes: dict | None = None, **settings) -> Origin:
         """An origin behind an authorization server of its own."""
         port = free_port(ORIGIN_HOST)
         self.authorization = AuthorizationServer(folder, f"http://{ORIGIN_HOST}:{port}/mcp", accessTtl=access_ttl, **settings)
-        return Origin(folder, name, port, issuer=self.authorization.base)
+        return Origin(folder, name, port, issuer=self.authorization.base, toolScopes=tool_scopes or {})
 
 
 class World(Visitors):
     """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `queried` (one in the query), `accounts` (OAuth),
-    `shared` (OAuth with one account for all), `machine` (OAuth in the gateway's own name), `everything`."""
+    `shared` (OAuth with one account for all), `machine` (OAuth in the gateway's own name), `stepping` (OAuth, and some of its
+    tools want more scopes), `everything`."""
 
     def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, provider: dict | None = None, **gateway_spec):
         """`provider` are settings of the identity provider's, everything else those of the gateway."""

@@ -1,6 +1,8 @@
-"""A Python `mcp` server of both eras: open, behind an API key in a header or in the query, or an OAuth resource server in front of `authorization-server.mjs`.
+"""A Python `mcp` server of both eras: open, behind an API key in a header or in the query, or an OAuth resource server in front of
+`authorization-server.mjs`.
 
-python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null, "query": null}'
+python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null,
+  "query": null, "toolScopes": {"echo": ["write"]}}'
 """
 
 import json
@@ -16,6 +18,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from recorder import Recorder
 from starlette.responses import PlainTextResponse
+from tool_scopes import ToolScopes
 
 
 class Introspection:
@@ -72,10 +75,11 @@ def main() -> None:
     host, port = given["host"], given["port"]
     tls = given.get("tls") or {}
     scheme = "https" if tls else "http"
-    oauth = {}
+    oauth, verifier = {}, None
     if issuer := given.get("issuer"):
+        verifier = Introspection(issuer, tls.get("authority"))
         oauth = {
-            "token_verifier": Introspection(issuer, tls.get("authority")),
+            "token_verifier": verifier,
             "auth": AuthSettings(
                 issuer_url=issuer,
                 resource_server_url=f"{scheme}://{host}:{port}/mcp",
@@ -86,6 +90,8 @@ def main() -> None:
     server = MCPServer(given.get("name", "origin"), version="1.2.3", instructions="Be kind to this origin.", log_level="WARNING", **oauth)
     fill(server)
     app = server.streamable_http_app(json_response=given.get("json", False), host=host)
+    if scopes := given.get("toolScopes"):
+        app = ToolScopes(app, verifier, scopes, f"{scheme}://{host}:{port}/.well-known/oauth-protected-resource/mcp")
     if key := given.get("key"):
         app = ApiKey(app, key)
     if key := given.get("query"):

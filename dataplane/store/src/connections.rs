@@ -1,4 +1,5 @@
 use crate::revocations::{CONNECTED, DISCONNECTED, note_connection};
+use crate::step_ups::forget_step_up;
 use crate::text::text;
 use crate::{Store, StoreError};
 
@@ -264,6 +265,7 @@ impl Store {
             .await?
             .pop();
             if removed.is_some() {
+                forget_step_up(work, principal_id, origin_uid).await?;
                 note_connection(work, DISCONNECTED, principal_id, origin_uid, now).await?;
             }
             Ok(removed)
@@ -303,6 +305,7 @@ impl Store {
             let removed: Vec<ConnectionRow> =
                 sqlx::query_as(statement).bind(value).bind(AT_ONCE).fetch_all(&mut *work).await?;
             for row in &removed {
+                forget_step_up(work, &row.principal_id, &row.origin_uid).await?;
                 note_connection(work, DISCONNECTED, &row.principal_id, &row.origin_uid, now).await?;
             }
             Ok(removed)

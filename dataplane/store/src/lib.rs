@@ -23,6 +23,7 @@ mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod text;
 mod tickets;
 
@@ -38,6 +39,7 @@ pub use principals::PrincipalRow;
 pub use revocations::{Change, ChangeRow, ConnectionChangeRow};
 pub use sessions::SessionRow;
 pub use sign_ins::{PendingAuthorizationRow, SignInRow};
+pub use step_ups::StepUpRow;
 pub use tickets::TicketRow;
 
 use std::path::Path;

@@ -12,6 +12,8 @@ pub struct Account {
     pub status: ConnectionStatus,
     /// What was granted, as the origin's authorization server names it. Empty where it was not said, or nothing is connected.
     pub scopes: Vec<String>,
+    /// What the origin has asked for beyond that, and nobody has been asked for yet.
+    pub wished: Vec<String>,
     /// When the person last consented.
     pub connected_at: Option<Instant>,
     /// When a call last went out with it, to the hour.
@@ -26,7 +28,13 @@ impl Vault {
     pub async fn account(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
         if origin.holder() != Holder::Person {
             let status = self.status(who, origin).await?;
-            return Ok(Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None });
+            return Ok(Account {
+                status,
+                scopes: Vec::new(),
+                wished: Vec::new(),
+                connected_at: None,
+                last_used_at: None,
+            });
         }
         self.account_of(who, origin).await
     }
@@ -47,9 +55,16 @@ impl Vault {
             | ConnectionStatus::AdminNeeded => None,
         };
         Ok(match row {
-            None => Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None },
+            None => Account {
+                status,
+                scopes: Vec::new(),
+                wished: Vec::new(),
+                connected_at: None,
+                last_used_at: None,
+            },
             Some(row) => Account {
                 status,
+                wished: self.wished(who, origin).await?,
                 scopes: row.scope.split_whitespace().map(ToOwned::to_owned).collect(),
                 connected_at: Some(Instant(row.connected_at)),
                 last_used_at: row.last_used_at.map(Instant),

@@ -94,7 +94,8 @@ impl Connection {
         let registration = Registration::from_stored(&self.row.registration);
         if registration == Some(Registration::Configured) {
             return OriginClient::configured(origin, &self.token_endpoint)?
-                .ok_or_else(|| "the origin's client registration was removed".to_owned());
+                .filter(|client| client.id == self.row.client_id)
+                .ok_or_else(|| "the client that it was given to is not configured any more".to_owned());
         }
         let (Some(registration), Some(method)) = (registration, method_named(&self.row.auth_method)) else {
             return Err("the stored connection was written by a newer version".to_owned());

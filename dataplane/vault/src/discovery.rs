@@ -38,6 +38,15 @@ pub(crate) struct Discovered {
     pub(crate) scopes: Vec<String>,
     /// Who gives tokens.
     pub(crate) server: Server,
+    /// All who do, as the origin names them.
+    issuers: Vec<String>,
+}
+
+impl Discovered {
+    /// Whether the origin still names this authorization server, be it as one of several.
+    pub(crate) fn names(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|named| named == issuer || is_bare_with_slash(named, issuer))
+    }
 }
 
 /// An authorization server's metadata, checked.
@@ -76,25 +85,32 @@ struct ResourceMetadata {
 /// Finds out.
 pub(crate) async fn discover(http: &Http, origin: &Origin, need: Need) -> Result<Discovered, ConnectError> {
     let challenge = challenge(http, &origin.url).await?;
-    let metadata = match &challenge.resource_metadata {
+    let found = match &challenge.resource_metadata {
         Some(url) => {
             let url = url
                 .parse()
                 .map_err(|_| discovery("its challenge names metadata at something that is no URL"))?;
             let found = fetch::<ResourceMetadata>(http, &url).await?;
-            Some(found.ok_or_else(|| {
+            let found = found.ok_or_else(|| {
                 discovery(format!("there is no resource metadata at {url}, where its challenge points"))
-            })?)
+            })?;
+            Some((found, origin.url.clone()))
         }
-        None => first_found(http, well_known(&origin.url, "oauth-protected-resource")).await?,
+        None => first_found(http, &origin.url).await?,
     };
-    let Some(metadata) = metadata else {
+    let Some((metadata, described)) = found else {
         // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
         let issuer = origin.url.origin().ascii_serialization();
         let server = server(http, &issuer, need).await?;
-        return Ok(Discovered { resource: origin.url.to_string(), scopes: challenge.scopes, server });
+        return Ok(Discovered {
+            resource: origin.url.to_string(),
+            scopes: challenge.scopes,
+            server,
+            issuers: vec![issuer],
+        });
     };
-    if !is_same_resource(&metadata.resource, &origin.url) {
+    if !is_same_resource(&metadata.resource, &origin.url) && !is_same_resource(&metadata.resource, &described)
+    {
         return Err(discovery(format!(
             "its metadata describes another resource, {}, than {}; the origin's url has to be the one it states",
             crate::token::plain(&metadata.resource),
@@ -106,22 +122,27 @@ pub(crate) async fn discover(http: &Http, origin: &Origin, need: Need) -> Result
     } else {
         challenge.scopes
     };
+    let mut issuers = metadata.authorization_servers.unwrap_or_default();
+    issuers.truncate(MAX_SERVERS);
     let mut first_problem = None;
-    for issuer in metadata.authorization_servers.iter().flatten().take(MAX_SERVERS) {
+    for issuer in &issuers {
         match server(http, issuer, need).await {
-            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server }),
+            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server, issuers }),
             Err(problem) => first_problem = first_problem.or(Some(problem)),
         }
     }
     Err(first_problem.unwrap_or_else(|| discovery("its metadata names no authorization server")))
 }
 
-/// The first document that can be read. Something else in its place (a page, say) is told only when there is no document.
-async fn first_found(http: &Http, places: Vec<Url>) -> Result<Option<ResourceMetadata>, ConnectError> {
+/// The first document that can be read, and what it has to describe: whatever its well-known place was made from, so that the one
+/// at the root may name the root (RFC 9728 section 3.3). Where a challenge points to a document there is no such choice.
+/// Something else in its place (a page, say) is told only when there is no document.
+async fn first_found(http: &Http, url: &Url) -> Result<Option<(ResourceMetadata, Url)>, ConnectError> {
+    let described = [url.clone(), joined(url, "/")];
     let mut problem = None;
-    for place in places {
+    for (place, described) in well_known(url, "oauth-protected-resource").into_iter().zip(described) {
         match fetch(http, &place).await {
-            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(Some(found)) => return Ok(Some((found, described))),
             Ok(None) => {}
             Err(error) => problem = problem.or(Some(error)),
         }

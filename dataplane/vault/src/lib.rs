@@ -26,8 +26,10 @@ mod record;
 mod refresh;
 mod registration;
 mod reseal;
+mod scopes;
 mod shared;
 mod source;
+mod step_up;
 mod token;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::follow::Heard;
 use crate::memory::Memory;
 
 pub use account::Account;
+pub use challenge::Challenge;
 pub use connect::{ConnectCallback, Finished};
 pub use credential::{Credential, mode};
 pub use error::{ConnectError, CredentialError};
@@ -54,6 +57,7 @@ pub use identity::{
     IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture, IdentityTokens,
 };
 pub use reseal::{ResealError, Resealed};
+pub use step_up::StepUp;
 
 /// How long a registration is taken for known.
 const KNOWN_CLIENT: Duration = Duration::from_secs(3600);
@@ -200,8 +204,8 @@ impl Vault {
     }
 
     /// Begins consent at the origin's authorization server and returns where to send the browser. `browser` is the digest of
-    /// the session cookie that the flow is bound to, `return_to` comes back from [`finish`](Self::finish), and `scopes` are
-    /// asked for in addition (step-up).
+    /// the session cookie that the flow is bound to, and `return_to` comes back from [`finish`](Self::finish). Where the origin
+    /// has asked for more than was granted, that is asked for in addition ([`step_up`](Self::step_up)).
     ///
     /// # Errors
     /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
@@ -212,12 +216,11 @@ impl Vault {
         origin: &Arc<Origin>,
         browser: &str,
         return_to: &str,
-        scopes: &[String],
     ) -> Result<Url, ConnectError> {
         if origin.holder() != Holder::Person {
             return Err(ConnectError::NotNeeded);
         }
-        self.begin_as(who, gateway, origin, browser, return_to, scopes).await
+        self.begin_as(who, gateway, origin, browser, return_to).await
     }
 
     async fn begin_as(
@@ -227,9 +230,8 @@ impl Vault {
         origin: &Arc<Origin>,
         browser: &str,
         return_to: &str,
-        scopes: &[String],
     ) -> Result<Url, ConnectError> {
-        let begun = self.0.begin(who, gateway, origin, browser, return_to, scopes).await;
+        let begun = self.0.begin(who, gateway, origin, browser, return_to).await;
         if let Err(error) = &begun {
             self.0.record(Kind::UpstreamRequest, who, Some(gateway), origin, Some(error.into())).await;
         }

@@ -24,7 +24,7 @@ impl Vault {
         if origin.holder() != Holder::Everybody {
             return Err(ConnectError::NotNeeded);
         }
-        self.begin_as(&self.0.everybody, gateway, origin, browser, return_to, &[]).await
+        self.begin_as(&self.0.everybody, gateway, origin, browser, return_to).await
     }
 
     /// How it stands with the account that everybody shares.

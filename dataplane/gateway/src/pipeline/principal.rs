@@ -39,6 +39,9 @@ impl Authenticated {
         let caller = match context.identity.authenticate(token, route).await {
             Ok(caller) => caller,
             Err(AuthenticateError::Unavailable) => return Err(Refusal::store_unavailable()),
+            Err(error @ AuthenticateError::InsufficientScope) => {
+                return Err(Refusal::insufficient_scope(challenge(Some(&error))));
+            }
             Err(error) => return Err(Refusal::unauthenticated(challenge(Some(&error)))),
         };
         record.caller(&caller);

@@ -66,6 +66,7 @@ pub(crate) struct Connection<'a> {
     state: &'static str,
     may_connect: bool,
     scopes: &'a [String],
+    wanted_scopes: &'a [String],
     connected_at: Option<String>,
     last_used_at: Option<String>,
 }
@@ -92,6 +93,7 @@ impl<'a> Connection<'a> {
             state: state(mine.account.status),
             may_connect: mine.may_connect(),
             scopes: &mine.account.scopes,
+            wanted_scopes: &mine.account.wished,
             connected_at: mine.account.connected_at.map(rfc3339),
             last_used_at: mine.account.last_used_at.map(rfc3339),
         }

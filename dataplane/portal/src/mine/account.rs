@@ -24,6 +24,11 @@ impl MyAccount<'_> {
         self.account.status == ConnectionStatus::ReconnectNeeded
     }
 
+    /// Whether it works, and the origin has asked for more.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.connected() && !self.account.wished.is_empty()
+    }
+
     /// Whether there is something to forget.
     pub(crate) fn is_kept(&self) -> bool {
         self.connected() || self.again()

@@ -21,6 +21,7 @@ mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod tickets;
 mod tidying;
 

@@ -8,6 +8,7 @@ use crate::connections::{renewal, row as connection};
 use crate::place::{all_at_once, on_both};
 use crate::sessions::row as session;
 use crate::sign_ins::{pending, sign_in};
+use crate::step_ups::step_up;
 use crate::tickets::ticket;
 
 const TABLES: [&str; 16] = [
@@ -66,6 +67,9 @@ async fn use_everything(store: &Store) {
     store.put_connection(&connection()).await.unwrap();
     assert_eq!(store.connection("ana", "o1").await.unwrap(), Some(connection()));
     assert!(store.renew_connection(&connection(), &renewal("r2")).await.unwrap());
+    assert!(store.put_step_up(&step_up("a"), None).await.unwrap());
+    store.stepped_up("ana", "o1", "a", 1).await.unwrap();
+    assert!(store.step_up("ana", "o1").await.unwrap().is_some());
     assert!(store.remove_connection("ana", "o1", 6_000).await.unwrap().is_some());
     let consent = Consent { principal: "a", client_id: "c", redirect_uri: "r", route_uid: "r", scope: "s" };
     store.consent(&consent, 1).await.unwrap();

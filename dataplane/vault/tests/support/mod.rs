@@ -69,8 +69,12 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
+        Self::registered_as("by-hand", hosts)
+    }
+
+    pub(crate) fn registered_as(id: &str, hosts: &[&str]) -> Self {
         Self {
-            registration: ClientRegistration::Client(by_hand()),
+            registration: ClientRegistration::Client(client(id)),
             secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             ..Self::default()
         }
@@ -135,8 +139,12 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
 
 /// The client that the provider knows.
 pub(crate) fn by_hand() -> RegisteredClient {
+    client("by-hand")
+}
+
+fn client(id: &str) -> RegisteredClient {
     RegisteredClient {
-        id: "by-hand".into(),
+        id: id.into(),
         secret: Some(SecretKey("default/client/secret".into())),
         token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
     }
@@ -173,7 +181,12 @@ impl World {
 
     /// Another replica: its own memory, the same store and keys.
     pub(crate) fn replica(&self) -> Vault {
-        vault(&self.store, &self.keys, &self.clock, self.identities.clone()).0
+        self.replica_on(&self.store)
+    }
+
+    /// The same with a pool of connections of its own.
+    pub(crate) fn replica_on(&self, store: &Store) -> Vault {
+        vault(store, &self.keys, &self.clock, self.identities.clone()).0
     }
 
     pub(crate) fn origin(&self) -> Arc<Origin> {
@@ -181,12 +194,8 @@ impl World {
     }
 
     pub(crate) async fn begin(&self) -> Result<Url, ConnectError> {
-        self.begin_with(&[]).await
-    }
-
-    pub(crate) async fn begin_with(&self, scopes: &[String]) -> Result<Url, ConnectError> {
         let gateway = &self.table.gateway;
-        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back", scopes).await
+        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back").await
     }
 
     pub(crate) async fn finish(&self, callback: &ConnectCallback) -> Result<Finished, ConnectError> {

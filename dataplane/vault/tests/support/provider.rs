@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -30,6 +31,8 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Whether the resource's metadata lies at the root instead of behind its path.
+    pub(crate) at_root: bool,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
@@ -40,6 +43,8 @@ pub(crate) struct Levers {
     pub(crate) refuses: Option<&'static str>,
     /// In place of the type of what the identity provider issues.
     pub(crate) issues: &'static str,
+    /// The `scope` of token answers; without it what was asked for is granted.
+    pub(crate) grants: Option<&'static str>,
     pub(crate) clients: HashMap<String, Option<String>>,
     pub(crate) codes: HashMap<String, HashMap<String, String>>,
     pub(crate) refresh_tokens: Vec<String>,
@@ -47,6 +52,8 @@ pub(crate) struct Levers {
     pub(crate) token_requests: Vec<HashMap<String, String>>,
     pub(crate) revoked: Vec<String>,
     pub(crate) issued: Vec<String>,
+    /// The first line and the headers of every request.
+    pub(crate) heads: Vec<String>,
     count: usize,
 }
 
@@ -64,6 +71,7 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            at_root: false,
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
@@ -72,6 +80,7 @@ impl Provider {
             dead: false,
             refuses: None,
             issues: ID_JAG,
+            grants: None,
             clients: HashMap::from([("by-hand".to_owned(), Some("a secret/of+ours".to_owned()))]),
             codes: HashMap::new(),
             refresh_tokens: Vec::new(),
@@ -79,6 +88,7 @@ impl Provider {
             token_requests: Vec::new(),
             revoked: Vec::new(),
             issued: Vec::new(),
+            heads: Vec::new(),
             count: 0,
         }));
         let provider = Self { base, levers };
@@ -86,6 +96,7 @@ impl Provider {
             .route("/mcp", post(origin))
             .route("/other", post(origin))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource_metadata))
+            .route("/.well-known/oauth-protected-resource", get(metadata_at_root))
             .route("/.well-known/oauth-authorization-server/tenant", get(server_metadata))
             .route("/.well-known/oauth-authorization-server", get(root_metadata))
             .route("/tenant/register", post(register))
@@ -93,6 +104,7 @@ impl Provider {
             .route("/.well-known/oauth-authorization-server/idp", get(idp_metadata))
             .route("/idp/token", post(idp_token))
             .route("/tenant/revoke", post(revoke))
+            .layer(from_fn_with_state(provider.clone(), record))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         provider
@@ -124,12 +136,37 @@ impl Provider {
         all.iter().filter(|form| form["grant_type"] == grant_type).cloned().collect()
     }
 
+    /// Everything that it was sent, as text.
+    pub(crate) fn received(&self) -> String {
+        let levers = self.levers.lock();
+        format!(
+            "{:?} {:?} {:?} {:?}",
+            levers.heads, levers.token_requests, levers.registrations, levers.revoked
+        )
+    }
+
+    /// What it was asked to revoke, once that is as much as is waited for.
+    pub(crate) async fn revoked(&self, tokens: usize) -> Vec<String> {
+        for _ in 0..100 {
+            if self.levers.lock().revoked.len() >= tokens {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.levers.lock().revoked.clone()
+    }
+
     pub(crate) fn refreshes(&self) -> usize {
         self.requests("refresh_token").len()
     }
 }
 
 impl Levers {
+    /// Goes on counting from further on, so that what two providers give differs.
+    pub(crate) fn skip(&mut self, by: usize) {
+        self.count += by;
+    }
+
     fn fresh(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("plain-{kind}-{}", self.count)
@@ -141,6 +178,9 @@ impl Levers {
         let mut answer = json!({"access_token": access, "token_type": "bearer"});
         if let Some(lifetime) = self.lifetime {
             answer["expires_in"] = json!(lifetime);
+        }
+        if let Some(scope) = self.grants {
+            answer["scope"] = json!(scope);
         }
         if self.gives_refresh && (old_refresh.is_none() || self.rotates) {
             let refresh = self.fresh("refresh");
@@ -163,17 +203,32 @@ fn merged(mut document: Value, over: &Value) -> Value {
     document
 }
 
+async fn record(State(provider): State<Provider>, request: Request, next: Next) -> Response {
+    let head = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+    provider.levers.lock().heads.push(head);
+    next.run(request).await
+}
+
 async fn origin(State(provider): State<Provider>) -> Response {
     if !provider.levers.lock().challenge {
         return StatusCode::BAD_REQUEST.into_response();
     }
-    let metadata = format!("{}.well-known/oauth-protected-resource/mcp", provider.base);
+    let path = if provider.levers.lock().at_root { "" } else { "/mcp" };
+    let metadata = format!("{}.well-known/oauth-protected-resource{path}", provider.base);
     let challenge = format!(r#"Bearer resource_metadata="{metadata}", scope="read""#);
     (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
 }
 
 async fn resource_metadata(State(provider): State<Provider>) -> Response {
-    if provider.levers.lock().resource.is_null() {
+    described(&provider, false)
+}
+
+async fn metadata_at_root(State(provider): State<Provider>) -> Response {
+    described(&provider, true)
+}
+
+fn described(provider: &Provider, at_root: bool) -> Response {
+    if provider.levers.lock().resource.is_null() || provider.levers.lock().at_root != at_root {
         return StatusCode::NOT_FOUND.into_response();
     }
     let document = json!({
