@@ -201,6 +201,9 @@ pub(crate) fn base(route: &Route) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_ambient::Random;
+    use portcullis_keys::Keys;
+
     use super::*;
     use crate::testing::{World, ana};
 
@@ -320,6 +323,16 @@ mod tests {
                 && challenge.ends_with(r#"scope="mcp""#),
             "{challenge}"
         );
+    }
+
+    #[tokio::test]
+    async fn given_a_remembered_token_when_its_key_is_taken_out_of_the_rings_then_it_is_refused_at_once() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        let others = Keys::generate(&Random::system()).unwrap();
+        world.keys.turn_to(&Keys::from_json(&others).unwrap());
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), NOT_OURS);
     }
 
     #[tokio::test]

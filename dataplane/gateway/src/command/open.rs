@@ -57,24 +57,21 @@ impl Manifests {
 
 /// A source that is followed.
 pub(super) enum Followed {
-    Folder { edits: JoinHandle<()>, keys: JoinHandle<()> },
+    Folder(JoinHandle<()>),
     Cluster(Following),
 }
 
 impl Followed {
     pub(super) fn task(&mut self) -> &mut JoinHandle<()> {
         match self {
-            Self::Folder { edits, .. } => edits,
+            Self::Folder(task) => task,
             Self::Cluster(following) => &mut following.task,
         }
     }
 
     pub(super) async fn end(self) {
         match self {
-            Self::Folder { edits, keys } => {
-                edits.abort();
-                keys.abort();
-            }
+            Self::Folder(task) => task.abort(),
             Self::Cluster(following) => following.end().await,
         }
     }
@@ -122,9 +119,13 @@ impl Opening {
                 // Until the log of revocations has been read no token is honoured.
                 rooms.context.identity.hear().await?;
                 tell.send(()).ok();
-                let keys = tokio::spawn(followed.follow(keys, resealing, self.events));
-                let source = Followed::Folder { edits: tokio::spawn(watch(edits, folder, publisher)), keys };
-                Ok(Opened { rooms, source, arrived })
+                let follow = async move {
+                    tokio::select! {
+                        () = watch(edits, folder, publisher) => {}
+                        () = followed.follow(keys, resealing, self.events) => {}
+                    }
+                };
+                Ok(Opened { rooms, source: Followed::Folder(tokio::spawn(follow)), arrived })
             }
             Prepared::Cluster(settings) => {
                 let cluster = Cluster::open(settings, custody, &self.state, &self.egress).await?;

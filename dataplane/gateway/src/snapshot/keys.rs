@@ -241,7 +241,7 @@ mod tests {
             followed.look(&keys, &world.resealing, &EventSink::new().0).await.unwrap_err().to_string();
         assert!(error.contains("put it back"), "{error}");
         assert_eq!(keys.fingerprint(), before);
-        std::fs::write(world.path(), good).unwrap();
+        KeyFolder::new(world.state.path()).write(&good).unwrap();
         world.look(&mut followed, &keys).await;
         assert_eq!(keys.fingerprint(), before);
     }
