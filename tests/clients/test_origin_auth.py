@@ -136,7 +136,7 @@ def shared(folder):
 
 
 def administrator(world, **wishes) -> Portal:
-    browser = world.browser("bob", **wishes)
+    browser = world.browser("bob", connect=False, **wishes)
     browser.open(world.gateway.public_url + "/")
     return Portal(world.gateway.public_url, browser)
 

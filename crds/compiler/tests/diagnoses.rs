@@ -287,7 +287,7 @@ fn given_none_or_two_kinds_of_auth_then_the_choices_are_told() {
         let told = sound().edit("auth: {none: {}}", auth).told();
         assert!(
             told.contains(
-                "OriginMcp default/linear: spec.auth: auth has exactly one of none, header, userOAuth"
+                "OriginMcp default/linear: spec.auth: auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth"
             ),
             "{told}"
         );

@@ -33,7 +33,7 @@ impl Credential {
     #[must_use]
     pub fn mode(&self) -> AuthMode {
         match &self.0 {
-            Kind::Fixed(origin) | Kind::Bearer(origin, _) => mode(origin),
+            Kind::Fixed(origin) | Kind::Bearer(origin, _) => auth_mode(origin),
         }
     }
 
@@ -66,7 +66,7 @@ impl Credential {
 
 /// How the gateway authenticates to an origin, as events name it.
 #[must_use]
-pub fn mode(origin: &Origin) -> AuthMode {
+pub fn auth_mode(origin: &Origin) -> AuthMode {
     match &origin.auth {
         OriginAuth::None => AuthMode::None,
         OriginAuth::Header { .. } => AuthMode::Header,

@@ -290,6 +290,7 @@ impl Inner {
             .seal(&self.parts.keys.sealing, &self.parts.random, &row)
             .map_err(|error| CredentialError::Unavailable(error.to_string()))?;
         self.parts.store.put_connection(&row).await?;
+        self.tell(who, origin, true);
         let connection = Connection::open(row, &self.parts.keys.sealing).ok_or_else(|| {
             CredentialError::Unavailable("the token that was given cannot be sent".to_owned())
         })?;

@@ -7,12 +7,12 @@ use portcullis_contract::SubjectToken;
 use portcullis_policy::PrincipalId;
 use secrecy::SecretString;
 
-/// What [`IdentityTokens::token`] returns.
+/// What [`Identities::token`] returns.
 pub type IdentityTokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<IdentityToken, IdentityTokenError>> + Send + 'a>>;
 
 /// Keeps people's sessions at their identity providers, and gets tokens that speak of them.
-pub trait IdentityTokens: Send + Sync {
+pub trait Identities: Send + Sync {
     /// A token of this very person, valid for at least a minute more.
     ///
     /// # Errors

@@ -51,10 +51,10 @@ use crate::memory::Memory;
 pub use account::Account;
 pub use challenge::Challenge;
 pub use connect::{ConnectCallback, Finished};
-pub use credential::{Credential, mode};
+pub use credential::{Credential, auth_mode};
 pub use error::{ConnectError, CredentialError};
 pub use identity::{
-    IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture, IdentityTokens,
+    Identities, IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture,
 };
 pub use reseal::{ResealError, Resealed};
 pub use step_up::StepUp;
@@ -102,7 +102,7 @@ pub struct VaultParts {
     /// Reaches origins and their authorization servers.
     pub http: Clients,
     /// People's sessions at their identity providers, where such are kept.
-    pub identities: Option<Arc<dyn IdentityTokens>>,
+    pub identities: Option<Arc<dyn Identities>>,
     /// The time.
     pub clock: Clock,
     /// Secrets.

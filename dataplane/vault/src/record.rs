@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_events::{Event, FailureOrigin, Kind, Outcome};
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 
-use crate::credential::mode;
+use crate::credential::auth_mode;
 use crate::{ConnectError, Inner};
 
 /// Characters of a message.
@@ -29,7 +29,7 @@ impl Inner {
             Some(who) => self.subject(who).await,
             None => None,
         };
-        event.auth_mode = Some(mode(origin));
+        event.auth_mode = Some(auth_mode(origin));
         if let Some(failure) = failure {
             event.reason = Some(failure.reason);
             event.failure_origin = Some(match failure.outcome {

@@ -12,8 +12,8 @@ use portcullis_contract::{AuthorizationServer, OriginAuth, SubjectToken};
 use portcullis_events::{AuthMode, FailureOrigin, Outcome};
 use portcullis_policy::PrincipalId;
 use portcullis_vault::{
-    ConnectionStatus, CredentialError, IdentityProviderClient, IdentityToken, IdentityTokenError,
-    IdentityTokenFuture, IdentityTokens,
+    ConnectionStatus, CredentialError, Identities, IdentityProviderClient, IdentityToken, IdentityTokenError,
+    IdentityTokenFuture,
 };
 use support::provider::{ID_JAG, JWT_BEARER, TOKEN_EXCHANGE};
 use support::{Settings, World, ana, by_hand, table, token};
@@ -25,7 +25,7 @@ struct Sessions {
     issuer: String,
 }
 
-impl IdentityTokens for Sessions {
+impl Identities for Sessions {
     fn token<'a>(&'a self, who: &'a PrincipalId, kind: SubjectToken) -> IdentityTokenFuture<'a> {
         Box::pin(async move {
             let is = |name| *who == PrincipalId::of("company", name);

@@ -5,7 +5,7 @@ use portcullis_contract::OriginAuth;
 use portcullis_crds::words::ConditionStatus::{False, True, Unknown};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::discover::{Answer, Target};
+use crate::discover::{Answer, Asked, Target};
 use crate::programmed::Verdict;
 use crate::world::Subject;
 use portcullis_publication::ObservedCatalog;
@@ -39,7 +39,7 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
 /// `Reachable` and `CatalogSynced`. Where nobody has asked since the operator started, what was said last stands, if it was
 /// about the same generation.
 pub(super) fn verdicts(
-    answer: Option<&Answer>,
+    asked: Option<&Asked>,
     observed: Option<&ObservedCatalog>,
     subject: &Subject,
 ) -> (Verdict, Verdict) {
@@ -49,7 +49,7 @@ pub(super) fn verdicts(
         let last = subject.status.conditions.iter().find(|it| it.type_ == type_).filter(|_| same);
         last.map(|last| Verdict::new(last.status, &last.reason, last.message.clone()))
     };
-    let Some(answer) = answer else {
+    let Some(Asked { document, answer }) = asked else {
         let unasked = || Verdict::new(Unknown, "NotAskedYet", "it has not been asked as it is now");
         return (last("Reachable").unwrap_or_else(unasked), last("CatalogSynced").unwrap_or_else(unasked));
     };
@@ -62,6 +62,13 @@ pub(super) fn verdicts(
         Answer::NeedsAccount => {
             let message = "what it offers is shown to calls that bear a token, not to the operator; once somebody has \
                            used it through the gateway, it is known here";
+            let message = match document.auth {
+                OriginAuth::SharedOAuth { .. } => {
+                    "an administrator of the gateway connects its account, on the page /admin/origins; once somebody has \
+                     used it, what it offers is known here"
+                }
+                _ => message,
+            };
             let unknown = || Verdict::new(Unknown, "NeedsAccount", message);
             // Replicas that have just started have seen nothing yet.
             let synced = last("CatalogSynced").filter(|last| last.reason == OBSERVED).unwrap_or_else(unknown);

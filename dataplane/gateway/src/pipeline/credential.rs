@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
+use portcullis_vault::{ConnectionStatus, Credential, CredentialError, auth_mode};
 
 use super::Context;
 use super::access::Allowed;
@@ -42,7 +42,7 @@ impl<'r> Armed<'r> {
         let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
             Ok(credential) => credential,
             Err(CredentialError::NotConnected(status)) => {
-                record.auth_mode(portcullis_vault::mode(origin));
+                record.auth_mode(auth_mode(origin));
                 return Ok(Arming::Unconnected(allowed, status));
             }
             Err(error) => {

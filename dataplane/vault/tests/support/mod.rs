@@ -18,9 +18,7 @@ use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{Origin, PrincipalId, RouteTable};
 use portcullis_store::Store;
-use portcullis_vault::{
-    ConnectCallback, ConnectError, Credential, Finished, IdentityTokens, Vault, VaultParts,
-};
+use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Identities, Vault, VaultParts};
 use provider::Provider;
 use url::Url;
 
@@ -34,9 +32,11 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
     pub(crate) events: Writer,
-    identities: Option<Arc<dyn IdentityTokens>>,
+    identities: Option<Arc<dyn Identities>>,
     folder: tempfile::TempDir,
 }
+
+pub(crate) type MakeIdentities = fn(&Url) -> Arc<dyn Identities>;
 
 /// What an origin is configured with.
 pub(crate) struct Settings {
@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     /// In place of each person's account, given the provider's base.
     pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
     /// Given the provider's base too.
-    pub(crate) identities: Option<fn(&Url) -> Arc<dyn IdentityTokens>>,
+    pub(crate) identities: Option<MakeIdentities>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
 
@@ -222,7 +222,7 @@ fn vault(
     store: &Store,
     keys: &Arc<Keys>,
     clock: &Clock,
-    identities: Option<Arc<dyn IdentityTokens>>,
+    identities: Option<Arc<dyn Identities>>,
 ) -> (Vault, Writer) {
     let (events, writer) = EventSink::new();
     let vault = Vault::new(VaultParts {
