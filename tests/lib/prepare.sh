@@ -61,6 +61,18 @@ npm_packages() {
   ln -sfn "$folder/node_modules" "$1/node_modules"
 }
 
+# rust_client: the program around the Rust SDK's client, built once for its lock file and source, and kept beside the other vendors' clients.
+rust_client() {
+  local crate=$tests/clients/vendors/rmcp folder
+  if ! folder=$(cached rmcp-client "$crate/Cargo.toml" "$crate/Cargo.lock" "$crate/src/main.rs"); then
+    say "building the Rust SDK's client in $folder"
+    rm -rf "$folder"
+    cargo build --quiet --locked --manifest-path "$crate/Cargo.toml" --target-dir "$folder/target" || return 1
+    mv "$folder/target/debug/rmcp-client" "$folder/" && rm -rf "$folder/target" && touch "$folder/.complete" || return 1
+  fi
+  export PATH=$folder:$PATH
+}
+
 # A program from a crate, built once and kept.
 cargo_tool() {
   local name=$1 version=$2
@@ -103,7 +115,7 @@ prepare() {
   export PATH=$(readlink "$tests/node_modules")/.bin:$PATH
   case " $* " in
     *" clients "* | *" oauth "*)
-      npm_packages "$tests/clients/vendors" vendors || { echo "the vendors' clients could not be had" >&2; return 1; }
+      npm_packages "$tests/clients/vendors" vendors && rust_client || { echo "the vendors' clients could not be had" >&2; return 1; }
       ;;
   esac
   case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac

@@ -6,14 +6,18 @@ import pty
 import struct
 import subprocess
 import termios
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+
+from processes import wait_until
 
 ROWS, COLUMNS = 50, 500
 
 
-def at_terminal(argv: list, *, cwd: Path, typed: str = "", seconds: float = 90) -> str:
-    """Runs a program that has to go well, and types what its user answers ahead of the question; returns what it wrote."""
+def at_terminal(argv: list, *, cwd: Path, typed: str = "", until: Callable[[], bool] = lambda: False, seconds: float = 90) -> str:
+    """Runs a program that has to go well, and types what its user answers ahead of the question; returns what it wrote. One that goes on
+    until its user leaves is ended when `until` is true."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     written: list[bytes] = []
@@ -30,16 +34,18 @@ def at_terminal(argv: list, *, cwd: Path, typed: str = "", seconds: float = 90) 
     reader = Thread(target=read, daemon=True)
     reader.start()
     os.write(ours, typed.encode())
-    late = False
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        late = True
+        wait_until(lambda: process.poll() is not None or until(), seconds=seconds, what=f"{argv[-3:]} to be done")
+        left = process.poll() is None
+        wrong = bool(process.poll())
+    except TimeoutError:
+        left, wrong = True, True
+    if left:
         process.kill()
         process.wait()
     reader.join(5)
     os.close(ours)
     said = b"".join(written).decode(errors="replace").replace("\r\n", "\n")
-    if late or process.returncode:
-        raise RuntimeError(f"{argv[-3:]} {'took too long' if late else f'ended with {process.returncode}'}; it wrote:\n{said[-4000:]}")
+    if wrong:
+        raise RuntimeError(f"{argv[-3:]} {'took too long' if left else f'ended with {process.returncode}'}; it wrote:\n{said[-4000:]}")
     return said

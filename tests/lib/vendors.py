@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from shutil import rmtree
 
 from app_server import AppServer
 from browser import Browser
@@ -161,6 +162,38 @@ class GeminiCli(Vendor):
         return self.ask(call=f"mcp_{NAME}_{tool}", arguments=arguments)
 
 
+class Copilot(Vendor):
+    """Without its vendor, with a model of one's own. It signs in where somebody sits at it."""
+
+    program = "copilot"
+
+    def variables(self):
+        model = {"BASE_URL": self.model.base, "TYPE": "anthropic", "API_KEY": "none"}
+        offline = {"COPILOT_OFFLINE": "true", "COPILOT_MODEL": "claude-sonnet-4.5"}
+        return offline | {f"COPILOT_PROVIDER_{name}": value for name, value in model.items()}
+
+    def sign_in(self) -> None:
+        self.run("mcp", "add", "--transport", "http", NAME, self.url)
+        # The first thing that it wants to know is whether it may work in this folder.
+        argv = self.argv("-i", f"/mcp auth {NAME}", "--allow-all-tools")
+        at_terminal(argv, cwd=self.work, typed="\r", until=lambda: any(self.remembered().glob("*.json")))
+
+    def remembered(self) -> Path:
+        return self.home / ".cache/copilot/mcp-tools"
+
+    def ask(self, **order) -> str:
+        # With tools that it remembers it begins before it has shown its token again, and gives up a call that comes so early.
+        rmtree(self.remembered(), ignore_errors=True)
+        return self.run("-p", json.dumps(order), "--allow-all-tools", "--silent")
+
+    def tools(self) -> list[str]:
+        prefix = f"{NAME}-"
+        return [name.removeprefix(prefix) for name in json.loads(self.ask(list=True)) if name.startswith(prefix)]
+
+    def call(self, tool: str, **arguments) -> str:
+        return self.ask(call=f"{NAME}-{tool}", arguments=arguments)
+
+
 class AiSdk(Vendor):
     """A library: the program around it is ours."""
 
@@ -179,4 +212,22 @@ class AiSdk(Vendor):
         return self.run("call", tool, json.dumps(arguments))
 
 
-VENDORS = {"ai-sdk": AiSdk, "codex": Codex, "claude-code": ClaudeCode, "gemini-cli": GeminiCli}
+class RustSdk(Vendor):
+    """A library too. The program remembers nothing, and signs in anew each time."""
+
+    program = "rmcp-client"
+
+    def command(self) -> list:
+        return [self.program, self.url]
+
+    def sign_in(self) -> None:
+        self.run("list")
+
+    def tools(self) -> list[str]:
+        return json.loads(self.run("list"))
+
+    def call(self, tool: str, **arguments) -> str:
+        return self.run("call", tool, json.dumps(arguments))
+
+
+VENDORS = {"ai-sdk": AiSdk, "rust-sdk": RustSdk, "codex": Codex, "claude-code": ClaudeCode, "copilot": Copilot, "gemini-cli": GeminiCli}
