@@ -47,6 +47,9 @@ impl Vault {
         challenge: &Challenge,
     ) -> Result<StepUp, CredentialError> {
         let inner = &self.0;
+        // What is on its way from the store to the memory is waited for by whoever makes the memory forget.
+        let gate = inner.memory.gate(who, origin);
+        let _alone = gate.lock().await;
         let connection = inner.stored(who, origin).await?;
         if refused.header().is_some_and(|(_, value)| *value != *connection.header) {
             let refresh_at = connection.refresh_at();
