@@ -37,6 +37,7 @@ pub(crate) struct World {
 
 /// What an origin is configured with.
 pub(crate) struct Settings {
+    pub(crate) uid: &'static str,
     pub(crate) public_url: &'static str,
     pub(crate) path: &'static str,
     pub(crate) scopes: Vec<String>,
@@ -48,6 +49,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            uid: "origin-uid",
             public_url: "http://127.0.0.1:8080",
             path: "/mcp",
             scopes: Vec::new(),
@@ -97,7 +99,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             trusted_proxies: Vec::new(),
         },
         origins: vec![OriginDoc {
-            uid: "origin-uid".into(),
+            uid: settings.uid.into(),
             id: "o1".into(),
             name: "default/accounts".into(),
             display_name: "Accounts".into(),
@@ -118,7 +120,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             description: String::new(),
             suspended: false,
             identity_provider: "company".into(),
-            origin: "origin-uid".into(),
+            origin: settings.uid.into(),
             capabilities: portcullis_contract::Capabilities::default(),
             access: portcullis_contract::Access::Everyone,
         }],

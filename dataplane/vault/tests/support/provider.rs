@@ -26,6 +26,8 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Replaces fields of what its token endpoint answers.
+    pub(crate) tokens: Value,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
@@ -56,6 +58,7 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            tokens: json!({}),
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
@@ -137,7 +140,7 @@ impl Levers {
             self.refresh_tokens.push(refresh.clone());
             answer["refresh_token"] = json!(refresh);
         }
-        answer
+        merged(answer, &self.tokens)
     }
 }
 
