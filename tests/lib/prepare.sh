@@ -128,5 +128,5 @@ prepare() {
     *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
     *" kubernetes "* | *" scale "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz) ;; *) gateway ;; esac
+  case "$*" in unit | store | fuzz | switches) ;; *) gateway ;; esac
 }

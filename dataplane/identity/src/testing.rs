@@ -228,6 +228,17 @@ impl World {
 
     /// A code for what Ana approved, at the route's own issuer or the root.
     pub(crate) async fn code(&self, client: &Client, slug: &str, at_root: bool) -> String {
+        self.code_for(client, slug, at_root, VERIFIER).await
+    }
+
+    /// The same, for a verifier of the client's choice.
+    pub(crate) async fn code_for(
+        &self,
+        client: &Client,
+        slug: &str,
+        at_root: bool,
+        verifier: &str,
+    ) -> String {
         let route = self.route(slug);
         let issuer = if at_root { Issuer::Root } else { Issuer::Route(Arc::clone(&route)) };
         let approved = Approved {
@@ -236,7 +247,7 @@ impl World {
             issuer: &issuer,
             route: &route,
             redirect_uri: REDIRECT,
-            code_challenge: &digest(VERIFIER),
+            code_challenge: &digest(verifier),
             scope: "mcp offline_access",
         };
         self.identity.grant_code(approved).await.unwrap()

@@ -136,6 +136,7 @@ mod tests {
         let ours = ring(&[("a", 1)]);
         let other_type = ours.sign("jwt", &json!({})).unwrap();
         let other_key = ring(&[("a", 9)]).sign("at+jwt", &json!({})).unwrap();
+        let other_name = ring(&[("b", 1)]).sign("at+jwt", &json!({})).unwrap();
         let unsigned =
             format!("{}.e30.", URL_SAFE_NO_PAD.encode(br#"{"alg":"none","typ":"at+jwt","kid":"a"}"#));
         let mut confused = Header::new(Algorithm::HS256);
@@ -146,7 +147,8 @@ mod tests {
             &EncodingKey::from_secret(&ours.keys.load()[0].public),
         )
         .unwrap();
-        for token in [other_type, other_key, unsigned, confused, String::new(), "a.b".to_owned()] {
+        for token in [other_type, other_key, other_name, unsigned, confused, String::new(), "a.b".to_owned()]
+        {
             assert_eq!(ours.verify::<Value>("at+jwt", &token), Err(TokenError::NotOurs), "{token}");
         }
     }

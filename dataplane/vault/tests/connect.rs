@@ -9,7 +9,7 @@ use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 use portcullis_vault::{ConnectCallback, ConnectError, ConnectionStatus};
 use serde_json::{Value, json};
-use support::{BROWSER, Settings, World, ana, parameter};
+use support::{BROWSER, Settings, World, ana, parameter, table};
 
 #[tokio::test]
 async fn given_a_person_when_they_consent_then_their_calls_have_a_credential_and_others_have_none() {
@@ -66,6 +66,47 @@ async fn given_a_state_when_used_again_or_late_or_by_another_browser_then_it_is_
             .count(),
         1
     );
+}
+
+/// RFC 9700, section 4.4: each origin has a callback of its own, and a state is good at that one.
+#[tokio::test]
+async fn given_a_state_when_it_comes_to_the_callback_of_another_origin_then_it_is_of_no_use() {
+    let world = World::new().await;
+    let other = table(&world.provider.base, &Settings { uid: "another-uid", ..Settings::default() });
+    let callback = world.provider.consent(&world.begin().await.unwrap());
+    let there = world.vault.finish(&other.gateway, other.origin("o1").unwrap(), BROWSER, &callback).await;
+    assert!(matches!(there, Err(ConnectError::UnknownFlow)));
+    assert_eq!(world.provider.requests("authorization_code").len(), 0);
+}
+
+#[tokio::test]
+async fn given_another_url_while_a_consent_is_out_then_its_code_goes_nowhere() {
+    let world = World::new().await;
+    let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
+    let callback = world.provider.consent(&world.begin().await.unwrap());
+    let there = world.vault.finish(&moved.gateway, moved.origin("o1").unwrap(), BROWSER, &callback).await;
+    assert!(matches!(there, Err(ConnectError::OriginChanged)));
+    assert_eq!(world.provider.requests("authorization_code").len(), 0);
+}
+
+/// RFC 6749, section 7.1; RFC 6750, section 2.1.
+#[tokio::test]
+async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
+    let world = World::new().await;
+    for answer in [
+        json!({"token_type": "mac"}),
+        json!({"access_token": null}),
+        json!({"access_token": ""}),
+        json!({"access_token": "two words"}),
+        json!({"access_token": "zwölf"}),
+    ] {
+        world.provider.levers.lock().tokens = answer.clone();
+        let url = world.begin().await.unwrap();
+        let finished = world.finish(&world.provider.consent(&url)).await;
+        assert!(matches!(finished, Err(ConnectError::NoToken(_))), "{answer}");
+        let status = world.vault.status(&ana(), &world.origin()).await.unwrap();
+        assert_eq!(status, ConnectionStatus::NeverConnected, "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -126,6 +167,8 @@ async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
         (json!({"resource": "https://other.example/mcp"}), json!({}), "another resource"),
         (json!({"resource": world.provider.base.as_str()}), json!({}), "another resource"),
         (json!({"authorization_servers": []}), json!({}), "names no authorization server"),
+        (json!({"authorization_servers": [format!("{issuer}?as=us")]}), json!({}), "query or a fragment"),
+        (json!({"authorization_servers": [format!("{issuer}#us")]}), json!({}), "query or a fragment"),
         (json!({}), json!({"issuer": "https://honest.example"}), "says that it is https://honest.example"),
         (json!({}), json!({"issuer": format!("{issuer}/")}), "says that it is"),
         (json!({}), json!({"code_challenge_methods_supported": null}), "S256"),

@@ -40,6 +40,7 @@ pub(crate) type MakeIdentities = fn(&Url) -> Arc<dyn Identities>;
 
 /// What an origin is configured with.
 pub(crate) struct Settings {
+    pub(crate) uid: &'static str,
     pub(crate) public_url: &'static str,
     pub(crate) path: &'static str,
     pub(crate) scopes: Vec<String>,
@@ -55,6 +56,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            uid: "origin-uid",
             public_url: "http://127.0.0.1:8080",
             path: "/mcp",
             scopes: Vec::new(),
@@ -106,7 +108,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             trusted_proxies: Vec::new(),
         },
         origins: vec![OriginDoc {
-            uid: "origin-uid".into(),
+            uid: settings.uid.into(),
             id: "o1".into(),
             name: "default/accounts".into(),
             display_name: "Accounts".into(),
@@ -127,7 +129,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             description: String::new(),
             suspended: false,
             identity_provider: "company".into(),
-            origin: "origin-uid".into(),
+            origin: settings.uid.into(),
             capabilities: portcullis_contract::Capabilities::default(),
             access: portcullis_contract::Access::Everyone,
         }],

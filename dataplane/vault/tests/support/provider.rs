@@ -33,6 +33,8 @@ pub(crate) struct Levers {
     pub(crate) challenge: bool,
     /// Whether the resource's metadata lies at the root instead of behind its path.
     pub(crate) at_root: bool,
+    /// Replaces fields of what its token endpoint answers.
+    pub(crate) tokens: Value,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
@@ -72,6 +74,7 @@ impl Provider {
             server: json!({}),
             challenge: true,
             at_root: false,
+            tokens: json!({}),
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
@@ -189,7 +192,7 @@ impl Levers {
             self.refresh_tokens.push(refresh.clone());
             answer["refresh_token"] = json!(refresh);
         }
-        answer
+        merged(answer, &self.tokens)
     }
 }
 
