@@ -1,8 +1,9 @@
 // The company's identity provider: OpenID Connect, one confidential client `portcullis`.
 // node identity-provider.mjs '{"host": "127.0.0.2", "port": 9000, "redirect": "http://…/login/callback", "accounts": {"ana": {…}}, "log": "…"}'
+// With `refresh` it gives refresh tokens, each good once; with `logout`, an address, it tells that of people who left (back-channel logout).
 import { serve } from './provider.mjs';
 
-const { redirect, secret, ...rest } = JSON.parse(process.argv[2]);
+const { redirect, secret, refresh = false, logout, ...rest } = JSON.parse(process.argv[2]);
 
 serve({
   ...rest,
@@ -14,8 +15,11 @@ serve({
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       token_endpoint_auth_method: 'client_secret_basic',
+      ...(logout && { backchannel_logout_uri: logout, backchannel_logout_session_required: true }),
     }],
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
     pkce: { required: () => false },
+    ...(logout && { features: { backchannelLogout: { enabled: true } } }),
+    ...(refresh && { issueRefreshToken: () => true, rotateRefreshToken: () => true }),
   },
 });

@@ -1,6 +1,8 @@
 // An `oidc-provider` on a loopback port with accounts, a log of what it receives, and a few levers for tests:
 //   POST /levers/accounts   {"ana": {...claims}}   replaces accounts
 //   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider
+//   POST /levers/logout     {"login": "ana", "session": 0 | null}          tells the client of its people that this session of the person
+//                                                                          (in the order of sign-ins), or the person in all, has left
 // Its login form takes any password; the accounts say who may come in.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -31,7 +33,7 @@ const record = (path, request, response) => {
   request.pause();
 };
 
-export function serve({ host, port, tls, accounts, log, configuration, delay = 0 }) {
+export function serve({ host, port, tls, accounts, log, configuration, pages = {}, delay = 0 }) {
   const issuer = `${tls ? 'https' : 'http'}://${host}:${port}`;
   const people = new Map(Object.entries(accounts));
   const issued = { access_token: new Map(), refresh_token: new Map() }; // login -> ids
@@ -50,6 +52,11 @@ export function serve({ host, port, tls, accounts, log, configuration, delay = 0
       if (accountId) byLogin.set(accountId, (byLogin.get(accountId) ?? new Set()).add(jti));
     });
   }
+  const sessions = new Map(); // login -> ids of sessions at the client, in the order of sign-ins
+  provider.on('session.saved', (session) => {
+    const sid = session.accountId && session.sidFor('portcullis');
+    if (sid) sessions.set(session.accountId, (sessions.get(session.accountId) ?? new Set()).add(sid));
+  });
   provider.on('server_error', (_, error) => console.error(error));
 
   const levers = {
@@ -59,6 +66,11 @@ export function serve({ host, port, tls, accounts, log, configuration, delay = 0
       await end(provider.AccessToken, issued.access_token.get(login));
       if (what === 'grant') await end(provider.RefreshToken, issued.refresh_token.get(login));
     },
+    logout: async ({ login, session }) => {
+      const client = await provider.Client.find('portcullis');
+      client.backchannelLogoutSessionRequired = session !== null;
+      await client.backchannelLogout(login, [...(sessions.get(login) ?? [])][session]);
+    },
   };
   const handle = provider.callback();
   const answer = async (request, response) => {
@@ -66,6 +78,11 @@ export function serve({ host, port, tls, accounts, log, configuration, delay = 0
     if (lever) {
       await lever(JSON.parse(await read(request)));
       response.writeHead(204).end();
+      return;
+    }
+    if (pages[request.url]) {
+      const [status, body] = await pages[request.url](request, provider, people);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
       return;
     }
     if (log) record(log, request, response);

@@ -14,7 +14,7 @@ mod secrets;
 pub use access::{Members, TeamAccess, TeamDoc};
 pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    OidcProvider, TokenLifetimes, WorkloadCredential, WorkloadDoc,
+    ProviderClient, TokenLifetimes, WorkloadCredential, WorkloadDoc,
 };
 pub use origin::{ClientRegistration, Network, OriginAuth, OriginDoc, OriginLimits, TokenEndpointAuthMethod};
 pub use reach::{Reach, carried, covers, reach};

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use portcullis_contract::{
-    ClientRegistration, Contract, GatewayDoc, IdentityProviderKind, OriginAuth, OriginDoc, RouteDoc,
-    SecretKey, SecretValue, Secrets, TeamDoc,
+    ClientRegistration, Contract, GatewayDoc, OriginAuth, OriginDoc, RouteDoc, SecretKey, SecretValue,
+    Secrets, TeamDoc,
 };
 use portcullis_keys::Keys;
 
@@ -148,10 +148,7 @@ impl Pieces {
 }
 
 fn of_gateway(gateway: &GatewayDoc) -> impl Iterator<Item = &SecretKey> {
-    gateway.identity_providers.iter().filter_map(|provider| match &provider.kind {
-        IdentityProviderKind::Oidc(oidc) => oidc.client_secret.as_ref(),
-        IdentityProviderKind::Development { .. } => None,
-    })
+    gateway.identity_providers.iter().filter_map(|provider| provider.kind.client()?.client_secret.as_ref())
 }
 
 fn of_origin(origin: &OriginDoc) -> Option<&SecretKey> {
