@@ -16,6 +16,8 @@ AUTHORIZATION_HOST = "127.0.0.3"
 ORIGIN_HOST = "127.0.0.4"
 PROXY_HOST = "127.0.0.5"
 TRANSIT_HOST = "127.0.0.6"
+CUSTOMERS_HOST = "127.0.0.7"
+PLAIN_HOST = "127.0.0.8"
 
 PEOPLE = {
     "ana": {"email": "ana@example.com", "email_verified": True, "name": "Ana Lovelace", "groups": ["finance"]},
@@ -103,6 +105,23 @@ class IdentityProvider(Provider):
     def __init__(self, folder: Path, public_url: str, *, host: str = PROVIDER_HOST, **settings):
         self.host = host
         super().__init__(folder, "identity-provider", redirect=f"{public_url}/login/callback", secret=self.secret, **settings)
+
+
+class CustomersProvider(IdentityProvider):
+    """Another one, for other people; some have the same names."""
+
+    host = CUSTOMERS_HOST
+
+
+class PlainOAuth(Provider):
+    """A site that people sign in at with OAuth alone."""
+
+    host = PLAIN_HOST
+    script = "plain-oauth.mjs"
+    secret = IdentityProvider.secret
+
+    def __init__(self, folder: Path, public_url: str, **settings):
+        super().__init__(folder, "plain-oauth", redirect=f"{public_url}/login/callback", secret=self.secret, **settings)
 
 
 class AuthorizationServer(Provider):

@@ -2,6 +2,8 @@
 //   POST /levers/accounts   {"ana": {...claims}}   replaces accounts
 //   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider;
 //                           {"client": "id", "what": "access"}   the same of tokens in a client's own name
+//   POST /levers/logout     {"login": "ana", "session": 0 | null}          tells the client of its people that this session of the person
+//                                                                          (in the order of sign-ins), or the person in all, has left
 // Its login form takes any password; the accounts say who may come in.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -33,7 +35,7 @@ const record = (path, request, response) => {
 };
 
 // `prepare` is given the provider and its people before it serves.
-export function serve({ host, port, tls, accounts, log, configuration, prepare, delay = 0 }) {
+export function serve({ host, port, tls, accounts, log, configuration, prepare, pages = {}, delay = 0 }) {
   const issuer = `${tls ? 'https' : 'http'}://${host}:${port}`;
   const people = new Map(Object.entries(accounts));
   const issued = { access_token: new Map(), refresh_token: new Map() }; // login -> ids
@@ -55,6 +57,11 @@ export function serve({ host, port, tls, accounts, log, configuration, prepare, 
   }
   const own = new Map(); // client id -> ids of tokens in its own name
   provider.on('client_credentials.saved', ({ clientId, jti }) => own.set(clientId, (own.get(clientId) ?? new Set()).add(jti)));
+  const sessions = new Map(); // login -> ids of sessions at the client, in the order of sign-ins
+  provider.on('session.saved', (session) => {
+    const sid = session.accountId && session.sidFor('portcullis');
+    if (sid) sessions.set(session.accountId, (sessions.get(session.accountId) ?? new Set()).add(sid));
+  });
   provider.on('server_error', (_, error) => console.error(error));
 
   const levers = {
@@ -65,6 +72,11 @@ export function serve({ host, port, tls, accounts, log, configuration, prepare, 
       await end(provider.ClientCredentials, own.get(client));
       if (what === 'grant') await end(provider.RefreshToken, issued.refresh_token.get(login));
     },
+    logout: async ({ login, session }) => {
+      const client = await provider.Client.find('portcullis');
+      client.backchannelLogoutSessionRequired = session !== null;
+      await client.backchannelLogout(login, [...(sessions.get(login) ?? [])][session]);
+    },
   };
   const handle = provider.callback();
   const answer = async (request, response) => {
@@ -72,6 +84,11 @@ export function serve({ host, port, tls, accounts, log, configuration, prepare, 
     if (lever) {
       await lever(JSON.parse(await read(request)));
       response.writeHead(204).end();
+      return;
+    }
+    if (pages[request.url]) {
+      const [status, body] = await pages[request.url](request, provider, people);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
       return;
     }
     if (log) record(log, request, response);

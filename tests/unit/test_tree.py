@@ -14,7 +14,7 @@ for manifest in [*REPO.glob("*/Cargo.toml"), *REPO.glob("*/*/Cargo.toml")]:
         ROOMS[package["package"]["name"]] = (manifest.parent, package)
 
 # Downhill: each room may use those before it, never those after it.
-DATA_PLANE = ["ambient", "events", "keys", "wire", "policy", "store", "outbound", "custody", "vault", "identity", "portal", "gateway"]
+DATA_PLANE = ["ambient", "events", "keys", "wire", "policy", "store", "outbound", "custody", "assertions", "vault", "providers", "identity", "portal", "gateway"]
 FLOW = {f"portcullis-{name}": place for place, name in enumerate(DATA_PLANE)}
 LONGEST = 500
 

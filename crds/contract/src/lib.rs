@@ -16,7 +16,7 @@ mod secrets;
 pub use access::{Members, TeamAccess, TeamDoc};
 pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    OidcProvider, TokenLifetimes, WorkloadCredential, WorkloadDoc,
+    ProviderClient, TokenLifetimes, WorkloadCredential, WorkloadDoc,
 };
 pub use origin::{Network, OriginDoc, OriginLimits};
 pub use origin_auth::{

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use portcullis_contract::{
-    Contract, GatewayDoc, IdentityProviderKind, OriginDoc, RouteDoc, SecretKey, SecretValue, Secrets, TeamDoc,
+    Contract, GatewayDoc, OriginDoc, RouteDoc, SecretKey, SecretValue, Secrets, TeamDoc,
 };
 use portcullis_keys::Keys;
 
@@ -147,10 +147,7 @@ impl Pieces {
 }
 
 fn of_gateway(gateway: &GatewayDoc) -> impl Iterator<Item = &SecretKey> {
-    gateway.identity_providers.iter().filter_map(|provider| match &provider.kind {
-        IdentityProviderKind::Oidc(oidc) => oidc.client_secret.as_ref(),
-        IdentityProviderKind::Development { .. } => None,
-    })
+    gateway.identity_providers.iter().filter_map(|provider| provider.kind.client()?.client_secret.as_ref())
 }
 
 impl crate::Document<'_> {

@@ -22,6 +22,12 @@ pub enum Kind {
     /// Somebody signed in, or failed to.
     #[serde(rename = "auth.sign_in")]
     SignIn,
+    /// An identity provider was asked again who somebody is, and said so, or that they have left; or that failed.
+    #[serde(rename = "auth.renewed")]
+    Renewed,
+    /// An identity provider has logged somebody out, or tried to.
+    #[serde(rename = "auth.logged_out")]
+    LoggedOut,
     /// Somebody approved or refused a client.
     #[serde(rename = "auth.consent")]
     Consent,

@@ -31,10 +31,13 @@ pub enum Purpose {
     Browser,
     /// A static credential, from the operator to the data plane.
     Publication,
+    /// A person's refresh token at their identity provider, in the store.
+    Provider,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Credential, Self::McpSession, Self::Browser, Self::Publication];
+    const ALL: [Self; 5] =
+        [Self::Credential, Self::McpSession, Self::Browser, Self::Publication, Self::Provider];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -42,6 +45,7 @@ impl Purpose {
             Self::McpSession => b"portcullis mcp-session v1",
             Self::Browser => b"portcullis browser v1",
             Self::Publication => b"portcullis publication v1",
+            Self::Provider => b"portcullis provider v1",
         }
     }
 }
@@ -194,8 +198,8 @@ impl Key {
             derive.expand(purpose.label(), &mut *derived).map_err(|error| error.to_string())?;
             Aes256Gcm::new_from_slice(&*derived).map_err(|error| error.to_string())
         };
-        let [a, b, c, d] = Purpose::ALL.map(cipher);
-        Ok(Self { id, announced, ciphers: [a?, b?, c?, d?] })
+        let [a, b, c, d, e] = Purpose::ALL.map(cipher);
+        Ok(Self { id, announced, ciphers: [a?, b?, c?, d?, e?] })
     }
 }
 

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use portcullis_contract::{
-    Contract, IdentityProviderDoc, IdentityProviderKind, OriginAuth, OriginDoc, SecretKey, SecretValue,
-    WorkloadCredential, WorkloadDoc, with_parameter,
+    Contract, IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential,
+    WorkloadDoc, with_parameter,
 };
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -96,10 +96,7 @@ pub(crate) type Credentials = HashMap<SecretKey, Arc<SecretValue>>;
 
 /// The credential that an identity provider's document names.
 pub(crate) fn key_of_provider(doc: &IdentityProviderDoc) -> Option<&SecretKey> {
-    match &doc.kind {
-        IdentityProviderKind::Oidc(provider) => provider.client_secret.as_ref(),
-        IdentityProviderKind::Development { .. } => None,
-    }
+    doc.kind.client()?.client_secret.as_ref()
 }
 
 /// The credential that a workload's document names.

@@ -13,7 +13,7 @@ use url::Url;
 use super::case::Case;
 use super::credential::{Credentials, Use};
 use super::endpoint;
-use super::oidc::check_scopes;
+use super::provider_client::check_scopes;
 use super::selection::glob;
 use super::surroundings::Surroundings;
 

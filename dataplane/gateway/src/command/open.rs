@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use portcullis_ambient::{Clock, Random};
+use portcullis_assertions::Verifier;
 use portcullis_custody::{Custody, KeysEncryption};
 use portcullis_events::EventSink;
 use portcullis_identity::{Identity, IdentityParts, ReviewTokens};
@@ -15,6 +16,7 @@ use portcullis_keys::Keys;
 use portcullis_outbound::{Clients, Egress};
 use portcullis_policy::Tables;
 use portcullis_portal::{Portal, PortalParts};
+use portcullis_providers::{Providers, ProvidersParts};
 use portcullis_store::Store;
 use portcullis_vault::{Vault, VaultParts};
 use tokio::sync::oneshot;
@@ -157,7 +159,17 @@ impl Opening {
     ) -> anyhow::Result<Rooms> {
         let (tables, events, egress) = (self.tables.clone(), self.events.clone(), self.egress.clone());
         let http = Clients::through(egress.clone());
-        let identity = IdentityParts { tables, store, keys, http, clock, random, events, reviewer };
+        let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
+        let providers = Providers::new(ProvidersParts {
+            verifier: Arc::clone(&verifier),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
+        let identity =
+            IdentityParts { tables, store, keys, http, clock, random, events, verifier, providers, reviewer };
         Rooms::assemble(identity, self.ending.clone(), egress).await
     }
 }
@@ -172,7 +184,7 @@ pub(super) struct Rooms {
 impl Rooms {
     /// What the authorization server works with, the other rooms work with too.
     async fn assemble(parts: IdentityParts, ending: Ending, egress: Egress) -> anyhow::Result<Self> {
-        let IdentityParts { tables, store, keys, http, clock, random, events, .. } = parts.clone();
+        let IdentityParts { tables, store, keys, http, clock, random, events, providers, .. } = parts.clone();
         let identity = Identity::new(parts);
         let vault = Vault::new(VaultParts {
             store: store.clone(),
@@ -189,7 +201,7 @@ impl Rooms {
             vault: vault.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
-            http,
+            providers,
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),

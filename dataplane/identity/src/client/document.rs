@@ -193,7 +193,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::assertion::KeySetError;
+    use portcullis_assertions::KeySetError;
     use crate::testing::table;
 
     const ID: &str = "https://client.example/oauth/client.json";

@@ -16,6 +16,7 @@ mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
+mod provider_accounts;
 mod refresh_tokens;
 mod resealing;
 mod revocations;

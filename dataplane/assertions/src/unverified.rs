@@ -1,19 +1,23 @@
 use jsonwebtoken::{Algorithm, Header};
 
-use super::{AssertionError, Claims};
+use crate::{AssertionError, Claims};
 
 /// Longest assertion that is read.
 const LONGEST: usize = 16 * 1024;
 
 /// A JWT of which nothing is known to be true yet. What it says tells whose keys to take, and nothing else.
-pub(crate) struct Unverified<'a> {
+pub struct Unverified<'a> {
     token: &'a str,
     header: Header,
     claims: Claims,
 }
 
 impl<'a> Unverified<'a> {
-    pub(crate) fn read(token: &'a str) -> Result<Self, AssertionError> {
+    /// Reads header and claims.
+    ///
+    /// # Errors
+    /// When it is no signed JWT of a kind that is understood.
+    pub fn read(token: &'a str) -> Result<Self, AssertionError> {
         if token.len() > LONGEST || token.split('.').count() != 3 {
             return Err(AssertionError::Malformed);
         }
@@ -27,27 +31,31 @@ impl<'a> Unverified<'a> {
         Ok(Self { token, header, claims })
     }
 
-    pub(crate) const fn token(&self) -> &'a str {
+    /// All of it, as it came.
+    #[must_use]
+    pub const fn token(&self) -> &'a str {
         self.token
     }
 
     /// Media type, without `application/`, in lower case (RFC 7515, section 4.1.9).
-    pub(crate) fn typ(&self) -> Option<String> {
+    pub fn typ(&self) -> Option<String> {
         let typ = self.header.typ.as_deref()?.to_ascii_lowercase();
         Some(typ.strip_prefix("application/").unwrap_or(&typ).to_owned())
     }
 
-    pub(crate) const fn algorithm(&self) -> Algorithm {
+    /// What it says that it was signed with.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
         self.header.alg
     }
 
     /// The key that it says it was signed with.
-    pub(crate) fn key_id(&self) -> Option<&str> {
+    pub fn key_id(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
     /// What it says; nobody vouches for it.
-    pub(crate) const fn says(&self) -> &Claims {
+    pub const fn says(&self) -> &Claims {
         &self.claims
     }
 }

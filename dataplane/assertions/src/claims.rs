@@ -2,7 +2,7 @@ use portcullis_ambient::Instant;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::AssertionError;
+use crate::AssertionError;
 
 /// By how much clocks may differ, in seconds.
 const LEEWAY: i64 = 60;
@@ -11,32 +11,32 @@ const LONGEST: i64 = 3600;
 
 /// What a JWT says (RFC 7519, section 4).
 #[derive(Clone, Deserialize)]
-pub(crate) struct Claims(Map<String, Value>);
+pub struct Claims(Map<String, Value>);
 
 impl Claims {
     /// All of it.
-    pub(crate) const fn all(&self) -> &Map<String, Value> {
+    pub const fn all(&self) -> &Map<String, Value> {
         &self.0
     }
 
     /// A claim that is a text, and not an empty one.
-    pub(crate) fn text(&self, name: &'static str) -> Result<&str, AssertionError> {
+    pub fn text(&self, name: &'static str) -> Result<&str, AssertionError> {
         let text = self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or(AssertionError::Claim(name))
     }
 
     /// That a claim is this text.
-    pub(crate) fn check_text(&self, name: &'static str, expected: &str) -> Result<(), AssertionError> {
+    pub fn check_text(&self, name: &'static str, expected: &str) -> Result<(), AssertionError> {
         if self.text(name)? == expected { Ok(()) } else { Err(AssertionError::Mismatch(name)) }
     }
 
     /// The one audience. Several are refused: whoever else is named could use the same assertion here.
-    pub(crate) fn audience(&self) -> Result<&str, AssertionError> {
+    pub fn audience(&self) -> Result<&str, AssertionError> {
         self.one("aud")
     }
 
     /// The one text of a claim that may also be a list.
-    pub(crate) fn one(&self, name: &'static str) -> Result<&str, AssertionError> {
+    pub fn one(&self, name: &'static str) -> Result<&str, AssertionError> {
         let value = match self.0.get(name) {
             Some(Value::Array(list)) if list.len() == 1 => list.first(),
             Some(Value::Array(list)) if list.len() > 1 => return Err(AssertionError::Mismatch(name)),
@@ -46,7 +46,7 @@ impl Claims {
     }
 
     /// Checks its times. Returns from when on it is too old everywhere, and need not be remembered any more.
-    pub(crate) fn check_times(&self, now: Instant) -> Result<Instant, AssertionError> {
+    pub fn check_times(&self, now: Instant) -> Result<Instant, AssertionError> {
         let now = now.seconds();
         let expires = self.time("exp")?.ok_or(AssertionError::Claim("exp"))?;
         if expires.saturating_add(LEEWAY) <= now {
@@ -64,7 +64,7 @@ impl Claims {
     }
 
     /// A `NumericDate`: seconds, perhaps with a fraction (RFC 7519, section 2).
-    pub(crate) fn time(&self, name: &'static str) -> Result<Option<i64>, AssertionError> {
+    pub fn time(&self, name: &'static str) -> Result<Option<i64>, AssertionError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         if let Some(seconds) = value.as_i64() {
             return Ok(Some(seconds));

@@ -1,21 +1,23 @@
 use serde_json::Value;
 
-use super::{AssertionError, Claims, KeySet, Place, Unverified};
-use crate::Identity;
+use crate::{AssertionError, Claims, KeySet, Place, Unverified, Verifier};
 
 /// Where somebody's public keys are.
 #[derive(Clone)]
-pub(crate) enum KeySource {
+pub enum KeySource {
     /// At hand: a JSON Web Key Set.
     Here(Value),
     /// At an address.
     At(Place),
 }
 
-impl Identity {
+impl Verifier {
     /// What an assertion says, if one of somebody's keys has signed it. A key that is not known makes the gateway look at their
     /// address again: once, and not more often than the bounds in remote.rs allow.
-    pub(crate) async fn verify(
+    ///
+    /// # Errors
+    /// When no key has signed it, or the keys cannot be had.
+    pub async fn verify(
         &self,
         source: &KeySource,
         assertion: &Unverified<'_>,

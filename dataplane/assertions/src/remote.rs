@@ -6,14 +6,12 @@ use std::time::Duration;
 use http::header::ACCEPT;
 use ipnet::IpNet;
 use moka::sync::Cache;
-use portcullis_ambient::Instant;
+use portcullis_ambient::{Instant, Limit};
+use portcullis_outbound::{Answer, lifetime};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{AssertionError, KeySet};
-use crate::Identity;
-use crate::bucket::Limit;
-use crate::client::lifetime;
+use crate::{AssertionError, KeySet, Verifier};
 
 /// Largest key set, in bytes.
 const LIMIT: usize = 64 * 1024;
@@ -30,13 +28,13 @@ const LOOKED_AGAIN: Duration = Duration::from_secs(10);
 
 /// An address of keys, and how it may be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub struct Place {
     /// Where the keys are.
-    pub(crate) url: Url,
+    pub url: Url,
     /// Networks beyond the public internet in which that may be.
-    pub(crate) private_networks: Vec<IpNet>,
+    pub private_networks: Vec<IpNet>,
     /// Extra trust anchors, PEM.
-    pub(crate) ca_bundle_pem: Option<String>,
+    pub ca_bundle_pem: Option<String>,
 }
 
 /// Keys as they were when they were fetched.
@@ -63,23 +61,23 @@ impl RemoteKeys {
     }
 }
 
-impl Identity {
+impl Verifier {
     /// The keys at an address, fetched unless they are remembered.
-    pub(super) async fn keys_at(&self, place: &Place) -> Result<Arc<Fetched>, AssertionError> {
-        let now = self.clock().now();
-        match self.remote_keys().known.get(place).filter(|fetched| now < fetched.until) {
+    pub(crate) async fn keys_at(&self, place: &Place) -> Result<Arc<Fetched>, AssertionError> {
+        let now = self.clock.now();
+        match self.remote.known.get(place).filter(|fetched| now < fetched.until) {
             Some(fetched) => Ok(fetched),
             None => self.fetch_keys(place).await,
         }
     }
 
     /// The keys at an address as they are now, unless these are as good as new.
-    pub(super) async fn newer_keys_at(
+    pub(crate) async fn newer_keys_at(
         &self,
         place: &Place,
         than: &Fetched,
     ) -> Result<Option<Arc<Fetched>>, AssertionError> {
-        if self.clock().now().since(than.at) < LOOKED_AGAIN {
+        if self.clock.now().since(than.at) < LOOKED_AGAIN {
             return Ok(None);
         }
         self.fetch_keys(place).await.map(Some)
@@ -91,25 +89,25 @@ impl Identity {
         let document =
             portcullis_outbound::read_json(&answer.body).map_err(|error| unusable(error.to_string()))?;
         let keys = KeySet::read(&document).map_err(|error| unusable(error.to_string()))?;
-        let now = self.clock().now();
+        let now = self.clock.now();
         let fetched = Arc::new(Fetched { keys, at: now, until: now.after(lifetime(&answer.headers)) });
-        self.remote_keys().known.insert(place.clone(), Arc::clone(&fetched));
+        self.remote.known.insert(place.clone(), Arc::clone(&fetched));
         Ok(fetched)
     }
 
     /// Fetches a document that says something about keys.
-    pub(crate) async fn fetch_json(
-        &self,
-        place: &Place,
-    ) -> Result<portcullis_outbound::Answer, AssertionError> {
+    ///
+    /// # Errors
+    /// When its address does not answer with one, or too many are asked for at a time.
+    pub async fn fetch_json(&self, place: &Place) -> Result<Answer, AssertionError> {
         let away = |problem: String| AssertionError::KeysAway(problem);
         let busy = || away("too many key sets are being fetched; try again shortly".to_owned());
-        let _turn = self.remote_keys().fetching.try_acquire().map_err(|_| busy())?;
-        if !self.remote_keys().fetches.take(self.clock().now()) {
+        let _turn = self.remote.fetching.try_acquire().map_err(|_| busy())?;
+        if !self.remote.fetches.take(self.clock.now()) {
             return Err(busy());
         }
         let http = self
-            .http()
+            .http
             .http(&place.private_networks, place.ca_bundle_pem.as_deref())
             .map_err(|error| away(error.to_string()))?;
         let request = http.get(place.url.clone()).header(ACCEPT, "application/json");

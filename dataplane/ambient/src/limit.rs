@@ -3,14 +3,15 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use portcullis_ambient::{Instant, client_address};
+
+use crate::{Instant, client_address};
 
 /// More addresses are not remembered; whoever is forgotten begins with a full bucket, within what all may take.
 const ADDRESSES: u64 = 10_000;
 
 /// What strangers may ask of the gateway: so much from one address, so that nobody takes all of it, and so much from all of
 /// them, because what it protects (the store, other people's hosts) does not care who it was.
-pub(crate) struct Limit {
+pub struct Limit {
     each: (u32, u32),
     addresses: Cache<IpAddr, Arc<Bucket>>,
     all: Bucket,
@@ -18,13 +19,13 @@ pub(crate) struct Limit {
 
 impl Limit {
     /// A burst and so many more each second, from one address, and from all of them together.
-    pub(crate) fn new(each: (u32, u32), all: (u32, u32)) -> Self {
+    pub fn new(each: (u32, u32), all: (u32, u32)) -> Self {
         let addresses = Cache::builder().max_capacity(ADDRESSES).build();
         Self { each, addresses, all: Bucket::new(all.0, all.1) }
     }
 
     /// Takes one for the client on whose behalf this is done, where there is one to take.
-    pub(crate) fn take(&self, now: Instant) -> bool {
+    pub fn take(&self, now: Instant) -> bool {
         // A household or a host may have as many addresses of IPv6 as it likes; its network is what it is known by.
         let network = match client_address() {
             Some(IpAddr::V6(ip)) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
@@ -63,7 +64,7 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_ambient::on_behalf_of;
+    use crate::on_behalf_of;
 
     use super::*;
 

@@ -1,10 +1,10 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 
-use super::{AssertionError, Claims, Unverified};
+use crate::{AssertionError, Claims, Unverified};
 
 /// What assertions may be signed with. Nothing symmetric: who can verify such a signature can make it.
-pub(crate) const ALGORITHMS: [(&str, Algorithm); 9] = [
+pub const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("EdDSA", Algorithm::EdDSA),
     ("ES256", Algorithm::ES256),
     ("ES384", Algorithm::ES384),
@@ -21,7 +21,7 @@ const MOST_KEYS: usize = 64;
 const SHORTEST_MODULUS: usize = 342;
 
 /// A JSON Web Key Set (RFC 7517, section 5), as far as its keys verify signatures here. Other keys in it are passed over.
-pub(crate) struct KeySet(Vec<Key>);
+pub struct KeySet(Vec<Key>);
 
 struct Key {
     id: Option<String>,
@@ -31,7 +31,7 @@ struct Key {
 
 /// Why something is no key set for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum KeySetError {
+pub enum KeySetError {
     /// RFC 7517, section 5.
     #[error("it is not a JSON Web Key Set: an object with a list of keys")]
     NotASet,
@@ -50,7 +50,7 @@ pub(crate) enum KeySetError {
 
 impl KeySet {
     /// Reads a key set.
-    pub(crate) fn read(document: &Value) -> Result<Self, KeySetError> {
+    pub fn read(document: &Value) -> Result<Self, KeySetError> {
         let keys = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::NotASet)?;
         if keys.len() > MOST_KEYS {
             return Err(KeySetError::TooMany);
@@ -64,7 +64,7 @@ impl KeySet {
     }
 
     /// What an assertion says, if one of these keys has signed it.
-    pub(crate) fn verify(&self, assertion: &Unverified<'_>) -> Result<Claims, AssertionError> {
+    pub fn verify(&self, assertion: &Unverified<'_>) -> Result<Claims, AssertionError> {
         let algorithm = assertion.algorithm();
         let named = |key: &&Key| assertion.key_id().is_none_or(|id| key.id.as_deref() == Some(id));
         let mut error = AssertionError::Key;

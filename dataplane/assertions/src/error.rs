@@ -1,6 +1,6 @@
 /// Why an assertion does not count. The sentences are for whoever made it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AssertionError {
+pub enum AssertionError {
     /// Not a JWT in compact form (RFC 7515, section 7.1), or with a header that is not understood.
     #[error("it is not a signed JWT of a kind that is understood here")]
     Malformed,
@@ -44,7 +44,7 @@ pub(crate) enum AssertionError {
 
 impl AssertionError {
     /// For events.
-    pub(crate) const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed | Self::Type | Self::Claim(_) => "assertion_malformed",
             Self::Algorithm | Self::Key | Self::Signature => "assertion_signature",

@@ -8,7 +8,7 @@ const USUAL: Duration = Duration::from_secs(3600);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a document is remembered: as its `Cache-Control` says (RFC 9111, section 5.2), within our bounds.
-pub(crate) fn lifetime(headers: &HeaderMap) -> Duration {
+pub fn lifetime(headers: &HeaderMap) -> Duration {
     let mut lifetime = USUAL;
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     for directive in values.flat_map(|value| value.split(',')) {
