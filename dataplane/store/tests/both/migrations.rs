@@ -90,6 +90,9 @@ async fn use_everything(store: &Store) {
     assert_eq!(store.open_late_session("l", "o", 1).await.unwrap(), "o");
     assert_eq!(store.late_session("l").await.unwrap().as_deref(), Some("o"));
     assert_eq!(store.origin_client("o", "i", "r").await.unwrap(), None);
+    assert_eq!(store.connections_sealed("x", None).await.unwrap(), []);
+    assert_eq!(store.origin_clients_sealed("x", None).await.unwrap(), []);
+    assert!(!store.holds_sealed().await.unwrap());
     let person = PrincipalRow {
         id: "ana".into(),
         identity_provider: "p".into(),

@@ -103,3 +103,55 @@ pub(super) async fn follow_file(path: impl AsRef<Path>, offer: watch::Sender<Sto
         tokio::time::sleep(LOOK).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portcullis_ambient::Random;
+    use portcullis_keys::KeyDocument;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn rings() -> (Zeroizing<Vec<u8>>, String) {
+        let document = KeyDocument::generate(&Random::system()).unwrap();
+        (document.text().unwrap(), document.fingerprint())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn given_a_mounted_file_when_it_changes_then_the_rings_turn_and_one_that_is_of_no_use_changes_nothing()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mounted.json");
+        let ((first, _), (second, expected)) = (rings(), rings());
+        std::fs::write(&path, &*first).unwrap();
+        let keys = Arc::new(Keys::from_json(&first).unwrap());
+        let (offer, offered) = watch::channel(first.clone());
+        let (tell_turned, turned) = watch::channel(0);
+        let turning = Turning {
+            rings: Rings { keys: Arc::clone(&keys), stored: first },
+            custody: Custody::plain(),
+            kept: None,
+            offered,
+            turned: tell_turned,
+            events: EventSink::new().0,
+            clock: Clock::system(),
+        };
+        tokio::spawn(turning.run());
+        tokio::spawn(follow_file(path.clone(), offer));
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(*turned.borrow(), 0, "nothing has changed");
+        std::fs::write(&path, &*second).unwrap();
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!((keys.fingerprint().as_str(), *turned.borrow()), (expected.as_str(), 1));
+        for useless in ["", "{}", "half of"] {
+            std::fs::write(&path, useless).unwrap();
+            tokio::time::sleep(LOOK * 3).await;
+            assert_eq!(keys.fingerprint().as_str(), expected);
+        }
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!((keys.fingerprint().as_str(), *turned.borrow()), (expected.as_str(), 1));
+    }
+}
