@@ -19,7 +19,7 @@ from processes import wait_until
 from replicas import Replica, at
 from world import World
 
-ACCESS = 4  # the lifetime of access tokens, in seconds: after as long a provider is asked again
+ACCESS = 8  # the lifetime of access tokens, in seconds: after as long a provider is asked again
 BOUND = 2
 CUSTOMERS = {
     # The same name and address as an employee's: nothing keeps strangers from that.
@@ -58,7 +58,6 @@ def world(folder, database):
         m.virtual("json", "json", identityProvider="customers"),
         m.virtual("members", "open", identityProvider="site"),
         m.virtual("guarded", "open", access="Teams"),
-        m.virtual("guarded-shop", "json", access="Teams", identityProvider="customers"),
         m.team("finance", {"virtualMcp": "guarded"}, {"virtualMcp": "members"}, groups=["finance"]),
     )
     world.gateway = Replica(folder / "one", world.manifests, database.url, port=world.gateway.port)
@@ -100,9 +99,9 @@ def test_people_of_each_provider_use_its_routes_and_are_different_people(world):
 
 
 def test_a_token_of_one_providers_user_is_refused_on_the_routes_of_the_others(world):
-    for slug in ("open", "json", "members"):
+    for slug in ("json", "members"):
         token = world.oauth(slug).sign_in(world.browser()).access_token
-        for other in {"open", "json", "members", "guarded", "guarded-shop"} - {slug}:
+        for other in {"open", "json", "members", "guarded"} - {slug}:
             assert world.caller(other, token=token).send("tools/list").status == 401, (slug, other)
 
 
@@ -136,13 +135,11 @@ def test_an_answer_of_another_provider_ends_no_sign_in(world):
         parse_qs(urlsplit(request["url"]).query)["state"][0] for request in reversed(world.idp.requests()) if request["url"].startswith("/auth?")
     )
     assert visit.url.startswith(world.idp.base)
-    answer = f"{world.gateway.public_url}/login/callback?code=stolen&state={state}"
-    for issuer in (f"&iss={world.customers.base}", ""):
-        answered = browser.open(answer + issuer)
-        assert answered.status in (400, 502), answered.page.text
-        break
+    before = [asked(provider, "authorization_code") for provider in (world.idp, world.customers)]
+    answered = browser.open(f"{world.gateway.public_url}/login/callback?code=stolen&state={state}&iss={world.customers.base}")
+    assert answered.status == 502, answered.page.text
     world.gateway.wait_event("auth.sign_in", reason="wrong_issuer", outcome="denied")
-    assert asked(world.customers, "authorization_code") == asked(world.customers, "authorization_code")
+    assert [asked(provider, "authorization_code") for provider in (world.idp, world.customers)] == before, "the code went nowhere"
 
 
 # Renewal
@@ -196,23 +193,20 @@ def test_a_provider_that_refuses_to_renew_ends_the_persons_grants_and_sessions_a
     browser = world.browser("eve")
     here, there = world.oauth("open"), world.oauth("open")
     given = here.sign_in(browser)
-    other = there.sign_in(browser)
-    due()
-    other = grant(there.refresh(other.refresh_token))
-    caller = at(world.caller("open", token=other.access_token), world.second, "open")
-    assert serves(caller)
     portal = Portal(world.gateway.public_url, browser, at=world.second.own_url(""))
-    assert portal.get("/api/me")["people"][0]["subject"] == "company:eve"
-    # The provider has just been asked: what it says from now on it says at the next time.
     world.idp.lever("revoke", login="eve", what="grant")
     due()
-    # A token of this very moment, so that it does not just expire.
+    # The browser's session goes on, and gives another client a token of this very moment: it does not just expire.
+    other = there.sign_in(browser)
+    caller = at(world.caller("open", token=other.access_token), world.second, "open")
+    assert serves(caller)
+    assert portal.get("/api/me")["people"][0]["subject"] == "company:eve"
     began = time.monotonic()
     refused = here.refresh(given.refresh_token)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
-    wait_until(lambda: there.refresh(other.refresh_token).status_code == 400, what="the other grant to have ended")
+    refused_within(caller, began)
     assert portal.ask("GET", "/api/me").status_code == 401
-    assert time.monotonic() - began < BOUND
+    assert there.refresh(other.refresh_token).json()["error"] == "invalid_grant"
     event = world.gateway.wait_event("auth.renewed", subject="company:eve", outcome="denied")
     assert event["reason"] == "sign_in_ended"
     assert len(world.gateway.events("auth.revoked", subject="company:eve", reason="sign_in_ended")) == 2
@@ -291,7 +285,9 @@ def test_a_forged_logout_is_refused_as_the_specification_says(world):
     forged = jwt.encode(claims, key, algorithm="RS256", headers={"typ": "logout+jwt"})
     unsigned = jwt.encode(claims, None, algorithm="none")
     address = f"{world.gateway.public_url}/login/backchannel"
-    for provider, form in [("company", {"logout_token": forged}), ("company", {"logout_token": unsigned}), ("company", {}), ("site", {"logout_token": forged}), ("nobody", {"logout_token": forged})]:
+    tried = [("company", forged), ("company", unsigned), ("company", None), ("site", forged), ("nobody", forged)]
+    for provider, token in tried:
+        form = {} if token is None else {"logout_token": token}
         answer = httpx2.post(f"{address}/{provider}", data=form, trust_env=False)
         assert (answer.status_code, answer.headers["cache-control"]) == (400, "no-store"), (provider, answer.text)
         assert json.loads(answer.text)["error"] == "invalid_request"

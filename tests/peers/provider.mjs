@@ -3,7 +3,7 @@
 //   POST /levers/revoke     {"login": "ana", "what": "grant" | "access"}   as if the person had revoked it at the provider;
 //                           {"client": "id", "what": "access"}   the same of tokens in a client's own name
 //   POST /levers/logout     {"login": "ana", "session": 0 | null}          tells the client of its people that this session of the person
-//                                                                          (in the order of sign-ins), or the person in all, has left
+//                                                                          (by the order of sign-ins; -1 is the last), or the person in all, has left
 // Its login form takes any password; the accounts say who may come in.
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -75,7 +75,11 @@ export function serve({ host, port, tls, accounts, log, configuration, prepare, 
     logout: async ({ login, session }) => {
       const client = await provider.Client.find('portcullis');
       client.backchannelLogoutSessionRequired = session !== null;
-      await client.backchannelLogout(login, [...(sessions.get(login) ?? [])][session]);
+      try {
+        await client.backchannelLogout(login, [...(sessions.get(login) ?? [])].at(session));
+      } finally {
+        client.backchannelLogoutSessionRequired = true;
+      }
     },
   };
   const handle = provider.callback();

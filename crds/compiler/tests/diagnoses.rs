@@ -99,7 +99,7 @@ fn given_an_identity_provider_without_exactly_one_protocol_then_the_choices_are_
 fn given_an_oauth_provider_then_the_address_of_its_userinfo_is_held_to_the_same_rules_as_others() {
     let oauth = |url: &str| sound().edit("oidc: {issuer", &format!("oauth: {{userinfoUrl: '{url}', issuer"));
     assert_eq!(oauth("https://api.example.com/user").told(), "");
-    refused(&oauth("api.example.com"), &["oauth.userinfoUrl", "(InvalidUrl)"]);
+    refused(&oauth("https://api.example.com/#user"), &["oauth.userinfoUrl", "(InvalidUrl)"]);
     refused(&oauth("https://ana:secret@api.example.com/"), &["oauth.userinfoUrl", "(CredentialInUrl)"]);
     refused(&oauth("http://169.254.169.254/user"), &["oauth.userinfoUrl", "(AddressNeverAllowed)"]);
     refused(&sound().edit("oidc: {issuer", "oauth: {issuer"), &["userinfoUrl"]);

@@ -6,9 +6,9 @@ use std::time::Duration;
 use portcullis_ambient::Instant;
 use portcullis_events::{Event, FailureOrigin, Kind, Outcome};
 use portcullis_policy::{PrincipalId, RouteTable};
-use portcullis_providers::{IdentityTokens, RenewalError, Renewed};
+use portcullis_providers::{IdentityTokens, ProviderError, RenewalError, Renewed};
 
-use crate::Identity;
+use crate::{Identity, IdentityError};
 
 /// How long a client waits for a provider that is slow. What it says later counts later.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -20,6 +20,18 @@ pub(crate) enum Renewal {
     Ended,
     /// They are who they are, or it cannot be known now.
     GoesOn,
+}
+
+/// What events say of what ended with a sign-in.
+const ENDED: &str = "sign_in_ended";
+
+/// What an event says besides that it failed: how, whose failure it is, why, and in words.
+struct Failed(Outcome, FailureOrigin, &'static str, String);
+
+impl Failed {
+    fn gateway(error: &impl std::fmt::Display) -> Self {
+        Self(Outcome::GatewayError, FailureOrigin::Gateway, "store_unavailable", error.to_string())
+    }
 }
 
 impl Identity {
@@ -72,36 +84,34 @@ impl Identity {
         who: &PrincipalId,
         renewed: Result<&Renewed, &RenewalError>,
     ) -> Renewal {
-        let (renewal, event) = match renewed {
-            Ok(renewed) => {
-                let event = match self.describe_anew(who, renewed).await {
-                    Ok(()) => self.event(table, Outcome::Success, None, None),
-                    Err(error) => self.event(
-                        table,
-                        Outcome::GatewayError,
-                        Some("store_unavailable"),
-                        Some(error.to_string()),
-                    ),
-                };
-                (Renewal::GoesOn, event)
-            }
+        let mut renewal = Renewal::GoesOn;
+        let failed = match renewed {
+            Ok(renewed) => self.describe_anew(who, renewed).await.err().map(|error| Failed::gateway(&error)),
             Err(error @ RenewalError::Ended(_)) => {
-                let mut told = error.to_string();
-                if let Err(error) = self.end_person(table, who, "sign_in_ended").await {
+                renewal = Renewal::Ended;
+                let mut message = error.to_string();
+                if let Err(error) = self.end_person(table, who, ENDED).await {
                     tracing::error!(%error, "somebody whose identity provider has ended the sign-in could not be signed out");
-                    told = format!("{told}; not all of it has ended: {error}");
+                    message = format!("{message}; not all of it has ended: {error}");
                 }
-                (Renewal::Ended, self.event(table, Outcome::Denied, Some("sign_in_ended"), Some(told)))
+                Some(Failed(Outcome::Denied, FailureOrigin::Client, ENDED, message))
             }
+            Err(RenewalError::Failed(ProviderError::Gateway(error))) => Some(Failed::gateway(error)),
             Err(RenewalError::Failed(error)) => {
-                let event =
-                    self.event(table, Outcome::UpstreamError, Some(error.reason()), Some(error.to_string()));
-                (Renewal::GoesOn, event)
+                let (outcome, origin) = (Outcome::UpstreamError, FailureOrigin::Upstream);
+                Some(Failed(outcome, origin, error.reason(), error.to_string()))
             }
             // Nothing has happened.
-            Err(_) => return Renewal::GoesOn,
+            Err(_) => return renewal,
         };
-        let mut event = event;
+        let mut event = Event::new(self.clock().now(), Kind::Renewed, Outcome::Success);
+        event.gateway = Some(Arc::clone(&table.gateway.name));
+        if let Some(Failed(outcome, origin, reason, message)) = failed {
+            event.outcome = outcome;
+            event.failure_origin = Some(origin);
+            event.reason = Some(reason);
+            event.message = Some(message.into());
+        }
         // An event without its subject is better than none.
         if let Ok(Some(person)) = self.person(who).await {
             event.subject = Some(Arc::clone(&person.subject));
@@ -110,29 +120,9 @@ impl Identity {
         renewal
     }
 
-    async fn describe_anew(&self, who: &PrincipalId, renewed: &Renewed) -> Result<(), crate::IdentityError> {
+    async fn describe_anew(&self, who: &PrincipalId, renewed: &Renewed) -> Result<(), IdentityError> {
         let known = if renewed.is_whole { None } else { self.person(who).await? };
         let principal = renewed.description.principal(&renewed.identity_provider, known.as_deref());
         self.remember(&principal).await
-    }
-
-    fn event(
-        &self,
-        table: &RouteTable,
-        outcome: Outcome,
-        reason: Option<&'static str>,
-        message: Option<String>,
-    ) -> Event {
-        let mut event = Event::new(self.clock().now(), Kind::Renewed, outcome);
-        event.gateway = Some(Arc::clone(&table.gateway.name));
-        event.reason = reason;
-        event.message = message.map(Into::into);
-        event.failure_origin = match outcome {
-            Outcome::UpstreamError => Some(FailureOrigin::Upstream),
-            Outcome::GatewayError => Some(FailureOrigin::Gateway),
-            Outcome::Denied => Some(FailureOrigin::Client),
-            _ => None,
-        };
-        event
     }
 }

@@ -76,9 +76,13 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
     let page = browser.get(&world.authorize("open", &[])).await;
     let leaving = browser.press(&page, "decision", "approve").await;
     let state = leaving.parameter("state").unwrap();
-    let refused = browser.get(&format!("/login/callback?error=access_denied&state={state}")).await;
+    let denied = format!("/login/callback?error=access_denied&iss={}&state=", idp.issuer);
+    let refused = browser.get(&format!("{denied}{state}")).await;
     assert_eq!(refused.status, 403);
     assert!(refused.has("Try again"), "{}", refused.html);
+    let unnamed = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+    let unnamed = browser.get(&format!("/login/callback?error=access_denied&state={unnamed}")).await;
+    assert_eq!(unnamed.status, 502, "it promises to name itself: {}", unnamed.html);
     let wrong = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
     let mixed = browser.get(&format!("/login/callback?code=c&state={wrong}&iss=https://evil.example")).await;
     assert_eq!(mixed.status, 502, "{}", mixed.html);
