@@ -14,6 +14,7 @@ mod ending;
 mod pipeline;
 mod reseal;
 mod review;
+mod sign_ins;
 mod snapshot;
 mod upstream;
 

@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use portcullis_ambient::Clock;
 use portcullis_events::{Event, EventSink, Kind, Outcome};
 use portcullis_keys::Keys;
+use portcullis_policy::Tables;
+use portcullis_providers::{ProviderError, Providers};
 use portcullis_vault::{ResealError, Resealed, Vault};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -17,6 +19,24 @@ const EVERY: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(600);
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// Who keeps what is sealed.
+pub(crate) struct Work {
+    pub(crate) vault: Vault,
+    pub(crate) providers: Providers,
+    pub(crate) tables: Tables,
+}
+
+/// Not everything was looked at.
+#[derive(Debug, thiserror::Error)]
+enum Unfinished {
+    #[error(transparent)]
+    Origins(#[from] ResealError),
+    #[error(transparent)]
+    Providers(#[from] ProviderError),
+    #[error("nothing is served yet, so that whose it is cannot be told")]
+    NoTable,
+}
 
 /// How far that is. Cheap to clone; clones are the same.
 #[derive(Clone, Default)]
@@ -45,7 +65,7 @@ impl Resealing {
     }
 
     /// Does it whenever it is due, until dropped. To be spawned once.
-    pub(crate) async fn run(self, vault: Vault, keys: Arc<Keys>, clock: Clock, events: EventSink) {
+    pub(crate) async fn run(self, work: Work, keys: Arc<Keys>, clock: Clock, events: EventSink) {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut due, mut well) = (Instant::now(), true);
@@ -59,7 +79,7 @@ impl Resealing {
             if self.under() == current && Instant::now() < due {
                 continue;
             }
-            match self.pass(&vault).await {
+            match self.pass(&work).await {
                 Ok(done) => {
                     (due, well) = (Instant::now() + AGAIN, true);
                     // Rings that turned meanwhile have replaced a key that was not looked for.
@@ -83,14 +103,19 @@ impl Resealing {
         }
     }
 
-    async fn pass(&self, vault: &Vault) -> Result<Resealed, ResealError> {
+    async fn pass(&self, work: &Work) -> Result<Resealed, Unfinished> {
         let all = Mutex::new(Resealed::default());
-        vault
-            .reseal(|done| {
-                self.0.rows.fetch_add(done.rows, Ordering::Relaxed);
-                let mut all = all.lock();
-                all.rows += done.rows;
-                all.unopenable += done.unopenable;
+        let each = |done: Resealed| {
+            self.0.rows.fetch_add(done.rows, Ordering::Relaxed);
+            let mut all = all.lock();
+            all.rows += done.rows;
+            all.unopenable += done.unopenable;
+        };
+        let table = work.tables.current().ok_or(Unfinished::NoTable)?;
+        work.vault.reseal(each).await?;
+        work.providers
+            .reseal(&table.gateway, |anew| {
+                each(Resealed { rows: u64::from(anew), unopenable: u64::from(!anew) });
             })
             .await?;
         Ok(all.into_inner())

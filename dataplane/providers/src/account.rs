@@ -98,6 +98,10 @@ impl Providers {
     }
 }
 
-fn bound_to<'a>(principal: &'a PrincipalId, provider: &'a str, client: &'a ProviderClient) -> [&'a str; 4] {
+pub(crate) fn bound_to<'a>(
+    principal: &'a PrincipalId,
+    provider: &'a str,
+    client: &'a ProviderClient,
+) -> [&'a str; 4] {
     [principal.as_str(), provider, &client.issuer, &client.client_id]
 }

@@ -24,6 +24,7 @@ mod metadata;
 mod person;
 mod provider;
 mod renewal;
+mod reseal;
 mod sign_in;
 mod token;
 mod userinfo;

@@ -47,6 +47,8 @@ pub struct Renewed {
 
 /// Tokens of a person at their identity provider, for whoever acts for them there (RFC 8693, ID-JAG). Never for a client.
 pub struct IdentityTokens {
+    /// Name of the provider.
+    pub identity_provider: Arc<str>,
     /// Says who they are, to the gateway.
     pub id_token: Option<SecretString>,
     /// Of the gateway's own scopes there.
@@ -225,7 +227,7 @@ impl Providers {
             let problem = "the renewed sign-in has another subject; the gateway's claims.subject setting has changed, perhaps";
             return Err(ProviderError::Wrong(problem.to_owned()).into());
         }
-        let tokens = Arc::new(self.given(tokens));
+        let tokens = Arc::new(self.given(provider.name, tokens));
         self.0.memory.tokens.insert(who.clone(), Arc::clone(&tokens));
         Ok(Renewed {
             description: found.description,
@@ -258,10 +260,11 @@ impl Providers {
         if written? { Ok(()) } else { Err(RenewalError::Busy) }
     }
 
-    fn given(&self, tokens: Tokens) -> IdentityTokens {
+    fn given(&self, identity_provider: &str, tokens: Tokens) -> IdentityTokens {
         let now = self.parts().clock.now();
         let lifetime = tokens.lifetime.map_or(REUSED, Duration::from_secs).saturating_sub(LAST_MOMENTS);
         IdentityTokens {
+            identity_provider: identity_provider.into(),
             id_token: tokens.id_token,
             access_token: tokens.access,
             use_until: now.after(lifetime.min(REUSED)),

@@ -10,6 +10,7 @@ CREATE TABLE provider_accounts (
     leased_until      BIGINT NOT NULL
 );
 CREATE INDEX provider_accounts_by_subject ON provider_accounts (subject);
+CREATE INDEX provider_accounts_by_sealing ON provider_accounts (substr(sealed, 1, 7)); -- by key, as 0014 has it
 CREATE INDEX provider_accounts_by_time ON provider_accounts (renewed_at);
 
 -- In which session of the identity provider's (a digest of its `sid`) something was begun. Absent where the provider names none, and in

@@ -3,7 +3,7 @@
 //! Sealing anew changes nothing but the envelope, and that only as long as it is still the one that was read: neither the
 //! revision, by which a refresh that is under way recognizes its row, nor anything that others are told of.
 
-use crate::{ConnectionRow, OriginClientRow, Store, StoreError};
+use crate::{ConnectionRow, OriginClientRow, ProviderAccountRow, Store, StoreError};
 
 /// How many rows one question brings.
 const AT_ONCE: i64 = 100;
@@ -113,6 +113,50 @@ impl Store {
         Ok(done == 1)
     }
 
+    /// The same for people's accounts at their identity providers.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn provider_accounts_sealed(
+        &self,
+        beginning: &str,
+        after: Option<&ProviderAccountRow>,
+    ) -> Result<Vec<ProviderAccountRow>, StoreError> {
+        self.rows(
+            sqlx::query_as(
+                "SELECT principal, identity_provider, subject, sealed, provider_session, renewed_at, revision,
+                     leased_until
+                 FROM provider_accounts
+                 WHERE substr(sealed, 1, 7) = $1 AND principal > $2
+                 ORDER BY principal LIMIT $3",
+            )
+            .bind(beginning)
+            .bind(after.map_or("", |row| row.principal.as_str()))
+            .bind(AT_ONCE),
+        )
+        .await
+    }
+
+    /// As [`reseal_connection`](Self::reseal_connection).
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn reseal_provider_account(
+        &self,
+        row: &ProviderAccountRow,
+        sealed: &str,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query("UPDATE provider_accounts SET sealed = $1 WHERE principal = $2 AND sealed = $3")
+                    .bind(sealed)
+                    .bind(&row.principal)
+                    .bind(row.sealed.as_deref()),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
     /// Whether anything lies here that only the keys it was sealed under can open.
     ///
     /// # Errors
@@ -124,6 +168,8 @@ impl Store {
                      SELECT sealed AS envelope FROM connections
                      UNION ALL
                      SELECT sealed_secret AS envelope FROM origin_clients WHERE sealed_secret IS NOT NULL
+                     UNION ALL
+                     SELECT sealed AS envelope FROM provider_accounts WHERE sealed IS NOT NULL
                      LIMIT 1) AS envelopes",
             ))
             .await?;

@@ -27,8 +27,9 @@ use crate::catalog::Catalogs;
 use crate::edge::{Public, Testimony};
 use crate::ending::Ending;
 use crate::pipeline::{Context, LateSessions};
-use crate::reseal::Resealing;
+use crate::reseal::{Resealing, Work};
 use crate::review::Reviews;
+use crate::sign_ins::SignIns;
 use crate::snapshot::cluster::{self, Beside, Cluster, Following, Tally};
 use crate::snapshot::{Edits, Folder, FolderKeys, Loaded, Publisher, watch};
 use crate::upstream::Upstreams;
@@ -179,6 +180,7 @@ pub(super) struct Rooms {
     pub(super) context: Arc<Context>,
     pages: axum::Router,
     egress: Egress,
+    providers: Providers,
 }
 
 impl Rooms {
@@ -186,11 +188,12 @@ impl Rooms {
     async fn assemble(parts: IdentityParts, ending: Ending, egress: Egress) -> anyhow::Result<Self> {
         let IdentityParts { tables, store, keys, http, clock, random, events, providers, .. } = parts.clone();
         let identity = Identity::new(parts);
+        let sign_ins = SignIns { identity: identity.clone(), tables: tables.clone() };
         let vault = Vault::new(VaultParts {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
-            identities: None,
+            identities: Some(Arc::new(sign_ins)),
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -201,7 +204,7 @@ impl Rooms {
             vault: vault.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
-            providers,
+            providers: providers.clone(),
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -223,7 +226,7 @@ impl Rooms {
             events,
             ending,
         };
-        Ok(Self { context: Arc::new(context), pages, egress })
+        Ok(Self { context: Arc::new(context), pages, egress, providers })
     }
 
     /// What a replica of this name may tell the operator.
@@ -234,8 +237,9 @@ impl Rooms {
 
     /// Seals anew what the keys have left behind, until dropped.
     pub(super) fn reseal(&self, resealing: Resealing) -> impl Future<Output = ()> + Send + 'static {
-        let Context { vault, keys, clock, events, .. } = &*self.context;
-        resealing.run(vault.clone(), Arc::clone(keys), clock.clone(), events.clone())
+        let Context { vault, tables, keys, clock, events, .. } = &*self.context;
+        let work = Work { vault: vault.clone(), providers: self.providers.clone(), tables: tables.clone() };
+        resealing.run(work, Arc::clone(keys), clock.clone(), events.clone())
     }
 
     pub(super) fn public(&self) -> Public {

@@ -193,8 +193,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use portcullis_assertions::KeySetError;
     use crate::testing::table;
+    use portcullis_assertions::KeySetError;
 
     const ID: &str = "https://client.example/oauth/client.json";
 
