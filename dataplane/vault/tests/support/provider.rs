@@ -27,6 +27,8 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Whether anybody may greet it.
+    pub(crate) greets: bool,
     /// Whether the resource's metadata lies at the root instead of behind its path.
     pub(crate) at_root: bool,
     pub(crate) lifetime: Option<u64>,
@@ -63,6 +65,7 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            greets: false,
             at_root: false,
             lifetime: Some(3600),
             gives_refresh: true,
@@ -197,7 +200,10 @@ async fn record(State(provider): State<Provider>, request: Request, next: Next) 
     next.run(request).await
 }
 
-async fn origin(State(provider): State<Provider>) -> Response {
+async fn origin(State(provider): State<Provider>, Json(message): Json<Value>) -> Response {
+    if provider.levers.lock().greets && message["method"] == "initialize" {
+        return Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})).into_response();
+    }
     if !provider.levers.lock().challenge {
         return StatusCode::BAD_REQUEST.into_response();
     }
