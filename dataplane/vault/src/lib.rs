@@ -25,6 +25,7 @@ mod registration;
 mod scopes;
 mod step_up;
 mod token;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use url::Url;
 
 use crate::follow::Heard;
 use crate::memory::Memory;
+use crate::turns::Turns;
 
 pub use account::Account;
 pub use challenge::Challenge;
@@ -103,6 +105,7 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     parts: VaultParts,
     memory: Memory,
+    turns: Turns,
     /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
     known_clients: Cache<(String, String), ()>,
     changes: broadcast::Sender<ConnectionChange>,
@@ -117,6 +120,7 @@ impl Vault {
         Self(Arc::new(Inner {
             parts,
             memory: Memory::new(),
+            turns: Turns::new(),
             known_clients: Cache::builder().max_capacity(10_000).time_to_live(KNOWN_CLIENT).build(),
             changes: broadcast::channel(CHANGES).0,
             heard,
