@@ -5,6 +5,7 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
+import manifests as m
 import pytest
 from drivers import ClientError
 from raw import LEGACY, MODERN
@@ -106,9 +107,11 @@ def test_what_is_wanted_is_shown_at_the_portal_asked_for_there_too_and_is_each_p
     assert "write" in bob.call("echo", text="hello").text, "nobody has asked Bob yet"
 
 
-def test_a_client_without_links_gets_one_from_the_tool_that_connects(world):
+def test_the_tool_that_connects_gives_the_link_too(world):
+    curated = m.virtual("curated", "stepping", capabilities={"tools": {"include": ["echo", "whoami"]}})
+    world.gateway.edited(lambda: world.manifests.put(curated))
     browser = world.browser("ana")
-    caller = world.caller("stepping", browser)
+    caller = world.caller("curated", browser)
     assert "connected already" in caller.call("connect_account").text
     caller.call("echo", text="hello")
     browser.open(link_in(caller.call("connect_account").text))
@@ -130,8 +133,9 @@ def test_a_client_that_can_open_addresses_is_asked_to_and_goes_on(world, name):
         with pytest.raises(ClientError) as error:
             client.call("echo", text="hello")
         assert error.value.code == -32042
-        assert error.value.data["reason"] == "step_up_needed"
-        browser.open(error.value.data["elicitations"][0]["url"])
+        elicitation = error.value.data["elicitations"][0]
+        assert "write" in elicitation["message"]
+        browser.open(elicitation["url"])
         assert client.text("echo", text="hello") == "hello"
     assert asked_scopes(world) == [{"read"}, {"read", "write"}]
     client.stop()

@@ -36,7 +36,7 @@ def test_an_origin_that_moves_to_another_issuer_is_shown_nothing_of_the_first(fo
                     assert secret not in from_the_gateway(second)
                 for secret in second.tokens():
                     assert secret not in from_the_gateway(first)
-                is_revoked(first, granted)
+                is_revoked(first, first.tokens())
 
 
 @pytest.mark.requirement("client.url-changed", "client.revoked")

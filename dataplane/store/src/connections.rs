@@ -196,7 +196,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts new tokens into a link and ends the claim; `false` when the link has changed since `row` was read.
+    /// Puts new tokens into a link and ends the claim; whoever needed them uses it now. `false` when the link has changed since `row` was read.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -205,7 +205,7 @@ impl Store {
             .execute(
                 sqlx::query(
                     "UPDATE connections SET sealed = $1, scope = $2, issued_at = $3, expires_at = $4,
-                         revision = $5, leased_until = 0
+                         revision = $5, leased_until = 0, last_used_at = $3
                      WHERE principal_id = $6 AND origin_uid = $7 AND revision = $8",
                 )
                 .bind(&renewal.sealed)

@@ -18,8 +18,11 @@ const LIMIT: usize = 256 * 1024;
 /// More authorization servers than this are not tried.
 const MAX_SERVERS: usize = 4;
 
-/// What is asked without a credential to be challenged. Every server knows it.
-const PROBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;
+/// What is asked without a credential to be challenged. Every server knows these; some let everybody in for the first.
+const PROBES: [&str; 2] = [
+    r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#,
+    r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#,
+];
 
 /// What somebody's tokens are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,15 +154,18 @@ async fn first_found(http: &Http, url: &Url) -> Result<Option<(ResourceMetadata,
 }
 
 async fn challenge(http: &Http, url: &Url) -> Result<Challenge, ConnectError> {
-    let probe = http
-        .post(url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json, text/event-stream")
-        .body(PROBE);
-    let answer = http.head_of(probe).await?;
-    let found =
-        (answer.status == StatusCode::UNAUTHORIZED).then(|| Challenge::in_headers(&answer.headers)).flatten();
-    Ok(found.unwrap_or_default())
+    for probe in PROBES {
+        let request = http
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(probe);
+        let answer = http.head_of(request).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Ok(Challenge::in_headers(&answer.headers).unwrap_or_default());
+        }
+    }
+    Ok(Challenge::default())
 }
 
 /// An authorization server's metadata, at whichever of the places it lies.

@@ -31,6 +31,7 @@ mod shared;
 mod source;
 mod step_up;
 mod token;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,7 @@ use url::Url;
 
 use crate::follow::Heard;
 use crate::memory::Memory;
+use crate::turns::Turns;
 
 pub use account::Account;
 pub use challenge::Challenge;
@@ -119,6 +121,7 @@ struct Inner {
     parts: VaultParts,
     memory: Memory,
     everybody: PrincipalId,
+    turns: Turns,
     /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
     known_clients: Cache<(String, String), ()>,
     changes: broadcast::Sender<ConnectionChange>,
@@ -134,6 +137,7 @@ impl Vault {
             parts,
             memory: Memory::new(),
             everybody: PrincipalId::everybody(),
+            turns: Turns::new(),
             known_clients: Cache::builder().max_capacity(10_000).time_to_live(KNOWN_CLIENT).build(),
             changes: broadcast::channel(CHANGES).0,
             heard,

@@ -20,9 +20,11 @@ use crate::{ConnectionStatus, Credential, CredentialError, Inner};
 /// How long a replica has the refreshing for itself. Longer than [`token::DEADLINE`].
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How often a replica looks whether another has finished, and for how long.
+/// After how long a replica looks whether another has finished: each time twice as long, up to a limit. All looks together take
+/// longer than a [`LEASE`].
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(12);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(800);
+const LOOKS: u32 = 18;
 
 /// A credential in memory is compared with the store this often: another replica may have disconnected the account.
 const REVISIT: Duration = Duration::from_secs(300);
@@ -120,14 +122,14 @@ impl Inner {
         origin: &Arc<Origin>,
         refused: Option<&HeaderValue>,
     ) -> Result<Credential, CredentialError> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        while tokio::time::Instant::now() < patience {
-            let connection = self.stored(who, origin).await?;
+        let mut pause = LOOK_AGAIN;
+        for _ in 0..LOOKS {
+            let connection = self.turns.at_store(self.stored(who, origin)).await?;
             let now = self.parts.clock.now();
-            self.note_use(&connection.row, now).await;
             let is_good = refused != Some(&*connection.header)
                 && connection.expires_at().is_none_or(|expires_at| now < expires_at);
             if is_good && connection.refresh_at().is_none_or(|refresh_at| now < refresh_at) {
+                self.turns.at_store(self.note_use(&connection.row, now)).await;
                 return Ok(self.remember_connection(who, origin, &connection, connection.refresh_at()));
             }
             if connection.tokens.refresh.is_none() {
@@ -144,13 +146,17 @@ impl Inner {
                 }
                 continue;
             }
+            let turn = self.turns.at_server(&origin.uid).await;
+            let now = self.parts.clock.now();
             let until = now.after(LEASE);
             if !self.parts.store.lease_connection(&connection.row, now.0, until.0).await? {
+                drop(turn);
                 if is_good {
                     let soon = now.after(Duration::from_secs(1));
                     return Ok(self.remember_connection(who, origin, &connection, Some(soon)));
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
                 continue;
             }
             match self.refresh(who, origin, &connection).await? {

@@ -195,6 +195,14 @@ async fn given_no_challenge_then_the_metadata_is_found_at_its_well_known_place()
     world.finish(&world.provider.consent(&url)).await.unwrap();
 }
 
+#[tokio::test]
+async fn given_an_origin_that_anybody_may_greet_then_it_is_asked_further_until_it_says_what_it_wants() {
+    let world = World::new().await;
+    world.provider.levers.lock().greets = true;
+    let url = world.begin().await.unwrap();
+    assert_eq!(parameter(&url, "scope").as_deref(), Some("read"), "the challenge's, not the metadata's");
+}
+
 /// RFC 9728 section 3.3: a document that was looked for describes what its place was made from, one that a challenge points to
 /// the URL that was challenged.
 #[tokio::test]

@@ -31,6 +31,8 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Whether anybody may greet it.
+    pub(crate) greets: bool,
     /// Whether the resource's metadata lies at the root instead of behind its path.
     pub(crate) at_root: bool,
     /// Replaces fields of what its token endpoint answers.
@@ -73,6 +75,7 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            greets: false,
             at_root: false,
             tokens: json!({}),
             lifetime: Some(3600),
@@ -212,7 +215,10 @@ async fn record(State(provider): State<Provider>, request: Request, next: Next) 
     next.run(request).await
 }
 
-async fn origin(State(provider): State<Provider>) -> Response {
+async fn origin(State(provider): State<Provider>, Json(message): Json<Value>) -> Response {
+    if provider.levers.lock().greets && message["method"] == "initialize" {
+        return Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})).into_response();
+    }
     if !provider.levers.lock().challenge {
         return StatusCode::BAD_REQUEST.into_response();
     }
