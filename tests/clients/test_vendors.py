@@ -3,6 +3,8 @@
 The gateway fetches nobody's metadata document here, as one without a way to the internet; with documents: ../oauth/test_programs.py.
 """
 
+import re
+
 import pytest
 from vendors import VENDORS, Model
 from world import World
@@ -38,9 +40,12 @@ def test_a_vendors_client_signs_in_lists_and_calls(world, model, folder, name):
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_a_vendors_client_reaches_an_origin_that_wants_each_persons_own_account(world, model, folder, name):
+    before = world.origins["accounts"].tools_called().count("whoami")
     client = VENDORS[name](world.url("accounts"), world.browser("ana"), folder / f"{name}-accounts", model)
     try:
         client.sign_in()
-        assert "ana" in client.call("whoami")
+        assert re.search(r"\bana\b", client.call("whoami"))
     finally:
         client.stop()
+    called = world.gateway.events("mcp.capability", capability="whoami", outcome="success")
+    assert len(called) == world.origins["accounts"].tools_called().count("whoami") > before

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import termios
@@ -41,7 +42,7 @@ def at_terminal(argv: list, *, cwd: Path, typed: str = "", until: Callable[[], b
     except TimeoutError:
         left, wrong = True, True
     if left:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     reader.join(5)
     os.close(ours)

@@ -84,7 +84,6 @@ class Codex(Vendor):
     """Its tools are listed and called through `codex app-server`, as its editor extensions do."""
 
     program = "codex"
-
     server: AppServer | None = None
 
     def sign_in(self) -> None:
@@ -159,7 +158,8 @@ class GeminiCli(Vendor):
         return [name.removeprefix(prefix) for name in json.loads(names) if name.startswith(prefix)]
 
     def call(self, tool: str, **arguments) -> str:
-        return self.ask(call=f"mcp_{NAME}_{tool}", arguments=arguments)
+        said = self.ask(call=f"mcp_{NAME}_{tool}", arguments=arguments)
+        return json.loads(next(line for line in said.splitlines() if line.startswith('{"output"')))["output"]
 
 
 class Copilot(Vendor):
@@ -181,17 +181,14 @@ class Copilot(Vendor):
     def remembered(self) -> Path:
         return self.home / ".cache/copilot/mcp-tools"
 
-    def ask(self, **order) -> str:
-        # With tools that it remembers it begins before it has shown its token again, and gives up a call that comes so early.
-        rmtree(self.remembered(), ignore_errors=True)
-        return self.run("-p", json.dumps(order), "--allow-all-tools", "--silent")
-
     def tools(self) -> list[str]:
-        prefix = f"{NAME}-"
-        return [name.removeprefix(prefix) for name in json.loads(self.ask(list=True)) if name.startswith(prefix)]
+        return [tool["name"] for tool in json.loads(next(self.remembered().glob("*.json")).read_text())["tools"]]
 
     def call(self, tool: str, **arguments) -> str:
-        return self.ask(call=f"{NAME}-{tool}", arguments=arguments)
+        # With tools that it remembers it takes a call before it has shown its token again, and gives it up.
+        rmtree(self.remembered())
+        order = {"call": f"{NAME}-{tool}", "arguments": arguments}
+        return self.run("-p", json.dumps(order), "--allow-all-tools", "--silent")
 
 
 class AiSdk(Vendor):

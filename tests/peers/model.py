@@ -3,7 +3,8 @@
 python model.py '{"host": "127.0.0.1", "port": 9000}'
 
 It looks for a line of JSON in the conversation. `{"list": true}`: it answers with the names of the tools that it is offered, as JSON.
-`{"call": "echo", "arguments": {...}}`: it calls the tool whose name ends so, and then answers with what came back.
+`{"call": "echo", "arguments": {...}}`: it calls the tool whose name ends so, and then answers with what came back. Where there is no such
+tool yet, but a shell, it waits a little.
 """
 
 import http.server
@@ -11,7 +12,10 @@ import json
 import re
 import sys
 
-ORDER = re.compile(r'\{\\*"(?:list|call)\\*":.*\}')
+ORDER = re.compile(r'\{"(?:list|call)":.*\}')
+# What it makes a client's shell say, to pass the time until a tool is there: some begin before their servers are connected.
+WAITING = "not there yet"
+PATIENCE = 15
 
 
 def order(conversation: str) -> dict:
@@ -83,10 +87,14 @@ def answer(vendor, asked: dict):
     tools, wanted, result = vendor.read(asked)
     if "list" in wanted:
         return vendor.say(json.dumps(tools), asked)
-    if result is not None:
+    if result is not None and WAITING not in json.dumps(result):
         return vendor.say(json.dumps(result), asked)
     tool = next((name for name in tools if "call" in wanted and name.endswith(wanted["call"])), None)
-    return vendor.call(tool, wanted["arguments"], asked) if tool else vendor.say(f"no such tool among {tools}", asked)
+    if tool:
+        return vendor.call(tool, wanted["arguments"], asked)
+    if "bash" in tools and json.dumps(asked).count(WAITING) < PATIENCE:
+        return vendor.call("bash", {"command": f"sleep 1; echo {WAITING}", "description": "wait"}, asked)
+    return vendor.say(f"no such tool among {tools}", asked)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
