@@ -130,4 +130,13 @@ mod tests {
         assert!(mine.sealing.open(Purpose::Browser, &["a"], &sealed).is_err());
         assert!(other.mac.verify(&["a"], &mine.mac.mac(&["a"]).unwrap()).is_ok());
     }
+    #[test]
+    fn given_published_keys_when_no_ring_of_theirs_vouches_then_they_are_refused() {
+        let whole = Keys::generate(&Random::system()).unwrap();
+        let mut document: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        assert!(Keys::from_json(&whole).is_ok());
+        document["mac"] = serde_json::json!([]);
+        let refused = Keys::from_json(document.to_string().as_bytes()).map(|_| ());
+        assert!(refused.is_err_and(|error| error.to_string().contains("mac")));
+    }
 }
