@@ -1,5 +1,7 @@
 //! OpenID Connect Back-Channel Logout 1.0: what a logout token has to be, and whom it is about.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod support;
 
 use portcullis_policy::PrincipalId;

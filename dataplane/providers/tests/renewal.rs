@@ -1,5 +1,7 @@
 //! Asking a provider again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod support;
 
 use std::time::Duration;

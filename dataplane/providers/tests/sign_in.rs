@@ -1,5 +1,7 @@
 //! Signing in: where a browser is sent, whose answer it is, and who it was.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod support;
 
 use portcullis_providers::ProviderError;
