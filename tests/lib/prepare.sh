@@ -126,7 +126,7 @@ prepare() {
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
   case " $* " in
     *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
-    *" kubernetes "* | *" scale "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
+    *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
   case "$*" in unit | store | fuzz | switches) ;; *) gateway ;; esac
 }
