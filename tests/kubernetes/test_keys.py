@@ -1,22 +1,18 @@
 """The key rings of a cluster: rotated on request under traffic, each step when every replica is there, also with one that lags and with
-an operator that is killed; encrypted by a transit service (docs/keys.md)."""
+an operator that is killed (docs/keys.md)."""
 
 import base64
-import json
 import time
 
-import httpx2
 import pytest
 from cluster_parts import PUBLICATION
+from cluster_rings import ask, published, put, stored
 from cluster_world import ClusterWorld
-from peers import Transit
 from postgres import Postgres
 from processes import wait_until
 from raw import LEGACY
 from rings import DAY, MONTH, aged, ids, kid
 from traffic import Traffic
-
-KEYS = "portcullis-keys"
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +26,6 @@ def world(folder, database):
     with ClusterWorld(folder / "world", "open", "keyed", "accounts", replicas=3, operators=2, database=database.url) as world:
         world.wait_condition("McpGateway", "gateway", "Ready", "True", seconds=30)
         yield world
-
-
-def stored(world) -> dict:
-    return json.loads(base64.b64decode(world.api.get("Secret", KEYS, PUBLICATION)["data"]["keys.json"]))
-
-
-def put(world, document: dict) -> None:
-    data = {"keys.json": base64.b64encode(json.dumps(document).encode()).decode()}
-    world.api.merge("Secret", KEYS, {"data": data}, PUBLICATION)
-
-
-def ask(world, value: str) -> None:
-    world.api.merge("McpGateway", "gateway", {"metadata": {"annotations": {"portcullis.dev/rotate-keys": value}}})
 
 
 def wait_rings(world, condition, what: str, seconds: float = 60) -> dict:
@@ -62,10 +45,6 @@ def retired(world, seconds: float = 60) -> dict:
         return all("retiredAt" in entry for ring in ("signing", "sealing", "mac") for entry in document[ring][1:])
 
     return wait_rings(world, over, "every replica to have stopped using the old keys", seconds)
-
-
-def published(replica) -> list[str]:
-    return [key["kid"] for key in httpx2.get(f"http://127.0.0.1:{replica.port}/oauth/jwks", headers={"Host": replica.public_url[7:]}, trust_env=False).json()["keys"]]
 
 
 def macs(world) -> set[str]:
@@ -168,31 +147,3 @@ def test_given_keys_that_nobody_may_work_with_when_somebody_writes_them_then_tho
     assert caller.call("echo", text="x").status == 200
     put(world, good)
     retired(world)
-
-
-def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_secret_alone_is_worth_nothing(folder):
-    with Transit(folder / "transit") as transit:
-        (folder / "jwt").write_text(transit.jwt)
-        arguments = transit.arguments("--transit-kubernetes-role", transit.role, "--transit-service-account-token", folder / "jwt")
-        world = ClusterWorld(folder / "encrypted", "open")
-        for each in (*world.operators, *world.replicas):
-            each.arguments = arguments
-        with world:
-            assert set(stored(world)) == {"transit"}
-            replica = world.replicas[0]
-            assert json.loads((replica.state / "keys.json").read_text()) == stored(world), "its copy is encrypted, too"
-            caller = world.caller("open", world.browser("ana"))
-            before = published(replica)
-            ask(world, "one")
-            wait_until(lambda: len(published(replica)) == 2 and published(replica)[1:] == before, seconds=60, what="the rotation")
-            assert set(stored(world)) == {"transit"}
-            transit.lever("sealed", sealed=True)
-            assert caller.call("echo", text="x").status == 200, "who runs needs no service"
-            replica.stop()
-            replica.launch()
-            wait_until(lambda: "Vault is sealed" in replica.log(), seconds=20, what="the replica to say what it waits for")
-            assert not replica.ready()
-            transit.lever("sealed", sealed=False)
-            replica.wait(30)
-            world.served("open")
-            assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
