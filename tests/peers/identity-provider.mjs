@@ -35,8 +35,8 @@ serve({
     scopes: ['openid', 'profile', 'email', 'groups', 'offline_access'],
     pkce: { required: () => false },
     ...(logout && { features: { backchannelLogout: { enabled: true } } }),
-    // Of its own it calls nobody on loopback, where the gateway under test is.
-    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+    // Of its own it calls nobody on loopback, where the gateway under test is, and waits no longer than a busy machine may take.
+    fetch: (url, { dispatcher, signal, ...options }) => fetch(url, options),
     ...(refresh && { issueRefreshToken: () => true, rotateRefreshToken: () => true }),
   },
   prepare: (provider, people) => assistant && giveAssertions(provider, people, assistant.elsewhere),
