@@ -1,9 +1,11 @@
 // An origin's own authorization server: dynamic registration, PKCE, resource indicators, rotating refresh tokens, revocation,
 // introspection for the origin, tokens for clients in their own name. Opaque tokens, so that a revoked one is dead at once.
 // node authorization-server.mjs '{"host": "127.0.0.2", "port": 9001, "resource": "http://…/mcp", "accessTtl": 3600, "scope": "read write", "accounts": {…}, "log": "…"}'
+// With `signIns` ({"issuer", "audience"}) it also takes people's sign-ins at an identity provider, exchanged or asserted.
 import { serve } from './provider.mjs';
+import { takeSignIns } from './sign-ins.mjs';
 
-const { resource, accessTtl = 3600, scope = 'read write', clients = [], ...rest } = JSON.parse(process.argv[2]);
+const { resource, accessTtl = 3600, scope = 'read write', clients = [], signIns, ...rest } = JSON.parse(process.argv[2]);
 
 serve({
   ...rest,
@@ -35,4 +37,5 @@ serve({
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: () => true,
   },
+  prepare: (provider, people) => signIns && takeSignIns(provider, people, { resource, scope, ...signIns }),
 });
