@@ -121,6 +121,7 @@ prepare() {
   case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac
   case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
   case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "cargo-fuzz could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" mutants "*) cargo_tool cargo-mutants 27.1.0 || { echo "cargo-mutants could not be built" >&2; return 1; } ;; esac
   case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
@@ -128,5 +129,5 @@ prepare() {
     *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
     *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz | switches) ;; *) gateway ;; esac
+  case "$*" in unit | store | fuzz | switches | mutants) ;; *) gateway ;; esac
 }

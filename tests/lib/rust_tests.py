@@ -42,10 +42,14 @@ def function(test: str) -> str:
     return test.rpartition("::")[2]
 
 
-def build(workspace: Path, *, crates: set[str] | None = None, env: dict[str, str] | None = None) -> tuple[list[Program], bool]:
-    """Builds the tests of all crates, or of these: the programs, and whether all did. The compiler says why not."""
+def build(
+    workspace: Path, *, crates: set[str] | None = None, env: dict[str, str] | None = None, errors: list[dict] | None = None
+) -> tuple[list[Program], bool]:
+    """Builds the tests of all crates, or of these: the programs, and whether all did. The compiler says why not, or its messages
+    (rustc, "JSON Output") are added to `errors`."""
     chosen = [word for crate in sorted(crates) for word in ("-p", f"portcullis-{crate}")] if crates else ["--workspace"]
-    command = ["cargo", "test", "--locked", *chosen, "--no-run", "--message-format=json-render-diagnostics"]
+    form = "json-render-diagnostics" if errors is None else "json"
+    command = ["cargo", "test", "--locked", *chosen, "--no-run", "--no-fail-fast", f"--message-format={form}"]
     built = subprocess.run(command, cwd=workspace, stdout=subprocess.PIPE, text=True, check=False, env=env)
     programs = []
     for line in built.stdout.splitlines():
@@ -53,6 +57,8 @@ def build(workspace: Path, *, crates: set[str] | None = None, env: dict[str, str
         if artifact.get("reason") == "compiler-artifact" and artifact["executable"] and artifact["profile"]["test"]:
             folder = Path(artifact["manifest_path"]).parent
             programs.append(Program(artifact["executable"], folder, crate_of(artifact["package_id"])))
+        elif artifact.get("reason") == "compiler-message" and errors is not None and artifact["message"]["level"] == "error":
+            errors.append(artifact["message"])
     return programs, built.returncode == 0
 
 
