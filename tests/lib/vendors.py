@@ -51,10 +51,11 @@ class Vendor:
         return [PROGRAMS / self.program]
 
     def argv(self, *arguments: str) -> list:
-        """In an environment that has nothing of the machine's own but the search path."""
+        """In an environment that has nothing of the machine's own but the search path, and the mark by which a suite ends what is left of it."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         nobody = {name: NOWHERE for name in ("HTTP_PROXY", "HTTPS_PROXY")} | {"NO_PROXY": "127.0.0.1,localhost"}
-        variables = {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8", **nobody, **environment(self.browser, self.home), **self.variables()}
+        mark = {name: os.environ[name] for name in ("PORTCULLIS_TEST_RUN",) if name in os.environ}
+        variables = {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8", **mark, **nobody, **environment(self.browser, self.home), **self.variables()}
         return ["env", "-i", *(f"{name}={value}" for name, value in variables.items()), *self.command(), *arguments]
 
     def run(self, *arguments: str, seconds: float = 60) -> str:
