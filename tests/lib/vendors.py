@@ -14,6 +14,7 @@ from app_server import AppServer
 from browser import Browser
 from drivers import TESTS, environment
 from peers import PEERS, Peer
+from processes import Process
 from terminal import at_terminal
 
 PROGRAMS = TESTS / "clients/vendors/node_modules/.bin"
@@ -60,11 +61,14 @@ class Vendor:
 
     def run(self, *arguments: str, seconds: float = 60) -> str:
         """One run of its command line, which has to go well; returns what it wrote to its standard output."""
-        argv = list(map(str, self.argv(*arguments)))
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, cwd=self.work, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{self.program} {arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-        return done.stdout
+        process = Process(self.argv(*arguments), log=self.folder / "errors.log", cwd=self.work, stdout=subprocess.PIPE)
+        try:
+            said = process.popen.communicate(timeout=seconds)[0].decode()
+        finally:
+            process.stop()
+        if process.popen.returncode:
+            raise RuntimeError(f"{self.program} {arguments} ended with {process.popen.returncode}:\n{said[-3000:]}{process.text()[-3000:]}")
+        return said
 
     def sign_in(self) -> None:
         raise NotImplementedError
