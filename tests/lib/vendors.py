@@ -14,6 +14,7 @@ from app_server import AppServer
 from browser import Browser
 from drivers import TESTS, environment
 from peers import PEERS, Peer
+from processes import Process
 from terminal import at_terminal
 
 PROGRAMS = TESTS / "clients/vendors/node_modules/.bin"
@@ -51,19 +52,23 @@ class Vendor:
         return [PROGRAMS / self.program]
 
     def argv(self, *arguments: str) -> list:
-        """In an environment that has nothing of the machine's own but the search path."""
+        """In an environment that has nothing of the machine's own but the search path, and the mark by which a suite ends what is left of it."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         nobody = {name: NOWHERE for name in ("HTTP_PROXY", "HTTPS_PROXY")} | {"NO_PROXY": "127.0.0.1,localhost"}
-        variables = {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8", **nobody, **environment(self.browser, self.home), **self.variables()}
+        mark = {name: os.environ[name] for name in ("PORTCULLIS_TEST_RUN",) if name in os.environ}
+        variables = {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8", **mark, **nobody, **environment(self.browser, self.home), **self.variables()}
         return ["env", "-i", *(f"{name}={value}" for name, value in variables.items()), *self.command(), *arguments]
 
     def run(self, *arguments: str, seconds: float = 60) -> str:
         """One run of its command line, which has to go well; returns what it wrote to its standard output."""
-        argv = list(map(str, self.argv(*arguments)))
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds, cwd=self.work, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{self.program} {arguments} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-        return done.stdout
+        process = Process(self.argv(*arguments), log=self.folder / "errors.log", cwd=self.work, stdout=subprocess.PIPE)
+        try:
+            said = process.popen.communicate(timeout=seconds)[0].decode()
+        finally:
+            process.stop()
+        if process.popen.returncode:
+            raise RuntimeError(f"{self.program} {arguments} ended with {process.popen.returncode}:\n{said[-3000:]}{process.text()[-3000:]}")
+        return said
 
     def sign_in(self) -> None:
         raise NotImplementedError
