@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 const PEOPLE: usize = 1000;
 
 /// How many connect at a time. They are not the storm.
-const AT_ONCE: usize = 20;
+const AT_ONCE: usize = 4;
 
 /// How long the authorization server takes for a refresh.
 const DELAY: Duration = Duration::from_millis(20);
