@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
+use portcullis_custody::Custody;
 use portcullis_keys::{Keys, MacRing};
+use portcullis_outbound::{Clients, Egress, Proxies};
 use portcullis_publication::{
     IDENTITIES_NAME, Identities, KEYS_DATA, KEYS_NAME, MANAGED_BY, publish_identities, verify_identities,
 };
@@ -39,7 +41,10 @@ async fn adopt(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode> 
         )
     })?;
     let text = secret.data.as_ref().and_then(|data| data.get(KEYS_DATA));
-    let keys = Keys::from_json(&text.with_context(|| format!("the Secret has no {KEYS_DATA}"))?.0)?;
+    let stored = text.with_context(|| format!("the Secret has no {KEYS_DATA}"))?;
+    let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
+    let custody = Custody::new(&arguments.encryption, &Clients::through(egress))?;
+    let keys = Keys::from_json(&custody.open(&stored.0).await?)?;
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let there = config_maps.get_opt(IDENTITIES_NAME).await?.and_then(|there| there.data);
     let there = there.map_or(Ok(Identities::new()), |data| verify_identities(&keys.mac, &data))?;

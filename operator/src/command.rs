@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use portcullis_crds::manifests;
+use portcullis_custody::KeysEncryption;
 use portcullis_publication::DEFAULT_NAMESPACE;
 
 /// The operator of Portcullis: reads its resources in a cluster and publishes what the data plane serves.
@@ -43,6 +44,8 @@ pub(crate) struct Adopt {
     /// The namespace that holds what is published.
     #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_NAMESPACE)]
     pub(crate) publication_namespace: String,
+    #[command(flatten)]
+    pub(crate) encryption: KeysEncryption,
 }
 
 /// What `run` takes.
@@ -72,6 +75,8 @@ pub(crate) struct Run {
     /// Seconds between two looks at an origin's catalog, where it takes no person's account. 0: never look.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) discovery_interval: u64,
+    #[command(flatten)]
+    pub(crate) encryption: KeysEncryption,
 }
 
 /// Which replicas there are.

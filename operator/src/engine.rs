@@ -6,6 +6,7 @@
 mod backlog;
 mod observed;
 mod origins;
+mod rings;
 mod standing;
 
 use std::collections::BTreeSet;
@@ -18,23 +19,24 @@ use jiff::Timestamp;
 use kube::Client;
 use portcullis_ambient::{Clock, Random};
 use portcullis_compiler::{Diagnosis, ResourceId};
+use portcullis_custody::Custody;
 use portcullis_keys::Keys;
 use portcullis_publication::{IDENTITIES_NAME, Identities, verify_identities};
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
-use zeroize::Zeroizing;
 
 use crate::command::ReplicasFrom;
 use crate::discover::Target;
 use crate::observe::Witnesses;
 use crate::plan::Plan;
 use crate::private::Figures;
-use crate::publish::{Difference, Publisher, WriteError, difference};
+use crate::publish::{Difference, Publisher, WriteError, bears_current_mac, difference};
 use crate::status::transitions;
 use crate::tell::Teller;
 use crate::world::{Change, Replica, World};
 use backlog::Backlog;
+use rings::Rings;
 
 /// Changes that come this close together are one.
 const DEBOUNCE: Duration = Duration::from_millis(30);
@@ -58,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) figures: Arc<Figures>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    pub(crate) custody: Custody,
     /// Whom to ask for a catalog; absent where nobody is asked.
     pub(crate) targets: Option<watch::Sender<Arc<Vec<Target>>>>,
     /// Which replicas to ask what their users were shown; `None` in it while others lead.
@@ -76,13 +79,6 @@ pub(crate) struct Engine {
     backlog: Backlog,
     /// As last looked at.
     replicas: Vec<Replica>,
-}
-
-/// The rings that are worked with, and the text that they were read from.
-struct Rings {
-    generation: u64,
-    keys: Arc<Keys>,
-    text: Zeroizing<Vec<u8>>,
 }
 
 impl Engine {
@@ -135,7 +131,7 @@ impl Engine {
                     targets.send_replace(Arc::default());
                 }
             }
-            dirty |= self.look_at_replicas() || self.backlog.is_due();
+            dirty |= self.look_at_replicas() || self.backlog.is_due() || (led && self.keys_are_due());
             self.call_witnesses(led);
             while led && dirty {
                 dirty = self.pass().await;
@@ -169,7 +165,7 @@ impl Engine {
     async fn pass(&mut self) -> bool {
         let Some(keys) = self.keys().await else { return false };
         let Some(owner) = self.owner().await else { return false };
-        self.identities(&keys);
+        self.identities(&keys).await;
         if std::mem::take(&mut self.parts.world.stale) {
             self.compile(&keys);
         }
@@ -178,66 +174,28 @@ impl Engine {
         }
         let difference = difference(&self.plan, &mut self.parts.world.publication, &keys);
         let more = self.publish(&difference, &keys, &owner).await;
-        self.report(&keys).await || more
-    }
-
-    /// The rings; made where there are none. Without usable ones nothing can be published.
-    async fn keys(&mut self) -> Option<Arc<Keys>> {
-        let publication = &self.parts.world.publication;
-        if publication.keys.is_none() {
-            if !self.backlog.may("keys") {
-                return None;
-            }
-            let known = self.keys.as_ref().map(|rings| rings.text.as_slice());
-            match known {
-                Some(_) => tracing::error!("the Secret with the keys is gone; it is put back as it was"),
-                None => tracing::info!("there are no keys yet; they are made"),
-            }
-            let made =
-                crate::keys::make(&self.parts.client, &self.parts.namespace, known, &self.parts.random);
-            match patiently(made).await {
-                Ok(change) => {
-                    self.backlog.done("keys");
-                    self.parts.world.take(change);
-                }
-                Err(error) => {
-                    self.failed("keys", &error);
-                    return None;
-                }
-            }
-        }
-        let publication = &self.parts.world.publication;
-        if let Some(rings) =
-            self.keys.as_ref().filter(|rings| rings.generation == publication.keys_generation)
-        {
-            return Some(Arc::clone(&rings.keys));
-        }
-        let text = publication.keys.clone().unwrap_or_default();
-        match Keys::from_json(&text) {
-            Ok(keys) => {
-                let keys = Arc::new(keys);
-                self.keys =
-                    Some(Rings { generation: publication.keys_generation, keys: Arc::clone(&keys), text });
-                self.parts.world.publication.look_again();
-                self.backlog.done("keys");
-                Some(keys)
-            }
-            Err(error) => {
-                if self.backlog.may("keys") {
-                    self.failed("keys", &error.into());
-                }
-                None
-            }
-        }
+        // What the rings are to be depends on what is published: last.
+        self.report(&keys).await | self.turn_keys().await || more
     }
 
     /// What resources that were restored from another cluster go by. What does not verify changes nothing.
-    fn identities(&mut self, keys: &Keys) {
+    async fn identities(&mut self, keys: &Keys) {
         let Some(data) = &self.parts.world.publication.identities else {
             return self.parts.world.adopt(Identities::new());
         };
         match verify_identities(&keys.mac, data) {
-            Ok(identities) => self.parts.world.adopt(identities),
+            Ok(identities) => {
+                if !bears_current_mac(keys, data) && self.backlog.may(IDENTITIES_NAME) {
+                    match patiently(self.publisher.vouch_for_identities(keys, &identities)).await {
+                        Ok(change) => {
+                            self.backlog.done(IDENTITIES_NAME);
+                            self.parts.world.take(change);
+                        }
+                        Err(error) => self.failed(IDENTITIES_NAME, &error),
+                    }
+                }
+                self.parts.world.adopt(identities);
+            }
             Err(refused) if self.backlog.may(IDENTITIES_NAME) => {
                 let problem = format!("{refused}; write it with `portcullis-operator adopt`");
                 self.backlog.failed(IDENTITIES_NAME, &problem);

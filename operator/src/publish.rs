@@ -10,8 +10,8 @@ use kube::{Api, Client};
 use portcullis_ambient::Random;
 use portcullis_keys::Keys;
 use portcullis_publication::{
-    CredentialDoc, GENERATION_ANNOTATION, Kind, LABEL, MANAGED_BY, OWNER_NAME, OWNER_VALUE, PublishError,
-    SOURCE_ANNOTATION, Sealed, publish,
+    CredentialDoc, GENERATION_ANNOTATION, IDENTITIES_NAME, Identities, Kind, LABEL, MANAGED_BY, OWNER_NAME,
+    OWNER_VALUE, PublishError, SOURCE_ANNOTATION, Sealed, publish, publish_identities,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -77,6 +77,11 @@ fn is_same(content: &Content, there: &Published, keys: &Keys) -> bool {
     }
 }
 
+/// Whether an object would still be believed if all but the current keys were gone.
+pub(crate) fn bears_current_mac(keys: &Keys, data: &BTreeMap<String, String>) -> bool {
+    data.get("mac").is_some_and(|mac| keys.mac.is_current(mac))
+}
+
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
@@ -89,9 +94,15 @@ pub(crate) enum WriteError {
     /// It could not be sealed.
     #[error(transparent)]
     Seal(#[from] portcullis_keys::SealError),
-    /// The new keys could not be made.
+    /// The keys cannot be used, or new ones could not be made.
     #[error(transparent)]
     Keys(#[from] portcullis_keys::KeysError),
+    /// No randomness for new keys.
+    #[error(transparent)]
+    NoRandomness(#[from] portcullis_ambient::NoRandomness),
+    /// Whoever encrypts them did not.
+    #[error(transparent)]
+    Custody(Box<portcullis_custody::CustodyError>),
     /// No answer.
     #[error("the API server did not answer in time")]
     TimedOut,
@@ -154,6 +165,23 @@ impl Publisher {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             result => Ok(result?),
         }
+    }
+
+    /// Writes identities that are there already under the current key.
+    pub(crate) async fn vouch_for_identities(
+        &self,
+        keys: &Keys,
+        identities: &Identities,
+    ) -> Result<Change, WriteError> {
+        let data = publish_identities(&keys.mac, identities)?.data();
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": IDENTITIES_NAME, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
+            "data": data,
+        });
+        let parameters = PatchParams::apply(MANAGER).force();
+        let object = self.config_maps.patch(IDENTITIES_NAME, &parameters, &Patch::Apply(object)).await?;
+        Ok(Change::ConfigMap(kube::runtime::watcher::Event::Apply(object)))
     }
 
     /// Makes the ConfigMap that owns all others; the chart makes it where there is one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::Client;
 use portcullis_ambient::{Clock, Random};
+use portcullis_custody::Custody;
 use portcullis_outbound::{Clients, Egress, Proxies};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +57,7 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
         None => format!("operator-{}", random.token()?.get(..8).unwrap_or_default()),
     };
     egress.never_own_listener(listener.local_addr()?);
+    let custody = Custody::new(&settings.encryption, &Clients::through(egress.clone()))?;
     let figures = Arc::new(Figures::default());
     figures.beat.store(clock.now().0, std::sync::atomic::Ordering::Relaxed);
     let private = axum::serve(listener, private::router(Arc::clone(&figures), clock.clone()));
@@ -88,6 +90,7 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
         figures,
         clock,
         random,
+        custody,
         targets,
         witnesses,
     });

@@ -1,5 +1,6 @@
 // A TypeScript SDK client that does as told: one JSON command a line on stdin, one JSON answer a line on stdout.
 // node driver.mjs '{"sdk": "sdk" | "client", "url": "…", "mode": "legacy" | "auto", "elicitation": true, "workload": {"id": "…", "secret": "…" | "key": "…", "algorithm": "…"}}'
+// A workload with `assertion` ({"idp", "id", "secret", "idToken"}) acts for a person: it gets identity assertions (ID-JAG) at that provider.
 // It signs in as the SDK's own OAuth code does, with BROWSER as its browser and a callback on a random loopback port.
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
@@ -18,7 +19,8 @@ const load = {
   }),
   client: async () => ({ ...await import('@modelcontextprotocol/client'), elicit: 'elicitation/create' }),
 }[sdk];
-const { Client, StreamableHTTPClientTransport, UnauthorizedError, ClientCredentialsProvider, PrivateKeyJwtProvider, elicit } = await load();
+const library = await load();
+const { Client, StreamableHTTPClientTransport, UnauthorizedError, elicit } = library;
 
 const open = (address) => spawn(process.env.BROWSER, [`${address}`], { stdio: 'ignore' });
 // As a person would: open it, do what the page asks, come back and say so.
@@ -61,10 +63,22 @@ const provider = {
   },
 };
 
-// A program that signs in as itself, with the SDK's own providers.
-const itself = workload && (workload.key
-  ? new PrivateKeyJwtProvider({ clientId: workload.id, privateKey: workload.key, algorithm: workload.algorithm, expectedIssuer: url })
-  : new ClientCredentialsProvider({ clientId: workload.id, clientSecret: workload.secret, expectedIssuer: url }));
+// A program that signs in as itself, or for a person without a browser, with the SDK's own providers.
+const programs = {
+  secret: () => new library.ClientCredentialsProvider({ clientId: workload.id, clientSecret: workload.secret, expectedIssuer: url }),
+  key: () => new library.PrivateKeyJwtProvider({ clientId: workload.id, privateKey: workload.key, algorithm: workload.algorithm, expectedIssuer: url }),
+  assertion: () => new library.CrossAppAccessProvider({
+    assertion: async ({ authorizationServerUrl, resourceUrl, scope, fetchFn }) => {
+      const { idp, id, secret, idToken } = workload.assertion;
+      const at = { idpUrl: idp, clientId: id, clientSecret: secret, idToken };
+      return (await library.discoverAndRequestJwtAuthGrant({ ...at, audience: authorizationServerUrl, resource: resourceUrl, scope, fetchFn })).jwtAuthGrant;
+    },
+    clientId: workload.id,
+    clientSecret: workload.secret,
+    expectedIssuer: url,
+  }),
+};
+const itself = workload && programs[workload.assertion ? 'assertion' : workload.key ? 'key' : 'secret']();
 
 let client;
 const transport = () => new StreamableHTTPClientTransport(new URL(url), { authProvider: itself ?? provider });

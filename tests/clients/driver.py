@@ -20,6 +20,7 @@ from mcp.client.auth.extensions.client_credentials import (
     PrivateKeyJWTOAuthProvider,
     SignedJWTParameters,
 )
+from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
@@ -90,11 +91,32 @@ class Callback:
         return AuthorizationCodeResult(**{key: answer[key][0] for key in ("code", "state", "iss") if key in answer})
 
 
+async def assertion(audience: str, resource: str) -> str:
+    """An identity assertion of the provider's for this audience; the SDK leaves getting it to its user (RFC 8693)."""
+    at = given["workload"]["assertion"]
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag",
+        "audience": audience,
+        "resource": resource,
+        "subject_token": at["idToken"],
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        "client_id": at["id"],
+        "client_secret": at["secret"],
+    }
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        return (await http.post(f"{at['idp']}/token", data=form)).raise_for_status().json()["access_token"]
+
+
 def workload(storage: Memory):
-    """A program that signs in as itself, with the SDK's own providers."""
+    """A program that signs in as itself, or for a person without a browser, with the SDK's own providers."""
     it = given.get("workload")
     if not it:
         return None
+    if "assertion" in it:
+        return IdentityAssertionOAuthProvider(
+            given["url"], storage, client_id=it["id"], client_secret=it["secret"], issuer=given["url"], assertion_provider=assertion
+        )
     if "key" in it:
         signed = SignedJWTParameters(issuer=it["id"], subject=it["id"], signing_key=it["key"], signing_algorithm=it["algorithm"])
         return PrivateKeyJWTOAuthProvider(

@@ -40,8 +40,6 @@ NOT_APPLICABLE = {
 # What the gateway cannot do yet. Printed as failures of the suite, and an entry whose scenario is in order fails the run.
 LACKS = {
     "auth/client-credentials-basic": "an origin with client credentials of the gateway's own cannot be configured",
-    "auth/metadata-var2": "metadata at the root that names the root as the resource is refused, where RFC 9728 section 3.3 allows it",
-    "auth/scope-step-up": "a 403 `insufficient_scope` does not lead to a consent for the union of scopes",
 }
 # Warnings that are known, and why: a warning is a SHOULD.
 KNOWN_WARNINGS = {

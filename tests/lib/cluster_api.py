@@ -13,6 +13,7 @@ GROUPS = {
     "ConfigMap": ("v1", "configmaps"),
     "Namespace": ("v1", "namespaces"),
     "PersistentVolume": ("v1", "persistentvolumes"),
+    "Pod": ("v1", "pods"),
     "ServiceAccount": ("v1", "serviceaccounts"),
     "Event": ("v1", "events"),
     "Lease": ("coordination.k8s.io/v1", "leases"),
@@ -100,9 +101,10 @@ class Api:
     def delete(self, kind: str, name: str, namespace: str = "default") -> None:
         self._ask("DELETE", path(kind, namespace, name))
 
-    def token(self, account: str, namespace: str) -> str:
-        """A token of a service account's, good for a day (TokenRequest)."""
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 86_400}}
+    def token(self, account: str, namespace: str, *, audience: str | None = None, seconds: int = 86_400, bound: dict | None = None) -> str:
+        """A token of a service account's (TokenRequest): for the API server unless for another audience; `bound` to an object's life."""
+        spec = {"expirationSeconds": seconds, "audiences": [audience] if audience else None, "boundObjectRef": bound}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         where = f"{path('ServiceAccount', namespace, account)}/token"
         return self._ask("POST", where, json=request)["status"]["token"]
 

@@ -23,12 +23,13 @@ class Operator:
         self.folder, self.cluster, self.name = folder, cluster, name
         self.port = free_port(HOST)
         self.process: Process | None = None
+        self.arguments: list = []  # more of them for `run`
 
     def launch(self) -> None:
         self.process = Process(
             [
                 OPERATOR, "run", "--publication-namespace", PUBLICATION, "--replica-namespace", NAMESPACE, "--replica-of", RELEASE,
-                "--replicas-from", "leases", "--admin-listen", f"{HOST}:{self.port}",
+                "--replicas-from", "leases", "--admin-listen", f"{HOST}:{self.port}", *self.arguments,
             ],
             log=self.folder / f"{self.name}.log",
             env={

@@ -28,8 +28,8 @@ class Gateway:
         self.stdout = folder / "gateway.events"
         self.environment: dict[str, str] = {}  # more variables for the process
         self.process: Process | None = None
+        self.arguments: list = []  # more of them for `serve`
         self.starts = 0
-        self.environment: dict[str, str] = {}
 
     def url(self, slug: str) -> str:
         return f"{self.public_url}/mcp/{slug}"
@@ -48,7 +48,7 @@ class Gateway:
             self.process = Process(
                 [
                     self.binary, "serve", *self.source(), "--state", self.state,
-                    "--listen", f"{HOST}:{self.port}", "--admin-listen", f"{HOST}:{self.admin_port}",
+                    "--listen", f"{HOST}:{self.port}", "--admin-listen", f"{HOST}:{self.admin_port}", *self.arguments,
                 ],
                 log=self.folder / "gateway.log",
                 stdout=events,

@@ -21,5 +21,9 @@ class Portal:
         cookie = jar.header(self.public_url + path, method=method, cross_site=False)
         return self.http.request(method, path, json=body, headers={"Cookie": cookie, **(headers or {})})
 
+    def change(self, method: str, path: str, body=None) -> dict:
+        """A change that succeeds, as a page of the portal's would ask for it."""
+        return self.ask(method, path, body).raise_for_status().json()
+
     def get(self, path: str) -> dict:
         return self.ask("GET", path).raise_for_status().json()

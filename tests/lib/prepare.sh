@@ -48,17 +48,29 @@ python_packages() {
   export PATH=$folder/bin:$PATH
 }
 
+# npm_packages FOLDER NAME: what a folder's lock file names, and where the folder's own scripts find it.
 npm_packages() {
   local folder
-  if ! folder=$(cached npm "$tests/package.json" "$tests/package-lock.json"); then
+  if ! folder=$(cached "$2" "$1/package.json" "$1/package-lock.json"); then
     say "installing the npm packages in $folder"
-    rm -rf "$folder" && mkdir -p "$folder" && cp "$tests/package.json" "$tests/package-lock.json" "$folder" || return 1
+    rm -rf "$folder" && mkdir -p "$folder" && cp "$1/package.json" "$1/package-lock.json" "$folder" || return 1
     (cd "$folder" && npm ci --no-audit --no-fund --loglevel=error) || return 1
     touch "$folder/.complete"
   fi
   # Scripts here import packages by name, and a module's imports are resolved from where its file lies.
-  ln -sfn "$folder/node_modules" "$tests/node_modules"
-  export PATH=$folder/node_modules/.bin:$PATH
+  ln -sfn "$folder/node_modules" "$1/node_modules"
+}
+
+# rust_client: the program around the Rust SDK's client, built once for its lock file and source, and kept beside the other vendors' clients.
+rust_client() {
+  local crate=$tests/clients/vendors/rmcp folder
+  if ! folder=$(cached rmcp-client "$crate/Cargo.toml" "$crate/Cargo.lock" "$crate/src/main.rs"); then
+    say "building the Rust SDK's client in $folder"
+    rm -rf "$folder"
+    cargo build --quiet --locked --manifest-path "$crate/Cargo.toml" --target-dir "$folder/target" || return 1
+    mv "$folder/target/debug/rmcp-client" "$folder/" && rm -rf "$folder/target" && touch "$folder/.complete" || return 1
+  fi
+  export PATH=$folder:$PATH
 }
 
 # A program from a crate, built once and kept.
@@ -99,16 +111,23 @@ prepare() {
   mkdir -p "$PORTCULLIS_CACHE" || return 1
   need python3 python3 && need npm npm || return 1
   python_packages || { echo "the Python packages could not be installed" >&2; return 1; }
-  npm_packages || { echo "the npm packages could not be installed" >&2; return 1; }
+  npm_packages "$tests" npm || { echo "the npm packages could not be installed" >&2; return 1; }
+  export PATH=$(readlink "$tests/node_modules")/.bin:$PATH
+  case " $* " in
+    *" clients "* | *" oauth "*)
+      npm_packages "$tests/clients/vendors" vendors && rust_client || { echo "the vendors' clients could not be had" >&2; return 1; }
+      ;;
+  esac
   case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac
   case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
   case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "cargo-fuzz could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" mutants "*) cargo_tool cargo-mutants 27.1.0 || { echo "cargo-mutants could not be built" >&2; return 1; } ;; esac
   case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
   case " $* " in
     *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
-    *" kubernetes "* | *" scale "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
+    *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz) ;; *) gateway ;; esac
+  case "$*" in unit | store | fuzz | switches | mutants) ;; *) gateway ;; esac
 }

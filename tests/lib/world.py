@@ -7,12 +7,16 @@ from browser import Browser
 from drivers import Driver
 from gateway import HOST, Gateway
 from oauth import OAuthClient
-from peers import ORIGIN_HOST, AuthorizationServer, Everything, IdentityProvider, Origin, Peer
+from peers import AUTHORIZATION_HOST, ORIGIN_HOST, AuthorizationServer, Everything, IdentityProvider, Origin, Peer
 from processes import free_port
 from raw import MODERN, Caller
 from tap import Tap
 
 KEY = "the-origin-wants-this-api-key"
+AWKWARD_KEY = "the origin wants+this&key=ü"  # as it is before it is encoded
+CLIENT_SECRET = "the-origins-server-knows-the-gateway-by-this"
+CLIENT = {"id": "gateway", "secretRef": {"name": "client", "key": "secret"}}
+TOOL_SCOPES = {"echo": ["write"], "add": ["files"], "counter": ["nobody-has-this"]}
 
 
 class Visitors:
@@ -66,29 +70,54 @@ class Surroundings:
                 peer = Origin(folder, name, key=KEY)
                 self.manifests.append(m.secret("key", hosts=ORIGIN_HOST, value=KEY))
                 auth = {"header": {"name": "X-Api-Key", "valueRef": {"name": "key", "key": "value"}}}
+            case "queried":
+                peer = Origin(folder, name, query=AWKWARD_KEY)
+                self.manifests.append(m.secret("query", hosts=ORIGIN_HOST, value=AWKWARD_KEY))
+                auth = {"queryParameter": {"name": "api_key", "valueRef": {"name": "query", "key": "value"}}}
             case "everything":
                 peer = Everything(folder, name)
             case "accounts":
-                port = free_port(ORIGIN_HOST)
-                self.authorization = AuthorizationServer(folder, f"http://{ORIGIN_HOST}:{port}/mcp", accessTtl=access_ttl)
-                peer = Origin(folder, name, port, issuer=self.authorization.base)
+                peer = self._protected(folder, name, access_ttl)
                 auth = m.USER_OAUTH
+            case "stepping":
+                peer = self._protected(folder, name, access_ttl, TOOL_SCOPES, scope="read write files")
+                auth = m.USER_OAUTH
+            case "shared":
+                peer = self._protected(folder, name, access_ttl)
+                auth = {"sharedOAuth": {"scopes": ["read"]}}
+            case "machine":
+                client = {
+                    "client_id": CLIENT["id"], "client_secret": CLIENT_SECRET, "grant_types": ["client_credentials"],
+                    "redirect_uris": [], "response_types": [],
+                }  # fmt: skip
+                peer = self._protected(folder, name, access_ttl, clients=[client])
+                self.manifests.append(m.secret("client", hosts=AUTHORIZATION_HOST, secret=CLIENT_SECRET))
+                auth = {"clientCredentials": {"client": CLIENT, "scopes": ["read"]}}
             case _:
                 raise ValueError(f"there is no origin called {name}")
         self.origin: Peer = peer
         self.peers: list[Peer] = [peer] if self.authorization is None else [self.authorization, peer]
         self.manifests += [m.origin(name, peer.url, auth), m.virtual(name, name)]
 
+    def _protected(self, folder: Path, name: str, access_ttl: int, tool_scopes: dict | None = None, **settings) -> Origin:
+        """An origin behind an authorization server of its own."""
+        port = free_port(ORIGIN_HOST)
+        self.authorization = AuthorizationServer(folder, f"http://{ORIGIN_HOST}:{port}/mcp", accessTtl=access_ttl, **settings)
+        return Origin(folder, name, port, issuer=self.authorization.base, toolScopes=tool_scopes or {})
+
 
 class World(Visitors):
-    """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `accounts` (OAuth), `everything`."""
+    """Origins by name: `open` (answers by SSE), `json` (answers by JSON), `keyed` (an API key), `queried` (one in the query), `accounts` (OAuth),
+    `shared` (OAuth with one account for all), `machine` (OAuth in the gateway's own name), `stepping` (OAuth, and some of its
+    tools want more scopes), `everything`."""
 
-    def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, **gateway_spec):
+    def __init__(self, folder: Path, *origins: str, tapped: bool = False, access_ttl: int = 3600, provider: dict | None = None, **gateway_spec):
+        """`provider` are settings of the identity provider's, everything else those of the gateway."""
         self.folder = folder
         port = free_port(HOST)
         self.tap = Tap(HOST, (HOST, port)) if tapped else None
         public_port = self.tap.port if self.tap else port
-        self.idp = IdentityProvider(folder, f"http://{HOST}:{public_port}")
+        self.idp = IdentityProvider(folder, f"http://{HOST}:{public_port}", **(provider or {}))
         self.peers: list[Peer] = [self.idp]
         self.origins: dict[str, Peer] = {}
         folder_of_manifests = m.Folder(

@@ -77,6 +77,10 @@ def test_given_values_when_rendered_then_the_manifests_are_these(name):
         ({"ingress": {"enabled": True}}, "ingress.host"),
         ({"egressProxy": {"url": "https://proxy.example.com"}}, "/egressProxy/url"),
         ({"egressProxy": {"url": "http://proxy:3128", "existingSecret": {"name": "proxy"}}}, "leave one out"),
+        ({"keys": {"encryption": "aes"}}, "/keys/encryption"),
+        ({"keys": {"encryption": "transit"}}, "keys.transit.address"),
+        ({"keys": {"encryption": "transit", "transit": {"address": "https://v.example.com"}}}, "keys.transit.kubernetes.role or"),
+        ({"keys": {"encryption": "transit", "transit": {"address": "https://me:secret@v.example.com"}}}, "/keys/transit/address"),
         ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs"),
         ({"image": {"digest": "sha256:short"}}, "/image/digest"),
         ({**POSTGRESQL, "dataPlane": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}}, "minReplicas is greater"),
@@ -110,6 +114,31 @@ def test_given_postgresql_when_rendered_then_three_replicas_roll_without_a_gap_a
     sources = [each.get("valueFrom", {}).get("secretKeyRef") for each in container["env"]]
     assert {"name": "portcullis-database", "key": "url"} in sources
     assert not [kind for kind, _ in found if kind in ("PersistentVolumeClaim", "Secret")]
+
+
+@pytest.mark.parametrize(
+    ("login", "argument", "mounted"),
+    [
+        ({"kubernetes": {"role": "gateway"}}, "--transit-kubernetes-role=gateway", {"transit-ca"}),
+        ({"tokenSecret": {"name": "token"}}, "--transit-token-file=/etc/portcullis/transit-token/token", {"transit-ca", "transit-token"}),
+    ],
+)
+def test_given_a_transit_service_when_rendered_then_both_programs_are_told_the_same_and_can_read_what_it_takes(login, argument, mounted):
+    transit = {"address": "https://bao.example.com:8200", "caConfigMap": {"name": "bao-ca"}, **login}
+    found = rendered({"keys": {"encryption": "transit", "transit": transit}})
+    told = []
+    for deployment in (OPERATOR, DATA_PLANE):
+        spec = found[deployment]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        told.append([each for each in container["args"] if each.startswith(("--transit", "--keys"))])
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"] if each["name"].startswith("transit")}
+        assert set(mounts) == mounted
+        assert mounted <= {each["name"] for each in spec["volumes"]}
+        for each in told[-1]:
+            _, _, path = each.partition("=/etc/portcullis/")
+            assert not path or path.split("/")[0] in mounts
+    assert told[0] == told[1]
+    assert {"--keys-encryption=transit", "--transit-address=https://bao.example.com:8200", argument} <= set(told[0])
 
 
 def test_given_an_autoscaler_when_rendered_then_the_deployment_names_no_replicas_for_it_to_fight_with():

@@ -1,16 +1,14 @@
 """Runs the tests that requirements name, and tells of each whether it passed: pytest's by suite, Rust's by crate."""
 
-import json
-import re
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from xml.etree import ElementTree
 
+import rust_tests
+
 TESTS = Path(__file__).resolve().parent.parent
-OUTCOME = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. (ok|FAILED|ignored)", re.MULTILINE)
 
 PASSED, FAILED, ABSENT = "passed", "FAILED", "NOT THERE"
 
@@ -43,34 +41,17 @@ class Evidence:
     def cargo(self, tests: dict[str, set[str]]) -> None:
         """Builds the tests and runs the named ones."""
         # The whole workspace: some crates alone would be built with other features than the unit suite has built them with.
-        build = ["cargo", "test", "--locked", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]
-        built = subprocess.run(build, cwd=TESTS.parent, stdout=subprocess.PIPE, text=True, check=False)
-        for line in built.stdout.splitlines():
-            artifact = json.loads(line)
-            if artifact.get("reason") == "compiler-artifact" and artifact["executable"] and artifact["profile"]["test"]:
-                folder = Path(artifact["manifest_path"]).parent
-                self._binary(artifact["executable"], folder, crate_of(artifact["package_id"]), tests)
-
-    def _binary(self, program: str, folder: Path, crate: str, tests: dict[str, set[str]]) -> None:
-        listed = subprocess.run([program, "--list", "--format", "terse"], cwd=folder, capture_output=True, text=True, check=False)
-        paths = [line.removesuffix(": test") for line in listed.stdout.splitlines() if line.endswith(": test")]
-        chosen = [path for path in paths if path.rpartition("::")[2] in tests.get(crate, ())]
-        if not chosen:
-            return
-        print(f"-- {crate}: {len(chosen)} tests of {Path(program).name.rpartition('-')[0]}", flush=True)
-        ran = subprocess.run([program, "--exact", *chosen], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        outcomes = dict(OUTCOME.findall(ran.stdout))
-        if ran.returncode:
-            sys.stdout.write(ran.stdout)
-        for path in chosen:
-            self.outcomes[f"{crate}::{path.rpartition('::')[2]}"].append(outcomes.get(path) == "ok")
-
-
-def crate_of(package: str) -> str:
-    """`identity`, of `path+file:///…/dataplane/identity#portcullis-identity@0.1.0` or `…/identity#0.1.0`."""
-    path, _, name = package.rpartition("#")
-    name = name.partition("@")[0] if "@" in name else path.rpartition("/")[2]
-    return name.removeprefix("portcullis-")
+        programs, _ = rust_tests.build(TESTS.parent)
+        for program in programs:
+            chosen = [test for test in program.tests() if rust_tests.function(test) in tests.get(program.crate, ())]
+            if not chosen:
+                continue
+            print(f"-- {program.crate}: {len(chosen)} tests of {Path(program.path).name.rpartition('-')[0]}", flush=True)
+            outcomes, printed = program.run(chosen)
+            if any(outcomes.get(test) != "ok" for test in chosen):
+                print(printed, flush=True)
+            for test in chosen:
+                self.outcomes[f"{program.crate}::{rust_tests.function(test)}"].append(outcomes.get(test) == "ok")
 
 
 def text(file: Path) -> str:

@@ -1,5 +1,6 @@
-"""Clients that cannot be had without their vendor's network, as scripts. What they do is taken from what is on public record of each: this
-is not their code. (The others run for real: clients/test_clients.py, and test_programs.py here.)"""
+"""Clients on record as scripts: those that cannot be had without their vendor's network, and habits of versions that are still in use of
+those that can. What they do is taken from what is on public record of each: this is not their code. (What registries ship runs for real:
+clients/test_clients.py, clients/test_vendors.py, and test_programs.py here.)"""
 
 import base64
 import hashlib

@@ -4,13 +4,15 @@ import re
 
 import manifests as m
 import pytest
+from impostor import Impostor
 from peers import AuthorizationServer, Origin
+from processes import wait_until
 from world import World
 
 LINK = re.compile(r"http://[^\s\"\\]+/connect/[^\s\"\\]+")
 
 
-@pytest.mark.requirement("client.registration.issuer")
+@pytest.mark.requirement("client.registration.issuer", "client.revoked")
 def test_an_origin_that_moves_to_another_issuer_is_shown_nothing_of_the_first(folder):
     """Given a connected account, when the origin names another authorization server, then its person connects there anew."""
     with World(folder, "accounts") as world:
@@ -34,6 +36,40 @@ def test_an_origin_that_moves_to_another_issuer_is_shown_nothing_of_the_first(fo
                     assert secret not in from_the_gateway(second)
                 for secret in second.tokens():
                     assert secret not in from_the_gateway(first)
+                is_revoked(first, first.tokens())
+
+
+@pytest.mark.requirement("client.url-changed", "client.revoked")
+def test_an_origin_that_moves_to_another_url_takes_nothing_along(folder):
+    """Given a connected account, when the origin has another URL, then whoever is there sees nothing that was granted before."""
+    with World(folder, "accounts") as world:
+        ana = world.browser("ana")
+        caller = world.caller("accounts", ana)
+        assert caller.call("whoami").result["content"][0]["text"] == "ana"
+        granted = world.authorization.tokens()
+        recorder = Impostor()
+        world.manifests.put(m.origin("accounts", recorder.url, m.USER_OAUTH))
+        link = wait_until(lambda: LINK.search(caller.call("whoami").text), what="the new URL to be served")
+        assert not recorder.asked, "nothing goes there without an account"
+        ana.open(link[0])
+        assert caller.call("whoami").result["content"][0]["text"] in recorder.tokens
+        for secret in granted:
+            assert secret not in recorder.received()
+        for secret in recorder.tokens:
+            assert secret not in world.authorization.received()
+        is_revoked(world.authorization, granted)
+        recorder.close()
+
+
+def is_revoked(server: AuthorizationServer, granted: set[str]) -> None:
+    """The gateway has given back what it had from there, where RFC 7009 says."""
+
+    def revoked() -> list[str]:
+        return [each["body"] for each in server.requests() if each["url"].startswith("/token/revocation")]
+
+    wait_until(lambda: len(revoked()) >= 2, what="what was granted to be revoked")
+    for body in revoked():
+        assert any(secret in body for secret in granted)
 
 
 def from_the_gateway(server: AuthorizationServer) -> str:

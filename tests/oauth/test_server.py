@@ -112,7 +112,7 @@ def test_a_header_that_names_a_user_lets_nobody_in(http, base, header):
     assert answer.status_code == 401
 
 
-@requirement("as.metadata.honest")
+@requirement("as.metadata.honest", "as.client.policy")
 def test_what_is_turned_off_is_not_in_the_metadata_and_does_not_work(folder):
     closed = World(folder / "closed", "open", clients={"dynamicRegistration": False, "metadataDocuments": {"allowedHosts": []}})
     with closed, httpx2.Client(timeout=20, trust_env=False) as http:

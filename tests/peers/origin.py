@@ -1,11 +1,14 @@
-"""A Python `mcp` server of both eras: open, behind an API key, or an OAuth resource server in front of `authorization-server.mjs`.
+"""A Python `mcp` server of both eras: open, behind an API key in a header or in the query, or an OAuth resource server in front of
+`authorization-server.mjs`.
 
-python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null}'
+python origin.py '{"host": "127.0.0.4", "port": 9002, "log": "…", "json": false, "issuer": "http://127.0.0.1:9001", "key": null,
+  "query": null, "toolScopes": {"echo": ["write"]}}'
 """
 
 import json
 import ssl
 import sys
+from urllib.parse import parse_qs
 
 import httpx2
 import uvicorn
@@ -15,6 +18,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from recorder import Recorder
 from starlette.responses import PlainTextResponse
+from tool_scopes import ToolScopes
 
 
 class Introspection:
@@ -53,15 +57,29 @@ class ApiKey:
         return await self.app(scope, receive, send)
 
 
+class QueryKey:
+    """Refuses a request whose query has not exactly one parameter `api_key`, and that right."""
+
+    def __init__(self, app, key: str):
+        self.app = app
+        self.key = key
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and parse_qs(scope["query_string"].decode()).get("api_key") != [self.key]:
+            return await PlainTextResponse("the API key is missing or wrong\n", 401)(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+
 def main() -> None:
     given = json.loads(sys.argv[1])
     host, port = given["host"], given["port"]
     tls = given.get("tls") or {}
     scheme = "https" if tls else "http"
-    oauth = {}
+    oauth, verifier = {}, None
     if issuer := given.get("issuer"):
+        verifier = Introspection(issuer, tls.get("authority"))
         oauth = {
-            "token_verifier": Introspection(issuer, tls.get("authority")),
+            "token_verifier": verifier,
             "auth": AuthSettings(
                 issuer_url=issuer,
                 resource_server_url=f"{scheme}://{host}:{port}/mcp",
@@ -72,8 +90,12 @@ def main() -> None:
     server = MCPServer(given.get("name", "origin"), version="1.2.3", instructions="Be kind to this origin.", log_level="WARNING", **oauth)
     fill(server)
     app = server.streamable_http_app(json_response=given.get("json", False), host=host)
+    if scopes := given.get("toolScopes"):
+        app = ToolScopes(app, verifier, scopes, f"{scheme}://{host}:{port}/.well-known/oauth-protected-resource/mcp")
     if key := given.get("key"):
         app = ApiKey(app, key)
+    if key := given.get("query"):
+        app = QueryKey(app, key)
     files = {"ssl_certfile": tls["certificate"], "ssl_keyfile": tls["key"]} if tls else {}
     uvicorn.run(Recorder(app, given["log"]), host=host, port=port, log_level="warning", timeout_graceful_shutdown=1, **files)
 

@@ -98,6 +98,53 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{/* How both programs open the keys: arguments, mounts and volumes. */}}
+{{- define "portcullis.keys.args" -}}
+{{- $transit := .Values.keys.transit }}
+{{- if eq .Values.keys.encryption "transit" }}
+- --keys-encryption=transit
+- --transit-address={{ $transit.address }}
+- --transit-key={{ $transit.key }}
+- --transit-mount={{ $transit.mount }}
+{{- with $transit.namespace }}
+- --transit-namespace={{ . }}
+{{- end }}
+{{- if $transit.kubernetes.role }}
+- --transit-kubernetes-role={{ $transit.kubernetes.role }}
+- --transit-kubernetes-mount={{ $transit.kubernetes.mount }}
+{{- else }}
+- --transit-token-file=/etc/portcullis/transit-token/{{ $transit.tokenSecret.key }}
+{{- end }}
+{{- if $transit.caConfigMap.name }}
+- --transit-ca=/etc/portcullis/transit-ca/{{ $transit.caConfigMap.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "portcullis.keys.mounts" -}}
+{{- $transit := .Values.keys.transit }}
+{{- if eq .Values.keys.encryption "transit" }}
+{{- if not $transit.kubernetes.role }}
+- {name: transit-token, mountPath: /etc/portcullis/transit-token, readOnly: true}
+{{- end }}
+{{- if $transit.caConfigMap.name }}
+- {name: transit-ca, mountPath: /etc/portcullis/transit-ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "portcullis.keys.volumes" -}}
+{{- $transit := .Values.keys.transit }}
+{{- if eq .Values.keys.encryption "transit" }}
+{{- if not $transit.kubernetes.role }}
+- {name: transit-token, secret: {secretName: {{ $transit.tokenSecret.name }}}}
+{{- end }}
+{{- if $transit.caConfigMap.name }}
+- {name: transit-ca, configMap: {name: {{ $transit.caConfigMap.name }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* How to place pods: (dict "values" .Values.operator "selector" (include …) "zones" bool) */}}
 {{- define "portcullis.placement" -}}
 {{- with .values.priorityClassName }}
@@ -144,6 +191,14 @@ topologySpreadConstraints:
 {{- end }}
 {{- if and .Values.egressProxy.url .Values.egressProxy.existingSecret.name }}
 {{- fail "egressProxy.url and egressProxy.existingSecret.name both name a proxy: leave one out" }}
+{{- end }}
+{{- if eq .Values.keys.encryption "transit" }}
+{{- if not .Values.keys.transit.address }}
+{{- fail "keys.encryption transit needs keys.transit.address: the URL of HashiCorp Vault or OpenBao" }}
+{{- end }}
+{{- if eq (empty .Values.keys.transit.kubernetes.role) (empty .Values.keys.transit.tokenSecret.name) }}
+{{- fail "keys.encryption transit needs one way to sign in: keys.transit.kubernetes.role or keys.transit.tokenSecret.name" }}
+{{- end }}
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
 {{- fail "ingress.enabled needs ingress.host: the host of McpGateway's publicUrl" }}

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use portcullis_compiler::{Diagnosis, ResourceId, compile, read};
 use portcullis_contract::{
-    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, SecretKey,
+    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, RegisteredClient, SecretKey,
     TokenEndpointAuthMethod,
 };
 use portcullis_policy::RouteTable;
@@ -58,8 +58,25 @@ fn given_a_gateway_that_says_little_then_the_defaults_of_the_design_hold() {
         [&claims.subject, &claims.email, &claims.name, &claims.groups],
         ["sub", "email", "name", "groups"]
     );
-    assert!(!provider.trust_email);
+    assert!(!provider.trust_email && provider.renew);
     assert_eq!(provider.private_networks, ["127.0.0.0/8".parse().unwrap()]);
+}
+
+#[test]
+fn given_an_oauth_provider_then_it_is_a_client_without_openid_and_with_an_address_for_who_somebody_is() {
+    let folder = Folder::sound().edit(
+        "oidc: {issuer",
+        "oauth: {userinfoUrl: 'https://api.example.com/user', claims: {subject: id}, renew: false, issuer",
+    );
+    let contract = contract(&folder);
+    let IdentityProviderKind::Oauth { client, userinfo_url } = &contract.gateway.identity_providers[0].kind
+    else {
+        panic!("not oauth")
+    };
+    assert_eq!(userinfo_url.as_str(), "https://api.example.com/user");
+    assert_eq!(client.client_secret, Some(SecretKey("default/idp/clientSecret".into())));
+    assert!(client.scopes.is_empty() && !client.renew && !client.id_jag);
+    assert_eq!((client.claims.subject.as_str(), client.claims.email.as_str()), ("id", "email"));
 }
 
 #[test]
@@ -146,7 +163,8 @@ fn given_a_client_by_hand_then_its_secret_is_sent_by_http_basic_unless_told_othe
         let OriginAuth::UserOAuth { registration, .. } = &contract.origins[0].auth else {
             panic!("not OAuth")
         };
-        let ClientRegistration::Client { token_endpoint_auth_method, .. } = registration else {
+        let ClientRegistration::Client(RegisteredClient { token_endpoint_auth_method, .. }) = registration
+        else {
             panic!("not by hand")
         };
         assert_eq!(*token_endpoint_auth_method, expected);

@@ -87,9 +87,22 @@ fn given_a_public_url_in_plain_http_then_only_loopback_is_taken() {
 fn given_an_identity_provider_without_exactly_one_protocol_then_the_choices_are_told() {
     let both = sound()
         .edit("- name: company", "- name: company\n      development: {users: [{email: ana@example.com}]}");
-    refused(&both, &["spec.identityProviders[0]: ", "exactly one of oidc, development", "has both"]);
+    refused(
+        &both,
+        &["spec.identityProviders[0]: ", "exactly one of oidc, oauth, development", "has several"],
+    );
     let none = sound().edit("oidc: {issuer", "# oidc: {issuer");
     refused(&none, &["spec.identityProviders[0]: ", "has none"]);
+}
+
+#[test]
+fn given_an_oauth_provider_then_the_address_of_its_userinfo_is_held_to_the_same_rules_as_others() {
+    let oauth = |url: &str| sound().edit("oidc: {issuer", &format!("oauth: {{userinfoUrl: '{url}', issuer"));
+    assert_eq!(oauth("https://api.example.com/user").told(), "");
+    refused(&oauth("https://api.example.com/#user"), &["oauth.userinfoUrl", "(InvalidUrl)"]);
+    refused(&oauth("https://ana:secret@api.example.com/"), &["oauth.userinfoUrl", "(CredentialInUrl)"]);
+    refused(&oauth("http://169.254.169.254/user"), &["oauth.userinfoUrl", "(AddressNeverAllowed)"]);
+    refused(&sound().edit("oidc: {issuer", "oauth: {issuer"), &["userinfoUrl"]);
 }
 
 #[test]
@@ -287,7 +300,7 @@ fn given_none_or_two_kinds_of_auth_then_the_choices_are_told() {
         let told = sound().edit("auth: {none: {}}", auth).told();
         assert!(
             told.contains(
-                "OriginMcp default/linear: spec.auth: auth has exactly one of none, header, userOAuth"
+                "OriginMcp default/linear: spec.auth: auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth"
             ),
             "{told}"
         );

@@ -41,7 +41,15 @@ pub struct IdentityProviderDoc {
 #[allow(clippy::large_enum_variant, reason = "an installation has one or two")]
 pub enum IdentityProviderKind {
     /// OpenID Connect with discovery.
-    Oidc(OidcProvider),
+    Oidc(ProviderClient),
+    /// OAuth 2.0 with metadata (RFC 8414): no id_token, who somebody is comes from an endpoint of its own.
+    #[serde(rename_all = "camelCase")]
+    Oauth {
+        /// The gateway as its client.
+        client: ProviderClient,
+        /// Says who holds an access token.
+        userinfo_url: Url,
+    },
     /// A fixed list of users without passwords; loopback only.
     Development {
         /// Who may be chosen.
@@ -49,22 +57,36 @@ pub enum IdentityProviderKind {
     },
 }
 
-/// A client registration at an OpenID provider.
+impl IdentityProviderKind {
+    /// The gateway's registration there, where it needs one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&ProviderClient> {
+        match self {
+            Self::Oidc(client) | Self::Oauth { client, .. } => Some(client),
+            Self::Development { .. } => None,
+        }
+    }
+}
+
+/// The gateway as a client of an identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OidcProvider {
-    /// Issuer identifier, byte for byte as the provider states it (OpenID Connect Discovery 1.0, section 4.3).
+pub struct ProviderClient {
+    /// Issuer identifier, byte for byte as the provider states it (OpenID Connect Discovery 1.0, section 4.3; RFC 8414, section 3.3).
     pub issuer: String,
     /// The gateway's client id there.
     pub client_id: String,
     /// The gateway's client secret there; absent for a public client with PKCE.
     pub client_secret: Option<SecretKey>,
-    /// Requested scopes, `openid` among them.
+    /// Requested scopes; `openid` among them where it speaks OpenID Connect.
     pub scopes: Vec<String>,
     /// Where a principal's properties are found in the id_token or at userinfo.
     pub claims: ClaimNames,
     /// Believe the email although the provider does not say `email_verified`.
     pub trust_email: bool,
+    /// Keep the refresh tokens that it gives, to hear of changes to people and of their end.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub renew: bool,
     /// Take the provider's identity assertions (ID-JAG).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub id_jag: bool,
@@ -72,6 +94,15 @@ pub struct OidcProvider {
     pub private_networks: Vec<ipnet::IpNet>,
     /// Extra trust anchors, PEM.
     pub ca_bundle_pem: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Names of claims.

@@ -7,6 +7,8 @@
 mod access;
 mod gateway;
 mod origin;
+mod origin_auth;
+mod query;
 mod reach;
 mod route;
 mod secrets;
@@ -14,9 +16,14 @@ mod secrets;
 pub use access::{Members, TeamAccess, TeamDoc};
 pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    OidcProvider, TokenLifetimes, WorkloadCredential, WorkloadDoc,
+    ProviderClient, TokenLifetimes, WorkloadCredential, WorkloadDoc,
 };
-pub use origin::{ClientRegistration, Network, OriginAuth, OriginDoc, OriginLimits, TokenEndpointAuthMethod};
+pub use origin::{Network, OriginDoc, OriginLimits};
+pub use origin_auth::{
+    AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, SubjectToken,
+    TokenEndpointAuthMethod,
+};
+pub use query::with_parameter;
 pub use reach::{Reach, carried, covers, reach};
 pub use route::{Access, Annotations, Capabilities, Override, RouteDoc, Selection};
 pub use secrets::{SecretKey, SecretValue, Secrets};

@@ -2,7 +2,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::SecretKey;
+use crate::OriginAuth;
 
 /// An upstream MCP server (`OriginMcp`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,59 +26,6 @@ pub struct OriginDoc {
     pub network: Network,
     /// What one call may cost.
     pub limits: OriginLimits,
-}
-
-/// How the gateway authenticates to an origin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum OriginAuth {
-    /// Nothing is sent.
-    None,
-    /// One header, the same for every user.
-    Header {
-        /// Header name.
-        name: String,
-        /// Put before the value, `Bearer ` for instance.
-        prefix: String,
-        /// The value.
-        value: SecretKey,
-    },
-    /// Each user connects an account of their own (OAuth 2.1).
-    UserOAuth {
-        /// Asked for at consent when the origin's challenge names none.
-        scopes: Vec<String>,
-        /// How the gateway becomes a client there.
-        registration: ClientRegistration,
-    },
-}
-
-/// How the gateway becomes an OAuth client of an origin's authorization server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum ClientRegistration {
-    /// Client ID metadata document where supported, else dynamic registration (RFC 7591).
-    Auto,
-    /// Registered by hand.
-    Client {
-        /// Client id.
-        id: String,
-        /// Client secret; absent for a public client.
-        secret: Option<SecretKey>,
-        /// How the secret is presented.
-        token_endpoint_auth_method: TokenEndpointAuthMethod,
-    },
-}
-
-/// RFC 7591 section 2, `token_endpoint_auth_method`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenEndpointAuthMethod {
-    /// Public client.
-    None,
-    /// HTTP Basic.
-    ClientSecretBasic,
-    /// In the form body.
-    ClientSecretPost,
 }
 
 /// Where an origin may live.

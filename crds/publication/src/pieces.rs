@@ -2,8 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use portcullis_contract::{
-    ClientRegistration, Contract, GatewayDoc, IdentityProviderKind, OriginAuth, OriginDoc, RouteDoc,
-    SecretKey, SecretValue, Secrets, TeamDoc,
+    Contract, GatewayDoc, OriginDoc, RouteDoc, SecretKey, SecretValue, Secrets, TeamDoc,
 };
 use portcullis_keys::Keys;
 
@@ -118,7 +117,7 @@ impl Pieces {
             any
         };
         let gateway = gateway.filter(|gateway| !lacks(&gateway.name, &mut of_gateway(gateway)));
-        origins.retain(|origin| !lacks(&origin.name, &mut of_origin(origin).into_iter()));
+        origins.retain(|origin| !lacks(&origin.name, &mut origin.auth.secret().into_iter()));
         let there: BTreeSet<_> = origins.iter().map(|origin| origin.uid.as_str()).collect();
         routes.retain(|route| {
             let is_there = there.contains(route.origin.as_str());
@@ -148,20 +147,7 @@ impl Pieces {
 }
 
 fn of_gateway(gateway: &GatewayDoc) -> impl Iterator<Item = &SecretKey> {
-    gateway.identity_providers.iter().filter_map(|provider| match &provider.kind {
-        IdentityProviderKind::Oidc(oidc) => oidc.client_secret.as_ref(),
-        IdentityProviderKind::Development { .. } => None,
-    })
-}
-
-fn of_origin(origin: &OriginDoc) -> Option<&SecretKey> {
-    match &origin.auth {
-        OriginAuth::Header { value, .. } => Some(value),
-        OriginAuth::UserOAuth { registration: ClientRegistration::Client { secret, .. }, .. } => {
-            secret.as_ref()
-        }
-        OriginAuth::UserOAuth { .. } | OriginAuth::None => None,
-    }
+    gateway.identity_providers.iter().filter_map(|provider| provider.kind.client()?.client_secret.as_ref())
 }
 
 impl crate::Document<'_> {
@@ -170,7 +156,7 @@ impl crate::Document<'_> {
     pub fn credentials(&self) -> Vec<&SecretKey> {
         match self {
             Self::Gateway(document) => of_gateway(document).collect(),
-            Self::Origin(document) => of_origin(document).into_iter().collect(),
+            Self::Origin(document) => document.auth.secret().into_iter().collect(),
             Self::Route(_) | Self::Team(_) => Vec::new(),
         }
     }

@@ -28,6 +28,12 @@ pub struct Report {
     /// Hash of what its users were shown of origins ([`Observations::hash`](crate::Observations::hash)); asked for once it changes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub catalogs: String,
+    /// Fingerprint of the key rings that it works with ([`KeyDocument::fingerprint`](portcullis_keys::KeyDocument::fingerprint)).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub keys: String,
+    /// Id of the key under which everything in the store is sealed, as it looked last; empty where it does not know.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sealed_under: String,
 }
 
 /// An object that a replica does not serve from.

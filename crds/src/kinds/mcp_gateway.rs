@@ -75,8 +75,8 @@ pub struct McpGatewaySpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.oidc), has(self.development)].filter(set, set).size() == 1").message("an identity provider has exactly one of oidc, development"),
-    validation = Rule::new("has(self.oidc) == has(oldSelf.oidc) && (!has(self.oidc) || self.oidc.issuer == oldSelf.oidc.issuer)").message("an identity provider stays the one that it is: its users are known by its name, and another provider's users would be taken for them; add the other one under a new name")
+    validation = Rule::new("[has(self.oidc), has(self.oauth), has(self.development)].filter(set, set).size() == 1").message("an identity provider has exactly one of oidc, oauth, development"),
+    validation = Rule::new("has(self.oidc) == has(oldSelf.oidc) && has(self.oauth) == has(oldSelf.oauth) && (!has(self.oidc) || self.oidc.issuer == oldSelf.oidc.issuer) && (!has(self.oauth) || self.oauth.issuer == oldSelf.oauth.issuer)").message("an identity provider stays the one that it is: its users are known by its name, and another provider's users would be taken for them; add the other one under a new name")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct IdentityProvider {
@@ -86,6 +86,9 @@ pub struct IdentityProvider {
     /// OpenID Connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
+    /// OAuth 2.0 without OpenID Connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<Oauth>,
     /// A list of users without passwords. Only where `publicUrl` is on loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,
@@ -114,6 +117,10 @@ pub struct Oidc {
     /// Believe emails although the provider does not say `email_verified`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trust_email: bool,
+    /// Keep the refresh token that it gives with a sign-in (`offline_access` is asked for where it lists that): changed groups then count
+    /// within the lifetime of an access token, and whoever it does not renew any more is signed out. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<bool>,
     /// Take this provider's identity assertions (ID-JAG, MCP enterprise-managed authorization): a client that it lets act for a
     /// person gets an access token without a browser, for the same person as who signs in. Absent: none are taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,11 +130,47 @@ pub struct Oidc {
     pub ca_bundle_ref: Option<SecretRef>,
 }
 
+/// The gateway's client registration at an OAuth 2.0 server that gives no id_token: it publishes its metadata (RFC 8414), and says at an
+/// address of its own who holds an access token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Oauth {
+    /// Issuer identifier, byte for byte as the server's metadata states it.
+    #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
+    pub issuer: String,
+    /// Answers to an access token with claims of whoever it was given for, as JSON.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
+    pub userinfo_url: String,
+    /// Client id of the gateway. Its redirect URI is `{publicUrl}/login/callback`.
+    #[schemars(length(min = 1, max = 512))]
+    pub client_id: String,
+    /// Client secret of the gateway. Absent for a public client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_ref: Option<SecretRef>,
+    /// Scopes that are asked for. Default: none, which lets the server choose.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Where a person's properties are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
+    /// Believe emails although the server does not say `email_verified`. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust_email: bool,
+    /// Keep the refresh token that it gives with a sign-in: changed groups then count within the lifetime of an access token, and whoever
+    /// it does not renew any more is signed out. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<bool>,
+    /// Extra trust anchors for TLS with the server, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<SecretRef>,
+}
+
 /// Names of claims.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// Stable identifier of a person. Default: sub.
+    /// Stable identifier of a person: a text or a whole number. Default: sub.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -245,6 +288,11 @@ pub struct Tenancy {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub private_networks: Vec<Cidr>,
+    /// Hosts of authorization servers to which their origins may send the tokens of users' identity providers
+    /// (`auth.tokenExchange`); `*` stands for any run of characters. Default: none.
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_token_hosts: Vec<String>,
 }
 
 #[cfg(test)]
@@ -255,8 +303,12 @@ mod tests {
 
     fn gateway(public_url: &str) -> McpGateway {
         let users = vec![DevelopmentUser { email: "ana@example.com".into(), name: None, groups: vec![] }];
-        let provider =
-            IdentityProvider { name: "dev".into(), oidc: None, development: Some(Development { users }) };
+        let provider = IdentityProvider {
+            name: "dev".into(),
+            oidc: None,
+            oauth: None,
+            development: Some(Development { users }),
+        };
         let spec = json!({"publicUrl": public_url, "identityProviders": [provider]});
         McpGateway::new("gateway", serde_json::from_value(spec).unwrap())
     }
@@ -310,13 +362,23 @@ mod tests {
         json!({"name": "company", "oidc": {"issuer": issuer, "clientId": "portcullis"}})
     }
 
+    fn oauth(issuer: &str) -> Value {
+        json!({"name": "company", "oauth": {"issuer": issuer, "clientId": "portcullis", "userinfoUrl": "https://api.example.com/user"}})
+    }
+
     #[test]
     fn given_an_identity_provider_when_it_has_not_exactly_one_protocol_then_it_is_refused() {
         assert_eq!(provider(oidc("https://idp.example.com"), None), "");
-        assert!(provider(json!({"name": "company"}), None).contains("exactly one of oidc, development"));
+        assert!(
+            provider(json!({"name": "company"}), None).contains("exactly one of oidc, oauth, development")
+        );
         let mut both = oidc("https://idp.example.com");
         both["development"] = json!({"users": [{"email": "ana@example.com"}]});
-        assert!(provider(both, None).contains("exactly one of oidc, development"));
+        assert!(provider(both, None).contains("exactly one of oidc, oauth, development"));
+        let mut both = oidc("https://idp.example.com");
+        both["oauth"] = oauth("https://idp.example.com")["oauth"].clone();
+        assert!(provider(both, None).contains("exactly one of oidc, oauth, development"));
+        assert_eq!(provider(oauth("https://idp.example.com"), None), "");
     }
 
     #[test]
@@ -328,6 +390,9 @@ mod tests {
         assert!(provider(oidc("https://other.example.com"), Some(old.clone())).contains("under a new name"));
         let development =
             json!({"name": "company", "development": {"users": [{"email": "ana@example.com"}]}});
-        assert!(provider(development, Some(old)).contains("under a new name"));
+        assert!(provider(development, Some(old.clone())).contains("under a new name"));
+        assert!(provider(oauth("https://idp.example.com"), Some(old)).contains("under a new name"));
+        let old = oauth("https://idp.example.com");
+        assert!(provider(oauth("https://other.example.com"), Some(old)).contains("under a new name"));
     }
 }

@@ -1,6 +1,7 @@
 //! The four kinds, one a file.
 
 pub mod mcp_gateway;
+pub mod origin_auth;
 pub mod origin_mcp;
 pub mod team;
 pub mod virtual_mcp;

@@ -1,8 +1,11 @@
-//! Clock and randomness, passed in wherever they are needed, so that a test owns them; and on whose behalf a task works.
+//! Clock and randomness, passed in wherever they are needed, so that a test owns them; and on whose behalf a task works, and how
+//! often.
 
 mod client;
+mod limit;
 
 pub use client::{client_address, on_behalf_of};
+pub use limit::Limit;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -22,6 +22,12 @@ pub enum Kind {
     /// Somebody signed in, or failed to.
     #[serde(rename = "auth.sign_in")]
     SignIn,
+    /// An identity provider was asked again who somebody is, and said so, or that they have left; or that failed.
+    #[serde(rename = "auth.renewed")]
+    Renewed,
+    /// An identity provider has logged somebody out, or tried to.
+    #[serde(rename = "auth.logged_out")]
+    LoggedOut,
     /// Somebody approved or refused a client.
     #[serde(rename = "auth.consent")]
     Consent,
@@ -37,18 +43,24 @@ pub enum Kind {
     /// An account at an origin was disconnected.
     #[serde(rename = "auth.disconnected")]
     Disconnected,
-    /// A token of an origin was refreshed, or failed to be.
+    /// A token of an origin was refreshed or fetched, or failed to be.
     #[serde(rename = "upstream.refresh")]
     UpstreamRefresh,
     /// A request of the gateway's own to an origin or its authorization server.
     #[serde(rename = "upstream.request")]
     UpstreamRequest,
+    /// An administrator connected an account for everybody, or failed to.
+    #[serde(rename = "admin.connected")]
+    AdminConnected,
     /// An administrator ended what others had been given.
     #[serde(rename = "admin.revoked")]
     AdminRevoked,
     /// The route table changed, or a change was rejected.
     #[serde(rename = "admin.snapshot")]
     Snapshot,
+    /// The key rings are others, or nothing in the store is sealed under a replaced key any more.
+    #[serde(rename = "admin.keys")]
+    Keys,
 }
 
 /// How it ended.
@@ -103,8 +115,18 @@ pub enum AuthMode {
     None,
     /// A static header.
     Header,
+    /// A static parameter of the URL's query.
+    QueryParameter,
     /// The user's own account.
     UserOauth,
+    /// An account that an administrator has connected for everybody.
+    SharedOauth,
+    /// A token that the gateway got in its own name.
+    ClientCredentials,
+    /// The token of the user's identity provider, exchanged.
+    TokenExchange,
+    /// An assertion of the user's identity provider.
+    IdJag,
 }
 
 /// One thing that happened. Fields that do not apply are absent from the output. Times are milliseconds.

@@ -12,7 +12,9 @@ mod command;
 mod edge;
 mod ending;
 mod pipeline;
+mod reseal;
 mod review;
+mod sign_ins;
 mod snapshot;
 mod upstream;
 

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::claims::{ACCESS_TOKEN, AccessClaims};
 use crate::client::stands;
+use crate::issue::SCOPE;
 use crate::{AuthenticateError, Caller, Identity};
 
 /// A feed that is no older than this is fresh without asking how long an outage is borne.
@@ -35,6 +36,8 @@ pub(crate) struct Verified {
     caller: Arc<Caller>,
     /// The feed's epoch when the caller's description was taken.
     epoch: u64,
+    /// The key rings' generation when the signature was verified: a key that was taken out of them since counts no more.
+    rings: u64,
 }
 
 impl Identity {
@@ -42,7 +45,8 @@ impl Identity {
     /// tells who is behind it, as last described. Without the store for a token that was seen before.
     ///
     /// # Errors
-    /// `Invalid` when the token is not honoured here; `Unavailable` when that cannot be known now.
+    /// `Invalid` when the token is not honoured here, `InsufficientScope` when it may do too little; `Unavailable` when that cannot
+    /// be known now.
     pub async fn authenticate(&self, token: &str, route: &Route) -> Result<Arc<Caller>, AuthenticateError> {
         let now = self.clock().now();
         if !self.hears(now) {
@@ -52,7 +56,8 @@ impl Identity {
             return Err(AuthenticateError::Invalid(NOT_OURS));
         }
         let hash: TokenHash = Sha256::digest(token).into();
-        if let Some(verified) = self.tokens().get(&hash) {
+        let rings = self.keys().generation();
+        if let Some(verified) = self.tokens().get(&hash).filter(|verified| verified.rings == rings) {
             self.check(&verified, route, now)?;
             if verified.epoch == self.feed().epoch() {
                 return Ok(Arc::clone(&verified.caller));
@@ -65,8 +70,12 @@ impl Identity {
             .signing
             .verify(ACCESS_TOKEN, token)
             .map_err(|_| AuthenticateError::Invalid(NOT_OURS))?;
-        let verified = Verified::unchecked(claims);
+        let suffices = claims.scope.split(' ').any(|scope| scope == SCOPE);
+        let verified = Verified::unchecked(claims, rings);
         self.check(&verified, route, now)?;
+        if !suffices {
+            return Err(AuthenticateError::InsufficientScope);
+        }
         self.described(hash, &verified).await
     }
 
@@ -130,17 +139,23 @@ impl Identity {
             route_uid: token.route_uid.clone(),
             caller: Arc::clone(&caller),
             epoch,
+            rings: token.rings,
         };
         self.tokens().insert(hash, Arc::new(verified));
         Ok(caller)
     }
 
-    /// The `WWW-Authenticate` of a 401 (RFC 9728, section 5.1; RFC 6750, section 3): with an error only where a token was sent.
+    /// The `WWW-Authenticate` of a 401, or of a 403 for want of scope (RFC 9728, section 5.1; RFC 6750, section 3): with an error only
+    /// where a token was sent.
     #[must_use]
     pub fn challenge(&self, route: &Route, error: Option<&AuthenticateError>) -> HeaderValue {
         let mut challenge = String::from("Bearer ");
         if let Some(error) = error {
-            challenge.push_str(&format!(r#"error="invalid_token", error_description="{error}", "#));
+            let code = match error {
+                AuthenticateError::InsufficientScope => "insufficient_scope",
+                AuthenticateError::Invalid(_) | AuthenticateError::Unavailable => "invalid_token",
+            };
+            challenge.push_str(&format!(r#"error="{code}", error_description="{error}", "#));
         }
         let (base, slug) = (base(route), &route.slug);
         challenge.push_str(&format!(
@@ -152,7 +167,7 @@ impl Identity {
 
 impl Verified {
     /// A token of which only the signature is known to be right. The person is filled in when they have been looked up.
-    fn unchecked(claims: AccessClaims) -> Self {
+    fn unchecked(claims: AccessClaims, rings: u64) -> Self {
         let principal = Principal {
             id: PrincipalId::from_stored(&claims.sub),
             identity_provider: Arc::default(),
@@ -174,6 +189,7 @@ impl Verified {
             route_uid: claims.route.into(),
             caller: Arc::new(caller),
             epoch: u64::MAX,
+            rings,
         }
     }
 }
@@ -185,6 +201,9 @@ pub(crate) fn base(route: &Route) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_ambient::Random;
+    use portcullis_keys::Keys;
+
     use super::*;
     use crate::testing::{World, ana};
 
@@ -192,6 +211,7 @@ mod tests {
         match result {
             Err(AuthenticateError::Invalid(reason)) => reason,
             Err(AuthenticateError::Unavailable) => "unavailable",
+            Err(AuthenticateError::InsufficientScope) => "insufficient_scope",
             Ok(_) => "honoured",
         }
     }
@@ -270,6 +290,49 @@ mod tests {
         for token in [of_another_type.as_str(), "", "x", &"x".repeat(100_000)] {
             assert_eq!(invalid(world.authenticate(token, "a").await), NOT_OURS);
         }
+    }
+
+    #[tokio::test]
+    async fn given_a_token_of_our_key_when_it_was_given_for_another_scope_then_a_larger_one_is_asked_for() {
+        let world = World::new(&["a", "b"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        let claims: AccessClaims =
+            world.keys.signing.verify(ACCESS_TOKEN, issued.text("access_token")).unwrap();
+        for (scope, told) in [
+            ("mcp", "honoured"),
+            ("other mcp", "honoured"),
+            ("", "insufficient_scope"),
+            ("mcp2", "insufficient_scope"),
+        ] {
+            let claims = AccessClaims { scope: scope.to_owned(), ..claims.clone() };
+            let token = world.keys.signing.sign(ACCESS_TOKEN, &claims).unwrap();
+            for _ in 0..2 {
+                assert_eq!(invalid(world.authenticate(&token, "a").await), told, "{scope}");
+            }
+            assert_eq!(
+                invalid(world.authenticate(&token, "b").await),
+                OTHER_ROUTE,
+                "first of all it has to be for the route"
+            );
+        }
+        let challenge =
+            world.identity.challenge(&world.route("a"), Some(&AuthenticateError::InsufficientScope));
+        let challenge = challenge.to_str().unwrap();
+        assert!(
+            challenge.starts_with(r#"Bearer error="insufficient_scope","#)
+                && challenge.ends_with(r#"scope="mcp""#),
+            "{challenge}"
+        );
+    }
+
+    #[tokio::test]
+    async fn given_a_remembered_token_when_its_key_is_taken_out_of_the_rings_then_it_is_refused_at_once() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+        let others = Keys::generate(&Random::system()).unwrap();
+        world.keys.turn_to(&Keys::from_json(&others).unwrap());
+        assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), NOT_OURS);
     }
 
     #[tokio::test]

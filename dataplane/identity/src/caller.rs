@@ -27,4 +27,8 @@ pub enum AuthenticateError {
     /// It is not honoured; the sentence says why, and may be shown to the client.
     #[error("{0}")]
     Invalid(&'static str),
+    /// It is honoured here, and was given for less than a call takes (RFC 6750 section 3.1). Never said of teams: another token
+    /// would change nothing there.
+    #[error("the access token was not given for the scope mcp")]
+    InsufficientScope,
 }

@@ -14,6 +14,8 @@ pub struct Approved<'a> {
     pub client: &'a Client,
     /// By whom.
     pub principal: &'a PrincipalId,
+    /// In which session of their identity provider's, where that is known.
+    pub provider_session: Option<&'a str>,
     /// At which authorization server; the code can be redeemed there only.
     pub issuer: &'a Issuer,
     /// For which route.
@@ -51,6 +53,7 @@ impl Identity {
             expires_at: self.clock().now().after_seconds(CODE_SECONDS).0,
             consumed_at: None,
             grant_id: None,
+            provider_session: approved.provider_session.map(ToOwned::to_owned),
         };
         self.store().add_code(&row).await?;
         Ok(code)

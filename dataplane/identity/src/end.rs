@@ -1,16 +1,85 @@
-//! Ending grants: one, or all of a person, a client or a route. Here at once, at other replicas within two seconds.
+//! Ending grants: one, or all of a person, a client or a route; with a person's, all that they have signed in to. Here at once, at other replicas within two seconds.
 
 use portcullis_ambient::Instant;
 use portcullis_events::{Event, Kind, Outcome};
-use portcullis_policy::RouteTable;
-use portcullis_store::{GrantRow, GrantsOf};
+use portcullis_policy::{PrincipalId, RouteTable};
+use portcullis_store::{GrantRow, GrantsOf, SessionsOf};
 
 use crate::{Identity, IdentityError};
 
 /// No access token outlives this, unless the settings say so: a grant that ended is kept in the log for as long.
 const LONGEST_ACCESS_SECONDS: u64 = 24 * 3600;
 
+/// How much has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Grants of clients.
+    pub grants: usize,
+    /// Sign-ins in browsers.
+    pub sessions: u64,
+}
+
+impl std::ops::AddAssign for Ended {
+    fn add_assign(&mut self, other: Self) {
+        self.grants += other.grants;
+        self.sessions += other.sessions;
+    }
+}
+
 impl Identity {
+    /// Signs a person out everywhere: ends their sign-ins in browsers, what they have granted, and what asks their identity provider
+    /// again.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    pub async fn end_person(
+        &self,
+        table: &RouteTable,
+        who: &PrincipalId,
+        reason: &'static str,
+    ) -> Result<Ended, IdentityError> {
+        let id = who.as_str();
+        let ended = self.end_all(table, SessionsOf::Person(id), GrantsOf::Person(id), reason).await?;
+        // Last: with it, whoever finds the provider's refusal again would end what is left.
+        self.providers().forget(who).await?;
+        Ok(ended)
+    }
+
+    /// Ends what was begun in one session of an identity provider's; of these people also what was begun in none that is known, because
+    /// it may be that one.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn end_provider_session(
+        &self,
+        table: &RouteTable,
+        session: &str,
+        people: &[PrincipalId],
+        reason: &'static str,
+    ) -> Result<Ended, IdentityError> {
+        self.store().forget_provider_tokens_of_session(session).await?;
+        let (sessions, grants) = (SessionsOf::ProviderSession(session), GrantsOf::ProviderSession(session));
+        let mut ended = self.end_all(table, sessions, grants, reason).await?;
+        for person in people {
+            let id = person.as_str();
+            let (sessions, grants) = (SessionsOf::Unattributed(id), GrantsOf::Unattributed(id));
+            ended += self.end_all(table, sessions, grants, reason).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn end_all(
+        &self,
+        table: &RouteTable,
+        sessions: SessionsOf<'_>,
+        grants: GrantsOf<'_>,
+        reason: &'static str,
+    ) -> Result<Ended, IdentityError> {
+        // Before the grants: a browser that has signed in could make others meanwhile.
+        let sessions = self.store().end_sessions(sessions).await?;
+        Ok(Ended { sessions, grants: self.end_grants(table, grants, reason).await? })
+    }
+
     /// Ends a grant with all its tokens; `reason` is what the event says. One that has ended before stays so, without an event.
     ///
     /// # Errors

@@ -81,6 +81,12 @@ impl Identity {
         self.store().forget_changes(now.0).await?;
         self.store().forget_grants(before(KEEP_ENDED), before(KEEP_USED)).await?;
         self.store().forget_assertions(now.0).await?;
+        if let Some(table) = self.tables().current() {
+            // Nothing that somebody has signed in to lives for longer without their provider being asked.
+            let tokens = &table.gateway.tokens;
+            let longest = tokens.session_seconds.saturating_add(tokens.refresh_seconds);
+            self.store().forget_provider_accounts(before(KEEP_ENDED + Duration::from_secs(longest))).await?;
+        }
         self.store().forget_clients(before(Duration::from_secs(UNUSED_CLIENT_SECONDS))).await?;
         Ok(())
     }

@@ -2,18 +2,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use portcullis_ambient::{Clock, Random};
+use portcullis_ambient::{Clock, Limit, Random};
+use portcullis_assertions::Verifier;
 use portcullis_events::EventSink;
 use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{RouteTable, Tables};
+use portcullis_providers::Providers;
 use portcullis_store::Store;
 
-use crate::assertion::RemoteKeys;
 use crate::authenticate::{TokenHash, Verified};
-use crate::bucket::Limit;
 use crate::client::Documents;
-use crate::discovery::Discovered;
 use crate::feed::Feed;
 use crate::{Issuer, ReviewTokens};
 
@@ -54,6 +53,10 @@ pub struct IdentityParts {
     pub random: Random,
     /// Where what happens is recorded.
     pub events: EventSink,
+    /// Verifies what clients and identity providers have signed.
+    pub verifier: Arc<Verifier>,
+    /// The identity providers.
+    pub providers: Providers,
     /// Verifies tokens of Kubernetes service accounts; nobody does outside a cluster.
     pub reviewer: Option<Arc<dyn ReviewTokens>>,
 }
@@ -67,8 +70,6 @@ struct Inner {
     feed: Feed,
     tokens: Cache<TokenHash, Arc<Verified>>,
     documents: Documents,
-    remote_keys: RemoteKeys,
-    discovered: Discovered,
     registrations: Limit,
     reviews: Limit,
     waiting: Limit,
@@ -83,8 +84,6 @@ impl Identity {
             feed: Feed::new(),
             tokens: Cache::builder().max_capacity(TOKENS).time_to_idle(TOKEN_IDLE).build(),
             documents: Documents::new(),
-            remote_keys: RemoteKeys::new(),
-            discovered: Discovered::new(),
             registrations: Limit::new(REGISTRATIONS, ALL_REGISTRATIONS),
             reviews: Limit::new(REVIEWS, ALL_REVIEWS),
             waiting: Limit::new(WAITING, ALL_WAITING),
@@ -147,12 +146,12 @@ impl Identity {
         &self.0.documents
     }
 
-    pub(crate) fn remote_keys(&self) -> &RemoteKeys {
-        &self.0.remote_keys
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.0.parts.verifier
     }
 
-    pub(crate) fn discovered(&self) -> &Discovered {
-        &self.0.discovered
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.parts.providers
     }
 
     pub(crate) fn registrations(&self) -> &Limit {

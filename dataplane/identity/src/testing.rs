@@ -8,11 +8,13 @@ use axum::body::Body;
 use http::{Request, Response};
 use parking_lot::Mutex;
 use portcullis_ambient::{Clock, Instant, Random};
+use portcullis_assertions::Verifier;
 use portcullis_contract::Contract;
 use portcullis_events::{Event, EventSink, Kind, Writer};
 use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{Principal, Route, RouteTable, Tables};
+use portcullis_providers::{Providers, ProvidersParts};
 use portcullis_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -71,6 +73,20 @@ pub(crate) fn table_with(slugs: &[&str], change: impl FnOnce(&mut Contract)) -> 
     RouteTable::build(&contract, 1).unwrap()
 }
 
+/// What verifies others' assertions, and speaks with identity providers.
+fn towards_others(store: &Store, keys: &Arc<Keys>, clock: &Clock) -> (Arc<Verifier>, Providers) {
+    let verifier = Arc::new(Verifier::new(Clients::new(), store.clone(), clock.clone()));
+    let providers = Providers::new(ProvidersParts {
+        verifier: Arc::clone(&verifier),
+        store: store.clone(),
+        keys: Arc::clone(keys),
+        http: Clients::new(),
+        clock: clock.clone(),
+        random: Random::system(),
+    });
+    (verifier, providers)
+}
+
 pub(crate) struct World {
     pub(crate) identity: Identity,
     pub(crate) clock: Clock,
@@ -114,11 +130,14 @@ impl World {
 
     /// A process that has just started and has not read the log yet.
     pub(crate) fn replica_without_feed(&self) -> Identity {
+        let (verifier, providers) = towards_others(&self.store, &self.keys, &self.clock);
         Identity::new(IdentityParts {
             tables: self.tables.clone(),
             store: self.store.clone(),
             keys: Arc::clone(&self.keys),
             http: Clients::new(),
+            verifier,
+            providers,
             clock: self.clock.clone(),
             random: Random::system(),
             events: EventSink::new().0,
@@ -145,11 +164,14 @@ impl World {
         let tables = Tables::default();
         tables.swap(Arc::new(table(slugs)));
         let (sink, events) = EventSink::new();
+        let (verifier, providers) = towards_others(&store, &keys, &clock);
         let identity = Identity::new(IdentityParts {
             tables: tables.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: Clients::new(),
+            verifier,
+            providers,
             clock: clock.clone(),
             random: Random::system(),
             events: sink,
@@ -228,15 +250,27 @@ impl World {
 
     /// A code for what Ana approved, at the route's own issuer or the root.
     pub(crate) async fn code(&self, client: &Client, slug: &str, at_root: bool) -> String {
+        self.code_for(client, slug, at_root, VERIFIER).await
+    }
+
+    /// The same, for a verifier of the client's choice.
+    pub(crate) async fn code_for(
+        &self,
+        client: &Client,
+        slug: &str,
+        at_root: bool,
+        verifier: &str,
+    ) -> String {
         let route = self.route(slug);
         let issuer = if at_root { Issuer::Root } else { Issuer::Route(Arc::clone(&route)) };
         let approved = Approved {
             client,
             principal: &ana().id,
+            provider_session: None,
             issuer: &issuer,
             route: &route,
             redirect_uri: REDIRECT,
-            code_challenge: &digest(VERIFIER),
+            code_challenge: &digest(verifier),
             scope: "mcp offline_access",
         };
         self.identity.grant_code(approved).await.unwrap()

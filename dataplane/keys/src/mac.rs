@@ -1,13 +1,17 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use zeroize::Zeroizing;
+
+use crate::entry::RingKey;
 
 /// HMAC-SHA256 under a ring of keys: shows that a published object was written by the operator and by nobody else.
 ///
 /// A ring may be empty (one machine publishes nothing to others); it makes and accepts no MAC then.
 pub struct MacRing {
-    keys: Vec<(String, hmac::Key)>,
+    keys: ArcSwap<Vec<(String, hmac::Key)>>,
 }
 
 /// There is no key to make a MAC with.
@@ -21,16 +25,19 @@ pub struct NoMacKey;
 pub struct Forged;
 
 impl MacRing {
-    pub(crate) fn new(keys: Vec<(String, Zeroizing<[u8; 32]>)>) -> Self {
-        Self {
-            keys: keys.into_iter().map(|(id, key)| (id, hmac::Key::new(hmac::HMAC_SHA256, &*key))).collect(),
-        }
+    pub(crate) fn new(keys: Vec<RingKey>) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id, hmac::Key::new(hmac::HMAC_SHA256, &*key.bytes)));
+        Self { keys: ArcSwap::from_pointee(keys.collect()) }
+    }
+
+    pub(crate) fn turn_to(&self, other: &Self) {
+        self.keys.store(Arc::clone(&other.keys.load()));
     }
 
     /// Whether there is a key at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.load().is_empty()
     }
 
     /// A MAC over these parts with the current key: `KEYID.base64url`. Which key it is takes part in it.
@@ -38,7 +45,8 @@ impl MacRing {
     /// # Errors
     /// When the ring is empty.
     pub fn mac(&self, parts: &[&str]) -> Result<String, NoMacKey> {
-        let (id, key) = self.keys.first().ok_or(NoMacKey)?;
+        let keys = self.keys.load();
+        let (id, key) = keys.first().ok_or(NoMacKey)?;
         let tag = hmac::sign(key, &message(id, parts));
         Ok(format!("{id}.{}", URL_SAFE_NO_PAD.encode(tag)))
     }
@@ -49,7 +57,8 @@ impl MacRing {
     /// When it is not exactly what [`mac`](Self::mac) made over the same parts with a key of this ring.
     pub fn verify(&self, parts: &[&str], mac: &str) -> Result<(), Forged> {
         let (id, tag) = mac.split_once('.').ok_or(Forged)?;
-        let (_, key) = self.keys.iter().find(|(known, _)| known == id).ok_or(Forged)?;
+        let keys = self.keys.load();
+        let (_, key) = keys.iter().find(|(known, _)| known == id).ok_or(Forged)?;
         let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| Forged)?;
         hmac::verify(key, &message(id, parts), &tag).map_err(|_| Forged)
     }
@@ -57,7 +66,8 @@ impl MacRing {
     /// Whether a MAC names the current key, so that it need not be made anew after a rotation.
     #[must_use]
     pub fn is_current(&self, mac: &str) -> bool {
-        let current = self.keys.first().map(|(id, _)| id.as_str());
+        let keys = self.keys.load();
+        let current = keys.first().map(|(id, _)| id.as_str());
         current.is_some() && mac.split_once('.').map(|(id, _)| id) == current
     }
 }
@@ -78,7 +88,7 @@ mod tests {
     use super::*;
 
     fn ring(ids: &[(&str, u8)]) -> MacRing {
-        MacRing::new(ids.iter().map(|(id, key)| ((*id).to_owned(), Zeroizing::new([*key; 32]))).collect())
+        MacRing::new(ids.iter().map(|(id, key)| RingKey::testing(id, *key)).collect())
     }
 
     #[test]

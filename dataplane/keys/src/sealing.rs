@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
@@ -7,9 +10,14 @@ use portcullis_ambient::{NoRandomness, Random};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::entry::RingKey;
+
 const VERSION: u8 = 1;
 const KEY_ID: usize = 4;
 const NONCE: usize = 12;
+
+/// How many characters of an envelope, in base64url, tell under which key it was sealed: version and key id, and two bits more.
+pub const PREFIX: usize = 7;
 
 /// What an envelope is for. Each purpose has a key of its own, derived from the ring's, so that an envelope made for one never
 /// opens as another.
@@ -23,10 +31,13 @@ pub enum Purpose {
     Browser,
     /// A static credential, from the operator to the data plane.
     Publication,
+    /// A person's refresh token at their identity provider, in the store.
+    Provider,
 }
 
 impl Purpose {
-    const ALL: [Self; 4] = [Self::Credential, Self::McpSession, Self::Browser, Self::Publication];
+    const ALL: [Self; 5] =
+        [Self::Credential, Self::McpSession, Self::Browser, Self::Publication, Self::Provider];
 
     const fn label(self) -> &'static [u8] {
         match self {
@@ -34,17 +45,19 @@ impl Purpose {
             Self::McpSession => b"portcullis mcp-session v1",
             Self::Browser => b"portcullis browser v1",
             Self::Publication => b"portcullis publication v1",
+            Self::Provider => b"portcullis provider v1",
         }
     }
 }
 
 /// AES-256-GCM under a ring of keys.
 pub struct SealingRing {
-    keys: Vec<Key>,
+    keys: ArcSwap<Vec<Key>>,
 }
 
 struct Key {
     id: [u8; KEY_ID],
+    announced: bool,
     ciphers: [Aes256Gcm; Purpose::ALL.len()],
 }
 
@@ -65,12 +78,40 @@ pub enum SealError {
 pub struct Unopenable;
 
 impl SealingRing {
-    pub(crate) fn new(keys: Vec<(String, Zeroizing<[u8; 32]>)>) -> Result<Self, String> {
+    pub(crate) fn new(keys: Vec<RingKey>) -> Result<Self, String> {
         if keys.is_empty() {
             return Err("the sealing ring is empty".to_owned());
         }
-        let keys = keys.iter().map(|(id, key)| Key::new(id, key)).collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        let keys = keys.iter().map(Key::new).collect::<Result<_, _>>()?;
+        Ok(Self { keys: ArcSwap::from_pointee(keys) })
+    }
+
+    pub(crate) fn turn_to(&self, other: &Self) {
+        self.keys.store(Arc::clone(&other.keys.load()));
+    }
+
+    /// The id of the key that new envelopes are sealed under.
+    #[must_use]
+    pub fn current(&self) -> String {
+        self.keys.load().first().map(|key| URL_SAFE_NO_PAD.encode(key.id)).unwrap_or_default()
+    }
+
+    /// What envelopes that were sealed under replaced keys of this ring begin with, in base64url: [`PREFIX`] characters each. None
+    /// where there are no replaced keys.
+    #[must_use]
+    pub fn replaced(&self) -> Vec<String> {
+        let keys = self.keys.load();
+        let replaced = keys.iter().skip(1).filter(|key| !key.announced);
+        // Two bits of the last character belong to the nonce.
+        let begins = |key: &Key, nonce: u8| {
+            let mut head = vec![VERSION];
+            head.extend_from_slice(&key.id);
+            head.push(nonce << 6);
+            let mut text = URL_SAFE_NO_PAD.encode(head);
+            text.truncate(PREFIX);
+            text
+        };
+        replaced.flat_map(|key| (0..4).map(move |nonce| begins(key, nonce))).collect()
     }
 
     /// Seals a text. It opens only with the same purpose and the same `bound_to` (subject and origin, for instance).
@@ -86,7 +127,8 @@ impl SealingRing {
     ) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE] = random.bytes()?;
         // The ring is never empty: `new` sees to it.
-        let Some(key) = self.keys.first() else { return Err(SealError::TooLong) };
+        let keys = self.keys.load();
+        let Some(key) = keys.first() else { return Err(SealError::TooLong) };
         let aad = associated_data(bound_to);
         let sealed = key.ciphers[purpose as usize]
             .encrypt(&Nonce::from(nonce), Payload { msg: text, aad: &aad })
@@ -116,29 +158,48 @@ impl SealingRing {
         if version != VERSION {
             return Err(Unopenable);
         }
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(Unopenable)?;
+        let keys = self.keys.load();
+        let key = keys.iter().find(|key| key.id == id).ok_or(Unopenable)?;
         key.ciphers[purpose as usize]
             .decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad: &associated_data(bound_to) })
             .map(Zeroizing::new)
             .map_err(|_| Unopenable)
     }
+
+    /// Seals anew, under the current key, what [`seal`](Self::seal) sealed under any; both as base64url. `None` for what does not
+    /// open.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn reseal(
+        &self,
+        random: &Random,
+        purpose: Purpose,
+        bound_to: &[&str],
+        sealed: &str,
+    ) -> Result<Option<String>, SealError> {
+        let Ok(envelope) = URL_SAFE_NO_PAD.decode(sealed) else { return Ok(None) };
+        let Ok(text) = self.open(purpose, bound_to, &envelope) else { return Ok(None) };
+        Ok(Some(URL_SAFE_NO_PAD.encode(self.seal(random, purpose, bound_to, &text)?)))
+    }
 }
 
 impl Key {
-    fn new(id: &str, key: &[u8; 32]) -> Result<Self, String> {
+    fn new(key: &RingKey) -> Result<Self, String> {
         let id = URL_SAFE_NO_PAD
-            .decode(id)
+            .decode(&key.id)
             .ok()
             .and_then(|id| <[u8; KEY_ID]>::try_from(id).ok())
-            .ok_or_else(|| format!("sealing key id {id} is not four bytes in base64url"))?;
-        let derive = Hkdf::<Sha256>::new(None, key);
+            .ok_or_else(|| format!("the sealing key id {} is not four bytes in base64url", key.id))?;
+        let announced = key.announced;
+        let derive = Hkdf::<Sha256>::new(None, &*key.bytes);
         let cipher = |purpose: Purpose| {
             let mut derived = Zeroizing::new([0; 32]);
             derive.expand(purpose.label(), &mut *derived).map_err(|error| error.to_string())?;
             Aes256Gcm::new_from_slice(&*derived).map_err(|error| error.to_string())
         };
-        let [a, b, c, d] = Purpose::ALL.map(cipher);
-        Ok(Self { id, ciphers: [a?, b?, c?, d?] })
+        let [a, b, c, d, e] = Purpose::ALL.map(cipher);
+        Ok(Self { id, announced, ciphers: [a?, b?, c?, d?, e?] })
     }
 }
 
@@ -159,8 +220,7 @@ mod tests {
     use super::*;
 
     fn ring(ids: &[(&str, u8)]) -> SealingRing {
-        SealingRing::new(ids.iter().map(|(id, key)| ((*id).to_owned(), Zeroizing::new([*key; 32]))).collect())
-            .unwrap()
+        SealingRing::new(ids.iter().map(|(id, key)| RingKey::testing(id, *key)).collect()).unwrap()
     }
 
     #[test]
@@ -177,6 +237,25 @@ mod tests {
         let sealed = ring.seal(&Random::system(), Purpose::Credential, &["ab", "c"], b"token").unwrap();
         assert_eq!(ring.open(Purpose::Credential, &["a", "bc"], &sealed), Err(Unopenable));
         assert_eq!(ring.open(Purpose::Browser, &["ab", "c"], &sealed), Err(Unopenable));
+    }
+
+    #[test]
+    fn given_envelopes_then_those_of_replaced_keys_are_told_by_their_beginning_and_no_others() {
+        let random = Random::system();
+        let mut keys =
+            [("BBBBBA", 2), ("CCCCCA", 3), ("AAAAAA", 1)].map(|(id, key)| RingKey::testing(id, key));
+        keys[1].announced = true;
+        let ring_of = |id: &str, key| ring(&[(id, key)]);
+        let now = SealingRing::new(keys.into()).unwrap();
+        assert_eq!(now.current(), "BBBBBA");
+        assert_eq!(now.replaced().len(), 4);
+        for _ in 0..100 {
+            for (id, key, replaced) in [("AAAAAA", 1, true), ("BBBBBA", 2, false), ("CCCCCA", 3, false)] {
+                let sealed = ring_of(id, key).seal(&random, Purpose::Credential, &[], b"token").unwrap();
+                let text = URL_SAFE_NO_PAD.encode(sealed);
+                assert_eq!(now.replaced().iter().any(|it| text.starts_with(it)), replaced, "{text}");
+            }
+        }
     }
 
     proptest! {

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -5,11 +8,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
+
+use crate::entry::RingKey;
 
 /// Ed25519 keys that sign and verify JWTs (RFC 8037).
 pub struct SigningRing {
-    keys: Vec<Key>,
+    keys: ArcSwap<Vec<Key>>,
 }
 
 struct Key {
@@ -31,12 +35,16 @@ pub enum TokenError {
 }
 
 impl SigningRing {
-    pub(crate) fn new(seeds: Vec<(String, Zeroizing<[u8; 32]>)>) -> Result<Self, String> {
+    pub(crate) fn new(seeds: Vec<RingKey>) -> Result<Self, String> {
         if seeds.is_empty() {
             return Err("the signing ring is empty".to_owned());
         }
-        let keys = seeds.into_iter().map(|(id, seed)| Key::new(id, &seed)).collect::<Result<_, _>>()?;
-        Ok(Self { keys })
+        let keys = seeds.into_iter().map(|seed| Key::new(seed.id, &seed.bytes)).collect::<Result<_, _>>()?;
+        Ok(Self { keys: ArcSwap::from_pointee(keys) })
+    }
+
+    pub(crate) fn turn_to(&self, other: &Self) {
+        self.keys.store(Arc::clone(&other.keys.load()));
     }
 
     /// Signs claims with the current key. `typ` says what the token is (`at+jwt`, RFC 9068 section 2.1), so that one kind of
@@ -45,7 +53,8 @@ impl SigningRing {
     /// # Errors
     /// When the claims are not a JSON object.
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, TokenError> {
-        let key = self.keys.first().ok_or(TokenError::Unsignable)?;
+        let keys = self.keys.load();
+        let key = keys.first().ok_or(TokenError::Unsignable)?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(typ.to_owned());
         header.kid = Some(key.id.clone());
@@ -63,7 +72,8 @@ impl SigningRing {
             return Err(TokenError::NotOurs);
         }
         let id = header.kid.ok_or(TokenError::NotOurs)?;
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(TokenError::NotOurs)?;
+        let keys = self.keys.load();
+        let key = keys.iter().find(|key| key.id == id).ok_or(TokenError::NotOurs)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_exp = false;
         validation.validate_aud = false;
@@ -73,11 +83,12 @@ impl SigningRing {
         Ok(token.claims)
     }
 
-    /// The public keys as a JWK set (RFC 7517, RFC 8037 section 2).
+    /// The public keys, those that are announced included, as a JWK set (RFC 7517, RFC 8037 section 2).
     #[must_use]
     pub fn jwks(&self) -> Value {
         let keys: Vec<_> = self
             .keys
+            .load()
             .iter()
             .map(|key| {
                 json!({
@@ -110,8 +121,7 @@ mod tests {
     use super::*;
 
     fn ring(ids: &[(&str, u8)]) -> SigningRing {
-        SigningRing::new(ids.iter().map(|(id, key)| ((*id).to_owned(), Zeroizing::new([*key; 32]))).collect())
-            .unwrap()
+        SigningRing::new(ids.iter().map(|(id, key)| RingKey::testing(id, *key)).collect()).unwrap()
     }
 
     #[test]
@@ -126,14 +136,19 @@ mod tests {
         let ours = ring(&[("a", 1)]);
         let other_type = ours.sign("jwt", &json!({})).unwrap();
         let other_key = ring(&[("a", 9)]).sign("at+jwt", &json!({})).unwrap();
+        let other_name = ring(&[("b", 1)]).sign("at+jwt", &json!({})).unwrap();
         let unsigned =
             format!("{}.e30.", URL_SAFE_NO_PAD.encode(br#"{"alg":"none","typ":"at+jwt","kid":"a"}"#));
         let mut confused = Header::new(Algorithm::HS256);
         (confused.typ, confused.kid) = (Some("at+jwt".to_owned()), Some("a".to_owned()));
-        let confused =
-            jsonwebtoken::encode(&confused, &json!({}), &EncodingKey::from_secret(&ours.keys[0].public))
-                .unwrap();
-        for token in [other_type, other_key, unsigned, confused, String::new(), "a.b".to_owned()] {
+        let confused = jsonwebtoken::encode(
+            &confused,
+            &json!({}),
+            &EncodingKey::from_secret(&ours.keys.load()[0].public),
+        )
+        .unwrap();
+        for token in [other_type, other_key, other_name, unsigned, confused, String::new(), "a.b".to_owned()]
+        {
             assert_eq!(ours.verify::<Value>("at+jwt", &token), Err(TokenError::NotOurs), "{token}");
         }
     }

@@ -10,6 +10,7 @@
 
 mod address;
 mod answer;
+mod cache_control;
 mod clients;
 mod connector;
 mod egress;
@@ -20,6 +21,7 @@ mod tls;
 
 pub use address::AddressPolicy;
 pub use answer::{Answer, read_json};
+pub use cache_control::lifetime;
 pub use clients::{Clients, Http};
 pub use egress::{Destination, Egress};
 pub use error::OutboundError;

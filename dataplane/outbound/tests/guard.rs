@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::body::Body;
 use axum::response::Redirect;
 use axum::routing::get;
 use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use portcullis_outbound::{Clients, Http, OutboundError};
 use url::Url;
 
@@ -16,11 +18,18 @@ async fn served() -> Url {
     let router = Router::new()
         .route("/", get(|| async { r#"{"fine":true}"# }))
         .route("/away", get(|| async { Redirect::temporary("/") }))
+        .route(
+            "/announced",
+            get(|| async {
+                let never = Body::from_stream(futures_util::stream::pending::<Result<String, Infallible>>());
+                ([(CONTENT_LENGTH, "1000000000")], never)
+            }),
+        )
         .route("/large", get(|| async { "x".repeat(2_000) }))
         .route(
             "/chunked",
             get(|| async {
-                let chunks = (0..20).map(|_| Ok::<_, std::convert::Infallible>("x".repeat(100)));
+                let chunks = (0..20).map(|_| Ok::<_, Infallible>("x".repeat(100)));
                 Body::from_stream(futures_util::stream::iter(chunks))
             }),
         );
@@ -94,6 +103,9 @@ async fn given_a_body_over_the_limit_then_it_is_refused_whether_announced_or_not
         assert!(matches!(error, OutboundError::TooLarge { limit: 1_999, .. }), "{path}: {error}");
         assert_eq!(http.send(http.get(url), 2_000).await.unwrap().body.len(), 2_000);
     }
+    let never = http.get(url.join("announced").unwrap()).timeout(Duration::from_secs(5));
+    let error = http.send(never, 1_999).await.err().unwrap();
+    assert!(matches!(error, OutboundError::TooLarge { .. }), "not even waited for: {error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use portcullis_contract::{Access, Members, OriginAuth, Selection, TeamDoc};
+use portcullis_contract::{Access, Members, Selection, TeamDoc};
 
 use crate::{KindRules, Principal, PrincipalKind, Route};
 
@@ -124,12 +124,6 @@ impl Route {
     pub fn gives(&self, team: &str, principal: &Principal) -> bool {
         principal.identity_provider == self.identity_provider.name
             && self.teams.iter().any(|rule| *rule.name == *team && rule.members.has(principal))
-    }
-
-    /// Whether each user needs an account of their own at the origin.
-    #[must_use]
-    pub fn needs_account(&self) -> bool {
-        matches!(self.origin.auth, OriginAuth::UserOAuth { .. })
     }
 
     /// Whether a team lets service accounts use this route.

@@ -8,8 +8,7 @@ use portcullis_contract::{
 
 use crate::admission::{MemberSet, TeamRule};
 use crate::build::{
-    BuildError, Credentials, identity_provider, key_of_origin, key_of_provider, key_of_workload, origin,
-    workload,
+    BuildError, Credentials, identity_provider, key_of_provider, key_of_workload, origin, workload,
 };
 use crate::curation::Curation;
 use crate::table::{Gateway, IdentityProvider, Origin, Route, RouteTable, Workload};
@@ -355,7 +354,7 @@ fn build_workloads(
 
 impl OriginPart {
     fn build(&mut self, credentials: &Credentials) -> Result<(), BuildError> {
-        let now = key_of_origin(&self.doc).and_then(|key| credentials.get(key));
+        let now = self.doc.auth.secret().and_then(|key| credentials.get(key));
         if self.built.is_some() && !self.stale && same(self.secret.as_ref(), now) {
             return Ok(());
         }

@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use portcullis_contract::{
-    ClientRegistration, Contract, IdentityProviderDoc, IdentityProviderKind, OriginAuth, OriginDoc,
-    SecretKey, SecretValue, WorkloadCredential, WorkloadDoc,
+    Contract, IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential,
+    WorkloadDoc, with_parameter,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Position;
 
 use crate::assembly::Assembly;
 use crate::names::NameSet;
@@ -94,10 +96,7 @@ pub(crate) type Credentials = HashMap<SecretKey, Arc<SecretValue>>;
 
 /// The credential that an identity provider's document names.
 pub(crate) fn key_of_provider(doc: &IdentityProviderDoc) -> Option<&SecretKey> {
-    match &doc.kind {
-        IdentityProviderKind::Oidc(provider) => provider.client_secret.as_ref(),
-        IdentityProviderKind::Development { .. } => None,
-    }
+    doc.kind.client()?.client_secret.as_ref()
 }
 
 /// The credential that a workload's document names.
@@ -105,17 +104,6 @@ pub(crate) fn key_of_workload(doc: &WorkloadDoc) -> Option<&SecretKey> {
     match &doc.credential {
         WorkloadCredential::Secret(key) => Some(key),
         WorkloadCredential::Jwks(_) | WorkloadCredential::JwksUri { .. } => None,
-    }
-}
-
-/// The credential that an origin's document names.
-pub(crate) fn key_of_origin(doc: &OriginDoc) -> Option<&SecretKey> {
-    match &doc.auth {
-        OriginAuth::Header { value, .. } => Some(value),
-        OriginAuth::UserOAuth { registration: ClientRegistration::Client { secret, .. }, .. } => {
-            secret.as_ref()
-        }
-        OriginAuth::None | OriginAuth::UserOAuth { registration: ClientRegistration::Auto, .. } => None,
     }
 }
 
@@ -149,31 +137,6 @@ pub(crate) fn workload(doc: &WorkloadDoc, credentials: &Credentials) -> Result<W
 
 /// An origin, with its static credential.
 pub(crate) fn origin(doc: &OriginDoc, credentials: &Credentials) -> Result<Origin, BuildError> {
-    let from = || format!("origin {}", doc.name);
-    let credential = match &doc.auth {
-        OriginAuth::Header { name, prefix, value } => {
-            let header = |problem| BuildError::Header { from: from(), name: name.clone(), problem };
-            let secret = credential(value, credentials, from)?;
-            let host = doc.url.host_str().unwrap_or_default();
-            if !NameSet::new(&secret.allowed_hosts).contains(host) {
-                return Err(BuildError::HostNotAllowed { key: value.0.clone(), host: host.to_owned() });
-            }
-            let text = secrecy::zeroize::Zeroizing::new(format!("{prefix}{}", secret.value.expose_secret()));
-            let name: HeaderName =
-                name.parse().map_err(|_| header("not a header name (RFC 9110, section 5.1)"))?;
-            let mut value =
-                HeaderValue::from_str(&text).map_err(|_| header("its value has control characters"))?;
-            value.set_sensitive(true);
-            OriginCredential::Header(name, value)
-        }
-        OriginAuth::UserOAuth {
-            registration: ClientRegistration::Client { secret: Some(key), .. }, ..
-        } => {
-            let secret = credential(key, credentials, from)?;
-            OriginCredential::ClientSecret(secret.value.clone(), NameSet::new(&secret.allowed_hosts))
-        }
-        OriginAuth::None | OriginAuth::UserOAuth { .. } => OriginCredential::None,
-    };
     Ok(Origin {
         uid: doc.uid.as_str().into(),
         id: doc.id.as_str().into(),
@@ -181,10 +144,42 @@ pub(crate) fn origin(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
         display_name: doc.display_name.clone(),
         url: doc.url.clone(),
         auth: doc.auth.clone(),
-        credential,
+        credential: origin_credential(doc, credentials)?,
         network: doc.network.clone(),
         limits: doc.limits,
     })
+}
+
+/// Checked against the hosts that it may go to, where these are known before it is sent.
+fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<OriginCredential, BuildError> {
+    let from = || format!("origin {}", doc.name);
+    let Some(key) = doc.auth.secret() else { return Ok(OriginCredential::None) };
+    let secret = credential(key, credentials, from)?;
+    let hosts = NameSet::new(&secret.allowed_hosts);
+    if doc.auth.client().is_some() {
+        return Ok(OriginCredential::ClientSecret(secret.value.clone(), hosts));
+    }
+    let host = doc.url.host_str().unwrap_or_default();
+    if !hosts.contains(host) {
+        return Err(BuildError::HostNotAllowed { key: key.0.clone(), host: host.to_owned() });
+    }
+    match &doc.auth {
+        OriginAuth::Header { name, prefix, .. } => {
+            let header = |problem| BuildError::Header { from: from(), name: name.clone(), problem };
+            let text = Zeroizing::new(format!("{prefix}{}", secret.value.expose_secret()));
+            let name: HeaderName =
+                name.parse().map_err(|_| header("not a header name (RFC 9110, section 5.1)"))?;
+            let mut value =
+                HeaderValue::from_str(&text).map_err(|_| header("its value has control characters"))?;
+            value.set_sensitive(true);
+            Ok(OriginCredential::Header(name, value))
+        }
+        OriginAuth::QueryParameter { name, .. } => {
+            let url = with_parameter(&doc.url, name, secret.value.expose_secret());
+            Ok(OriginCredential::Target(SecretString::from(&url[Position::BeforePath..Position::AfterQuery])))
+        }
+        _ => Ok(OriginCredential::None),
+    }
 }
 
 fn credential<'a>(

@@ -9,6 +9,7 @@ mod admission;
 mod assembly;
 mod build;
 mod curation;
+mod holder;
 mod names;
 mod principal;
 mod table;
@@ -18,6 +19,7 @@ pub use admission::{Admission, ToolRules};
 pub use assembly::{Assembly, Part, Problem};
 pub use build::BuildError;
 pub use curation::{Curation, KindRules};
+pub use holder::Holder;
 pub use names::NameSet;
 pub use principal::{Principal, PrincipalId, PrincipalKind};
 pub use table::{

@@ -21,6 +21,12 @@ impl PrincipalId {
         Self(URL_SAFE_NO_PAD.encode(digest.get(..18).unwrap_or_default()).into())
     }
 
+    /// Who holds what is nobody's own: the gateway's tokens, and accounts that are shared. No person and no program is called so.
+    #[must_use]
+    pub fn everybody() -> Self {
+        Self::of(EVERYBODY, "")
+    }
+
     /// Takes an id back from a token or a row.
     #[must_use]
     pub fn from_stored(id: &str) -> Self {
@@ -39,6 +45,9 @@ const NO_GROUPS: [&str; 0] = [];
 const WORKLOADS: &str = "system:workload";
 /// The same for service accounts: with it, their subjects are the user names that Kubernetes gives them.
 const SERVICE_ACCOUNTS: &str = "system:serviceaccount";
+
+/// What whatever belongs to everybody alike has in place of an identity provider.
+const EVERYBODY: &str = "system:everybody";
 
 /// What sort of principal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,6 +35,11 @@ impl Entry<'_> {
     fn wants_account(&self) -> bool {
         matches!(self.status, ConnectionStatus::NeverConnected | ConnectionStatus::ReconnectNeeded)
     }
+
+    /// Whether an administrator has to do that.
+    fn waits_for_admin(&self) -> bool {
+        self.status == ConnectionStatus::AdminNeeded
+    }
 }
 
 /// `GET /`

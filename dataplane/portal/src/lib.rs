@@ -3,7 +3,7 @@
 //! ```text
 //! authorize/   a client asks           -> may this client be answered at all   request.rs, answer.rs
 //!              the browser approves    -> only then it is sent to sign in      pending.rs, consent.rs
-//! sign_in/     the identity provider   -> a session                            start.rs, callback.rs, oidc.rs, development.rs
+//! sign_in/     the identity provider   -> a session                            start.rs, callback.rs, development.rs
 //! authorize/   the person confirms     -> a code for the client                consent.rs
 //! connect/     an account at an origin, from the consent page, the portal or a link
 //! home.rs      what a person may use, and how         recipes.rs

@@ -10,15 +10,14 @@ use portcullis_ambient::{Clock, Random};
 use portcullis_events::{Event, EventSink, Kind, Outcome};
 use portcullis_identity::Identity;
 use portcullis_keys::{Keys, Purpose};
-use portcullis_outbound::Clients;
 use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable, Tables};
+use portcullis_providers::Providers;
 use portcullis_store::Store;
 use portcullis_vault::Vault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
-use crate::sign_in::Providers;
 use crate::{ConnectLinkError, admin, api, authorize, connect, home, mine, page, sign_in};
 
 /// How often what browsers left behind is cleared away, in milliseconds.
@@ -39,8 +38,8 @@ pub struct PortalParts {
     pub store: Store,
     /// Seals what is stored or travels through a browser.
     pub keys: Arc<Keys>,
-    /// Reaches identity providers.
-    pub http: Clients,
+    /// Where people sign in.
+    pub providers: Providers,
     /// The time.
     pub clock: Clock,
     /// Secrets.
@@ -55,7 +54,6 @@ pub struct Portal(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) parts: PortalParts,
-    pub(crate) providers: Providers,
     tidied: AtomicI64,
 }
 
@@ -72,7 +70,7 @@ impl Portal {
     #[must_use]
     pub fn new(parts: PortalParts) -> Self {
         let tidied = AtomicI64::new(parts.clock.now().0);
-        Self(Arc::new(Inner { parts, providers: Providers::default(), tidied }))
+        Self(Arc::new(Inner { parts, tidied }))
     }
 
     /// Every path that is for browsers: `/mcp/{slug}/oauth/authorize` and `/oauth/authorize`, `/consent/…`, `/login/…`,
@@ -87,6 +85,7 @@ impl Portal {
             .route("/consent/{id}/connect", post(authorize::connect::post))
             .route("/login", post(sign_in::start::post))
             .route("/login/callback", get(sign_in::callback::get))
+            .route("/login/backchannel/{provider}", post(sign_in::backchannel::post))
             .route("/login/development", get(sign_in::development::get).post(sign_in::development::post))
             .route("/sign-out", post(sign_in::sign_out::post))
             .route("/connect/{origin}", get(connect::link::get).post(connect::link::post))
@@ -106,6 +105,7 @@ impl Portal {
             .route("/admin/people/{id}/revoke", post(admin::forms::person))
             .route("/admin/clients/revoke", post(admin::forms::client))
             .route("/admin/teams/revoke", post(admin::forms::team))
+            .route("/admin/origins/{id}/connect", post(admin::connect::post))
             .route("/admin/origins/{id}/revoke", post(admin::forms::origin))
             .route("/admin/grants/{id}/revoke", post(admin::forms::grant))
             .merge(api::router())

@@ -22,6 +22,8 @@ pub(crate) struct SignedIn {
     pub(crate) principal: Principal,
     /// When, in Unix milliseconds.
     pub(crate) at: i64,
+    /// Digest of the session at their identity provider, where that is known.
+    pub(crate) provider_session: Option<String>,
 }
 
 /// The browser that a flow is bound to, known from before or named just now.
@@ -45,7 +47,8 @@ impl Visitor {
             let known =
                 gateway.identity_providers.iter().any(|provider| *provider.name == *row.identity_provider);
             if let (true, Some(principal)) = (known, portal.identity.principal(&id).await?) {
-                visitor.sign_ins.push(SignedIn { principal, at: row.signed_in_at });
+                let provider_session = row.provider_session;
+                visitor.sign_ins.push(SignedIn { principal, at: row.signed_in_at, provider_session });
             }
         }
         visitor.session = Some(session).filter(|_| !visitor.sign_ins.is_empty());

@@ -304,6 +304,19 @@ async fn given_a_confirmation_when_its_form_was_shown_to_another_browser_then_it
 }
 
 #[tokio::test]
+async fn given_a_confirmation_of_one_session_when_another_of_the_same_browser_sends_it_then_it_is_refused() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let shown_to_ana = sign_in(&mut browser, &page, ANA).await;
+    let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
+    let shown_to_eve = sign_in(&mut browser, &page, EVE).await;
+    assert!(shown_to_ana.has(ANA) && shown_to_eve.has(EVE));
+    assert_eq!(browser.press(&shown_to_ana, "decision", "approve").await.status, 403);
+    assert!(is_code(&browser.press(&shown_to_eve, "decision", "approve").await));
+}
+
+#[tokio::test]
 async fn given_a_sign_in_when_its_state_is_used_in_another_browser_then_it_is_refused_and_still_good_in_its_own()
  {
     let world = World::new().await;

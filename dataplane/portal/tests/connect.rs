@@ -76,9 +76,13 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
     let page = browser.get(&world.authorize("open", &[])).await;
     let leaving = browser.press(&page, "decision", "approve").await;
     let state = leaving.parameter("state").unwrap();
-    let refused = browser.get(&format!("/login/callback?error=access_denied&state={state}")).await;
+    let denied = format!("/login/callback?error=access_denied&iss={}&state=", idp.issuer);
+    let refused = browser.get(&format!("{denied}{state}")).await;
     assert_eq!(refused.status, 403);
     assert!(refused.has("Try again"), "{}", refused.html);
+    let unnamed = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+    let unnamed = browser.get(&format!("/login/callback?error=access_denied&state={unnamed}")).await;
+    assert_eq!(unnamed.status, 502, "it promises to name itself: {}", unnamed.html);
     let wrong = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
     let mixed = browser.get(&format!("/login/callback?code=c&state={wrong}&iss=https://evil.example")).await;
     assert_eq!(mixed.status, 502, "{}", mixed.html);
@@ -93,6 +97,27 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
     let away = browser.press(&page, "decision", "approve").await;
     assert_eq!(away.status, 503);
     assert!(away.headers.contains_key("retry-after") && away.has("try again"), "{}", away.html);
+}
+
+/// RFC 9207, section 2.4.
+#[tokio::test]
+async fn given_an_answer_of_another_identity_provider_then_neither_its_code_nor_its_error_is_believed() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let elsewhere = |answer: &str| {
+        let (ours, _) = answer.split_once("&iss=").unwrap();
+        format!("{ours}&iss=https://evil.example")
+    };
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    assert_eq!(browser.get(&elsewhere(&idp.answer(&leaving.url))).await.status, 502);
+    let leaving = browser.press(&page, "decision", "approve").await;
+    let refused = elsewhere(&idp.answer(&leaving.url)).replace("code=a-code", "error=access_denied");
+    assert_eq!(browser.get(&refused).await.status, 502, "not what the provider said");
+    assert!(idp.token_requests().is_empty(), "no code was sent anywhere");
+    let events = world.events("auth.sign_in").await;
+    assert!(events.iter().all(|event| event["reason"] == "wrong_issuer"), "{events:?}");
 }
 
 #[tokio::test]
@@ -176,6 +201,16 @@ async fn given_a_connect_link_when_somebody_else_opens_it_then_it_is_refused_and
 }
 
 #[tokio::test]
+async fn given_a_connect_link_when_it_is_bent_to_another_origin_then_it_is_none() {
+    let world = World::new().await;
+    let mut ana = world.browser();
+    development(&mut ana, &world, ANA).await;
+    let link = world.link(ANA).await;
+    assert_eq!(ana.get(&link.replace("id-accounts", "id-plain")).await.status, 410);
+    assert!(ana.get(&link).await.has("Connect Origin accounts"));
+}
+
+#[tokio::test]
 async fn given_an_origin_that_is_away_when_connecting_then_the_page_says_so_and_the_link_stays_good() {
     let world = World::new().await;
     let mut ana = world.browser();
@@ -203,6 +238,19 @@ async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhil
     let leaving = browser.press(&page, "", "company").await;
     browser.get(&idp.answer(&leaving.url)).await;
     assert!(browser.get(&answer).await.status >= 400);
+    assert_ne!(world.connection("1").await, ConnectionStatus::Connected);
+    assert_ne!(world.connection("2").await, ConnectionStatus::Connected);
+
+    // Without signing out, so that it is the same browser still.
+    idp.says(json!({}), json!({"sub": "1"}));
+    let mut browser = world.browser();
+    let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
+    let answer = idp.answer(&browser.press(&confirm, "", "Connect Origin").await.url);
+    idp.says(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
+    let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    browser.get(&idp.answer(&leaving.url)).await;
+    assert_eq!(browser.get(&answer).await.status, 403);
     assert_ne!(world.connection("1").await, ConnectionStatus::Connected);
     assert_ne!(world.connection("2").await, ConnectionStatus::Connected);
 }

@@ -22,6 +22,16 @@ impl Store {
         Ok(first == 1)
     }
 
+    /// Whether an assertion was used up.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_assertion_used(&self, id: &str) -> Result<bool, StoreError> {
+        let used: Option<(i64,)> =
+            self.row(sqlx::query_as("SELECT expires_at FROM used_assertions WHERE id = $1").bind(id)).await?;
+        Ok(used.is_some())
+    }
+
     /// Forgets assertions that are too old to count.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 use crate::revocations::{CONNECTED, DISCONNECTED, note_connection};
+use crate::step_ups::forget_step_up;
 use crate::text::text;
 use crate::{Store, StoreError};
 
@@ -195,7 +196,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts new tokens into a link and ends the claim; `false` when the link has changed since `row` was read.
+    /// Puts new tokens into a link and ends the claim; whoever needed them uses it now. `false` when the link has changed since `row` was read.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -204,7 +205,7 @@ impl Store {
             .execute(
                 sqlx::query(
                     "UPDATE connections SET sealed = $1, scope = $2, issued_at = $3, expires_at = $4,
-                         revision = $5, leased_until = 0
+                         revision = $5, leased_until = 0, last_used_at = $3
                      WHERE principal_id = $6 AND origin_uid = $7 AND revision = $8",
                 )
                 .bind(&renewal.sealed)
@@ -264,6 +265,7 @@ impl Store {
             .await?
             .pop();
             if removed.is_some() {
+                forget_step_up(work, principal_id, origin_uid).await?;
                 note_connection(work, DISCONNECTED, principal_id, origin_uid, now).await?;
             }
             Ok(removed)
@@ -303,6 +305,7 @@ impl Store {
             let removed: Vec<ConnectionRow> =
                 sqlx::query_as(statement).bind(value).bind(AT_ONCE).fetch_all(&mut *work).await?;
             for row in &removed {
+                forget_step_up(work, &row.principal_id, &row.origin_uid).await?;
                 note_connection(work, DISCONNECTED, &row.principal_id, &row.origin_uid, now).await?;
             }
             Ok(removed)

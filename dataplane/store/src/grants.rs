@@ -37,6 +37,8 @@ pub struct CodeRow {
     pub consumed_at: Option<i64>,
     /// What it was redeemed for.
     pub grant_id: Option<String>,
+    /// Digest of the identity provider's session in which it was approved, where that is known.
+    pub provider_session: Option<String>,
 }
 
 /// What a client may do on a person's behalf.
@@ -64,6 +66,8 @@ pub struct GrantRow {
     pub expires_at: i64,
     /// When it was ended before that.
     pub revoked_at: Option<i64>,
+    /// Digest of the identity provider's session in which it was approved, where that is known.
+    pub provider_session: Option<String>,
 }
 
 /// One refresh token of a grant's family.
@@ -90,8 +94,8 @@ impl Store {
         self.execute(
             sqlx::query(
                 "INSERT INTO codes (digest, principal, client_id, client_name, issuer, route_uid,
-                     resource, redirect_uri, code_challenge, scope, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                     resource, redirect_uri, code_challenge, scope, expires_at, provider_session)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             )
             .bind(&row.digest)
             .bind(&row.principal)
@@ -103,7 +107,8 @@ impl Store {
             .bind(&row.redirect_uri)
             .bind(&row.code_challenge)
             .bind(&row.scope)
-            .bind(row.expires_at),
+            .bind(row.expires_at)
+            .bind(row.provider_session.as_deref()),
         )
         .await?;
         Ok(())
@@ -117,7 +122,8 @@ impl Store {
         self.row(
             sqlx::query_as(
                 "SELECT digest, principal, client_id, client_name, issuer, route_uid, resource,
-                     redirect_uri, code_challenge, scope, expires_at, consumed_at, grant_id
+                     redirect_uri, code_challenge, scope, expires_at, consumed_at, grant_id,
+                     provider_session
                  FROM codes
                  WHERE digest = $1",
             )
@@ -200,7 +206,7 @@ impl Store {
         self.row(
             sqlx::query_as(
                 "SELECT id, principal, client_id, client_name, issuer, route_uid, resource, scope,
-                     created_at, expires_at, revoked_at
+                     created_at, expires_at, revoked_at, provider_session
                  FROM grants
                  WHERE id = $1",
             )
@@ -322,8 +328,8 @@ impl Store {
 fn insertion(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
     sqlx::query(
         "INSERT INTO grants (id, principal, client_id, client_name, issuer, route_uid,
-             resource, scope, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             resource, scope, created_at, expires_at, provider_session)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(&grant.id)
     .bind(&grant.principal)
@@ -335,6 +341,7 @@ fn insertion(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
     .bind(&grant.scope)
     .bind(grant.created_at)
     .bind(grant.expires_at)
+    .bind(grant.provider_session.as_deref())
 }
 
 /// Holds a grant that has not ended until the end of the transaction, so that nobody ends it meanwhile, and nobody else gives

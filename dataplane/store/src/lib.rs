@@ -19,9 +19,12 @@ mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
+mod provider_accounts;
+mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod text;
 mod tickets;
 
@@ -34,9 +37,11 @@ pub use grants::{CodeRow, GrantRow, RefreshTokenRow};
 pub use live_grants::{ClientInUseRow, GrantsOf, LiveGrantRow};
 pub use origin_clients::OriginClientRow;
 pub use principals::PrincipalRow;
+pub use provider_accounts::ProviderAccountRow;
 pub use revocations::{Change, ChangeRow, ConnectionChangeRow};
-pub use sessions::SessionRow;
+pub use sessions::{SessionRow, SessionsOf};
 pub use sign_ins::{PendingAuthorizationRow, SignInRow};
+pub use step_ups::StepUpRow;
 pub use tickets::TicketRow;
 
 use std::path::Path;

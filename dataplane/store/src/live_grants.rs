@@ -15,24 +15,36 @@ pub enum GrantsOf<'a> {
     Client(&'a str),
     /// All for one route, by its UID.
     Route(&'a str),
+    /// What was approved in one session of an identity provider's, by its digest.
+    ProviderSession(&'a str),
+    /// What one person approved in no session that is known.
+    Unattributed(&'a str),
 }
 
 impl GrantsOf<'_> {
     const fn value(&self) -> &str {
         match self {
-            Self::Person(value) | Self::Client(value) | Self::Route(value) => value,
+            Self::Person(value)
+            | Self::Client(value)
+            | Self::Route(value)
+            | Self::ProviderSession(value)
+            | Self::Unattributed(value) => value,
         }
     }
 }
 
-/// The statement for each kind of [`GrantsOf`]: the same one, with another condition on `$1`. `principal`, `client_id` and
-/// `route_uid` are columns of `codes` and of `grants`.
+/// The statement for each kind of [`GrantsOf`]: the same one, with another condition on `$1`. `principal`, `client_id`,
+/// `route_uid` and `provider_session` are columns of `codes` and of `grants`.
 macro_rules! of {
     ($whose:expr, $before:literal, $after:literal) => {
         match $whose {
             GrantsOf::Person(_) => concat!($before, "principal = $1", $after),
             GrantsOf::Client(_) => concat!($before, "client_id = $1", $after),
             GrantsOf::Route(_) => concat!($before, "route_uid = $1", $after),
+            GrantsOf::ProviderSession(_) => concat!($before, "provider_session = $1", $after),
+            GrantsOf::Unattributed(_) => {
+                concat!($before, "principal = $1 AND provider_session IS NULL", $after)
+            }
         }
     };
 }
@@ -76,7 +88,7 @@ impl Store {
         let statement = of!(
             whose,
             "SELECT id, principal, client_id, client_name, issuer, route_uid, resource, scope, created_at,
-                 expires_at, revoked_at,
+                 expires_at, revoked_at, provider_session,
                  COALESCE((SELECT MAX(issued_at) FROM refresh_tokens WHERE grant_id = grants.id),
                           created_at) AS last_token_at
              FROM grants
@@ -107,7 +119,7 @@ impl Store {
                  WHERE ",
             " AND revoked_at IS NULL AND expires_at > $2 ORDER BY id LIMIT $3)
              RETURNING id, principal, client_id, client_name, issuer, route_uid, resource, scope, created_at,
-                 expires_at, revoked_at"
+                 expires_at, revoked_at, provider_session"
         );
         self.transaction(async |work| {
             let ended: Vec<GrantRow> = sqlx::query_as(statement)

@@ -13,6 +13,19 @@ pub struct SessionRow {
     pub signed_in_at: i64,
     /// Until when, whatever happens.
     pub expires_at: i64,
+    /// Digest of the identity provider's session behind it, where that is known.
+    pub provider_session: Option<String>,
+}
+
+/// Whose sign-ins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionsOf<'a> {
+    /// One person's, as a principal's id.
+    Person(&'a str),
+    /// Those of one session of an identity provider's, by its digest.
+    ProviderSession(&'a str),
+    /// Those of one person of which no such session is known.
+    Unattributed(&'a str),
 }
 
 impl Store {
@@ -23,7 +36,7 @@ impl Store {
     pub async fn browser_session(&self, id: &str, now: i64) -> Result<Vec<SessionRow>, StoreError> {
         self.rows(
             sqlx::query_as(
-                "SELECT id, identity_provider, principal, signed_in_at, expires_at
+                "SELECT id, identity_provider, principal, signed_in_at, expires_at, provider_session
                  FROM browser_sessions
                  WHERE id = $1 AND expires_at > $2
                  ORDER BY signed_in_at",
@@ -62,14 +75,15 @@ impl Store {
             }
             sqlx::query(
                 "INSERT INTO browser_sessions (id, identity_provider, principal, signed_in_at,
-                     expires_at)
-                 VALUES ($1, $2, $3, $4, $5)",
+                     expires_at, provider_session)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
             )
             .bind(&sign_in.id)
             .bind(&sign_in.identity_provider)
             .bind(&sign_in.principal)
             .bind(sign_in.signed_in_at)
             .bind(sign_in.expires_at)
+            .bind(sign_in.provider_session.as_deref())
             .execute(&mut *work)
             .await?;
             Ok(())
@@ -98,12 +112,21 @@ impl Store {
         Ok(())
     }
 
-    /// Ends all of a person's sign-ins, in every browser, and returns how many there were.
+    /// Ends sign-ins, in every browser, and returns how many there were.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_sessions_of(&self, principal: &str) -> Result<u64, StoreError> {
-        self.execute(sqlx::query("DELETE FROM browser_sessions WHERE principal = $1").bind(principal)).await
+    pub async fn end_sessions(&self, whose: SessionsOf<'_>) -> Result<u64, StoreError> {
+        let (statement, value) = match whose {
+            SessionsOf::Person(id) => ("DELETE FROM browser_sessions WHERE principal = $1", id),
+            SessionsOf::ProviderSession(session) => {
+                ("DELETE FROM browser_sessions WHERE provider_session = $1", session)
+            }
+            SessionsOf::Unattributed(id) => {
+                ("DELETE FROM browser_sessions WHERE principal = $1 AND provider_session IS NULL", id)
+            }
+        };
+        self.execute(sqlx::query(statement).bind(value)).await
     }
 
     /// In how many browsers a person has signed in.

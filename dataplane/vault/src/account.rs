@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use portcullis_ambient::Instant;
-use portcullis_policy::{Origin, PrincipalId};
+use portcullis_policy::{Holder, Origin, PrincipalId};
 
 use crate::{ConnectionStatus, CredentialError, Vault};
 
@@ -12,6 +12,8 @@ pub struct Account {
     pub status: ConnectionStatus,
     /// What was granted, as the origin's authorization server names it. Empty where it was not said, or nothing is connected.
     pub scopes: Vec<String>,
+    /// What the origin has asked for beyond that, and nobody has been asked for yet.
+    pub wished: Vec<String>,
     /// When the person last consented.
     pub connected_at: Option<Instant>,
     /// When a call last went out with it, to the hour.
@@ -24,17 +26,45 @@ impl Vault {
     /// # Errors
     /// When it cannot be told now.
     pub async fn account(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
-        let status = self.status(who, origin).await?;
+        if origin.holder() != Holder::Person {
+            let status = self.status(who, origin).await?;
+            return Ok(Account {
+                status,
+                scopes: Vec::new(),
+                wished: Vec::new(),
+                connected_at: None,
+                last_used_at: None,
+            });
+        }
+        self.account_of(who, origin).await
+    }
+
+    pub(crate) async fn account_of(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<Account, CredentialError> {
+        let status = self.0.standing(who, origin).await?;
         let row = match status {
             ConnectionStatus::Connected | ConnectionStatus::ReconnectNeeded => {
                 self.0.parts.store.connection(who.as_str(), &origin.uid).await?
             }
-            ConnectionStatus::NotNeeded | ConnectionStatus::NeverConnected => None,
+            ConnectionStatus::SignInNeeded
+            | ConnectionStatus::NotNeeded
+            | ConnectionStatus::NeverConnected
+            | ConnectionStatus::AdminNeeded => None,
         };
         Ok(match row {
-            None => Account { status, scopes: Vec::new(), connected_at: None, last_used_at: None },
+            None => Account {
+                status,
+                scopes: Vec::new(),
+                wished: Vec::new(),
+                connected_at: None,
+                last_used_at: None,
+            },
             Some(row) => Account {
                 status,
+                wished: self.wished(who, origin).await?,
                 scopes: row.scope.split_whitespace().map(ToOwned::to_owned).collect(),
                 connected_at: Some(Instant(row.connected_at)),
                 last_used_at: row.last_used_at.map(Instant),

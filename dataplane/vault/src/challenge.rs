@@ -1,18 +1,31 @@
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
+/// More scopes than this, or longer ones, no challenge means seriously; those beyond are not read.
+const MAX_SCOPES: usize = 50;
+const MAX_SCOPE: usize = 200;
+
 /// What a `Bearer` challenge says (RFC 6750 section 3, RFC 9728 section 5.1).
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Challenge {
+pub struct Challenge {
     /// Where the protected resource describes itself.
     pub(crate) resource_metadata: Option<String>,
     /// The scopes that it wants.
     pub(crate) scopes: Vec<String>,
+    /// What was wrong with the token, where there was one.
+    error: Option<String>,
 }
 
 impl Challenge {
+    /// Whether the token is good and may do too little (RFC 6750 section 3.1), and what it lacks is said.
+    #[must_use]
+    pub fn asks_for_more(&self) -> bool {
+        self.error.as_deref() == Some("insufficient_scope") && !self.scopes.is_empty()
+    }
+
     /// The first `Bearer` challenge of an answer, among whatever other schemes it offers.
-    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
+    #[must_use]
+    pub fn in_headers(headers: &HeaderMap) -> Option<Self> {
         headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(Self::parse)
     }
 
@@ -31,9 +44,8 @@ impl Challenge {
                     let (value, after) = value_of(value);
                     match (&mut found, word.to_ascii_lowercase().as_str()) {
                         (Some(challenge), "resource_metadata") => challenge.resource_metadata = Some(value),
-                        (Some(challenge), "scope") => {
-                            challenge.scopes = value.split_ascii_whitespace().map(str::to_owned).collect();
-                        }
+                        (Some(challenge), "scope") => challenge.scopes = scopes_in(&value),
+                        (Some(challenge), "error") => challenge.error = Some(value),
                         _ => {}
                     }
                     rest = after;
@@ -47,6 +59,16 @@ impl Challenge {
             }
         }
     }
+}
+
+/// The scopes of a list (RFC 6749 section 3.3). What is none is left out: these come before a person and into a request elsewhere.
+fn scopes_in(list: &str) -> Vec<String> {
+    let is_scope = |text: &str| {
+        text.len() <= MAX_SCOPE
+            && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+    };
+    let scopes = list.split_ascii_whitespace().filter(|text| is_scope(text));
+    scopes.take(MAX_SCOPES).map(str::to_owned).collect()
 }
 
 /// A token or a quoted string (RFC 9110 section 5.6.4), and what follows it.
@@ -89,6 +111,31 @@ mod tests {
         ] {
             assert_eq!(parsed(header), Some((metadata.clone(), "a b".to_owned())), "{header}");
         }
+    }
+
+    #[test]
+    fn given_a_challenge_when_it_says_insufficient_scope_and_for_what_then_and_only_then_it_asks_for_more() {
+        for (header, asks) in [
+            (r#"Bearer error="insufficient_scope", scope="a b""#, true),
+            (r#"Basic realm="x", bearer scope=a, error=insufficient_scope"#, true),
+            (r#"Bearer error="insufficient_scope""#, false),
+            (r#"Bearer error="invalid_token", scope="a""#, false),
+            (r#"Bearer scope="a""#, false),
+            (r#"Bearer scope="a", DPoP error="insufficient_scope""#, false),
+        ] {
+            assert_eq!(Challenge::parse(header).unwrap().asks_for_more(), asks, "{header}");
+        }
+    }
+
+    #[test]
+    fn given_scopes_that_are_none_or_too_many_then_they_are_not_read() {
+        let long = "x".repeat(MAX_SCOPE + 1);
+        assert_eq!(
+            scopes_in(&format!("a:b https://h/x <script> é {long} \u{7} q\"q")),
+            ["a:b", "https://h/x", "<script>"]
+        );
+        let many: String = (0..1000).map(|number| format!("s{number} ")).collect();
+        assert_eq!(scopes_in(&many).len(), MAX_SCOPES);
     }
 
     #[test]

@@ -1,5 +1,4 @@
 use portcullis_contract::TokenEndpointAuthMethod as AuthMethod;
-use portcullis_contract::{ClientRegistration, OriginAuth};
 use portcullis_policy::{Origin, OriginCredential};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Url, form_urlencoded};
@@ -58,13 +57,7 @@ pub(crate) struct OriginClient {
 impl OriginClient {
     /// The client that an administrator registered by hand, if they did. Its secret goes only to a host that its owner allowed.
     pub(crate) fn configured(origin: &Origin, token_endpoint: &Url) -> Result<Option<Self>, String> {
-        let OriginAuth::UserOAuth {
-            registration: ClientRegistration::Client { id, token_endpoint_auth_method, .. },
-            ..
-        } = &origin.auth
-        else {
-            return Ok(None);
-        };
+        let Some(registered) = origin.auth.client() else { return Ok(None) };
         let secret = match &origin.credential {
             OriginCredential::ClientSecret(secret, hosts) => {
                 let host = token_endpoint.host_str().unwrap_or_default();
@@ -75,12 +68,12 @@ impl OriginClient {
                 }
                 Some(secret.clone())
             }
-            OriginCredential::None | OriginCredential::Header(..) => None,
+            OriginCredential::None | OriginCredential::Header(..) | OriginCredential::Target(_) => None,
         };
         Ok(Some(Self {
-            id: id.clone(),
+            id: registered.id.clone(),
             secret,
-            method: *token_endpoint_auth_method,
+            method: registered.token_endpoint_auth_method,
             registration: Registration::Configured,
         }))
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_contract::OriginAuth;
 use portcullis_keys::Purpose;
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 use portcullis_store::{ConnectFlowRow, ConnectionRow};
@@ -17,8 +16,9 @@ use zeroize::Zeroizing;
 
 use crate::client::{OriginClient, Registration, method_name, method_named};
 use crate::connection::{Connection, Tokens, is_bound_to};
-use crate::discovery::{Discovered, discover};
+use crate::discovery::{Discovered, Need, discover};
 use crate::registration::{redirect_uri, zeroizing};
+use crate::scopes::union;
 use crate::token::{self, TokenAnswer, TokenError, plain};
 use crate::{ConnectError, Inner};
 
@@ -67,40 +67,40 @@ struct Flow {
     redirect_uri: String,
     verifier: Zeroizing<String>,
     scope: String,
+    /// What of it the origin has asked for since the account was connected.
+    #[serde(default)]
+    step_up: String,
     return_to: String,
 }
 
 impl Inner {
     pub(crate) async fn begin(
-        &self,
+        self: &Arc<Self>,
         who: &PrincipalId,
         gateway: &Gateway,
         origin: &Arc<Origin>,
         browser: &str,
         return_to: &str,
-        step_up: &[String],
     ) -> Result<Url, ConnectError> {
-        let OriginAuth::UserOAuth { scopes: configured, .. } = &origin.auth else {
-            return Err(ConnectError::NotNeeded);
-        };
+        let Some((configured, _)) = origin.auth.consent() else { return Err(ConnectError::NotNeeded) };
         let http = self.http(origin)?;
-        let found = discover(&http, origin).await?;
+        let found = discover(&http, origin, Need::Consent).await?;
         let client = self.client(&http, gateway, origin, &found.server).await?;
-        let mut scopes = if configured.is_empty() { found.scopes.clone() } else { configured.clone() };
+        let before = self.still_bound(who, origin, &found).await?;
+        let step_up = self.wish(who, origin).await.map_err(unavailable)?;
+        let step_up = step_up.map(|wish| wish.wanted).unwrap_or_default();
+        let mut scopes = if configured.is_empty() { found.scopes.join(" ") } else { configured.join(" ") };
         if !step_up.is_empty() {
-            // What was granted before stays granted (MCP, step-up authorization flow).
-            let before = self.parts.store.connection(who.as_str(), &origin.uid).await?;
-            let before =
-                before.filter(|row| is_bound_to(row, origin)).map(|row| row.scope).unwrap_or_default();
-            scopes.extend(before.split_ascii_whitespace().map(str::to_owned));
-            scopes.extend_from_slice(step_up);
+            // What was granted before stays granted.
+            let granted = before.as_ref().map_or("", |row| &row.scope);
+            scopes = format!("{scopes} {granted} {step_up}");
         }
         let offline = "offline_access";
         let asks_offline = found.server.scopes_supported.iter().flatten().any(|scope| scope == offline);
         if asks_offline {
-            scopes.push(offline.to_owned());
+            scopes = format!("{scopes} {offline}");
         }
-        let scope = without_repeats(scopes).join(" ");
+        let scope = union([scopes.as_str()]).join(" ");
         let (state, verifier) = (self.parts.random.token()?, Zeroizing::new(self.parts.random.token()?));
         let url = authorization_url(
             &found,
@@ -110,7 +110,7 @@ impl Inner {
             &verifier,
             &scope,
             asks_offline,
-        );
+        )?;
         let flow = Flow {
             origin_url: origin.url.to_string(),
             resource: found.resource,
@@ -125,10 +125,29 @@ impl Inner {
             redirect_uri: redirect_uri(gateway, origin),
             verifier,
             scope,
+            step_up,
             return_to: return_to.to_owned(),
         };
         self.keep_flow(who, origin, browser, &state, &flow).await?;
         Ok(url)
+    }
+
+    /// What the person has connected, as far as the origin is still the one that it was connected at. What it is not is revoked:
+    /// nobody but whoever it was granted for is ever shown it.
+    async fn still_bound(
+        self: &Arc<Self>,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        found: &Discovered,
+    ) -> Result<Option<ConnectionRow>, ConnectError> {
+        let row = self.parts.store.connection(who.as_str(), &origin.uid).await?;
+        match row {
+            Some(row) if !is_bound_to(&row, origin) || !found.names(&row.issuer) => {
+                self.retire(who, origin).await.map_err(unavailable)?;
+                Ok(None)
+            }
+            row => Ok(row),
+        }
     }
 
     async fn keep_flow(
@@ -139,9 +158,8 @@ impl Inner {
         state: &str,
         flow: &Flow,
     ) -> Result<(), ConnectError> {
-        let unavailable = |error: String| ConnectError::Unavailable(error);
         let now = self.parts.clock.now();
-        let text = Zeroizing::new(serde_json::to_vec(flow).map_err(|error| unavailable(error.to_string()))?);
+        let text = Zeroizing::new(serde_json::to_vec(flow).map_err(unavailable)?);
         let mut row = ConnectFlowRow {
             state_digest: digest(state),
             principal_id: who.as_str().to_owned(),
@@ -155,7 +173,7 @@ impl Inner {
             .keys
             .sealing
             .seal(&self.parts.random, Purpose::Credential, &bound_to(&row), &text)
-            .map_err(|error| unavailable(error.to_string()))?;
+            .map_err(unavailable)?;
         row.sealed = URL_SAFE_NO_PAD.encode(sealed);
         Ok(self.parts.store.begin_connect_flow(&row, now.0).await?)
     }
@@ -188,7 +206,7 @@ impl Inner {
     }
 
     pub(crate) async fn finish(
-        &self,
+        self: &Arc<Self>,
         origin: &Arc<Origin>,
         browser: &str,
         callback: &ConnectCallback,
@@ -199,7 +217,7 @@ impl Inner {
     }
 
     async fn end_flow(
-        &self,
+        self: &Arc<Self>,
         who: &PrincipalId,
         origin: &Arc<Origin>,
         flow: &Flow,
@@ -260,7 +278,7 @@ impl Inner {
     }
 
     async fn keep_connection(
-        &self,
+        self: &Arc<Self>,
         who: &PrincipalId,
         origin: &Arc<Origin>,
         flow: &Flow,
@@ -292,10 +310,20 @@ impl Inner {
         let secret = client.secret.as_ref().filter(|_| client.registration == Registration::Dynamic);
         row.sealed = Tokens::of(answer, None, secret)
             .seal(&self.parts.keys.sealing, &self.parts.random, &row)
-            .map_err(|error| ConnectError::Unavailable(error.to_string()))?;
+            .map_err(unavailable)?;
         let gate = self.memory.gate(who, origin);
         let mut gate = gate.lock().await;
+        let replaced = self.parts.store.connection(who.as_str(), &origin.uid).await.unwrap_or_default();
         self.parts.store.put_connection(&row).await?;
+        if let Some(old) = replaced {
+            self.revoke_replaced(who, origin, old, &row);
+        }
+        if !flow.step_up.is_empty() {
+            let noted = self.parts.store.stepped_up(who.as_str(), &origin.uid, &flow.step_up, now.0).await;
+            if let Err(error) = noted {
+                tracing::warn!(%error, "what a person has consented to is not noted; they may be asked once more");
+            }
+        }
         gate.failed = None;
         if let Some(connection) = Connection::open(row, &self.parts.keys.sealing) {
             let refresh_at = connection.refresh_at();
@@ -306,6 +334,10 @@ impl Inner {
     }
 }
 
+fn unavailable(error: impl std::fmt::Display) -> ConnectError {
+    ConnectError::Unavailable(error.to_string())
+}
+
 fn authorization_url(
     found: &Discovered,
     client: &OriginClient,
@@ -314,8 +346,8 @@ fn authorization_url(
     verifier: &str,
     scope: &str,
     asks_offline: bool,
-) -> Url {
-    let mut url = found.server.authorization_endpoint.clone();
+) -> Result<Url, ConnectError> {
+    let mut url = found.server.authorization_endpoint()?.clone();
     let challenge = digest(verifier);
     {
         let mut query = url.query_pairs_mut();
@@ -335,7 +367,7 @@ fn authorization_url(
             query.append_pair("prompt", "consent");
         }
     }
-    url
+    Ok(url)
 }
 
 /// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and how a `state` is stored.
@@ -347,37 +379,11 @@ fn bound_to(row: &ConnectFlowRow) -> [&str; 5] {
     ["connect flow", &row.principal_id, &row.origin_uid, &row.state_digest, &row.browser]
 }
 
-fn without_repeats(scopes: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
-    scopes.into_iter().filter(|scope| seen.insert(scope.clone())).collect()
-}
-
 fn refusal(code: &str, description: Option<&str>) -> String {
     match (code, description.map(plain).filter(|text| !text.is_empty())) {
         ("access_denied", None) => "access was refused there".to_owned(),
         ("access_denied", Some(text)) => format!("access was refused there: {text}"),
         (code, None) => plain(code),
         (code, Some(text)) => format!("{text} ({})", plain(code)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Step-up asks for the union: nothing that was granted is lost, nothing comes twice, nothing is added.
-        #[test]
-        fn given_any_scopes_then_their_set_is_the_same_in_their_order_and_each_is_there_once(
-            scopes in proptest::collection::vec("[ab:*]{1,2}", 0..8),
-        ) {
-            let kept = without_repeats(scopes.clone());
-            prop_assert!(scopes.iter().all(|scope| kept.contains(scope)));
-            let mut left = scopes.iter();
-            prop_assert!(kept.iter().all(|scope| left.any(|each| each == scope)));
-            prop_assert!(kept.iter().enumerate().all(|(at, scope)| !kept[..at].contains(scope)));
-        }
     }
 }

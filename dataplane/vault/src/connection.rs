@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use portcullis_ambient::{Instant, Random};
-use portcullis_contract::{ClientRegistration, OriginAuth};
+use portcullis_contract::ClientRegistration;
 use portcullis_keys::{Purpose, SealError, SealingRing};
 use portcullis_policy::Origin;
 use portcullis_store::ConnectionRow;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{OriginClient, Registration, method_named};
 use crate::credential::bearer_header;
+use crate::exchange::exchanged_by;
 use crate::token::TokenAnswer;
 
 /// Tokens that live longer than this are refreshed [`EARLY`] before they expire; others in the last fifth of their life.
@@ -81,8 +82,7 @@ impl Connection {
     /// When to fetch another access token; `None` when the provider did not say how long this one lives.
     pub(crate) fn refresh_at(&self) -> Option<Instant> {
         let lifetime = self.expires_at()?.since(Instant(self.row.issued_at));
-        let early = if lifetime > LONG { EARLY } else { lifetime / 5 };
-        Some(Instant(self.row.issued_at).after(lifetime.saturating_sub(early)))
+        Some(Instant(self.row.issued_at).after(refresh_after(lifetime)))
     }
 
     pub(crate) fn expires_at(&self) -> Option<Instant> {
@@ -94,7 +94,8 @@ impl Connection {
         let registration = Registration::from_stored(&self.row.registration);
         if registration == Some(Registration::Configured) {
             return OriginClient::configured(origin, &self.token_endpoint)?
-                .ok_or_else(|| "the origin's client registration was removed".to_owned());
+                .filter(|client| client.id == self.row.client_id)
+                .ok_or_else(|| "the client that it was given to is not configured any more".to_owned());
         }
         let (Some(registration), Some(method)) = (registration, method_named(&self.row.auth_method)) else {
             return Err("the stored connection was written by a newer version".to_owned());
@@ -104,19 +105,30 @@ impl Connection {
     }
 }
 
+/// How long a token is used before another is fetched.
+pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
+    let early = if lifetime > LONG { EARLY } else { lifetime / 5 };
+    lifetime.saturating_sub(early)
+}
+
 /// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
 pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
-    let OriginAuth::UserOAuth { registration, .. } = &origin.auth else { return false };
+    let Some((_, registration)) = origin.auth.consent() else {
+        return row.registration == exchanged_by(&origin.auth) && row.origin_url == origin.url.as_str();
+    };
     let same_client = match registration {
-        ClientRegistration::Client { id, .. } => {
-            row.registration == Registration::Configured.as_str() && row.client_id == *id
+        ClientRegistration::Client(client) => {
+            row.registration == Registration::Configured.as_str() && row.client_id == client.id
         }
-        ClientRegistration::Auto => row.registration != Registration::Configured.as_str(),
+        ClientRegistration::Auto => {
+            let registration = Registration::from_stored(&row.registration);
+            registration.is_some_and(|it| it != Registration::Configured)
+        }
     };
     same_client && row.origin_url == origin.url.as_str()
 }
 
-fn bound_to(row: &ConnectionRow) -> [&str; 7] {
+pub(crate) fn bound_to(row: &ConnectionRow) -> [&str; 7] {
     [
         "connection",
         &row.principal_id,

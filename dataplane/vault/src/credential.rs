@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
+use portcullis_contract::OriginAuth;
 use portcullis_events::AuthMode;
 use portcullis_policy::{Origin, OriginCredential};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 /// What goes with a person's call to an origin. Cheap to clone. Has no `Debug`: it holds a secret.
@@ -12,10 +14,10 @@ pub struct Credential(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    /// What the origin itself says: nothing, or a header that is everybody's.
+    /// What the origin itself says: nothing, or a header or a query parameter that is everybody's.
     Fixed(Arc<Origin>),
-    /// The person's own access token, ready to be sent.
-    Bearer(Arc<HeaderValue>),
+    /// An access token, ready to be sent.
+    Bearer(Arc<Origin>, Arc<HeaderValue>),
 }
 
 impl Credential {
@@ -23,19 +25,15 @@ impl Credential {
         Self(Kind::Fixed(Arc::clone(origin)))
     }
 
-    pub(crate) fn bearer(header: Arc<HeaderValue>) -> Self {
-        Self(Kind::Bearer(header))
+    pub(crate) fn bearer(origin: &Arc<Origin>, header: Arc<HeaderValue>) -> Self {
+        Self(Kind::Bearer(Arc::clone(origin), header))
     }
 
     /// How this authenticates.
     #[must_use]
     pub fn mode(&self) -> AuthMode {
         match &self.0 {
-            Kind::Bearer(_) => AuthMode::UserOauth,
-            Kind::Fixed(origin) => match origin.credential {
-                OriginCredential::Header(..) => AuthMode::Header,
-                OriginCredential::None | OriginCredential::ClientSecret(..) => AuthMode::None,
-            },
+            Kind::Fixed(origin) | Kind::Bearer(origin, _) => auth_mode(origin),
         }
     }
 
@@ -43,12 +41,41 @@ impl Credential {
     #[must_use]
     pub fn header(&self) -> Option<(&HeaderName, &HeaderValue)> {
         match &self.0 {
-            Kind::Bearer(value) => Some((&AUTHORIZATION, value)),
+            Kind::Bearer(_, value) => Some((&AUTHORIZATION, value)),
             Kind::Fixed(origin) => match &origin.credential {
                 OriginCredential::Header(name, value) => Some((name, value)),
-                OriginCredential::None | OriginCredential::ClientSecret(..) => None,
+                OriginCredential::None | OriginCredential::Target(_) | OriginCredential::ClientSecret(..) => {
+                    None
+                }
             },
         }
+    }
+
+    /// Path and query to ask for in place of the URL's own, where the credential is part of them.
+    #[must_use]
+    pub fn target(&self) -> Option<&SecretString> {
+        match &self.0 {
+            Kind::Fixed(origin) => match &origin.credential {
+                OriginCredential::Target(target) => Some(target),
+                _ => None,
+            },
+            Kind::Bearer(..) => None,
+        }
+    }
+}
+
+/// How the gateway authenticates to an origin, as events name it.
+#[must_use]
+pub fn auth_mode(origin: &Origin) -> AuthMode {
+    match &origin.auth {
+        OriginAuth::None => AuthMode::None,
+        OriginAuth::Header { .. } => AuthMode::Header,
+        OriginAuth::QueryParameter { .. } => AuthMode::QueryParameter,
+        OriginAuth::UserOAuth { .. } => AuthMode::UserOauth,
+        OriginAuth::SharedOAuth { .. } => AuthMode::SharedOauth,
+        OriginAuth::ClientCredentials { .. } => AuthMode::ClientCredentials,
+        OriginAuth::TokenExchange { .. } => AuthMode::TokenExchange,
+        OriginAuth::IdJag { .. } => AuthMode::IdJag,
     }
 }
 

@@ -17,18 +17,60 @@ impl Inner {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<(), CredentialError> {
-        let now = self.parts.clock.now();
-        let row = {
-            let gate = self.memory.gate(who, origin);
-            let _alone = gate.lock().await;
-            let row = self.parts.store.remove_connection(who.as_str(), &origin.uid, now.0).await?;
-            self.memory.forget(who, origin);
-            row
-        };
-        let Some(row) = row else { return Ok(()) };
-        self.tell(who, origin, false);
-        self.revoke_removed(who, origin, row).await;
+        if let Some(row) = self.remove(who, origin).await? {
+            self.revoke_removed(who, origin, row).await;
+        }
         Ok(())
+    }
+
+    /// The same for what was granted to an origin that has changed since: it is of no use there, and is not left lying about.
+    /// Whether the provider answers is not waited for.
+    pub(crate) async fn retire(
+        self: &Arc<Self>,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<(), CredentialError> {
+        if let Some(row) = self.remove(who, origin).await? {
+            let (inner, who, origin) = (Arc::clone(self), who.clone(), Arc::clone(origin));
+            tokio::spawn(async move { inner.revoke_removed(&who, &origin, row).await });
+        }
+        Ok(())
+    }
+
+    /// Revokes what another consent has replaced, unless that went to the same client of the same authorization server: there
+    /// many servers take a revoked refresh token for the end of everything that the person has granted to the client.
+    pub(crate) fn revoke_replaced(
+        self: &Arc<Self>,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        old: ConnectionRow,
+        new: &ConnectionRow,
+    ) {
+        if old.issuer == new.issuer && old.client_id == new.client_id {
+            return;
+        }
+        let (inner, who, origin) = (Arc::clone(self), who.clone(), Arc::clone(origin));
+        tokio::spawn(async move {
+            if let Some(failure) = inner.revoke_row(&origin, old).await {
+                inner.record(Kind::UpstreamRequest, &who, None, &origin, Some(failure)).await;
+            }
+        });
+    }
+
+    async fn remove(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+    ) -> Result<Option<ConnectionRow>, CredentialError> {
+        let gate = self.memory.gate(who, origin);
+        let _alone = gate.lock().await;
+        let now = self.parts.clock.now();
+        let row = self.parts.store.remove_connection(who.as_str(), &origin.uid, now.0).await?;
+        self.memory.forget(who, origin);
+        if row.is_some() {
+            self.tell(who, origin, false);
+        }
+        Ok(row)
     }
 
     /// Forgets many at once. Whether their providers answer is not waited for.
@@ -63,25 +105,26 @@ impl Inner {
 
     /// What is left to do for a connection that is not in the store any more.
     async fn revoke_removed(&self, who: &PrincipalId, origin: &Origin, row: ConnectionRow) {
-        let failure = match Connection::open(row, &self.parts.keys.sealing) {
-            Some(connection) => self
-                .revoke(origin, &connection)
-                .await
-                .err()
-                .map(|problem| Failure::upstream("not_revoked_at_origin", problem)),
-            None => None,
-        };
+        let failure = self.revoke_row(origin, row).await;
         self.record(Kind::Disconnected, who, None, origin, failure).await;
     }
 
-    /// RFC 7009, at the endpoint that was known when the connection was made. The refresh token first: a server that honours it
-    /// ends the access tokens of the same grant too.
+    /// What went wrong, if anything did. What does not open can be revoked by nobody.
+    async fn revoke_row(&self, origin: &Origin, row: ConnectionRow) -> Option<Failure> {
+        let connection = Connection::open(row, &self.parts.keys.sealing)?;
+        let revoked = self.revoke(origin, &connection).await;
+        revoked.err().map(|problem| Failure::upstream("not_revoked_at_origin", problem))
+    }
+
+    /// RFC 7009, at the endpoint that was known when the connection was made. It is not sealed with the tokens as the token
+    /// endpoint is, so they go there only where it is the same server. The refresh token first: a server that honours it ends the
+    /// access tokens of the same grant too.
     async fn revoke(&self, origin: &Origin, connection: &Connection) -> Result<(), String> {
         let Some(endpoint) = &connection.row.revocation_endpoint else { return Ok(()) };
         let endpoint: Url = endpoint.parse().map_err(|_| "the revocation endpoint is no URL".to_owned())?;
         let client = connection.client(origin)?;
-        if client.secret.is_some() && endpoint.host_str() != connection.token_endpoint.host_str() {
-            return Err("the revocation endpoint is on another host than the token endpoint, so the client's secret does not go there".to_owned());
+        if endpoint.origin() != connection.token_endpoint.origin() {
+            return Err("the revocation endpoint is on another host than the token endpoint, so what that gave does not go there".to_owned());
         }
         let http = self.http(origin).map_err(|error| error.to_string())?;
         let tokens = &connection.tokens;

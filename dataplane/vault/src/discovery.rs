@@ -18,8 +18,20 @@ const LIMIT: usize = 256 * 1024;
 /// More authorization servers than this are not tried.
 const MAX_SERVERS: usize = 4;
 
-/// What is asked without a credential to be challenged. Every server knows it.
-const PROBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#;
+/// What is asked without a credential to be challenged. Every server knows these; some let everybody in for the first.
+const PROBES: [&str; 2] = [
+    r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#,
+    r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#,
+];
+
+/// What somebody's tokens are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A person's consent, in a browser: it takes an authorization endpoint, and PKCE.
+    Consent,
+    /// No more than the token endpoint.
+    Token,
+}
 
 /// What is known of an origin's protection.
 pub(crate) struct Discovered {
@@ -29,13 +41,22 @@ pub(crate) struct Discovered {
     pub(crate) scopes: Vec<String>,
     /// Who gives tokens.
     pub(crate) server: Server,
+    /// All who do, as the origin names them.
+    issuers: Vec<String>,
+}
+
+impl Discovered {
+    /// Whether the origin still names this authorization server, be it as one of several.
+    pub(crate) fn names(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|named| named == issuer || is_bare_with_slash(named, issuer))
+    }
 }
 
 /// An authorization server's metadata, checked.
 #[derive(Deserialize)]
 pub(crate) struct Server {
     pub(crate) issuer: String,
-    pub(crate) authorization_endpoint: Url,
+    authorization_endpoint: Option<Url>,
     pub(crate) token_endpoint: Url,
     pub(crate) registration_endpoint: Option<Url>,
     pub(crate) revocation_endpoint: Option<Url>,
@@ -48,6 +69,15 @@ pub(crate) struct Server {
     pub(crate) authorization_response_iss_parameter_supported: bool,
 }
 
+impl Server {
+    /// Where a person's browser goes.
+    pub(crate) fn authorization_endpoint(&self) -> Result<&Url, ConnectError> {
+        self.authorization_endpoint.as_ref().ok_or_else(|| {
+            discovery(format!("the authorization server {} has no authorization endpoint", self.issuer))
+        })
+    }
+}
+
 #[derive(Deserialize)]
 struct ResourceMetadata {
     resource: String,
@@ -56,27 +86,34 @@ struct ResourceMetadata {
 }
 
 /// Finds out.
-pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered, ConnectError> {
+pub(crate) async fn discover(http: &Http, origin: &Origin, need: Need) -> Result<Discovered, ConnectError> {
     let challenge = challenge(http, &origin.url).await?;
-    let metadata = match &challenge.resource_metadata {
+    let found = match &challenge.resource_metadata {
         Some(url) => {
             let url = url
                 .parse()
                 .map_err(|_| discovery("its challenge names metadata at something that is no URL"))?;
             let found = fetch::<ResourceMetadata>(http, &url).await?;
-            Some(found.ok_or_else(|| {
+            let found = found.ok_or_else(|| {
                 discovery(format!("there is no resource metadata at {url}, where its challenge points"))
-            })?)
+            })?;
+            Some((found, origin.url.clone()))
         }
-        None => first_found(http, well_known(&origin.url, "oauth-protected-resource")).await?,
+        None => first_found(http, &origin.url).await?,
     };
-    let Some(metadata) = metadata else {
+    let Some((metadata, described)) = found else {
         // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
         let issuer = origin.url.origin().ascii_serialization();
-        let server = server(http, &issuer).await?;
-        return Ok(Discovered { resource: origin.url.to_string(), scopes: challenge.scopes, server });
+        let server = server(http, &issuer, need).await?;
+        return Ok(Discovered {
+            resource: origin.url.to_string(),
+            scopes: challenge.scopes,
+            server,
+            issuers: vec![issuer],
+        });
     };
-    if !is_same_resource(&metadata.resource, &origin.url) {
+    if !is_same_resource(&metadata.resource, &origin.url) && !is_same_resource(&metadata.resource, &described)
+    {
         return Err(discovery(format!(
             "its metadata describes another resource, {}, than {}; the origin's url has to be the one it states",
             crate::token::plain(&metadata.resource),
@@ -88,22 +125,27 @@ pub(crate) async fn discover(http: &Http, origin: &Origin) -> Result<Discovered,
     } else {
         challenge.scopes
     };
+    let mut issuers = metadata.authorization_servers.unwrap_or_default();
+    issuers.truncate(MAX_SERVERS);
     let mut first_problem = None;
-    for issuer in metadata.authorization_servers.iter().flatten().take(MAX_SERVERS) {
-        match server(http, issuer).await {
-            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server }),
+    for issuer in &issuers {
+        match server(http, issuer, need).await {
+            Ok(server) => return Ok(Discovered { resource: metadata.resource, scopes, server, issuers }),
             Err(problem) => first_problem = first_problem.or(Some(problem)),
         }
     }
     Err(first_problem.unwrap_or_else(|| discovery("its metadata names no authorization server")))
 }
 
-/// The first document that can be read. Something else in its place (a page, say) is told only when there is no document.
-async fn first_found(http: &Http, places: Vec<Url>) -> Result<Option<ResourceMetadata>, ConnectError> {
+/// The first document that can be read, and what it has to describe: whatever its well-known place was made from, so that the one
+/// at the root may name the root (RFC 9728 section 3.3). Where a challenge points to a document there is no such choice.
+/// Something else in its place (a page, say) is told only when there is no document.
+async fn first_found(http: &Http, url: &Url) -> Result<Option<(ResourceMetadata, Url)>, ConnectError> {
+    let described = [url.clone(), joined(url, "/")];
     let mut problem = None;
-    for place in places {
+    for (place, described) in well_known(url, "oauth-protected-resource").into_iter().zip(described) {
         match fetch(http, &place).await {
-            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(Some(found)) => return Ok(Some((found, described))),
             Ok(None) => {}
             Err(error) => problem = problem.or(Some(error)),
         }
@@ -112,19 +154,22 @@ async fn first_found(http: &Http, places: Vec<Url>) -> Result<Option<ResourceMet
 }
 
 async fn challenge(http: &Http, url: &Url) -> Result<Challenge, ConnectError> {
-    let probe = http
-        .post(url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json, text/event-stream")
-        .body(PROBE);
-    let answer = http.head_of(probe).await?;
-    let found =
-        (answer.status == StatusCode::UNAUTHORIZED).then(|| Challenge::in_headers(&answer.headers)).flatten();
-    Ok(found.unwrap_or_default())
+    for probe in PROBES {
+        let request = http
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(probe);
+        let answer = http.head_of(request).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Ok(Challenge::in_headers(&answer.headers).unwrap_or_default());
+        }
+    }
+    Ok(Challenge::default())
 }
 
 /// An authorization server's metadata, at whichever of the places it lies.
-async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
+pub(crate) async fn server(http: &Http, issuer: &str, need: Need) -> Result<Server, ConnectError> {
     let url: Url = issuer.parse().map_err(|_| {
         discovery(format!("its authorization server {} is no URL", crate::token::plain(issuer)))
     })?;
@@ -142,7 +187,7 @@ async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
     let mut problem = None;
     for place in places {
         match fetch::<Server>(http, &place).await {
-            Ok(Some(server)) => match checked(http, server, issuer).await {
+            Ok(Some(server)) => match checked(http, server, issuer, need).await {
                 Ok(server) => return Ok(server),
                 Err(error) => problem = problem.or(Some(error)),
             },
@@ -153,7 +198,7 @@ async fn server(http: &Http, issuer: &str) -> Result<Server, ConnectError> {
     Err(problem.unwrap_or_else(|| discovery(format!("there is no authorization server metadata for {url}"))))
 }
 
-async fn checked(http: &Http, server: Server, issuer: &str) -> Result<Server, ConnectError> {
+async fn checked(http: &Http, server: Server, issuer: &str, need: Need) -> Result<Server, ConnectError> {
     // Byte for byte (RFC 8414 section 3.3). A slash for an empty path is the one thing that URL libraries add by themselves when
     // they write the metadata of the resource; it leads to the same documents.
     if server.issuer != issuer && !is_bare_with_slash(issuer, &server.issuer) {
@@ -163,13 +208,17 @@ async fn checked(http: &Http, server: Server, issuer: &str) -> Result<Server, Co
             crate::token::plain(&server.issuer)
         )));
     }
+    if need == Need::Token {
+        return Ok(server);
+    }
     if !server.code_challenge_methods_supported.iter().flatten().any(|method| method == "S256") {
         return Err(discovery(format!("the authorization server {issuer} does not offer PKCE with S256")));
     }
     // The browser goes there, so no client of ours will look at the address later.
-    match server.authorization_endpoint.scheme() {
+    let endpoint = server.authorization_endpoint()?;
+    match endpoint.scheme() {
         "https" => {}
-        "http" => http.check(&server.authorization_endpoint).await?,
+        "http" => http.check(endpoint).await?,
         _ => return Err(discovery("its authorization endpoint is not http or https")),
     }
     Ok(server)

@@ -5,11 +5,17 @@ use portcullis_store::StoreError;
 use crate::ConnectionStatus;
 
 /// There is no credential to send.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CredentialError {
     /// The person has to connect an account, for the first time or again.
     #[error("no account is connected at the origin")]
     NotConnected(ConnectionStatus),
+    /// The person's sign-in does not give them a token for the origin.
+    #[error("no token for the origin was given: {0}; an administrator has to look at it")]
+    Refused(String),
+    /// The origin refuses what the gateway is configured with.
+    #[error("the origin does not accept the gateway's credential; an administrator has to look at it")]
+    Rejected,
     /// It cannot be told now; the same request may succeed later.
     #[error("the credential for the origin is not available now: {0}")]
     Unavailable(String),

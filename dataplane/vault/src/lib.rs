@@ -1,4 +1,4 @@
-//! Each person's credential at each origin, and the OAuth client that gets them there.
+//! Each person's credential at each origin, the gateway's own, and the OAuth client that gets them there.
 //!
 //! The only room that sees an origin's token in the clear. The flow, downhill:
 //! `discovery -> registration -> begin (consent at the origin) -> finish (tokens, sealed) -> credential -> refresh`.
@@ -15,36 +15,51 @@ mod credential;
 mod disconnect;
 mod discovery;
 mod error;
+mod exchange;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod identity;
+mod machine;
 mod memory;
 mod record;
 mod refresh;
 mod registration;
+mod reseal;
+mod scopes;
+mod shared;
+mod source;
+mod step_up;
 mod token;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
 use portcullis_ambient::{Clock, Random};
-use portcullis_contract::OriginAuth;
 use portcullis_events::{EventSink, Kind};
 use portcullis_keys::Keys;
 use portcullis_outbound::{Clients, Http, OutboundError};
-use portcullis_policy::{Gateway, Origin, PrincipalId};
+use portcullis_policy::{Gateway, Holder, Origin, PrincipalId};
 use portcullis_store::{ConnectionsOf, Store};
 use tokio::sync::{Mutex, broadcast};
 use url::Url;
 
 use crate::follow::Heard;
 use crate::memory::Memory;
+use crate::turns::Turns;
 
 pub use account::Account;
+pub use challenge::Challenge;
 pub use connect::{ConnectCallback, Finished};
-pub use credential::Credential;
+pub use credential::{Credential, auth_mode};
 pub use error::{ConnectError, CredentialError};
+pub use identity::{
+    Identities, IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture,
+};
+pub use reseal::{ResealError, Resealed};
+pub use step_up::StepUp;
 
 /// How long a registration is taken for known.
 const KNOWN_CLIENT: Duration = Duration::from_secs(3600);
@@ -63,6 +78,10 @@ pub enum ConnectionStatus {
     NeverConnected,
     /// There was a credential, and it is dead: the person has to consent again.
     ReconnectNeeded,
+    /// The person's sign-in is what gives a credential, and nothing of it is kept: they have to sign in again.
+    SignInNeeded,
+    /// The account is everybody's, and an administrator has to connect it, for the first time or again.
+    AdminNeeded,
 }
 
 /// An account was connected or disconnected.
@@ -84,6 +103,8 @@ pub struct VaultParts {
     pub keys: Arc<Keys>,
     /// Reaches origins and their authorization servers.
     pub http: Clients,
+    /// People's sessions at their identity providers, where such are kept.
+    pub identities: Option<Arc<dyn Identities>>,
     /// The time.
     pub clock: Clock,
     /// Secrets.
@@ -99,6 +120,8 @@ pub struct Vault(Arc<Inner>);
 struct Inner {
     parts: VaultParts,
     memory: Memory,
+    everybody: PrincipalId,
+    turns: Turns,
     /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
     known_clients: Cache<(String, String), ()>,
     changes: broadcast::Sender<ConnectionChange>,
@@ -113,6 +136,8 @@ impl Vault {
         Self(Arc::new(Inner {
             parts,
             memory: Memory::new(),
+            everybody: PrincipalId::everybody(),
+            turns: Turns::new(),
             known_clients: Cache::builder().max_capacity(10_000).time_to_live(KNOWN_CLIENT).build(),
             changes: broadcast::channel(CHANGES).0,
             heard,
@@ -129,9 +154,7 @@ impl Vault {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<Credential, CredentialError> {
-        if !is_personal(origin) {
-            return Ok(Credential::fixed(origin));
-        }
+        let Some(who) = self.0.holder(who, origin) else { return Ok(Credential::fixed(origin)) };
         let now = self.0.parts.clock.now();
         if let Some(found) = self.0.memory.get(who, origin).filter(|found| found.serves(origin)) {
             if now < found.revisit_at && found.is_valid(now) {
@@ -146,27 +169,23 @@ impl Vault {
                 return Ok(found.credential());
             }
         }
-        self.0.obtain(who, origin, None).await
+        self.0.obtain(who, origin, None).await.map_err(|error| error.for_people(origin))
     }
 
     /// Another credential, after the origin answered 401 to one. If somebody has renewed it meanwhile, theirs.
     ///
     /// # Errors
-    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent.
+    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent,
+    /// [`CredentialError::Rejected`] when there is no other.
     pub async fn renew(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,
         refused: &Credential,
     ) -> Result<Credential, CredentialError> {
-        if !is_personal(origin) {
-            return Err(CredentialError::Unavailable(
-                "the origin refuses the credential that it is configured with; an administrator has to look at it"
-                    .to_owned(),
-            ));
-        }
+        let Some(who) = self.0.holder(who, origin) else { return Err(CredentialError::Rejected) };
         let refused = refused.header().map(|(_, value)| Arc::new(value.clone()));
-        self.0.obtain(who, origin, refused).await
+        self.0.obtain(who, origin, refused).await.map_err(|error| error.for_people(origin))
     }
 
     /// How this person stands with this origin.
@@ -178,26 +197,19 @@ impl Vault {
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<ConnectionStatus, CredentialError> {
-        if !is_personal(origin) {
-            return Ok(ConnectionStatus::NotNeeded);
-        }
-        match self.0.stored(who, origin).await {
-            Ok(connection) => {
-                let now = self.0.parts.clock.now();
-                let is_over = connection.expires_at().is_some_and(|expires_at| expires_at <= now);
-                Ok(match connection.tokens.refresh {
-                    None if is_over => ConnectionStatus::ReconnectNeeded,
-                    _ => ConnectionStatus::Connected,
-                })
-            }
-            Err(CredentialError::NotConnected(status)) => Ok(status),
-            Err(error) => Err(error),
+        match origin.holder() {
+            Holder::Nobody | Holder::Gateway | Holder::SignIn => Ok(ConnectionStatus::NotNeeded),
+            Holder::Person => self.0.standing(who, origin).await,
+            Holder::Everybody => Ok(match self.0.standing(&self.0.everybody, origin).await? {
+                ConnectionStatus::Connected => ConnectionStatus::NotNeeded,
+                _ => ConnectionStatus::AdminNeeded,
+            }),
         }
     }
 
     /// Begins consent at the origin's authorization server and returns where to send the browser. `browser` is the digest of
-    /// the session cookie that the flow is bound to, `return_to` comes back from [`finish`](Self::finish), and `scopes` are
-    /// asked for in addition (step-up).
+    /// the session cookie that the flow is bound to, and `return_to` comes back from [`finish`](Self::finish). Where the origin
+    /// has asked for more than was granted, that is asked for in addition ([`step_up`](Self::step_up)).
     ///
     /// # Errors
     /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
@@ -208,9 +220,22 @@ impl Vault {
         origin: &Arc<Origin>,
         browser: &str,
         return_to: &str,
-        scopes: &[String],
     ) -> Result<Url, ConnectError> {
-        let begun = self.0.begin(who, gateway, origin, browser, return_to, scopes).await;
+        if origin.holder() != Holder::Person {
+            return Err(ConnectError::NotNeeded);
+        }
+        self.begin_as(who, gateway, origin, browser, return_to).await
+    }
+
+    async fn begin_as(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+    ) -> Result<Url, ConnectError> {
+        let begun = self.0.begin(who, gateway, origin, browser, return_to).await;
         if let Err(error) = &begun {
             self.0.record(Kind::UpstreamRequest, who, Some(gateway), origin, Some(error.into())).await;
         }
@@ -291,14 +316,38 @@ impl Inner {
         self.parts.http.http(&origin.network.private_networks, origin.network.ca_bundle_pem.as_deref())
     }
 
+    /// As whom calls of a person's go to an origin. `None` where nothing but what is written down is sent.
+    fn holder<'a>(&'a self, who: &'a PrincipalId, origin: &Origin) -> Option<&'a PrincipalId> {
+        match origin.holder() {
+            Holder::Nobody => None,
+            Holder::Gateway | Holder::Everybody => Some(&self.everybody),
+            Holder::Person | Holder::SignIn => Some(who),
+        }
+    }
+
+    /// How it stands with somebody's connection, from the store.
+    async fn standing(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+    ) -> Result<ConnectionStatus, CredentialError> {
+        match self.stored(who, origin).await {
+            Ok(connection) => {
+                let now = self.parts.clock.now();
+                let is_over = connection.expires_at().is_some_and(|expires_at| expires_at <= now);
+                Ok(match connection.tokens.refresh {
+                    None if is_over => ConnectionStatus::ReconnectNeeded,
+                    _ => ConnectionStatus::Connected,
+                })
+            }
+            Err(CredentialError::NotConnected(status)) => Ok(status),
+            Err(error) => Err(error),
+        }
+    }
+
     fn tell(&self, who: &PrincipalId, origin: &Origin, connected: bool) {
         // Nobody listening is no trouble.
         let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(&origin.uid), connected };
         self.changes.send(change).ok();
     }
-}
-
-/// Whether each person has a credential of their own there.
-fn is_personal(origin: &Origin) -> bool {
-    matches!(origin.auth, OriginAuth::UserOAuth { .. })
 }

@@ -8,13 +8,16 @@ use portcullis_ambient::Instant;
 use portcullis_policy::{Origin, PrincipalId};
 use tokio::sync::Mutex;
 
-use crate::Credential;
+use crate::{Credential, CredentialError};
 
 /// How many credentials are remembered. Those beyond cost a look into the store.
 const CAPACITY: u64 = 100_000;
 
 /// So close to its expiry a token is not sent while another is fetched: it could expire on the way.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
+
+/// A token that is refused is replaced so often at most.
+const REPLACED: Duration = Duration::from_secs(10);
 
 type Key = (PrincipalId, Arc<str>);
 
@@ -65,7 +68,7 @@ impl Remembered {
     }
 
     pub(crate) fn credential(&self) -> Credential {
-        Credential::bearer(Arc::clone(&self.header))
+        Credential::bearer(&self.origin, Arc::clone(&self.header))
     }
 }
 
@@ -73,7 +76,21 @@ impl Remembered {
 #[derive(Default)]
 pub(crate) struct Gate {
     /// The last time that it failed, and why: for those who waited meanwhile.
-    pub(crate) failed: Option<(Instant, String)>,
+    pub(crate) failed: Option<(Instant, CredentialError)>,
+    /// When the origin refused a token of which no person knows, and another was fetched.
+    pub(crate) replaced: Option<Instant>,
+}
+
+impl Gate {
+    /// Whether a token that the origin refuses may be replaced by another. Where it refuses that one too, each further would be
+    /// one more for nothing.
+    pub(crate) fn may_replace(&mut self, now: Instant) -> bool {
+        let may = self.replaced.is_none_or(|last| now >= last.after(REPLACED));
+        if may {
+            self.replaced = Some(now);
+        }
+        may
+    }
 }
 
 /// What is remembered of credentials, and who is at work on them.

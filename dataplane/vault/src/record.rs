@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_events::{AuthMode, Event, FailureOrigin, Kind, Outcome};
+use portcullis_events::{Event, FailureOrigin, Kind, Outcome};
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 
+use crate::credential::auth_mode;
 use crate::{ConnectError, Inner};
 
 /// Characters of a message.
@@ -28,7 +29,7 @@ impl Inner {
             Some(who) => self.subject(who).await,
             None => None,
         };
-        event.auth_mode = Some(AuthMode::UserOauth);
+        event.auth_mode = Some(auth_mode(origin));
         if let Some(failure) = failure {
             event.reason = Some(failure.reason);
             event.failure_origin = Some(match failure.outcome {
@@ -59,6 +60,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    pub(crate) fn denied(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Denied, reason, message: message.into() }
+    }
+
     pub(crate) fn upstream(reason: &'static str, message: impl Into<String>) -> Self {
         Self { outcome: Outcome::UpstreamError, reason, message: message.into() }
     }

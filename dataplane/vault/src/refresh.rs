@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use portcullis_ambient::Instant;
 use portcullis_events::Kind;
-use portcullis_policy::{Origin, PrincipalId};
+use portcullis_policy::{Holder, Origin, PrincipalId};
 use portcullis_store::{ConnectionRow, Renewal};
 
 use crate::client::Registration;
@@ -20,9 +20,11 @@ use crate::{ConnectionStatus, Credential, CredentialError, Inner};
 /// How long a replica has the refreshing for itself. Longer than [`token::DEADLINE`].
 const LEASE: Duration = Duration::from_secs(10);
 
-/// How often a replica looks whether another has finished, and for how long.
+/// After how long a replica looks whether another has finished: each time twice as long, up to a limit. All looks together take
+/// longer than a [`LEASE`].
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(12);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(800);
+const LOOKS: u32 = 18;
 
 /// A credential in memory is compared with the store this often: another replica may have disconnected the account.
 const REVISIT: Duration = Duration::from_secs(300);
@@ -78,21 +80,34 @@ impl Inner {
         {
             return Ok(found.credential());
         }
-        if let Some((when, problem)) = &gate.failed
-            && *when >= arrived
+        // Where no person has consented, nothing but the authorization server stands between a call and a request there.
+        let unasked = matches!(origin.holder(), Holder::Gateway | Holder::SignIn);
+        if let Some((when, error)) = &gate.failed
+            && (*when >= arrived || unasked && now < when.after(POSTPONED))
         {
-            return Err(CredentialError::Unavailable(problem.clone()));
+            return Err(error.clone());
         }
-        match (self.look_up(who, origin, refused).await, remembered) {
+        if unasked && refused.is_some() && !gate.may_replace(now) {
+            return Err(CredentialError::Rejected);
+        }
+        let found = match origin.holder() {
+            Holder::Gateway => self.own(who, origin).await,
+            Holder::SignIn => self.exchanged(who, origin, refused).await,
+            Holder::Nobody | Holder::Everybody | Holder::Person => self.look_up(who, origin, refused).await,
+        };
+        gate.failed = match &found {
+            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
+                Some((self.parts.clock.now(), error.clone()))
+            }
+            _ => None,
+        };
+        match (found, remembered) {
             (Err(CredentialError::Unavailable(problem)), Some(found)) => {
                 tracing::warn!(origin = %origin.name, %problem, "a connection was not looked up; its token is still good");
                 self.remember(who, origin, &found.header, now.after(POSTPONED), found.expires_at);
                 Ok(found.credential())
             }
-            (Err(CredentialError::Unavailable(problem)), None) => {
-                gate.failed = Some((self.parts.clock.now(), problem.clone()));
-                Err(CredentialError::Unavailable(problem))
-            }
+            (Err(error @ CredentialError::Unavailable(_)), None) => Err(error),
             (Err(error), _) => {
                 self.memory.forget(who, origin);
                 Err(error)
@@ -107,14 +122,14 @@ impl Inner {
         origin: &Arc<Origin>,
         refused: Option<&HeaderValue>,
     ) -> Result<Credential, CredentialError> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        while tokio::time::Instant::now() < patience {
-            let connection = self.stored(who, origin).await?;
+        let mut pause = LOOK_AGAIN;
+        for _ in 0..LOOKS {
+            let connection = self.turns.at_store(self.stored(who, origin)).await?;
             let now = self.parts.clock.now();
-            self.note_use(&connection.row, now).await;
             let is_good = refused != Some(&*connection.header)
                 && connection.expires_at().is_none_or(|expires_at| now < expires_at);
             if is_good && connection.refresh_at().is_none_or(|refresh_at| now < refresh_at) {
+                self.turns.at_store(self.note_use(&connection.row, now)).await;
                 return Ok(self.remember_connection(who, origin, &connection, connection.refresh_at()));
             }
             if connection.tokens.refresh.is_none() {
@@ -131,13 +146,17 @@ impl Inner {
                 }
                 continue;
             }
+            let turn = self.turns.at_server(&origin.uid).await;
+            let now = self.parts.clock.now();
             let until = now.after(LEASE);
             if !self.parts.store.lease_connection(&connection.row, now.0, until.0).await? {
+                drop(turn);
                 if is_good {
                     let soon = now.after(Duration::from_secs(1));
                     return Ok(self.remember_connection(who, origin, &connection, Some(soon)));
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
                 continue;
             }
             match self.refresh(who, origin, &connection).await? {
@@ -324,10 +343,10 @@ impl Inner {
         let look = self.parts.clock.now().after(REVISIT);
         let revisit_at = refresh_at.map_or(look, |refresh_at| refresh_at.min(look));
         self.remember(who, origin, &connection.header, revisit_at, connection.expires_at());
-        Credential::bearer(Arc::clone(&connection.header))
+        Credential::bearer(origin, Arc::clone(&connection.header))
     }
 
-    fn remember(
+    pub(crate) fn remember(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,

@@ -118,7 +118,7 @@ impl Inner {
         }
         let Some(endpoint) = &server.registration_endpoint else {
             return Err(ConnectError::Registration(format!(
-                "{} neither registers clients by itself nor reads their metadata documents from here; an administrator has to register one by hand, with the redirect URI {redirect_uri}, and set auth.userOAuth.registration.client of the origin {}",
+                "{} neither registers clients by itself nor reads their metadata documents from here; an administrator has to register one by hand, with the redirect URI {redirect_uri}, and set registration.client in spec.auth of the origin {}",
                 server.issuer, origin.name
             )));
         };
@@ -253,7 +253,7 @@ impl Inner {
     }
 }
 
-fn bound_to(row: &OriginClientRow) -> [&str; 4] {
+pub(crate) fn bound_to(row: &OriginClientRow) -> [&str; 4] {
     ["origin client", &row.origin_uid, &row.issuer, &row.client_id]
 }
 

@@ -44,6 +44,7 @@ pub(crate) enum TokenError {
 struct Body {
     access_token: Option<SecretString>,
     token_type: Option<String>,
+    issued_token_type: Option<String>,
     expires_in: Option<Seconds>,
     refresh_token: Option<SecretString>,
     scope: Option<String>,
@@ -82,6 +83,36 @@ pub(crate) async fn ask(
     client: &OriginClient,
     parameters: &[(&'static str, &str)],
 ) -> Result<TokenAnswer, TokenError> {
+    request(http, endpoint, client, parameters).await.and_then(usable)
+}
+
+/// Asks a token endpoint for something that is no access token, and only shown to another server (RFC 8693 section 2.2.1).
+pub(crate) async fn ask_for_grant(
+    http: &Http,
+    endpoint: &Url,
+    client: &OriginClient,
+    parameters: &[(&'static str, &str)],
+    issued_token_type: &str,
+) -> Result<SecretString, TokenError> {
+    let body = request(http, endpoint, client, parameters).await?;
+    match body.access_token {
+        Some(grant)
+            if body.issued_token_type.as_deref() == Some(issued_token_type)
+                && is_b64token(grant.expose_secret()) =>
+        {
+            Ok(grant)
+        }
+        _ => Err(refused("invalid_token", "the provider's answer is not what was asked for")),
+    }
+}
+
+/// An answer that is no refusal.
+async fn request(
+    http: &Http,
+    endpoint: &Url,
+    client: &OriginClient,
+    parameters: &[(&'static str, &str)],
+) -> Result<Body, TokenError> {
     let mut form = parameters.to_vec();
     let request = http.post(endpoint.clone()).timeout(DEADLINE).header(ACCEPT, "application/json");
     let request = client.authenticate(request, &mut form).form(&form);
@@ -102,7 +133,7 @@ pub(crate) async fn ask(
                 description: error_description.as_deref().map(told),
             })
         }
-        Ok(body) if status.is_success() => usable(body),
+        Ok(body) if status.is_success() => Ok(body),
         _ => Err(TokenError::Unavailable(format!(
             "{host} answered with status {}, and not as a token endpoint does",
             status.as_u16()
@@ -111,10 +142,6 @@ pub(crate) async fn ask(
 }
 
 fn usable(body: Body) -> Result<TokenAnswer, TokenError> {
-    let refused = |code: &str, description: &str| TokenError::Refused {
-        code: code.to_owned(),
-        description: Some(description.to_owned()),
-    };
     if let Some(kind) = &body.token_type
         && !kind.eq_ignore_ascii_case("bearer")
     {
@@ -132,6 +159,10 @@ fn usable(body: Body) -> Result<TokenAnswer, TokenError> {
         }),
         _ => Err(refused("invalid_token", "the provider's answer has no token that can be sent")),
     }
+}
+
+fn refused(code: &str, description: &str) -> TokenError {
+    TokenError::Refused { code: code.to_owned(), description: Some(description.to_owned()) }
 }
 
 /// The access token of an answer.

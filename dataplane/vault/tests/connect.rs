@@ -9,7 +9,7 @@ use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 use portcullis_vault::{ConnectCallback, ConnectError, ConnectionStatus};
 use serde_json::{Value, json};
-use support::{BROWSER, Settings, World, ana, parameter};
+use support::{BROWSER, Settings, World, ana, parameter, table};
 
 #[tokio::test]
 async fn given_a_person_when_they_consent_then_their_calls_have_a_credential_and_others_have_none() {
@@ -66,6 +66,47 @@ async fn given_a_state_when_used_again_or_late_or_by_another_browser_then_it_is_
             .count(),
         1
     );
+}
+
+/// RFC 9700, section 4.4: each origin has a callback of its own, and a state is good at that one.
+#[tokio::test]
+async fn given_a_state_when_it_comes_to_the_callback_of_another_origin_then_it_is_of_no_use() {
+    let world = World::new().await;
+    let other = table(&world.provider.base, &Settings { uid: "another-uid", ..Settings::default() });
+    let callback = world.provider.consent(&world.begin().await.unwrap());
+    let there = world.vault.finish(&other.gateway, other.origin("o1").unwrap(), BROWSER, &callback).await;
+    assert!(matches!(there, Err(ConnectError::UnknownFlow)));
+    assert_eq!(world.provider.requests("authorization_code").len(), 0);
+}
+
+#[tokio::test]
+async fn given_another_url_while_a_consent_is_out_then_its_code_goes_nowhere() {
+    let world = World::new().await;
+    let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
+    let callback = world.provider.consent(&world.begin().await.unwrap());
+    let there = world.vault.finish(&moved.gateway, moved.origin("o1").unwrap(), BROWSER, &callback).await;
+    assert!(matches!(there, Err(ConnectError::OriginChanged)));
+    assert_eq!(world.provider.requests("authorization_code").len(), 0);
+}
+
+/// RFC 6749, section 7.1; RFC 6750, section 2.1.
+#[tokio::test]
+async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
+    let world = World::new().await;
+    for answer in [
+        json!({"token_type": "mac"}),
+        json!({"access_token": null}),
+        json!({"access_token": ""}),
+        json!({"access_token": "two words"}),
+        json!({"access_token": "zwölf"}),
+    ] {
+        world.provider.levers.lock().tokens = answer.clone();
+        let url = world.begin().await.unwrap();
+        let finished = world.finish(&world.provider.consent(&url)).await;
+        assert!(matches!(finished, Err(ConnectError::NoToken(_))), "{answer}");
+        let status = world.vault.status(&ana(), &world.origin()).await.unwrap();
+        assert_eq!(status, ConnectionStatus::NeverConnected, "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -126,6 +167,8 @@ async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
         (json!({"resource": "https://other.example/mcp"}), json!({}), "another resource"),
         (json!({"resource": world.provider.base.as_str()}), json!({}), "another resource"),
         (json!({"authorization_servers": []}), json!({}), "names no authorization server"),
+        (json!({"authorization_servers": [format!("{issuer}?as=us")]}), json!({}), "query or a fragment"),
+        (json!({"authorization_servers": [format!("{issuer}#us")]}), json!({}), "query or a fragment"),
         (json!({}), json!({"issuer": "https://honest.example"}), "says that it is https://honest.example"),
         (json!({}), json!({"issuer": format!("{issuer}/")}), "says that it is"),
         (json!({}), json!({"code_challenge_methods_supported": null}), "S256"),
@@ -153,6 +196,43 @@ async fn given_no_challenge_then_the_metadata_is_found_at_its_well_known_place()
 }
 
 #[tokio::test]
+async fn given_an_origin_that_anybody_may_greet_then_it_is_asked_further_until_it_says_what_it_wants() {
+    let world = World::new().await;
+    world.provider.levers.lock().greets = true;
+    let url = world.begin().await.unwrap();
+    assert_eq!(parameter(&url, "scope").as_deref(), Some("read"), "the challenge's, not the metadata's");
+}
+
+/// RFC 9728 section 3.3: a document that was looked for describes what its place was made from, one that a challenge points to
+/// the URL that was challenged.
+#[tokio::test]
+async fn given_metadata_at_the_root_then_it_may_name_the_root_unless_a_challenge_pointed_to_it() {
+    let world = World::new().await;
+    let root = world.provider.base.to_string();
+    {
+        let mut levers = world.provider.levers.lock();
+        (levers.challenge, levers.at_root) = (false, true);
+    }
+    for stated in [root.trim_end_matches('/').to_owned(), root.clone(), format!("{root}mcp")] {
+        world.provider.levers.lock().resource = json!({ "resource": stated });
+        let url = world.begin().await.unwrap();
+        assert_eq!(parameter(&url, "resource"), Some(stated));
+        world.finish(&world.provider.consent(&url)).await.unwrap();
+    }
+    for stated in [format!("{root}other"), "https://other.example/".to_owned()] {
+        world.provider.levers.lock().resource = json!({ "resource": stated });
+        let error = world.begin().await.unwrap_err().to_string();
+        assert!(error.contains("another resource"), "{error}");
+    }
+    {
+        let mut levers = world.provider.levers.lock();
+        (levers.challenge, levers.resource) = (true, json!({ "resource": root }));
+    }
+    let error = world.begin().await.unwrap_err().to_string();
+    assert!(error.contains("another resource"), "{error}");
+}
+
+#[tokio::test]
 async fn given_a_server_of_the_first_revision_then_it_is_its_own_authorization_server() {
     let world = World::new().await;
     {
@@ -175,15 +255,12 @@ async fn given_no_allowance_then_a_loopback_origin_is_not_even_asked() {
 }
 
 #[tokio::test]
-async fn given_configured_scopes_then_they_count_and_step_up_adds_to_what_was_granted() {
+async fn given_configured_scopes_then_they_count() {
     let world = World::with(Settings { scopes: vec!["mail".into()], ..Settings::default() }).await;
     world.provider.levers.lock().server = json!({"scopes_supported": ["mail", "offline_access"]});
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("mail offline_access"));
     assert_eq!(parameter(&url, "prompt").as_deref(), Some("consent"));
-    world.finish(&world.provider.consent(&url)).await.unwrap();
-    let url = world.begin_with(&["files".to_owned(), "mail".to_owned()]).await.unwrap();
-    assert_eq!(parameter(&url, "scope").as_deref(), Some("mail offline_access files"));
 }
 
 #[tokio::test]
@@ -195,7 +272,7 @@ async fn given_a_registration_then_it_is_used_again_until_the_server_forgets_it(
     world.provider.levers.lock().clients.clear();
     // Another replica has not seen it work, so it asks first.
     let replica = world.replica();
-    let url = replica.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/", &[]).await.unwrap();
+    let url = replica.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/").await.unwrap();
     assert_eq!(world.provider.levers.lock().registrations.len(), 2);
     replica
         .finish(&world.table.gateway, &world.origin(), BROWSER, &world.provider.consent(&url))

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 fn status(result: Result<Credential, CredentialError>) -> ConnectionStatus {
     match result.err().unwrap() {
         CredentialError::NotConnected(status) => status,
-        CredentialError::Unavailable(problem) => panic!("{problem}"),
+        other => panic!("{other}"),
     }
 }
 

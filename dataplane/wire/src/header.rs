@@ -102,6 +102,11 @@ mod tests {
         assert_eq!(check(&[(&NAME, "=?base64?!?=")]), Some(NAME));
         assert_eq!(check(&[(&METHOD, "ping")]), Some(METHOD));
         assert_eq!(check(&[(&PROTOCOL_VERSION, "2025-11-25")]), Some(PROTOCOL_VERSION));
+        assert_eq!(
+            check(&[(&METHOD, "tools/call"), (&METHOD, "tools/call")]),
+            Some(METHOD),
+            "even if both agree"
+        );
         let legacy =
             Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get"}}"#)
                 .unwrap();

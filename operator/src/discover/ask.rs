@@ -63,12 +63,12 @@ async fn legacy(http: &Http, target: &Target) -> Result<Answer, OutboundError> {
 /// What a status says without looking further: neither is evidence of an era.
 fn no_entry(status: StatusCode, target: &Target) -> Option<Answer> {
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.is_personal() => {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.wants_token() => {
             Some(Answer::NeedsAccount)
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let mend = if target.credential.is_some() {
-                "it does not take the credential: look at the Secret, the header's name and its prefix"
+                "it does not take the credential: look at the Secret, and at what spec.auth says of how it is sent"
             } else {
                 "it wants a credential: write another member of spec.auth"
             };

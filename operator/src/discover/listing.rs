@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// Ends a legacy session, as far as the origin cares.
     pub(super) async fn end(&self) {
         if self.id.is_some() {
-            let request = self.http.request(http::Method::DELETE, self.target.document.url.clone());
+            let request = self.http.request(http::Method::DELETE, self.target.url());
             self.http.send(self.headers(request, ""), 64 * 1024).await.ok();
         }
     }
@@ -125,7 +125,7 @@ impl<'a> Session<'a> {
 
     async fn post(&self, method: &str, message: Value) -> Result<portcullis_outbound::Answer, OutboundError> {
         let limit = self.target.document.limits.response_bytes.min(BYTES);
-        let request = self.headers(self.http.post(self.target.document.url.clone()), method).json(&message);
+        let request = self.headers(self.http.post(self.target.url()), method).json(&message);
         self.http.send(request, usize::try_from(limit).unwrap_or(usize::MAX)).await
     }
 

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_compiler::Catalog;
-use portcullis_contract::{OriginAuth, OriginDoc};
+use portcullis_contract::{OriginAuth, OriginDoc, with_parameter};
 use portcullis_crds::kinds::origin_mcp as kind;
 use portcullis_outbound::Clients;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use url::Url;
 
 use crate::world::Change;
 
@@ -34,7 +35,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) document: Arc<OriginDoc>,
-    /// The header's whole value, where it takes one.
+    /// The header's or query parameter's whole value, where it takes one.
     pub(crate) credential: Option<SecretString>,
 }
 
@@ -81,9 +82,22 @@ impl Target {
         self.document == other.document && secret(self) == secret(other)
     }
 
-    /// Whether each person has a credential of their own there.
-    fn is_personal(&self) -> bool {
-        matches!(self.document.auth, OriginAuth::UserOAuth { .. })
+    /// Where it is asked, the credential included where that is part of the URL. It belongs into no message.
+    fn url(&self) -> Url {
+        match (&self.document.auth, &self.credential) {
+            (OriginAuth::QueryParameter { name, .. }, Some(value)) => {
+                with_parameter(&self.document.url, name, value.expose_secret())
+            }
+            _ => self.document.url.clone(),
+        }
+    }
+
+    /// Whether calls go out with tokens, which the data plane has and this program has not.
+    fn wants_token(&self) -> bool {
+        !matches!(
+            self.document.auth,
+            OriginAuth::None | OriginAuth::Header { .. } | OriginAuth::QueryParameter { .. }
+        )
     }
 }
 

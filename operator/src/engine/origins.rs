@@ -5,7 +5,7 @@ use portcullis_contract::OriginAuth;
 use portcullis_crds::words::ConditionStatus::{False, True, Unknown};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::discover::{Answer, Target};
+use crate::discover::{Answer, Asked, Target};
 use crate::programmed::Verdict;
 use crate::world::Subject;
 use portcullis_publication::ObservedCatalog;
@@ -23,7 +23,13 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
                     let value = compiled.secrets.get(value)?;
                     Some(SecretString::from(format!("{prefix}{}", value.value.expose_secret())))
                 }
-                OriginAuth::None | OriginAuth::UserOAuth { .. } => None,
+                OriginAuth::QueryParameter { value, .. } => Some(compiled.secrets.get(value)?.value.clone()),
+                OriginAuth::None
+                | OriginAuth::UserOAuth { .. }
+                | OriginAuth::SharedOAuth { .. }
+                | OriginAuth::ClientCredentials { .. }
+                | OriginAuth::TokenExchange { .. }
+                | OriginAuth::IdJag { .. } => None,
             };
             Some(Target { document: Arc::new(origin.clone()), credential })
         })
@@ -33,7 +39,7 @@ pub(super) fn targets(compiled: &Parts) -> Vec<Target> {
 /// `Reachable` and `CatalogSynced`. Where nobody has asked since the operator started, what was said last stands, if it was
 /// about the same generation.
 pub(super) fn verdicts(
-    answer: Option<&Answer>,
+    asked: Option<&Asked>,
     observed: Option<&ObservedCatalog>,
     subject: &Subject,
 ) -> (Verdict, Verdict) {
@@ -43,19 +49,26 @@ pub(super) fn verdicts(
         let last = subject.status.conditions.iter().find(|it| it.type_ == type_).filter(|_| same);
         last.map(|last| Verdict::new(last.status, &last.reason, last.message.clone()))
     };
-    let Some(answer) = answer else {
+    let Some(Asked { document, answer }) = asked else {
         let unasked = || Verdict::new(Unknown, "NotAskedYet", "it has not been asked as it is now");
         return (last("Reachable").unwrap_or_else(unasked), last("CatalogSynced").unwrap_or_else(unasked));
     };
     match answer {
         Answer::Offers(_) => (reachable(), Verdict::new(True, "CatalogSynced", "what it offers is known")),
         Answer::NeedsAccount if observed.is_some() => {
-            let message = "this is what people who connected an account were shown lately; there may be more";
+            let message = "this is what people were shown lately through the gateway; there may be more";
             (reachable(), Verdict::new(True, OBSERVED, message))
         }
         Answer::NeedsAccount => {
-            let message = "what it offers is shown to people who have connected an account, not to the operator; \
-                           once one of them has used it, it is known here";
+            let message = "what it offers is shown to calls that bear a token, not to the operator; once somebody has \
+                           used it through the gateway, it is known here";
+            let message = match document.auth {
+                OriginAuth::SharedOAuth { .. } => {
+                    "an administrator of the gateway connects its account, on the page /admin/origins; once somebody has \
+                     used it, what it offers is known here"
+                }
+                _ => message,
+            };
             let unknown = || Verdict::new(Unknown, "NeedsAccount", message);
             // Replicas that have just started have seen nothing yet.
             let synced = last("CatalogSynced").filter(|last| last.reason == OBSERVED).unwrap_or_else(unknown);

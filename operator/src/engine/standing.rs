@@ -39,7 +39,6 @@ impl Engine {
         let identity = world.identity(&subject.uid);
         let asked = world.asked.get(identity);
         let observed = asked.and_then(|asked| observed::of(world, &asked.document));
-        let asked = asked.map(|asked| &asked.answer);
         let diagnoses = self.plan.diagnoses.get(id).unwrap_or(&nothing);
         let about = About {
             diagnoses,
@@ -57,7 +56,7 @@ impl Engine {
             // What was last learned stays while nobody answers.
             status.protocol_version = subject.status.protocol_version.clone();
             status.catalog = subject.status.catalog.clone();
-            match (asked, observed) {
+            match (asked.map(|asked| &asked.answer), observed) {
                 (Some(Answer::Offers(offer)), _) => {
                     status.protocol_version = Some(offer.protocol_version.clone());
                     status.catalog = Some(offer.counts.clone());

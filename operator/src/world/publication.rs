@@ -18,8 +18,10 @@ pub(crate) struct Publication {
     pub(crate) objects: BTreeMap<String, Published>,
     /// UID of the ConfigMap that owns all of it.
     pub(crate) owner: Option<String>,
-    /// The text of the key rings.
+    /// The key rings, as they are stored.
     pub(crate) keys: Option<Zeroizing<Vec<u8>>>,
+    /// The version of their Secret: who writes it has to have read it.
+    pub(crate) keys_version: Option<String>,
     /// Goes up whenever the keys change.
     pub(crate) keys_generation: u64,
     /// What resources that were restored here go by, as it lies there: not yet verified.
@@ -94,6 +96,7 @@ impl Publication {
         let data = object.data.unwrap_or_default();
         if name == KEYS_NAME {
             let text = data.get(KEYS_DATA).map(|text| Zeroizing::new(text.0.clone()));
+            self.keys_version = object.metadata.resource_version;
             if self.keys != text {
                 self.keys = text;
                 self.keys_generation += 1;

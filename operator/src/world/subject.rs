@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::{Known, Source, World, is, version};
 
+/// Annotation of an McpGateway: any value that it did not have before asks for new keys.
+const ROTATE_KEYS: &str = "portcullis.dev/rotate-keys";
+
 /// A resource of one of the four kinds, as far as reporting on it goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
@@ -19,6 +22,8 @@ pub(crate) struct Subject {
     /// At which `status` was read.
     pub(crate) version: u64,
     pub(crate) status: StatusDoc,
+    /// Of an McpGateway: the request for new keys.
+    pub(crate) rotate_keys: Option<String>,
 }
 
 /// A status of any of the kinds: those that lack a field leave it out.
@@ -45,6 +50,7 @@ impl Subject {
             version: version(metadata),
             // One that somebody else made unreadable is written anew.
             status: status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default(),
+            rotate_keys: metadata.annotations.as_ref().and_then(|it| it.get(ROTATE_KEYS)).cloned(),
         }
     }
 }
@@ -78,6 +84,7 @@ impl World {
         {
             known.version = subject.version;
             known.status = subject.status;
+            known.rotate_keys = subject.rotate_keys;
         }
     }
 }
@@ -92,7 +99,7 @@ impl Known for DynamicObject {
         let subject = Subject::new(&self.metadata, status);
         match world.subjects.get_mut(&id) {
             Some(known) if known.uid == subject.uid && known.version > subject.version => return,
-            // Nothing but the status, or labels and annotations, which mean nothing here.
+            // Nothing but the status, or labels and annotations, of which nothing is compiled.
             Some(known) if known.uid == subject.uid && known.generation == subject.generation => {
                 *known = subject;
                 return;

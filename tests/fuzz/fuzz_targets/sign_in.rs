@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_contract::{ClaimNames, OidcProvider};
-use portcullis_portal::fuzzing::{parameter, principal};
+use portcullis_contract::{ClaimNames, ProviderClient};
+use portcullis_portal::fuzzing::parameter;
+use portcullis_providers::fuzzing::principal;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
@@ -25,8 +26,12 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     if let Some(person) = principal(claims.clone(), userinfo.clone(), &provider()) {
-        let said = |name: &str| claims.get(name).or_else(|| userinfo.get(name)).and_then(Value::as_str);
-        assert_eq!(&*person.subject, format!("company:{}", said("sub").expect("a subject")));
+        let sub = match claims.get("sub").or_else(|| userinfo.get("sub")) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => panic!("a person without a subject"),
+        };
+        assert_eq!(&*person.subject, format!("company:{sub}"));
         if let Some(email) = &person.email {
             // Whoever gave the address, or another about the same address, has vouched for it.
             let vouches = |by: &serde_json::Map<String, Value>| {
@@ -44,20 +49,21 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn provider() -> OidcProvider {
+fn provider() -> ProviderClient {
     let claims = ClaimNames {
         subject: "sub".into(),
         email: "email".into(),
         name: "name".into(),
         groups: "groups".into(),
     };
-    OidcProvider {
+    ProviderClient {
         issuer: "https://idp.example".into(),
         client_id: "portcullis".into(),
         client_secret: None,
         scopes: Vec::new(),
         claims,
         trust_email: false,
+        renew: true,
         id_jag: false,
         private_networks: Vec::new(),
         ca_bundle_pem: None,

@@ -21,6 +21,8 @@ pub(super) struct Credentials<'a> {
 pub(super) enum Use<'a> {
     /// It is sent to an origin at this host, in a header, after this prefix.
     Header { host: &'a str, prefix: &'a str },
+    /// It is sent to an origin at this host, in its URL's query.
+    QueryParameter { host: &'a str },
     /// It is sent to an origin's authorization server, which is known only when it is asked.
     OriginClient,
     /// It is sent to the identity provider at this host.
@@ -49,7 +51,7 @@ impl<'a> Credentials<'a> {
         let (id, secret, value) = self.find(case, field, reference)?;
         let allowed_hosts = allowed_hosts(secret);
         let host = match purpose {
-            Use::Header { host, .. } => Some(host),
+            Use::Header { host, .. } | Use::QueryParameter { host } => Some(host),
             Use::ProviderClient { host } if !allowed_hosts.is_empty() => Some(host),
             Use::ProviderClient { .. } => None,
             Use::OriginClient if allowed_hosts.is_empty() => {

@@ -34,7 +34,7 @@ pub(super) fn read(case: &mut Case, field: &str, text: &str, surroundings: &Surr
         case.error(
             field,
             "CredentialInUrl",
-            "a URL is no place for a credential; put it into a Secret and use auth.header",
+            "a URL is no place for a credential; put it into a Secret and use auth.header or auth.queryParameter",
         );
         return None;
     }

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::case::Case;
 use super::credential::Credentials;
-use super::oidc;
+use super::provider_client::{self, Around};
 use super::surroundings::{Surroundings, is_loopback};
 use super::{address, clients};
 
@@ -98,6 +98,7 @@ fn identity_providers(
             "nobody could sign in; write at least one identity provider",
         );
     }
+    let around = Around { surroundings, credentials };
     let mut names = BTreeSet::new();
     let mut documents = Vec::new();
     for (index, provider) in spec.identity_providers.iter().enumerate() {
@@ -108,18 +109,21 @@ fn identity_providers(
             case.error(format!("{field}.name"), "Duplicate", message);
         }
         let kind = match provider {
-            IdentityProvider { oidc: Some(oidc), development: None, .. } => {
-                oidc::compile(case, &format!("{field}.oidc"), oidc, surroundings, credentials)
-                    .map(IdentityProviderKind::Oidc)
+            IdentityProvider { oidc: Some(oidc), oauth: None, development: None, .. } => {
+                provider_client::oidc(case, &format!("{field}.oidc"), oidc, around)
             }
-            IdentityProvider { oidc: None, development: Some(development), .. } => {
+            IdentityProvider { oidc: None, oauth: Some(oauth), development: None, .. } => {
+                provider_client::oauth(case, &format!("{field}.oauth"), oauth, around)
+            }
+            IdentityProvider { oidc: None, oauth: None, development: Some(development), .. } => {
                 let users = development_users(case, &format!("{field}.development"), development, public_url);
                 Some(IdentityProviderKind::Development { users })
             }
-            IdentityProvider { oidc, .. } => {
-                let found = if oidc.is_some() { "both" } else { "none" };
+            IdentityProvider { oidc, oauth, development, .. } => {
+                let there = [oidc.is_some(), oauth.is_some(), development.is_some()];
+                let found = if there.contains(&true) { "several" } else { "none" };
                 let message = format!(
-                    "an identity provider has exactly one of oidc, development; this one has {found}"
+                    "an identity provider has exactly one of oidc, oauth, development; this one has {found}"
                 );
                 case.error(field, "NotExactlyOne", message);
                 None

@@ -65,6 +65,14 @@ impl<'a> Surroundings<'a> {
         networks
     }
 
+    /// Hosts to which origins of a namespace may send people's identity tokens. `None` where tenancy does not say: then nobody but
+    /// the gateway's own namespace is served.
+    pub(super) fn identity_token_hosts(&self, namespace: &str) -> Option<Vec<String>> {
+        self.tenancy()?;
+        let hosts = self.tenants(namespace).flat_map(|tenancy| &tenancy.identity_token_hosts);
+        Some(hosts.map(|host| host.to_ascii_lowercase()).collect())
+    }
+
     /// Where tenancy is written, as a person would look for it.
     pub(super) fn tenancy_of(&self) -> String {
         let gateway = self.gateway.map(|gateway| ResourceId::of("McpGateway", &gateway.metadata));

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use portcullis_custody::KeysEncryption;
 use serde_json::{Value, json};
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::run::{Settings, Source, run};
@@ -37,7 +39,8 @@ impl Demo {
         let settings = Settings {
             source: Source::Folder(manifests),
             state: folder.path().join("state"),
-            database: None,
+            database: Database::default(),
+            encryption: KeysEncryption::default(),
             listen: self.listen,
             leave: Leave::default(),
         };

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod database;
 mod demo;
+mod keys;
 mod leave;
 mod listen;
 mod open;
@@ -23,6 +25,9 @@ pub(crate) enum Command {
     Validate(validate::Validate),
     /// Try it: a development sign-in and a small OAuth-protected MCP server of its own, on this machine alone.
     Demo(demo::Demo),
+    /// Make and rotate the gateway's own keys.
+    #[command(subcommand)]
+    Keys(Box<keys::Keys>),
     /// Say whether a gateway serves at an address.
     Probe(probe::Probe),
 }
@@ -33,6 +38,7 @@ impl Command {
             Self::Serve(serve) => serve.run(),
             Self::Validate(validate) => validate.run(),
             Self::Demo(demo) => demo.run(),
+            Self::Keys(keys) => keys.run(),
             Self::Probe(probe) => probe.run(),
         }
     }

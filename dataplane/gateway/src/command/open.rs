@@ -5,32 +5,34 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use portcullis_ambient::{Clock, Random};
+use portcullis_assertions::Verifier;
+use portcullis_custody::{Custody, KeysEncryption};
 use portcullis_events::EventSink;
 use portcullis_identity::{Identity, IdentityParts, ReviewTokens};
 use portcullis_keys::Keys;
 use portcullis_outbound::{Clients, Egress};
 use portcullis_policy::Tables;
 use portcullis_portal::{Portal, PortalParts};
-use portcullis_store::{Store, StoreError};
+use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_store::Store;
 use portcullis_vault::{Vault, VaultParts};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::database::Database;
 use crate::catalog::Catalogs;
 use crate::edge::{Public, Testimony};
 use crate::ending::Ending;
 use crate::pipeline::{Context, LateSessions};
+use crate::reseal::{Resealing, Work};
 use crate::review::Reviews;
+use crate::sign_ins::SignIns;
 use crate::snapshot::cluster::{self, Beside, Cluster, Following, Tally};
-use crate::snapshot::{Edits, Folder, Loaded, Publisher, watch};
+use crate::snapshot::{Edits, Folder, FolderKeys, Loaded, Publisher, watch};
 use crate::upstream::Upstreams;
-
-/// A database that is away when a replica starts is asked again after this time.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// A source that was looked at and is not followed yet.
 pub(super) enum Prepared {
@@ -81,13 +83,15 @@ impl Followed {
 /// What the rooms are opened with.
 pub(super) struct Opening {
     pub(super) state: PathBuf,
-    pub(super) database: Option<String>,
+    pub(super) database: Database,
     pub(super) address: SocketAddr,
     pub(super) private_address: SocketAddr,
     pub(super) tables: Tables,
     pub(super) ending: Ending,
     pub(super) events: EventSink,
     pub(super) egress: Egress,
+    pub(super) encryption: KeysEncryption,
+    pub(super) resealing: Resealing,
 }
 
 /// The rooms, open, and the source that they serve from.
@@ -104,26 +108,42 @@ impl Opening {
         let mut publisher =
             Publisher::new(self.tables.clone(), self.events.clone(), clock.clone(), self.address);
         let (tell, arrived) = oneshot::channel();
+        let custody = Custody::new(&self.encryption, &Clients::through(self.egress.clone()))?;
+        let resealing = self.resealing.clone();
         match source {
             Prepared::Folder(manifests) => {
                 let Manifests { edits, mut folder, loaded: Loaded { contract, given } } = *manifests;
                 publisher.publish(&contract)?;
                 folder.accept(given)?;
-                let keys = Arc::new(Keys::open_or_create(&self.state, &random)?);
-                let rooms = self.rooms(self.store().await?, keys, None, clock, random).await?;
+                let store = self.database.open(&self.state).await?;
+                let folder_keys = FolderKeys::new(&self.state, custody, random.clone(), clock.clone());
+                let (keys, followed) = folder_keys.open(store.holds_sealed().await?).await?;
+                let rooms = self.rooms(store, Arc::clone(&keys), None, clock, random).await?;
                 // Until the log of revocations has been read no token is honoured.
                 rooms.context.identity.hear().await?;
                 tell.send(()).ok();
-                let source = Followed::Folder(tokio::spawn(watch(edits, folder, publisher)));
-                Ok(Opened { rooms, source, arrived })
+                let follow = async move {
+                    tokio::select! {
+                        () = watch(edits, folder, publisher) => {}
+                        () = followed.follow(keys, resealing, self.events) => {}
+                    }
+                };
+                Ok(Opened { rooms, source: Followed::Folder(tokio::spawn(follow)), arrived })
             }
             Prepared::Cluster(settings) => {
-                let cluster = Cluster::open(settings, &self.state, &self.egress).await?;
-                let (store, rooms) = (self.patient_store().await?, cluster.keys());
+                let cluster = Cluster::open(settings, custody, &self.state, &self.egress).await?;
+                let store = self.database.open_patiently(&self.state).await?;
                 let reviewer: Arc<dyn ReviewTokens> = Arc::new(Reviews::new(cluster.client()));
-                let rooms = self.rooms(store, rooms, Some(reviewer), clock.clone(), random.clone()).await?;
+                let rooms =
+                    self.rooms(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone()).await?;
                 let catalogs = rooms.context.catalogs.clone();
-                let beside = Beside { listen: self.address, private: self.private_address, catalogs };
+                let beside = Beside {
+                    listen: self.address,
+                    private: self.private_address,
+                    catalogs,
+                    resealing,
+                    events: self.events,
+                };
                 let following = cluster.follow(publisher, beside, clock, random, tally, tell);
                 Ok(Opened { rooms, source: Followed::Cluster(following), arrived })
             }
@@ -140,32 +160,18 @@ impl Opening {
     ) -> anyhow::Result<Rooms> {
         let (tables, events, egress) = (self.tables.clone(), self.events.clone(), self.egress.clone());
         let http = Clients::through(egress.clone());
-        let identity = IdentityParts { tables, store, keys, http, clock, random, events, reviewer };
+        let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
+        let providers = Providers::new(ProvidersParts {
+            verifier: Arc::clone(&verifier),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
+        let identity =
+            IdentityParts { tables, store, keys, http, clock, random, events, verifier, providers, reviewer };
         Rooms::assemble(identity, self.ending.clone(), egress).await
-    }
-
-    async fn store(&self) -> Result<Store, StoreError> {
-        match &self.database {
-            Some(url) => Store::open(url).await,
-            None => Store::open_sqlite(&self.state.join("portcullis.sqlite")).await,
-        }
-    }
-
-    /// In a cluster a database may come after those who use it.
-    async fn patient_store(&self) -> anyhow::Result<Store> {
-        let mut told = None;
-        loop {
-            let problem = match self.store().await {
-                Ok(store) => return Ok(store),
-                Err(error @ (StoreError::Database(_) | StoreError::Late { .. })) => error.to_string(),
-                Err(error) => return Err(error.into()),
-            };
-            if told.as_ref() != Some(&problem) {
-                tracing::warn!("waiting for the database: {problem}");
-                told = Some(problem);
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
     }
 }
 
@@ -174,17 +180,20 @@ pub(super) struct Rooms {
     pub(super) context: Arc<Context>,
     pages: axum::Router,
     egress: Egress,
+    providers: Providers,
 }
 
 impl Rooms {
     /// What the authorization server works with, the other rooms work with too.
     async fn assemble(parts: IdentityParts, ending: Ending, egress: Egress) -> anyhow::Result<Self> {
-        let IdentityParts { tables, store, keys, http, clock, random, events, .. } = parts.clone();
+        let IdentityParts { tables, store, keys, http, clock, random, events, providers, .. } = parts.clone();
         let identity = Identity::new(parts);
+        let sign_ins = SignIns { identity: identity.clone(), tables: tables.clone() };
         let vault = Vault::new(VaultParts {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
+            identities: Some(Arc::new(sign_ins)),
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -195,7 +204,7 @@ impl Rooms {
             vault: vault.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
-            http,
+            providers: providers.clone(),
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -217,13 +226,20 @@ impl Rooms {
             events,
             ending,
         };
-        Ok(Self { context: Arc::new(context), pages, egress })
+        Ok(Self { context: Arc::new(context), pages, egress, providers })
     }
 
     /// What a replica of this name may tell the operator.
     pub(super) fn testimony(&self, replica: String) -> Testimony {
         let Context { catalogs, keys, random, .. } = &*self.context;
         Testimony { replica, catalogs: catalogs.clone(), keys: Arc::clone(keys), random: random.clone() }
+    }
+
+    /// Seals anew what the keys have left behind, until dropped.
+    pub(super) fn reseal(&self, resealing: Resealing) -> impl Future<Output = ()> + Send + 'static {
+        let Context { vault, tables, keys, clock, events, .. } = &*self.context;
+        let work = Work { vault: vault.clone(), providers: self.providers.clone(), tables: tables.clone() };
+        resealing.run(work, Arc::clone(keys), clock.clone(), events.clone())
     }
 
     pub(super) fn public(&self) -> Public {

@@ -7,17 +7,20 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use portcullis_custody::KeysEncryption;
 use portcullis_events::EventSink;
 use portcullis_outbound::{Egress, Proxies};
 use portcullis_policy::Tables;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::open::{Manifests, Opened, Opening, Prepared, private_folder};
 use crate::edge::{Private, Readiness, Witness, Workers};
 use crate::ending::Ending;
+use crate::reseal::Resealing;
 use crate::snapshot::cluster::{self, Tally};
 
 /// Events that wait for their writer when the process ends get this long.
@@ -29,8 +32,9 @@ const HEARD: Duration = Duration::from_secs(5);
 pub(super) struct Settings {
     pub(super) source: Source,
     pub(super) state: PathBuf,
-    /// Where it is not a file in the state folder.
-    pub(super) database: Option<String>,
+    pub(super) database: Database,
+    /// How the key rings are kept.
+    pub(super) encryption: KeysEncryption,
     pub(super) listen: Listen,
     pub(super) leave: Leave,
 }
@@ -76,7 +80,7 @@ async fn serve(
     beside: impl Future<Output = anyhow::Result<Infallible>>,
     ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
-    let Settings { source, state, database, listen, leave } = settings;
+    let Settings { source, state, database, encryption, listen, leave } = settings;
     let mut signals = Signals::new()?;
     let mut beside = std::pin::pin!(beside);
     // What is wrong with a folder is told before anything listens.
@@ -103,7 +107,7 @@ async fn serve(
     egress.never_own_listener(private_address);
     let (tables, readiness, ending) = (Tables::default(), Readiness::default(), Ending::default());
     let tally = matches!(prepared, Prepared::Cluster(_)).then(Tally::default);
-    let witness = Witness::default();
+    let (witness, resealing) = (Witness::default(), Resealing::default());
     let replica = match &prepared {
         Prepared::Folder(_) => None,
         Prepared::Cluster(settings) => Some(settings.replica.name.clone()),
@@ -114,11 +118,22 @@ async fn serve(
         tables: tables.clone(),
         events: events.clone(),
         tally: tally.clone(),
+        resealing: resealing.clone(),
         witness: replica.as_ref().map(|_| witness.clone()),
     };
     let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future());
-    let opening =
-        Opening { state, database, address, private_address, tables, ending: ending.clone(), events, egress };
+    let opening = Opening {
+        state,
+        database: database.clone(),
+        address,
+        private_address,
+        tables,
+        ending: ending.clone(),
+        events,
+        egress,
+        encryption,
+        resealing: resealing.clone(),
+    };
     let opened = tokio::select! {
         opened = opening.open(prepared, tally.unwrap_or_default()) => opened?,
         ended = private.as_mut() => return ended.context("the private listener failed"),
@@ -131,7 +146,9 @@ async fn serve(
         witness.open(rooms.testimony(replica));
     }
     let mut feed = tokio::spawn(rooms.context.identity.clone().follow());
+    let mut address_of_store = tokio::spawn(database.follow(rooms.context.store.clone()));
     let mut accounts = tokio::spawn(rooms.context.vault.clone().follow());
+    let mut resealed = tokio::spawn(rooms.reseal(resealing));
     let count = listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let workers = Workers::start(count, leave.drain, &rooms.public())?;
     let announce = async {
@@ -149,6 +166,8 @@ async fn serve(
         _ = source.task() => Err(anyhow::anyhow!("changes to what is served are no longer followed")),
         _ = &mut feed => Err(anyhow::anyhow!("revocations are no longer followed")),
         _ = &mut accounts => Err(anyhow::anyhow!("disconnected accounts are no longer followed")),
+        _ = &mut address_of_store => Err(anyhow::anyhow!("the database's address is no longer followed")),
+        _ = &mut resealed => Err(anyhow::anyhow!("nothing is sealed anew any more")),
         ended = beside.as_mut() => ended.map(|never| match never {}),
         () = signals.asked_to_end() => Ok(()),
     };

@@ -2,8 +2,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use portcullis_custody::KeysEncryption;
 use portcullis_publication::DEFAULT_NAMESPACE;
 
+use super::database::Database;
 use super::leave::Leave;
 use super::listen::Listen;
 use super::run::{Settings, Source, run};
@@ -22,10 +24,10 @@ pub(crate) struct Serve {
     /// away. Made with mode 0700. With a folder, back it up: without its keys, stored credentials cannot be read.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// The database: postgres://USER:PASSWORD@HOST/NAME for many replicas, or sqlite://PATH. Left out: a SQLite file in the state
-    /// folder. Rather in the environment, where other processes do not see it.
-    #[arg(long, value_name = "URL", env = "PORTCULLIS_DATABASE", hide_env_values = true)]
-    database: Option<String>,
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    encryption: KeysEncryption,
     #[command(flatten)]
     listen: Listen,
     #[command(flatten)]
@@ -53,19 +55,19 @@ struct InCluster {
     /// The UID of the pod, which then owns the Lease.
     #[arg(long, value_name = "UID", requires = "kubernetes")]
     pod_uid: Option<String>,
-    /// A mounted keys.json. Left out: the Secret of the publication namespace, with a copy in the state folder.
+    /// A mounted keys.json, followed as it changes. Left out: the Secret of the publication namespace, with a copy in the state folder.
     #[arg(long, value_name = "FILE", requires = "kubernetes")]
     keys: Option<PathBuf>,
 }
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self { manifests, cluster, state, database, listen, leave } = self;
+        let Self { manifests, cluster, state, database, encryption, listen, leave } = self;
         let source = match manifests {
             Some(manifests) => Source::Folder(manifests),
             None => Source::Cluster(cluster.settings()),
         };
-        run(Settings { source, state, database, listen, leave }, std::future::pending(), |_| {})
+        run(Settings { source, state, database, encryption, listen, leave }, std::future::pending(), |_| {})
     }
 }
 
@@ -105,6 +107,8 @@ mod tests {
         assert!(accepts(cluster));
         assert!(accepts(&format!("{cluster} --replica-of c --pod-uid d --keys e --publication-namespace f")));
         assert!(accepts("--manifests m --shutdown-delay 1s --drain 2s --database sqlite://x"));
+        assert!(accepts("--manifests m --database-file url"));
+        assert!(!accepts("--manifests m --database sqlite://x --database-file url"));
         assert!(!accepts(&format!("{cluster} --manifests m")));
         assert!(!accepts("--kubernetes"));
         assert!(!accepts("--kubernetes --replica-name a"));

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::observed::{Witness, observed};
 use crate::ending::Ending;
+use crate::reseal::Resealing;
 use crate::snapshot::cluster::Tally;
 
 /// Whether traffic should come here: once the rooms are open and what there is to serve is served, until the process is asked to
@@ -57,6 +58,7 @@ pub(crate) struct Private {
     pub(crate) events: EventSink,
     /// Of a cluster's publication.
     pub(crate) tally: Option<Tally>,
+    pub(crate) resealing: Resealing,
     /// For a cluster's operator.
     pub(crate) witness: Option<Witness>,
 }
@@ -76,10 +78,15 @@ impl Private {
     }
 }
 
-async fn no_browsers(request: Request, next: Next) -> Response {
-    // Every browser names a host. One whose page has bound a name of its own to this address names that.
+/// Whether a page of some browser may be asking. Every browser names a host, and one whose page has bound a name of its own to this
+/// address names that.
+fn is_a_pages(headers: &HeaderMap) -> bool {
     let strange = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_outbound::is_internal_host);
-    if request.headers().contains_key(ORIGIN) || request.headers().get_all(HOST).iter().any(strange) {
+    headers.contains_key(ORIGIN) || headers.get_all(HOST).iter().any(strange)
+}
+
+async fn no_browsers(request: Request, next: Next) -> Response {
+    if is_a_pages(request.headers()) {
         return (StatusCode::FORBIDDEN, "no page of a browser may ask here\n").into_response();
     }
     next.run(request).await
@@ -111,6 +118,12 @@ async fn metrics(State(private): State<Private>) -> Response {
         "counter",
         "Events lost because their writer was too slow.",
         dropped,
+    );
+    one(
+        "portcullis_resealed_total",
+        "counter",
+        "Stored credentials that were sealed anew after the keys were rotated.",
+        private.resealing.rows(),
     );
     if let Some(tally) = &private.tally {
         one(
@@ -153,4 +166,27 @@ async fn routes(State(private): State<Private>) -> Response {
         .collect();
     Json(json!({"generation": table.generation, "gateway": table.gateway.name, "routes": routes}))
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Advisory class: Host and Origin unchecked on any listener.
+    #[test]
+    fn given_a_page_of_any_browser_when_it_asks_then_it_is_told_from_operators_and_probes() {
+        let asked = |headers: &[(header::HeaderName, &'static str)]| {
+            is_a_pages(&headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
+        };
+        for host in ["10.0.0.7:9090", "localhost:9090", "portcullis.mcp.svc.cluster.local:9090", "portcullis"]
+        {
+            assert!(!asked(&[(HOST, host)]), "{host}");
+            for origin in ["https://evil.example", "http://localhost:9090", "null"] {
+                assert!(asked(&[(HOST, host), (ORIGIN, origin)]), "{origin}");
+            }
+        }
+        assert!(!asked(&[]), "HTTP/1.0");
+        assert!(asked(&[(HOST, "rebound.evil.example:9090")]));
+        assert!(asked(&[(HOST, "localhost"), (HOST, "rebound.evil.example")]));
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use portcullis_policy::{KindRules, Route, ToolRules};
+use portcullis_policy::{Holder, KindRules, Route, ToolRules};
 use portcullis_wire::answer::{Streamed, Verdict, verdict};
 use portcullis_wire::item::Members;
 use portcullis_wire::list::{Decision, Item, List, Unreadable};
@@ -170,10 +170,10 @@ impl Curate {
     }
 
     /// The part of the catalog that this answer would teach: templates always, since they decide what may be read; the rest
-    /// where there are people without an account.
+    /// where there are people without an account, or the operator cannot ask.
     fn learns(&self, method: Method) -> Option<Part> {
         let part = Part::of(method)?;
-        let useful = part == Part::Templates || self.route.needs_account();
+        let useful = part == Part::Templates || self.route.origin.holder() != Holder::Nobody;
         (useful && self.catalogs.wants(&self.route.origin, part)).then_some(part)
     }
 

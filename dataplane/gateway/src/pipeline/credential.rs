@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_events::AuthMode;
-use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
+use portcullis_vault::{ConnectionStatus, Credential, CredentialError, auth_mode};
 
 use super::Context;
 use super::access::Allowed;
@@ -43,11 +42,11 @@ impl<'r> Armed<'r> {
         let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
             Ok(credential) => credential,
             Err(CredentialError::NotConnected(status)) => {
-                record.auth_mode(AuthMode::UserOauth);
+                record.auth_mode(auth_mode(origin));
                 return Ok(Arming::Unconnected(allowed, status));
             }
             Err(error) => {
-                return Err(Refusal::credential_unavailable(received.message().id, &error.to_string()));
+                return Err(Refusal::no_credential(received.message().id, &origin.display_name, &error));
             }
         };
         record.auth_mode(credential.mode());

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use portcullis_policy::Origin;
 use portcullis_vault::Credential;
 use portcullis_wire::header::SESSION_ID;
+use secrecy::ExposeSecret as _;
 use serde_json::value::RawValue;
 
 use super::record::Record;
@@ -54,10 +55,14 @@ pub(super) fn is_events(headers: &HeaderMap) -> bool {
     media.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// Puts the session and the credential into a request's headers.
+/// Puts the session and the credential into a request.
 ///
 /// *Architecture invariant:* the only place where a credential enters a request to an origin.
-pub(super) fn arm(headers: &mut HeaderMap, origin_session: Option<&str>, credential: &Credential) {
+pub(super) fn arm<B>(request: &mut Request<B>, origin_session: Option<&str>, credential: &Credential) {
+    if let Some(target) = credential.target().and_then(|target| target.expose_secret().parse().ok()) {
+        *request.uri_mut() = target;
+    }
+    let headers = request.headers_mut();
     if let Some(session) = origin_session.and_then(|session| session.parse().ok()) {
         headers.insert(SESSION_ID, session);
     }

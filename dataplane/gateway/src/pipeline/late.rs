@@ -172,7 +172,7 @@ impl Opener<'_> {
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        arm(request.headers_mut(), None, self.credential);
+        arm(&mut request, None, self.credential);
         send(self.upstreams, &self.by.route().origin, request, None, &mut Record::none()).await
     }
 }

@@ -6,7 +6,7 @@
 //! Received      one strict reading of the message        message.rs, session.rs
 //! Allowed       access and curation of what it names     access.rs
 //! Armed         the credential of this user there        credential.rs, unconnected.rs
-//! answer        relayed, curated, recorded               relay.rs, answer.rs, stream.rs
+//! answer        relayed, curated, recorded               courier.rs, relay.rs, answer.rs, stream.rs
 //! ```
 //!
 //! Every exit leaves one event: [`record::Record`] is made at the start and writes itself at the end, however that comes.
@@ -16,6 +16,7 @@
 mod access;
 mod answer;
 mod body;
+mod courier;
 mod credential;
 mod discard;
 mod exchange;
@@ -113,13 +114,14 @@ async fn steps(
             let allowed = access::Allowed::check(context, received, record)?;
             match credential::Armed::take(context, upstreams, allowed, record).await? {
                 credential::Arming::Armed(armed) if armed.allowed.is_connect() => {
-                    Ok(relay::already_connected(&armed.allowed, record))
+                    unconnected::call_connect_tool(context, armed.allowed, &body, record).await
                 }
                 credential::Arming::Armed(armed) => {
                     relay::post(context, upstreams, armed, &head.headers, &body, record).await
                 }
                 credential::Arming::Unconnected(allowed, status) => {
-                    unconnected::answer(context, allowed, status, &body, record).await
+                    let lack = unconnected::Lack::Account(status);
+                    unconnected::answer(context, allowed, lack, &body, record).await
                 }
             }
         }

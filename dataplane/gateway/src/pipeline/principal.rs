@@ -28,17 +28,15 @@ impl Authenticated {
     ) -> Result<Self, Refusal> {
         let route = routed.route();
         let challenge = |error: Option<&AuthenticateError>| context.identity.challenge(route, error);
-        // Exactly one: two readers of two headers could see two people.
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(Refusal::unauthenticated(challenge(None)));
-        };
-        let Some(token) = value.to_str().ok().and_then(bearer) else {
+        let Some(token) = token(headers) else {
             return Err(Refusal::unauthenticated(challenge(None)));
         };
         let caller = match context.identity.authenticate(token, route).await {
             Ok(caller) => caller,
             Err(AuthenticateError::Unavailable) => return Err(Refusal::store_unavailable()),
+            Err(error @ AuthenticateError::InsufficientScope) => {
+                return Err(Refusal::insufficient_scope(challenge(Some(&error))));
+            }
             Err(error) => return Err(Refusal::unauthenticated(challenge(Some(&error)))),
         };
         record.caller(&caller);
@@ -68,8 +66,32 @@ impl Authenticated {
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1). Of exactly one such
+/// header: two readers of two could see two people.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_an_authorization_header_then_one_bearer_token_counts_and_nothing_else() {
+        let sent = |values: &[&'static str]| {
+            let headers: HeaderMap =
+                values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect();
+            token(&headers).map(ToOwned::to_owned)
+        };
+        assert_eq!(sent(&["Bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(sent(&["bEARER  abc"]).as_deref(), Some("abc"));
+        for none in [&["Basic abc"][..], &["Bearer"], &["Bearer "], &["abc"], &[]] {
+            assert_eq!(sent(none), None, "{none:?}");
+        }
+        assert_eq!(sent(&["Bearer abc", "Bearer abc"]), None);
+        assert_eq!(sent(&["Bearer abc", "Basic abc"]), None);
+    }
 }

@@ -5,20 +5,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
-use http_body_util::Full;
-use portcullis_vault::{ConnectionStatus, Credential, CredentialError};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use portcullis_vault::CredentialError;
 use portcullis_wire::answer::verdict;
 use portcullis_wire::header::{self, PROTOCOL_VERSION, SESSION_ID};
 use portcullis_wire::method::Method;
 use serde_json::value::RawValue;
 
 use super::Context;
-use super::access::Allowed;
 use super::answer::{Curate, Curated};
 use super::body::Body;
+use super::courier::{Courier, Delivered};
 use super::credential::{Armed, origin_session};
-use super::exchange::{arm, collect, is_events, send};
+use super::exchange::{collect, is_events};
 use super::headers;
 use super::message::Received;
 use super::principal::Authenticated;
@@ -66,7 +65,7 @@ pub(super) async fn post(
     };
     match courier.send(credential, record).await? {
         Delivered::Answer(answer) => answered(context, received, answer, record).await,
-        Delivered::Unconnected(status) => unconnected::answer(context, allowed, status, body, record).await,
+        Delivered::Lacking(lack) => unconnected::answer(context, allowed, lack, body, record).await,
     }
 }
 
@@ -83,7 +82,7 @@ pub(super) async fn get(
     let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
         Ok(credential) => credential,
         Err(CredentialError::NotConnected(_)) => return Ok(Waiting::legacy(context, by, record).respond()),
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -97,7 +96,7 @@ pub(super) async fn get(
             let passage = Passage { context, by, id: None, record, stream: Stream::Open(None) };
             passage.pass(answer, curate, HeaderMap::new()).await
         }
-        Delivered::Unconnected(_) => Ok(Waiting::legacy(context, by, record).respond()),
+        Delivered::Lacking(_) => Ok(Waiting::legacy(context, by, record).respond()),
     }
 }
 
@@ -122,7 +121,7 @@ pub(super) async fn delete(
             record.finished(StatusCode::OK, 0);
             return Ok(Response::new(Body::empty()));
         }
-        Err(error) => return Err(Refusal::credential_unavailable(None, &error.to_string())),
+        Err(error) => return Err(Refusal::no_credential(None, &origin.display_name, &error)),
     };
     record.auth_mode(credential.mode());
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
@@ -135,7 +134,7 @@ pub(super) async fn delete(
             let passage = Passage { context, by, id: None, record, stream: Stream::Call };
             passage.pass(answer, curate, HeaderMap::new()).await
         }
-        Delivered::Unconnected(_) => {
+        Delivered::Lacking(_) => {
             record.finished(StatusCode::OK, 0);
             Ok(Response::new(Body::empty()))
         }
@@ -154,71 +153,6 @@ fn legacy_session(
     let session = Session::open(context, by, client)?;
     record.session(session.as_ref().map(Session::digest));
     Ok(session)
-}
-
-/// A request to an origin, sent again once where its credential was refused.
-struct Courier<'a> {
-    context: &'a Arc<Context>,
-    upstreams: &'a Arc<Upstreams>,
-    by: &'a Authenticated,
-    id: Option<&'a RawValue>,
-    method: HttpMethod,
-    headers: HeaderMap,
-    session: Option<&'a str>,
-    body: Bytes,
-}
-
-enum Delivered {
-    Answer(Answer),
-    /// The origin does not know this person any longer.
-    Unconnected(ConnectionStatus),
-}
-
-impl<'a> Courier<'a> {
-    /// For a request that carries no message: a stream of the origin's own, or the end of a session.
-    fn without_message(
-        context: &'a Arc<Context>,
-        upstreams: &'a Arc<Upstreams>,
-        by: &'a Authenticated,
-        method: HttpMethod,
-        headers: HeaderMap,
-        session: Option<&'a str>,
-    ) -> Self {
-        Self { context, upstreams, by, id: None, method, headers, session, body: Bytes::new() }
-    }
-
-    async fn send(&self, credential: Credential, record: &mut Record) -> Result<Delivered, Refusal> {
-        let origin = &self.by.route().origin;
-        let answer = self.once(&credential, record).await?;
-        if answer.response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(Delivered::Answer(answer));
-        }
-        drop(answer);
-        if !self.by.route().needs_account() {
-            return Err(Refusal::credential_rejected(self.id, &origin.display_name));
-        }
-        let who = &self.by.caller().principal.id;
-        let renewed = match self.context.vault.renew(who, origin, &credential).await {
-            Ok(renewed) => renewed,
-            Err(CredentialError::NotConnected(status)) => return Ok(Delivered::Unconnected(status)),
-            Err(error) => return Err(Refusal::credential_unavailable(self.id, &error.to_string())),
-        };
-        let answer = self.once(&renewed, record).await?;
-        if answer.response.status() == StatusCode::UNAUTHORIZED {
-            // A token as fresh as can be is refused: only the person can mend that, at the origin.
-            return Ok(Delivered::Unconnected(ConnectionStatus::ReconnectNeeded));
-        }
-        Ok(Delivered::Answer(answer))
-    }
-
-    async fn once(&self, credential: &Credential, record: &mut Record) -> Result<Answer, Refusal> {
-        let origin = &self.by.route().origin;
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
-        arm(request.headers_mut(), self.session, credential);
-        send(self.upstreams, origin, request, self.id, record).await
-    }
 }
 
 async fn answered(
@@ -336,15 +270,4 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body>
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-/// The call of the gateway's own tool by somebody who has an account connected.
-pub(super) fn already_connected(allowed: &Allowed<'_>, record: &mut Record) -> Response<Body> {
-    let received = allowed.received();
-    let text = format!(
-        "Your {} account is connected already. List the tools again.",
-        received.by().route().origin.display_name
-    );
-    let result = unconnected::text_result(received.message().modern, &text, false);
-    unconnected::own(record, portcullis_wire::error::result(received.message().id, result))
 }

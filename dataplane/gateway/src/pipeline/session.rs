@@ -4,8 +4,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
-use portcullis_ambient::Instant;
-use portcullis_keys::Purpose;
+use portcullis_ambient::{Instant, Random};
+use portcullis_keys::{Purpose, SealError, SealingRing};
+use portcullis_policy::{PrincipalId, Route};
 use portcullis_wire::header::SESSION_ID;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -68,16 +69,10 @@ impl Session {
         if values.next().is_some() || value.len() > MAX_SEALED {
             return Err(Refusal::unknown_session());
         }
-        let sealed = URL_SAFE_NO_PAD.decode(value.as_bytes()).map_err(|_| Refusal::unknown_session())?;
-        let opened = context
-            .keys
-            .sealing
-            .open(Purpose::McpSession, &bound_to(by), &sealed)
-            .map_err(|_| Refusal::unknown_session())?;
-        let contents: Contents = serde_json::from_slice(&opened).map_err(|_| Refusal::unknown_session())?;
-        if Instant(contents.t.saturating_mul(1000)).after_seconds(MAX_AGE_SECONDS) < context.clock.now() {
-            return Err(Refusal::unknown_session());
-        }
+        let bound_to = bound_to(&by.caller().principal.id, by.route());
+        let contents =
+            Contents::open(&context.keys.sealing, &bound_to, value.as_bytes(), context.clock.now())
+                .ok_or_else(Refusal::unknown_session)?;
         let digest = Sha256::digest(value.as_bytes());
         Ok(Some(Self { contents, digest: URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default()) }))
     }
@@ -90,13 +85,10 @@ impl Session {
         url_elicitation: bool,
     ) -> Result<HeaderValue, Refusal> {
         let contents = Contents { t: context.clock.now().seconds(), e: url_elicitation, kind };
-        let text = serde_json::to_vec(&contents).map_err(|_| Refusal::session_too_large())?;
-        let sealed = context
-            .keys
-            .sealing
-            .seal(&context.random, Purpose::McpSession, &bound_to(by), &text)
+        let bound_to = bound_to(&by.caller().principal.id, by.route());
+        let text = contents
+            .seal(&context.keys.sealing, &context.random, &bound_to)
             .map_err(|_| Refusal::no_randomness())?;
-        let text = URL_SAFE_NO_PAD.encode(sealed);
         if text.len() > MAX_SEALED {
             return Err(Refusal::session_too_large());
         }
@@ -117,7 +109,105 @@ impl Session {
     }
 }
 
-fn bound_to(by: &Authenticated) -> [&str; 4] {
-    let route = by.route();
-    [by.caller().principal.id.as_str(), &route.uid, &route.origin.uid, route.origin.url.as_str()]
+impl Contents {
+    fn seal(&self, sealing: &SealingRing, random: &Random, bound_to: &[&str]) -> Result<String, SealError> {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::McpSession, bound_to, &text)?))
+    }
+
+    /// What was sealed for the same, not longer ago than a session may be old.
+    fn open(sealing: &SealingRing, bound_to: &[&str], id: &[u8], now: Instant) -> Option<Self> {
+        let sealed = URL_SAFE_NO_PAD.decode(id).ok()?;
+        let text = sealing.open(Purpose::McpSession, bound_to, &sealed).ok()?;
+        let contents: Self = serde_json::from_slice(&text).ok()?;
+        let end = Instant(contents.t.saturating_mul(1000)).after_seconds(MAX_AGE_SECONDS);
+        (now <= end).then_some(contents)
+    }
+}
+
+fn bound_to<'a>(person: &'a PrincipalId, route: &'a Route) -> [&'a str; 4] {
+    [person.as_str(), &route.uid, &route.origin.uid, route.origin.url.as_str()]
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_keys::Keys;
+    use portcullis_policy::RouteTable;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: Instant = Instant(1_790_000_000_000);
+
+    /// A route, with one member of its or of its origin's document changed.
+    fn route(of: &str, member: &str, value: &str) -> std::sync::Arc<Route> {
+        let all = json!({"include": null, "exclude": [], "overrides": []});
+        let mut contract: Value = json!({
+            "gateway": {
+                "name": "gateway", "publicUrl": "https://gateway.example",
+                "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
+                "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
+                "storeOutageGraceSeconds": 900,
+                "admins": {"groups": [], "users": [], "serviceAccounts": []},
+                "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
+            },
+            "origins": [{
+                "uid": "origin", "id": "o", "name": "mcp/o", "displayName": "O",
+                "url": "https://origin.example/mcp", "suspended": false, "auth": "none",
+                "network": {"privateNetworks": [], "caBundlePem": null},
+                "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
+            }],
+            "routes": [{
+                "uid": "route", "name": "mcp/r", "slug": "r", "displayName": "R", "description": "",
+                "suspended": false, "identityProvider": "company", "origin": "origin", "access": "Everyone",
+                "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
+            }],
+            "teams": [],
+        });
+        contract[of][0][member] = json!(value);
+        if (of, member) == ("origins", "uid") {
+            contract["routes"][0]["origin"] = json!(value);
+        }
+        let table = RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap();
+        std::sync::Arc::clone(table.route("r").unwrap())
+    }
+
+    fn ring() -> SealingRing {
+        Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap().sealing
+    }
+
+    fn begun() -> Contents {
+        Contents { t: NOW.seconds(), e: false, kind: Kind::Origin("of the origin".to_owned()) }
+    }
+
+    /// Advisory class: session ids that another person can use.
+    #[test]
+    fn given_a_session_when_person_route_or_origin_is_another_then_it_does_not_open() {
+        let (ring, ana) = (ring(), PrincipalId::of("company", "ana"));
+        let same = route("routes", "displayName", "The same");
+        let id = begun().seal(&ring, &Random::system(), &bound_to(&ana, &same)).unwrap();
+        let opens = |person: &PrincipalId, route: &Route| {
+            Contents::open(&ring, &bound_to(person, route), id.as_bytes(), NOW).is_some()
+        };
+        assert!(opens(&ana, &same));
+        assert!(!opens(&PrincipalId::of("company", "eve"), &same));
+        assert!(!opens(&PrincipalId::of("customers", "ana"), &same));
+        for (of, member, value) in [
+            ("routes", "uid", "another"),
+            ("origins", "uid", "another"),
+            ("origins", "url", "https://origin.example/other"),
+        ] {
+            assert!(!opens(&ana, &route(of, member, value)), "{of}: {member}");
+        }
+    }
+
+    #[test]
+    fn given_a_session_when_a_month_is_over_then_it_does_not_open() {
+        let ring = ring();
+        let id = begun().seal(&ring, &Random::system(), &["ana"]).unwrap();
+        let opens =
+            |seconds| Contents::open(&ring, &["ana"], id.as_bytes(), NOW.after_seconds(seconds)).is_some();
+        assert!(opens(MAX_AGE_SECONDS));
+        assert!(!opens(MAX_AGE_SECONDS + 1));
+    }
 }

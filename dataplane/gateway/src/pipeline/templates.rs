@@ -51,7 +51,7 @@ pub(super) async fn learn(
     if received.message().modern {
         request.headers_mut().insert(header::METHOD, HeaderValue::from_static(METHOD));
     }
-    arm(request.headers_mut(), session.as_deref(), &credential);
+    arm(&mut request, session.as_deref(), &credential);
     let answer = send(upstreams, origin, request, None, &mut Record::none()).await?;
     let (head, incoming) = answer.response.into_parts();
     let body = collect(incoming, origin.limits.response_bytes, None).await?;

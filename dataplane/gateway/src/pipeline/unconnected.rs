@@ -1,6 +1,6 @@
-//! What somebody gets who has not connected an account at the origin yet (DESIGN section 5, "Not connected yet"): greetings and
-//! lists from the last known catalog, else one tool that gives the link; a call leads to connecting, in the way that the client
-//! can follow. Nothing of it reaches the origin.
+//! What somebody gets who has not connected an account at the origin yet (DESIGN section 5, "Not connected yet"), or whose account
+//! may do too little there: greetings and lists from the last known catalog, else one tool that gives the link; a call leads to
+//! connecting, in the way that the client can follow.
 
 use std::sync::Arc;
 
@@ -31,11 +31,47 @@ const LEGACY: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 /// Revisions of the modern era.
 const MODERN: [&str; 1] = ["2026-07-28"];
 
+/// What a person lacks at an origin.
+pub(super) enum Lack {
+    /// An account that is connected.
+    Account(ConnectionStatus),
+    /// These scopes.
+    Scopes(Vec<String>),
+}
+
+impl Lack {
+    /// For programs.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Account(_) => "connect_needed",
+            Self::Scopes(_) => "step_up_needed",
+        }
+    }
+
+    /// For the person.
+    fn sentence(&self, origin: &str, url: &str) -> String {
+        match self {
+            Self::Account(ConnectionStatus::ReconnectNeeded) => format!(
+                "Your {origin} account must be connected again, because {origin} no longer accepts the earlier connection. \
+                 Open this link in a browser, then try again: {url}"
+            ),
+            Self::Account(_) => format!(
+                "Your {origin} account is not connected yet. Open this link in a browser, then try again: {url}"
+            ),
+            Self::Scopes(scopes) => format!(
+                "{origin} needs your permission for more than your connected account may do so far ({}). \
+                 Open this link in a browser, then try again: {url}",
+                scopes.join(" ")
+            ),
+        }
+    }
+}
+
 /// Answers in the origin's place.
 pub(super) async fn answer(
     context: &Arc<Context>,
     allowed: Allowed<'_>,
-    status: ConnectionStatus,
+    lack: Lack,
     body: &Bytes,
     record: &mut Record,
 ) -> Result<Response<Body>, Refusal> {
@@ -54,7 +90,12 @@ pub(super) async fn answer(
         Method::Listen => Ok(Waiting::modern(context, received, record).respond()),
         Method::Neutral => Ok(stand_in.result(json!({}), record)),
         method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
-        _ => stand_in.lead_to_connecting(&allowed, status, record).await,
+        _ => match lack {
+            Lack::Account(status @ (ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded)) => {
+                stand_in.tell_what_lacks(status, record)
+            }
+            lack => stand_in.lead_to_connecting(&allowed, &lack, record).await,
+        },
     }
 }
 
@@ -132,7 +173,7 @@ impl StandIn<'_, '_> {
             .flat_map(|items| items.iter())
             .filter_map(|item| shown(&curate, method, item))
             .collect();
-        if method == Method::ToolsList {
+        if method == Method::ToolsList && self.received.by().route().needs_account() {
             items.push(connect_tool(&origin.display_name));
         }
         let mut result = serde_json::Map::new();
@@ -144,11 +185,41 @@ impl StandIn<'_, '_> {
         Value::Object(result)
     }
 
+    /// A call cannot be served, and no link would help. The person is told who can.
+    fn tell_what_lacks(
+        &self,
+        status: ConnectionStatus,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Refusal> {
+        let (by, message) = (self.received.by(), self.received.message());
+        let origin = &by.route().origin.display_name;
+        let (reason, failure, sentence) = if status == ConnectionStatus::SignInNeeded {
+            let portal = &by.table().gateway.public_url;
+            let sentence = format!(
+                "{origin} is used with your sign-in at this gateway, and nothing of it is kept that still counts. Sign out and in \
+                 again at {portal}/, then try again."
+            );
+            ("sign_in_needed", FailureOrigin::Client, sentence)
+        } else {
+            let sentence = format!(
+                "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator \
+                 of this gateway to connect {origin} on its administration pages, then try again."
+            );
+            ("admin_needed", FailureOrigin::Gateway, sentence)
+        };
+        if message.method != Method::ToolsCall {
+            return Err(Refusal::not_yet(message.id, reason, &sentence));
+        }
+        let outcome = if failure == FailureOrigin::Gateway { Outcome::GatewayError } else { Outcome::Denied };
+        record.ended(outcome, failure, reason);
+        Ok(own(record, error::result(message.id, text_result(message.modern, &sentence, true))))
+    }
+
     /// A call cannot be served without an account. The client is led to connecting by the best way that it knows.
     async fn lead_to_connecting(
         &self,
         allowed: &Allowed<'_>,
-        status: ConnectionStatus,
+        lack: &Lack,
         record: &mut Record,
     ) -> Result<Response<Body>, Refusal> {
         let (by, message) = (self.received.by(), self.received.message());
@@ -160,49 +231,62 @@ impl StandIn<'_, '_> {
                     Refusal::store_unavailable()
                 },
             )?;
-        let origin = &route.origin.display_name;
-        let sentence = match status {
-            ConnectionStatus::ReconnectNeeded => format!(
-                "Your {origin} account must be connected again, because {origin} no longer accepts the earlier connection. \
-                 Open this link in a browser, then try again: {url}"
-            ),
-            _ => format!(
-                "Your {origin} account is not connected yet. Open this link in a browser, then try again: {url}"
-            ),
-        };
+        let (reason, sentence) = (lack.reason(), lack.sentence(&route.origin.display_name, &url));
         let asks = self.received.url_elicitation() && !allowed.is_connect() && !message.retried;
         if asks && !message.modern {
             let elicitation = json!({"mode": "url", "elicitationId": nonce(self.context)?, "url": url, "message": sentence});
-            let data = json!({"reason": "connect_needed", "elicitations": [elicitation]});
-            record.ended(Outcome::Denied, FailureOrigin::Client, "connect_needed");
-            let text = "an account must be connected first";
+            let data = json!({"reason": reason, "elicitations": [elicitation]});
+            record.ended(Outcome::Denied, FailureOrigin::Client, reason);
+            let text = match lack {
+                Lack::Account(_) => "an account must be connected first",
+                Lack::Scopes(_) => "the connected account needs more rights first",
+            };
             return Ok(own(record, error::error(message.id, code::URL_ELICITATION_REQUIRED, text, data)));
         }
         if asks && message.method.invokes() {
             let request = json!({"method": "elicitation/create", "params": {"mode": "url", "url": url, "message": sentence}});
-            record.ended(Outcome::Denied, FailureOrigin::Client, "connect_needed");
+            record.ended(Outcome::Denied, FailureOrigin::Client, reason);
             let result =
                 json!({"resultType": "input_required", "inputRequests": {"connect_account": request}});
             return Ok(own(record, error::result(message.id, result)));
         }
         if message.method != Method::ToolsCall {
-            return Err(Refusal::connect_needed(message.id, &sentence));
+            return Err(Refusal::connect_needed(message.id, reason, &sentence));
         }
         let outcome = if allowed.is_connect() { Outcome::Success } else { Outcome::Denied };
-        record.ended(outcome, FailureOrigin::Client, "connect_needed");
+        record.ended(outcome, FailureOrigin::Client, reason);
         let result = text_result(message.modern, &sentence, !allowed.is_connect());
         Ok(own(record, error::result(message.id, result)))
     }
 }
 
+/// A call of the gateway's own tool by somebody who has an account connected: where that is all right they are told so.
+pub(super) async fn call_connect_tool(
+    context: &Arc<Context>,
+    allowed: Allowed<'_>,
+    body: &Bytes,
+    record: &mut Record,
+) -> Result<Response<Body>, Refusal> {
+    let message = allowed.received().message();
+    let by = allowed.received().by();
+    let origin = &by.route().origin;
+    let wished = context.vault.wished(&by.caller().principal.id, origin).await;
+    let wished = wished.map_err(|error| Refusal::no_credential(message.id, &origin.display_name, &error))?;
+    if !wished.is_empty() {
+        return answer(context, allowed, Lack::Scopes(wished), body, record).await;
+    }
+    let text = format!("Your {} account is connected already. List the tools again.", origin.display_name);
+    Ok(own(record, error::result(message.id, text_result(message.modern, &text, false))))
+}
+
 /// An answer in the origin's place.
-pub(super) fn own(record: &mut Record, message: Vec<u8>) -> Response<Body> {
+fn own(record: &mut Record, message: Vec<u8>) -> Response<Body> {
     record.finished(StatusCode::OK, message.len() as u64);
     body::json(StatusCode::OK, message)
 }
 
 /// A tool's result that says something to the person.
-pub(super) fn text_result(modern: bool, text: &str, is_error: bool) -> Value {
+fn text_result(modern: bool, text: &str, is_error: bool) -> Value {
     complete(modern, json!({"content": [{"type": "text", "text": text}], "isError": is_error}))
 }
 

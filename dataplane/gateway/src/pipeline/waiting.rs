@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Frame;
-use portcullis_policy::PrincipalId;
+use portcullis_policy::{Holder, PrincipalId};
 use portcullis_vault::ConnectionChange;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -86,7 +86,10 @@ impl Waiting {
     ) -> Self {
         record.open_ended();
         let changes = context.vault.changes();
-        let who = by.caller().principal.id.clone();
+        let who = match by.route().origin.holder() {
+            Holder::Everybody => PrincipalId::everybody(),
+            _ => by.caller().principal.id.clone(),
+        };
         let origin = Arc::clone(&by.route().origin.uid);
         Self {
             ready: VecDeque::from([first]),

@@ -2,7 +2,7 @@
 //! whole or not at all.
 //!
 //! ```text
-//! folder    manifests on this machine, compiled in process      folder.rs, ids.rs, watch.rs
+//! folder    manifests on this machine, compiled in process      folder.rs, ids.rs, keys.rs, watch.rs
 //! cluster   what an operator publishes                          cluster/
 //! ```
 //!
@@ -11,9 +11,11 @@
 pub(crate) mod cluster;
 mod folder;
 mod ids;
+mod keys;
 mod publish;
 mod watch;
 
 pub(crate) use folder::{Folder, Loaded, read_folder};
+pub(crate) use keys::FolderKeys;
 pub(crate) use publish::Publisher;
 pub(crate) use watch::{Edits, watch};

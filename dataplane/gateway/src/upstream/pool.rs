@@ -69,13 +69,17 @@ impl Upstreams {
         Self::new(self.egress.clone())
     }
 
-    /// Sends a request to an origin's endpoint; method, headers and body are the caller's, URI and `Host` the origin's.
+    /// Sends a request to an origin's endpoint; method, headers and body are the caller's, URI and `Host` the origin's. Where the
+    /// request's own URI has a query, path and query are the caller's too: a credential may be among them.
     pub(crate) async fn send(
         self: &Arc<Self>,
         origin: &Arc<Origin>,
         mut request: Request<RequestBody>,
     ) -> Result<Answer, SendError> {
-        let (target, host) = self.aim(origin)?;
+        let (mut target, host) = self.aim(origin)?;
+        if request.uri().query().is_some() {
+            target = with_path_of(target, request.uri())?;
+        }
         request.headers_mut().insert(http::header::HOST, host);
         let path: Uri = target.path_and_query().map(|path| Uri::from(path.clone())).unwrap_or_default();
         while let Some(sender) = self.take(&origin.uid) {
@@ -189,6 +193,14 @@ impl Upstreams {
             shelf.idle.push((sender, Instant::now()));
         }
     }
+}
+
+/// What `path` asks for, at the place of `target`.
+fn with_path_of(target: Uri, path: &Uri) -> Result<Uri, SendError> {
+    let mut parts = target.into_parts();
+    parts.path_and_query = path.path_and_query().cloned();
+    // Not with the error's own words: they could quote it.
+    Uri::from_parts(parts).map_err(|_| SendError::Url("its query cannot be sent".to_owned()))
 }
 
 impl Lease {

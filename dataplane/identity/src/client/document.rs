@@ -194,6 +194,7 @@ mod tests {
 
     use super::*;
     use crate::testing::table;
+    use portcullis_assertions::KeySetError;
 
     const ID: &str = "https://client.example/oauth/client.json";
 
@@ -243,6 +244,12 @@ mod tests {
             read_json(&with("redirect_uris", json!(["https://a.example/cb", "javascript:alert(1)"]))),
             Err(DocumentError::Metadata(MetadataError::Redirect { at: 1, .. }))
         ));
+        let mut private = with("token_endpoint_auth_method", json!("private_key_jwt"));
+        private["jwks"] = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "x", "d": "d"}]});
+        assert_eq!(
+            read_json(&private),
+            Err(DocumentError::Metadata(MetadataError::Keys(KeySetError::Private)))
+        );
         assert!(matches!(read_json(&with("redirect_uris", json!("x"))), Err(DocumentError::Json(_))));
         assert!(matches!(read_json(&json!([])), Err(DocumentError::Json(_))));
     }

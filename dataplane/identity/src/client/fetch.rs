@@ -10,10 +10,10 @@ use portcullis_outbound::OutboundError;
 use tokio::sync::Semaphore;
 
 use super::ClientError;
-use super::cache_control::lifetime;
 use super::document::{self, DocumentError, Documented};
 use crate::Identity;
-use crate::bucket::Limit;
+use portcullis_ambient::Limit;
+use portcullis_outbound::lifetime;
 
 /// Largest document (draft, "Maximum Response Size").
 const LIMIT: usize = 5 * 1024;

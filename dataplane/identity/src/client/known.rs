@@ -7,8 +7,8 @@ use super::proof::{Proof, SecretBy};
 use super::registered::{REGISTERED, Registration};
 use super::{ClientError, is_document_url};
 use crate::Identity;
-use crate::assertion::{KeySource, Place};
 use crate::digest::digest;
+use portcullis_assertions::{KeySource, Place};
 
 /// A client as the token endpoint sees it: what it is called, and what it has to show.
 pub(crate) struct Known {

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::redirect::{self, RedirectError};
-use crate::assertion::KeySetError;
+use portcullis_assertions::KeySetError;
 
 /// More redirect URIs than this nobody has.
 const MOST_REDIRECTS: usize = 32;

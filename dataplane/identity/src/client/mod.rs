@@ -1,6 +1,5 @@
 //! OAuth clients: who they say they are, and where they may be sent back to.
 
-mod cache_control;
 mod document;
 mod fetch;
 mod known;
@@ -12,7 +11,6 @@ mod registered;
 
 pub use redirect::RedirectError;
 
-pub(crate) use cache_control::lifetime;
 pub(crate) use fetch::Documents;
 pub(crate) use known::{KnownKind, stands};
 pub(crate) use metadata::MetadataError;

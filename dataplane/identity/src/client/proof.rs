@@ -1,5 +1,5 @@
 use super::public_keys::PublicKeys;
-use crate::assertion::KeySource;
+use portcullis_assertions::KeySource;
 
 /// What a client has to show at the token endpoint to be itself. One registered with one method cannot use another.
 pub(crate) enum Proof {

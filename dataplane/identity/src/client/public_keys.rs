@@ -3,7 +3,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::metadata::MetadataError;
-use crate::assertion::{ALGORITHMS, KeySet, KeySource, Place};
+use portcullis_assertions::{ALGORITHMS, KeySet, KeySource, Place};
 
 const LONGEST_URL: usize = 2048;
 

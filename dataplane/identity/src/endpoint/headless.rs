@@ -39,6 +39,7 @@ impl Identity {
             created_at: now.0,
             expires_at: now.after_seconds(request.table.gateway.tokens.access_seconds).0,
             revoked_at: None,
+            provider_session: None,
         };
         self.store().add_grant(&grant).await?;
         Ok(Granted { grant, refresh_token: None })

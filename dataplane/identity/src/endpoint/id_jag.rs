@@ -1,15 +1,15 @@
 //! MCP enterprise-managed authorization: the identity provider lets a client act for a person by an assertion (ID-JAG), so that
 //! no browser is needed (MCP "Enterprise-Managed Authorization", section 5).
 
-use portcullis_contract::{IdentityProviderKind, OidcProvider};
+use portcullis_contract::{IdentityProviderKind, ProviderClient};
 use portcullis_policy::{IdentityProvider, PrincipalId};
+use portcullis_providers::Description;
 
 use super::headless::Holder;
 use super::token::{Granted, Request, RouteError};
 use crate::Identity;
-use crate::assertion::{AssertionError, Unverified};
 use crate::issuer::names;
-use crate::person::Description;
+use portcullis_assertions::{AssertionError, Unverified};
 
 impl Identity {
     pub(super) async fn id_jag(
@@ -29,8 +29,8 @@ impl Identity {
         ))?;
         // Before any key is fetched: only the route's own provider speaks of its people.
         assertion.says().check_text("iss", &trusted.issuer)?;
-        let keys = self.keys_of_provider(trusted).await?;
-        let claims = self.verify(&keys, assertion).await?;
+        let keys = self.providers().keys(trusted).await?;
+        let claims = self.verifier().verify(&keys, assertion).await?;
         claims.check_text("iss", &trusted.issuer)?;
         if claims.audience()? != request.issuer_id {
             return Err(AssertionError::Mismatch("aud").into());
@@ -41,8 +41,8 @@ impl Identity {
         }
         claims.time("iat")?.ok_or(AssertionError::Claim("iat"))?;
         let until = claims.check_times(self.clock().now())?;
-        let described = Description::read(claims.all(), trusted).ok_or(AssertionError::Claim("sub"))?;
-        self.use_once(&claims, until).await?;
+        let described = Description::read(claims.all(), trusted).map_err(|_| AssertionError::Claim("sub"))?;
+        self.verifier().use_once(&claims, until).await?;
         let provider = &route.identity_provider.name;
         let known = self.person(&PrincipalId::of(provider, described.subject())).await?;
         let principal = described.principal(provider, known.as_deref());
@@ -52,7 +52,7 @@ impl Identity {
 }
 
 /// The settings of a provider whose assertions are taken.
-pub(super) fn trusted(provider: &IdentityProvider) -> Option<&OidcProvider> {
+pub(super) fn trusted(provider: &IdentityProvider) -> Option<&ProviderClient> {
     match &provider.kind {
         IdentityProviderKind::Oidc(oidc) if oidc.id_jag => Some(oidc),
         _ => None,

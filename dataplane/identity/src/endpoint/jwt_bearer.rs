@@ -3,7 +3,7 @@
 
 use super::token::{Granted, Request, RouteError};
 use crate::Identity;
-use crate::assertion::{AssertionError, OnceError, Unverified};
+use portcullis_assertions::{AssertionError, OnceError, Unverified};
 
 /// Identity Assertion JWT Authorization Grant (draft-ietf-oauth-identity-assertion-authz-grant).
 const ID_JAG: &str = "oauth-id-jag+jwt";
@@ -30,7 +30,7 @@ impl From<OnceError> for RouteError {
     fn from(error: OnceError) -> Self {
         match error {
             OnceError::Assertion(error) => Self::Assertion(error),
-            OnceError::Gateway(error) => Self::Gateway(error),
+            OnceError::Store(error) => error.into(),
         }
     }
 }

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::id_jag::trusted;
 use super::oauth_error::OAuthError;
 use super::token::{CLIENT_CREDENTIALS, JWT_BEARER};
-use crate::assertion::ALGORITHMS;
 use crate::client::AuthMethod;
 use crate::issue::SCOPE;
 use crate::{Identity, Issuer};
+use portcullis_assertions::ALGORITHMS;
 
 /// Why there is no metadata.
 pub(super) enum RouteError {

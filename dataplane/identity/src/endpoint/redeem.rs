@@ -47,6 +47,7 @@ impl Identity {
             created_at: now.0,
             expires_at: now.after_seconds(request.table.gateway.tokens.refresh_seconds).0,
             revoked_at: None,
+            provider_session: code.provider_session.clone(),
         };
         if self.store().redeem_code(&code_digest, &grant, &refresh_digest).await? {
             return Ok(Granted { grant, refresh_token: Some(refresh_token) });

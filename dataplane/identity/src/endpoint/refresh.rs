@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use portcullis_policy::PrincipalId;
 use portcullis_store::{GrantRow, RefreshTokenRow};
 
 use super::token::{Granted, Request, RouteError};
 use crate::Identity;
 use crate::digest::digest;
+use crate::renewal::Renewal;
 
 /// How long a used refresh token may be used again.
 const GRACE: Duration = Duration::from_secs(45);
@@ -27,6 +29,12 @@ impl Identity {
         let used = self.store().refresh_token(&digest).await?.ok_or_else(unknown)?;
         let grant = self.store().grant(&used.grant_id).await?.ok_or_else(unknown)?;
         self.check_grant(request, &grant)?;
+        if self.renewal(&PrincipalId::from_stored(&grant.principal)).await == Renewal::Ended {
+            return Err(refuse(
+                "sign_in_ended",
+                "the identity provider has ended the sign-in; authorize again",
+            ));
+        }
         let refresh_token = self.new_refresh_token()?;
         if self.successor(&used, &refresh_token).await? {
             return Ok(Granted { grant, refresh_token: Some(refresh_token) });

@@ -6,7 +6,7 @@ use portcullis_policy::Principal;
 use super::headless::Holder;
 use super::token::{Granted, Request, RouteError};
 use crate::Identity;
-use crate::assertion::{AssertionError, Claims, Unverified};
+use portcullis_assertions::{AssertionError, Claims, Unverified};
 
 /// How Kubernetes names service accounts (`system:serviceaccount:namespace:name`).
 const USER: &str = "system:serviceaccount:";

@@ -221,6 +221,20 @@ async fn given_a_code_when_anything_it_is_bound_to_differs_then_it_gives_nothing
     }
 }
 
+/// RFC 7636, section 4.1.
+#[tokio::test]
+async fn given_a_verifier_that_is_too_short_or_too_long_when_it_belongs_to_its_challenge_then_it_is_refused()
+{
+    let world = World::new(&["a"]).await;
+    let client = world.client().await;
+    for (length, status) in [(42, 400), (43, 200), (128, 200), (129, 400)] {
+        let verifier = "v".repeat(length);
+        let code = world.code_for(&client, "a", false, &verifier).await;
+        let answer = world.exchange(A, &client, &code, &[("code_verifier", &verifier)]).await;
+        assert_eq!(answer.status, status, "{length}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn given_a_code_when_its_minute_is_over_then_it_gives_nothing() {
     let world = World::new(&["a"]).await;
@@ -236,9 +250,12 @@ async fn given_a_resource_when_it_is_not_what_was_granted_then_the_target_is_inv
     let world = World::new(&["a", "b"]).await;
     let client = world.client().await;
     let code = world.code(&client, "a", false).await;
-    for resource in
-        ["https://gateway.example/mcp/b", "https://gateway.example/mcp/a/", "https://gateway.example"]
-    {
+    for resource in [
+        "https://gateway.example/mcp/b",
+        "https://gateway.example/mcp/a/",
+        "https://gateway.example",
+        "https://gatewaz.example/mcp/a",
+    ] {
         let refused = world.exchange(A, &client, &code, &[("resource", resource)]).await;
         assert_eq!(error(&refused), (400, "invalid_target"), "{resource}");
     }
@@ -337,6 +354,20 @@ async fn given_a_route_that_is_gone_or_another_of_the_same_name_when_refreshed_t
     );
     world.swap(&["a", "b"], |_| {});
     assert_eq!(world.refresh("a", &client, issued.text("refresh_token")).await.status, 200);
+}
+
+#[tokio::test]
+async fn given_a_route_that_has_moved_to_another_place_when_refreshed_then_the_grant_is_over() {
+    let world = World::new(&["a", "b"]).await;
+    let client = world.client().await;
+    let code = world.code(&client, "a", true).await;
+    let issued = world.exchange("/oauth/token", &client, &code, &[]).await;
+    let refresh_token = issued.text("refresh_token");
+    let form = [("grant_type", "refresh_token"), ("client_id", &client.id), ("refresh_token", refresh_token)];
+    world.swap(&["a", "b"], |contract| contract.routes[0].slug = "elsewhere".to_owned());
+    assert_eq!(error(&world.post("/oauth/token", &form).await), (400, "invalid_grant"));
+    world.swap(&["a", "b"], |_| {});
+    assert_eq!(world.post("/oauth/token", &form).await.status, 200);
 }
 
 #[tokio::test]
@@ -440,6 +471,21 @@ async fn given_either_token_when_its_client_revokes_it_then_the_grant_ends_at_on
         assert_eq!(revoke(&client.id).await.status, 200);
         assert_eq!(world.events(Kind::Revoked).len(), 1);
     }
+}
+
+#[tokio::test]
+async fn given_a_token_of_another_issuer_when_revoked_then_it_lives() {
+    let world = World::new(&["a", "b"]).await;
+    let client = world.client().await;
+    let issued = world.tokens(&client, "a").await;
+    for kind in ["access_token", "refresh_token"] {
+        for path in ["/mcp/b/oauth/revoke", "/oauth/revoke"] {
+            let form = [("client_id", client.id.as_str()), ("token", issued.text(kind))];
+            assert_eq!(world.post(path, &form).await.status, 200, "as good as not known (RFC 7009, 2.2)");
+        }
+    }
+    assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+    assert_eq!(world.refresh("a", &client, issued.text("refresh_token")).await.status, 200);
 }
 
 #[tokio::test]

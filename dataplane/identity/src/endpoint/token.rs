@@ -16,10 +16,10 @@ use serde::Serialize;
 use super::authentication::{At, Authenticated, AuthenticationError};
 use super::form::{Form, FormError};
 use super::oauth_error::OAuthError;
-use crate::assertion::AssertionError;
 use crate::issue::SCOPE;
 use crate::issuer::names;
 use crate::{Identity, IdentityError, Issuer, ReviewError, TargetError};
+use portcullis_assertions::AssertionError;
 
 /// RFC 6749, section 4.4.
 pub(super) const CLIENT_CREDENTIALS: &str = "client_credentials";

@@ -35,6 +35,14 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
     }
 
+    /// With an extension in the header that whoever reads the token has to understand (RFC 7515, section 4.1.11).
+    pub(crate) fn sign_critical(&self, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(self.id.clone());
+        header.crit = Some(vec!["https://elsewhere.example/extension".to_owned()]);
+        jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
+    }
+
     /// The attack on whoever lets the header choose: a MAC whose key is the public key.
     pub(crate) fn confuse(&self, typ: Option<&str>, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::HS256);

@@ -39,12 +39,9 @@ impl Ending<'_> {
     /// the teams to say.
     pub(crate) async fn person(&self, person: &Principal, connections: bool) -> Result<Ended, Failure> {
         let work = async {
-            let store = &self.portal.store;
-            // Before the grants: a browser that has signed in could make others meanwhile.
-            let sessions = store.end_sessions_of(person.id.as_str()).await?;
-            store.withdraw_consents_of(person.id.as_str()).await?;
-            let whose = GrantsOf::Person(person.id.as_str());
-            let grants = self.portal.identity.end_grants(self.table, whose, REASON).await?;
+            self.portal.store.withdraw_consents_of(person.id.as_str()).await?;
+            let portcullis_identity::Ended { grants, sessions } =
+                self.portal.identity.end_person(self.table, &person.id, REASON).await?;
             let connections = if connections {
                 let find = |uid: &str| self.table.origin_by_uid(uid).cloned();
                 self.portal.vault.disconnect_everywhere(&person.id, find).await?

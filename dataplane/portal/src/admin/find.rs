@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
+use portcullis_policy::{Holder, Origin, Principal, PrincipalId, Route, RouteTable};
 use portcullis_store::{ClientInUseRow, PrincipalRow};
+use portcullis_vault::{Account, ConnectionStatus};
 use serde::Deserialize;
 
 use crate::Portal;
@@ -93,24 +94,46 @@ pub(crate) fn teams(table: &RouteTable) -> BTreeMap<&str, Vec<&Route>> {
     teams
 }
 
-/// An origin, and how many people have an account of theirs connected there.
+/// An origin, and how many accounts are connected there.
 pub(crate) struct OriginInUse<'a> {
     pub(crate) origin: &'a Arc<Origin>,
     pub(crate) connections: i64,
+    /// The account that everybody shares, where there is to be one.
+    pub(crate) shared: Option<Account>,
 }
 
-/// Origins behind the routes that are served where people have accounts of their own.
+impl OriginInUse<'_> {
+    pub(crate) fn shared_is(&self, status: ConnectionStatus) -> bool {
+        self.shared.as_ref().is_some_and(|account| account.status == status)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.shared_is(ConnectionStatus::Connected)
+    }
+
+    /// Whether it has to be connected once more.
+    pub(crate) fn again(&self) -> bool {
+        self.shared_is(ConnectionStatus::ReconnectNeeded)
+    }
+}
+
+/// Origins behind the routes that are served where accounts are connected: each person's own, or one for everybody.
 pub(crate) async fn origins<'a>(
     portal: &Portal,
     table: &'a RouteTable,
 ) -> Result<Vec<OriginInUse<'a>>, Failure> {
     let mut origins: Vec<_> =
-        table.routes().filter(|route| route.needs_account()).map(|route| &route.origin).collect();
+        table.routes().map(|route| &route.origin).filter(|origin| origin.auth.consent().is_some()).collect();
     origins.sort_by_key(|origin| &origin.name);
     origins.dedup_by_key(|origin| &origin.uid);
     let mut found = Vec::new();
     for origin in origins {
-        found.push(OriginInUse { origin, connections: portal.store.connections_at(&origin.uid).await? });
+        let shared = match origin.holder() {
+            Holder::Everybody => Some(portal.vault.shared_account(origin).await?),
+            _ => None,
+        };
+        let connections = portal.store.connections_at(&origin.uid).await?;
+        found.push(OriginInUse { origin, connections, shared });
     }
     Ok(found)
 }

@@ -42,7 +42,7 @@ fn ended_page(
     Ok(page::render(StatusCode::OK, &EndedPage { frame, of, ended, back }))
 }
 
-async fn check(
+pub(crate) async fn check(
     portal: &Portal,
     table: &RouteTable,
     headers: &HeaderMap,
@@ -83,7 +83,7 @@ pub(crate) async fn person(
 /// What the other forms send. What they are about is not in their address where it may be a URL or hold a slash.
 #[derive(Deserialize)]
 pub(crate) struct OtherForm {
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     #[serde(default)]
     of: String,
 }

@@ -1,17 +1,20 @@
 use axum::Json;
 use axum::extract::{Path, Query};
+use axum::response::IntoResponse as _;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::admin::connect;
 use crate::admin::end::Ending;
 use crate::admin::find::{self, Part, Seek};
 use crate::admin::gate::Admin;
 use crate::api::answer::{Answer, document};
 use crate::api::ask::{Ask, Change, Read};
-use crate::api::mine::{Connection, Grant, Origin, Person, Server};
+use crate::api::mine::{Connection, Grant, Origin, Person, Server, Shared};
 use crate::failure::Failure;
 use crate::mine::account::{MyAccount, accounts_of};
 use crate::mine::given::{given_by, published_by};
+use crate::page;
 
 /// `GET /api/admin/people`
 pub(crate) async fn people(ask: Ask, Read(Query(seek)): Read<Query<Seek>>) -> Answer {
@@ -133,9 +136,23 @@ pub(crate) async fn origins(ask: Ask) -> Answer {
     let origins: Vec<_> = find::origins(&ask.portal, &ask.table)
         .await?
         .iter()
-        .map(|found| json!({"origin": Origin::new(found.origin), "connections": found.connections}))
+        .map(|found| {
+            json!({
+                "origin": Origin::new(found.origin), "connections": found.connections,
+                "shared": found.shared.as_ref().map(Shared::new),
+            })
+        })
         .collect();
     document(json!({"origins": origins}))
+}
+
+/// `POST /api/admin/origins/{id}/connect`: where to send the browser.
+pub(crate) async fn connect_origin(Change(ask): Change, Path(id): Path<String>) -> Answer {
+    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+    let origin = ask.table.origin(&id).ok_or(Failure::NotFound)?;
+    let began = connect::begin(&ask.portal, &ask.table, &admin, origin).await?;
+    let answer = document(json!({"url": began.url}))?;
+    Ok(page::with_cookies(answer, began.cookie).into_response())
 }
 
 /// `POST /api/admin/origins/{id}/revoke`

@@ -2,6 +2,7 @@ use axum::extract::{Path, Query};
 use axum::response::IntoResponse as _;
 use portcullis_ambient::Instant;
 use portcullis_policy::{Principal, Route};
+use portcullis_vault::Account;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::api::answer::{Answer, document, done};
 use crate::api::ask::{Ask, Change, Read};
 use crate::connect::manage;
 use crate::failure::Failure;
-use crate::mine::account::{MyAccount, accounts_of};
+use crate::mine::account::{MyAccount, accounts_of, state};
 use crate::mine::given::{Given, given_by, take_back};
 use crate::mine::{accounts, clients};
 use crate::page;
@@ -65,6 +66,7 @@ pub(crate) struct Connection<'a> {
     state: &'static str,
     may_connect: bool,
     scopes: &'a [String],
+    wanted_scopes: &'a [String],
     connected_at: Option<String>,
     last_used_at: Option<String>,
 }
@@ -88,11 +90,32 @@ impl<'a> Connection<'a> {
         Self {
             origin: Origin::new(mine.origin),
             person: mine.person.id.as_str(),
-            state: mine.state(),
+            state: state(mine.account.status),
             may_connect: mine.may_connect(),
             scopes: &mine.account.scopes,
+            wanted_scopes: &mine.account.wished,
             connected_at: mine.account.connected_at.map(rfc3339),
             last_used_at: mine.account.last_used_at.map(rfc3339),
+        }
+    }
+}
+
+/// An account that everybody shares.
+#[derive(Serialize)]
+pub(crate) struct Shared<'a> {
+    state: &'static str,
+    scopes: &'a [String],
+    connected_at: Option<String>,
+    last_used_at: Option<String>,
+}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(account: &'a Account) -> Self {
+        Self {
+            state: state(account.status),
+            scopes: &account.scopes,
+            connected_at: account.connected_at.map(rfc3339),
+            last_used_at: account.last_used_at.map(rfc3339),
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn router() -> Router<Portal> {
         .route("/api/admin/teams", get(admin::teams))
         .route("/api/admin/teams/revoke", post(admin::revoke_team))
         .route("/api/admin/origins", get(admin::origins))
+        .route("/api/admin/origins/{id}/connect", post(admin::connect_origin))
         .route("/api/admin/origins/{id}/revoke", post(admin::revoke_origin))
         .route("/api/admin/grants/{id}", delete(admin::revoke_grant))
         .route("/api/{*rest}", any(answer::nothing_here))

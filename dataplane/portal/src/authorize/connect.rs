@@ -44,7 +44,7 @@ pub(crate) async fn post(
     let return_to = format!("/consent/{id}");
     let url = portal
         .vault
-        .begin(&known.principal.id, gateway, origin, &browser.id, &return_to, &[])
+        .begin(&known.principal.id, gateway, origin, &browser.id, &return_to)
         .await
         .map_err(|error| Failure::connect(&error, Some(&return_to)))?;
     Ok(page::with_cookies(page::leave(url.as_str(), &origin.display_name), browser.cookie))

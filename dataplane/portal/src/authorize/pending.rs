@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
-use portcullis_contract::OriginAuth;
 use portcullis_identity::{Approved, Client, Issuer};
-use portcullis_policy::{Principal, Route, RouteTable};
+use portcullis_policy::{Holder, Principal, Route, RouteTable};
 use portcullis_store::{Consent, PendingAuthorizationRow};
 use portcullis_vault::ConnectionStatus;
 
@@ -10,7 +9,7 @@ use crate::Portal;
 use crate::authorize::request::Asked;
 use crate::digest::digest;
 use crate::failure::Failure;
-use crate::visitor::Visitor;
+use crate::visitor::{SignedIn, Visitor};
 
 /// How long a client's request waits for its user, in seconds.
 const LIFETIME: u64 = 15 * 60;
@@ -29,6 +28,8 @@ pub(crate) struct Authorization {
 pub(crate) struct Known {
     pub(crate) authorization: Authorization,
     pub(crate) principal: Principal,
+    /// Digest of the session at their identity provider, where that is known.
+    provider_session: Option<String>,
 }
 
 /// A request whose user may use the route. Only `Known::admitted` makes one, and a code is given for nothing less.
@@ -129,7 +130,8 @@ impl Authorization {
         let Some(signed_in) = signed_in else {
             return Ok(if browser_approved { Step::SignIn(self) } else { Step::Approve(self) });
         };
-        let known = Known { authorization: self, principal: signed_in.principal.clone() };
+        let SignedIn { principal, provider_session, .. } = signed_in.clone();
+        let known = Known { authorization: self, principal, provider_session };
         let admitted = match known.admitted() {
             Ok(admitted) => admitted,
             Err(known) => return Ok(Step::NoAccess(known)),
@@ -161,7 +163,7 @@ impl Admitted {
 
     /// What an approval of this is stored as.
     pub(crate) fn consent(&self) -> Consent<'_> {
-        let Known { authorization, principal } = &self.0;
+        let Known { authorization, principal, .. } = &self.0;
         Consent {
             principal: principal.id.as_str(),
             client_id: &authorization.client.id,
@@ -174,7 +176,7 @@ impl Admitted {
     /// How the person stands with the route's origin.
     async fn connection(&self, portal: &Portal) -> Result<ConnectionStatus, Failure> {
         let origin = &self.0.authorization.route.origin;
-        if !matches!(origin.auth, OriginAuth::UserOAuth { .. }) {
+        if origin.holder() != Holder::Person {
             return Ok(ConnectionStatus::NotNeeded);
         }
         Ok(portal.vault.status(&self.0.principal.id, origin).await?)
@@ -182,10 +184,11 @@ impl Admitted {
 
     /// Gives the client a code: the address to send the browser to.
     pub(crate) async fn redirect_with_code(&self, portal: &Portal) -> Result<String, Failure> {
-        let Known { authorization, principal } = &self.0;
+        let Known { authorization, principal, provider_session } = &self.0;
         let approved = Approved {
             client: &authorization.client,
             principal: &principal.id,
+            provider_session: provider_session.as_deref(),
             issuer: &authorization.issuer,
             route: &authorization.route,
             redirect_uri: &authorization.asked.answer.redirect_uri,

@@ -2,12 +2,13 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use portcullis_policy::Holder;
 use portcullis_vault::{ConnectCallback, ConnectError};
 
 use crate::Portal;
 use crate::failure::Failure;
-use crate::page;
 use crate::visitor::Visitor;
+use crate::{admin, page};
 
 /// Nothing is left to do.
 #[derive(Template)]
@@ -26,6 +27,9 @@ pub(crate) async fn get(
     let table = portal.table()?;
     let gateway = &table.gateway;
     let origin = table.origin(&origin).ok_or(Failure::NotFound)?;
+    if origin.holder() == Holder::Everybody {
+        return admin::connect::finish(&portal, &table, &headers, origin, &callback).await;
+    }
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let Some(browser) = visitor.browser() else {
         return Err(Failure::connect(&ConnectError::UnknownFlow, None));

@@ -60,6 +60,8 @@ struct ConnectPage<'a> {
     host: &'a str,
     route: &'a Route,
     person: &'a Principal,
+    /// What the origin asks for beyond what the account may do already; empty where there is none.
+    more: Vec<String>,
     ticket: &'a str,
     token: String,
 }
@@ -159,6 +161,7 @@ pub(crate) async fn get(
         host: ticket.origin.url.host_str().unwrap_or_default(),
         route: ticket.route,
         person,
+        more: portal.vault.wished(&person.id, ticket.origin).await?,
         ticket: &secret,
         token: portal.form_token(FORM, &secret, &visitor.binding())?,
     };
@@ -184,7 +187,7 @@ pub(crate) async fn post(
     let return_to = format!("/connect/{}/done", ticket.origin.id);
     let url = portal
         .vault
-        .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to, &[])
+        .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to)
         .await
         .map_err(|error| Failure::connect(&error, None))?;
     if !portal.store.use_ticket(&ticket.row.id, portal.clock.now().0).await? {

@@ -80,7 +80,7 @@ pub(crate) async fn begin(
     let browser = visitor.browser_or_new(portal, gateway)?;
     let url = portal
         .vault
-        .begin(&person.id, gateway, origin, &browser.id, return_to, &[])
+        .begin(&person.id, gateway, origin, &browser.id, return_to)
         .await
         .map_err(|error| Failure::connect(&error, Some(return_to)))?;
     Ok(Began { url, cookie: browser.cookie })

@@ -16,22 +16,17 @@ pub(crate) struct MyAccount<'a> {
 }
 
 impl MyAccount<'_> {
-    /// As the API names it.
-    pub(crate) const fn state(&self) -> &'static str {
-        match self.account.status {
-            ConnectionStatus::NotNeeded => "not_needed",
-            ConnectionStatus::Connected => "connected",
-            ConnectionStatus::NeverConnected => "never_connected",
-            ConnectionStatus::ReconnectNeeded => "reconnect_needed",
-        }
-    }
-
     pub(crate) fn connected(&self) -> bool {
         self.account.status == ConnectionStatus::Connected
     }
 
     pub(crate) fn again(&self) -> bool {
         self.account.status == ConnectionStatus::ReconnectNeeded
+    }
+
+    /// Whether it works, and the origin has asked for more.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.connected() && !self.account.wished.is_empty()
     }
 
     /// Whether there is something to forget.
@@ -41,6 +36,18 @@ impl MyAccount<'_> {
 
     pub(crate) fn may_connect(&self) -> bool {
         !self.routes.is_empty()
+    }
+}
+
+/// As the API names it.
+pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::NotNeeded => "not_needed",
+        ConnectionStatus::Connected => "connected",
+        ConnectionStatus::NeverConnected => "never_connected",
+        ConnectionStatus::ReconnectNeeded => "reconnect_needed",
+        ConnectionStatus::AdminNeeded => "admin_needed",
+        ConnectionStatus::SignInNeeded => "sign_in_needed",
     }
 }
 

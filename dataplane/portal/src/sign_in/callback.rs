@@ -1,7 +1,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
-use portcullis_contract::IdentityProviderKind;
+use portcullis_providers::{Answer, ProviderError};
 use serde::Deserialize;
 
 use crate::Portal;
@@ -10,17 +10,15 @@ use crate::failure::Failure;
 use crate::sign_in::{session, start};
 use crate::visitor::Visitor;
 
-/// What a provider sends back (RFC 6749 section 4.1.2, RFC 9207).
+/// What a provider sends back (RFC 6749, section 4.1.2).
 #[derive(Deserialize)]
 pub(crate) struct Callback {
-    code: Option<String>,
     state: Option<String>,
-    iss: Option<String>,
-    error: Option<String>,
-    error_description: Option<String>,
+    #[serde(flatten)]
+    answer: Answer,
 }
 
-/// `GET /login/callback`: an OpenID provider has answered.
+/// `GET /login/callback`: an identity provider has answered.
 pub(crate) async fn get(
     State(portal): State<Portal>,
     Query(callback): Query<Callback>,
@@ -39,31 +37,34 @@ pub(crate) async fn get(
         .identity_providers
         .iter()
         .find(|provider| *provider.name == *row.identity_provider)
+        .filter(|provider| provider.kind.client().is_some())
         .ok_or(Failure::UnknownSignIn)?;
-    let IdentityProviderKind::Oidc(settings) = &provider.kind else { return Err(Failure::UnknownSignIn) };
-    if callback.iss.as_ref().is_some_and(|iss| *iss != settings.issuer) {
-        session::failed(&portal, &table, "wrong_issuer", &provider.name);
-        return Err(Failure::ProviderWrong {
-            provider: provider.name.to_string(),
-            reason: "it came from somebody else".to_owned(),
-        });
-    }
-    if let Some(error) = callback.error {
-        session::failed(&portal, &table, "refused_by_provider", &error);
-        let reason = match error.as_str() {
-            "access_denied" => "the sign-in was cancelled, or this account may not use it".to_owned(),
-            _ => callback.error_description.unwrap_or(error),
-        };
-        let provider = provider.name.to_string();
-        return Err(Failure::SignInRefused { provider, reason, back: Some(details.return_to) });
-    }
-    let code = callback.code.ok_or(Failure::UnknownSignIn)?;
-    let signed_in = portal.0.providers.sign_in(&portal, gateway, provider, settings, code, &details).await;
-    match signed_in {
-        Ok(principal) => session::open(&portal, &table, &visitor, &principal, &details.return_to).await,
+    match portal.providers.sign_in(gateway, provider, callback.answer, &details.proof).await {
+        Ok(signed_in) => session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await,
         Err(error) => {
             session::failed(&portal, &table, error.reason(), &error.to_string());
-            Err(error.page(&provider.name, Some(&details.return_to)))
+            Err(failure(&provider.name, error, &details.return_to))
         }
+    }
+}
+
+/// The page for what went wrong; `back` is where one can try again.
+pub(super) fn failure(provider: &str, error: ProviderError, back: &str) -> Failure {
+    tracing::warn!(provider, %error, "sign-in at the identity provider failed");
+    let (provider, back) = (provider.to_owned(), Some(back.to_owned()));
+    match error {
+        ProviderError::Away(_) => Failure::ProviderAway { provider, back },
+        ProviderError::Wrong(reason) => Failure::ProviderWrong { provider, reason },
+        ProviderError::OtherIssuer => {
+            Failure::ProviderWrong { provider, reason: "it came from somebody else".to_owned() }
+        }
+        ProviderError::Refused { code, description } => {
+            let reason = match code.as_str() {
+                "access_denied" => "the sign-in was cancelled, or this account may not use it".to_owned(),
+                _ => description.unwrap_or(code),
+            };
+            Failure::SignInRefused { provider, reason, back }
+        }
+        ProviderError::Gateway(problem) => Failure::internal(problem),
     }
 }

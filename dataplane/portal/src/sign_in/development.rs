@@ -4,6 +4,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use portcullis_contract::{DevelopmentUser, IdentityProviderKind};
 use portcullis_policy::{Gateway, Principal};
+use portcullis_providers::SignedIn;
 use portcullis_store::SignInRow;
 use serde::Deserialize;
 use url::{Host, Url};
@@ -119,7 +120,8 @@ pub(crate) async fn post(
         Some(&user.name).filter(|name| !name.is_empty()).map(String::as_str),
         &user.groups,
     );
-    session::open(&portal, &table, &visitor, &principal, &details.return_to).await
+    let signed_in = SignedIn { principal, provider_session: None };
+    session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await
 }
 
 #[cfg(test)]

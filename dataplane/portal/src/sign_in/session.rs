@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use portcullis_events::{Kind, Outcome};
-use portcullis_policy::{Principal, RouteTable};
+use portcullis_policy::RouteTable;
+use portcullis_providers::SignedIn;
 use portcullis_store::SessionRow;
 
 use crate::Portal;
@@ -17,7 +18,7 @@ pub(super) async fn open(
     portal: &Portal,
     table: &RouteTable,
     visitor: &Visitor,
-    principal: &Principal,
+    SignedIn { principal, provider_session }: &SignedIn,
     return_to: &str,
 ) -> Result<Response, Failure> {
     portal.identity.remember(principal).await?;
@@ -29,6 +30,7 @@ pub(super) async fn open(
         principal: principal.id.as_str().to_owned(),
         signed_in_at: now.0,
         expires_at: now.after_seconds(table.gateway.tokens.session_seconds).0,
+        provider_session: provider_session.clone(),
     };
     portal.store.rotate_browser_session(visitor.session(), &row).await?;
     let mut event = portal.event(table, Kind::SignIn, Outcome::Success);

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use portcullis_contract::IdentityProviderKind;
 use portcullis_policy::{Gateway, IdentityProvider};
+use portcullis_providers::Proof;
 use portcullis_store::SignInRow;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::digest::digest;
 use crate::failure::Failure;
 use crate::forms::check_same_origin;
 use crate::page;
-use crate::sign_in::development;
+use crate::sign_in::{callback, development};
 use crate::visitor::Visitor;
 
 /// How long somebody may take at the identity provider, in seconds.
@@ -34,10 +35,9 @@ pub(crate) struct Begin<'a> {
 /// What has to be known when the browser comes back; sealed in the store.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Details {
-    /// Binds the id_token to this sign-in (OpenID Connect Core, section 3.1.2.1).
-    pub(crate) nonce: String,
-    /// PKCE (RFC 7636).
-    pub(crate) verifier: String,
+    /// Nonce and PKCE.
+    #[serde(flatten)]
+    pub(crate) proof: Proof,
     /// The path of ours to go on to.
     pub(crate) return_to: String,
 }
@@ -45,20 +45,13 @@ pub(crate) struct Details {
 /// Makes `state`, nonce and PKCE, and says where the browser signs in.
 pub(crate) async fn begin(portal: &Portal, gateway: &Gateway, begin: &Begin<'_>) -> Result<String, Failure> {
     let state = portal.random.token()?;
-    let details = Details {
-        nonce: portal.random.token()?,
-        verifier: portal.random.token()?,
-        return_to: begin.return_to.to_owned(),
-    };
+    let details = Details { proof: portal.providers.proof()?, return_to: begin.return_to.to_owned() };
     let url = match &begin.provider.kind {
-        IdentityProviderKind::Oidc(settings) => {
-            let client = portal
-                .0
-                .providers
-                .client(portal, gateway, begin.provider, settings)
-                .await
-                .map_err(|error| error.page(&begin.provider.name, Some(begin.return_to)))?;
-            client.authorization_url(&state, &details, begin.another_account)
+        IdentityProviderKind::Oidc(_) | IdentityProviderKind::Oauth { .. } => {
+            let Begin { provider, another_account, return_to, .. } = *begin;
+            let asked = portcullis_providers::Begin { state: &state, proof: &details.proof, another_account };
+            let begun = portal.providers.begin(gateway, provider, &asked).await;
+            begun.map_err(|error| callback::failure(&provider.name, error, return_to))?
         }
         IdentityProviderKind::Development { .. } => {
             development::check_loopback(gateway)?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use portcullis_ambient::{Clock, Random};
+use portcullis_assertions::Verifier;
 use portcullis_contract::Contract;
 use portcullis_events::EventSink;
 use portcullis_identity::{Identity, IdentityParts};
@@ -19,6 +20,7 @@ use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{PrincipalId, RouteTable, Tables};
 use portcullis_portal::{Portal, PortalParts};
+use portcullis_providers::{Providers, ProvidersParts};
 use portcullis_store::Store;
 use portcullis_vault::{ConnectionStatus, Vault, VaultParts};
 use serde_json::{Value, json};
@@ -79,11 +81,22 @@ impl World {
         let contract = contract(provider);
         tables.swap(Arc::new(RouteTable::build(&contract, 1).unwrap()));
         let http = Clients::new();
+        let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
+        let providers = Providers::new(ProvidersParts {
+            verifier: Arc::clone(&verifier),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
         let identity = Identity::new(IdentityParts {
             tables: tables.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
+            verifier,
+            providers: providers.clone(),
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -93,6 +106,7 @@ impl World {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
+            identities: None,
             clock: clock.clone(),
             random: random.clone(),
             events: events.clone(),
@@ -103,7 +117,7 @@ impl World {
             vault: vault.clone(),
             store: store.clone(),
             keys,
-            http,
+            providers,
             clock: clock.clone(),
             random,
             events,

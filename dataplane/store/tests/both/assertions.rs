@@ -9,7 +9,9 @@ on_both! {
         }))
         .await;
         assert_eq!(winners(&told), 1);
+        assert!(!replicas[0].is_assertion_used("another").await.unwrap());
         assert!(replicas[0].use_assertion("another", 100).await.unwrap());
+        assert!(replicas[1].is_assertion_used("another").await.unwrap());
     }
 
     async fn given_assertions_when_their_time_is_over_then_they_are_forgotten_and_no_other(place: Place) {

@@ -17,6 +17,7 @@ pub(crate) fn code() -> CodeRow {
         expires_at: 1_000,
         consumed_at: None,
         grant_id: None,
+        provider_session: None,
     }
 }
 
@@ -33,6 +34,7 @@ pub(crate) fn grant(id: &str) -> GrantRow {
         created_at: 500,
         expires_at: 10_000,
         revoked_at: None,
+        provider_session: None,
     }
 }
 

@@ -83,6 +83,24 @@ on_both! {
         assert!(store.redeem_code("bobs", &grant("h"), "u").await.unwrap());
     }
 
+    async fn given_a_providers_session_when_it_ends_then_what_was_approved_in_it_does_codes_included(place: Place) {
+        let store = place.store().await;
+        let of = |id: &str, session: Option<&str>| GrantRow { provider_session: session.map(str::to_owned), ..grant(id) };
+        for given in [of("g1", Some("laptop")), of("g2", Some("phone")), of("g3", None)] {
+            give(&store, given).await;
+        }
+        store.add_code(&CodeRow { digest: "waits".into(), provider_session: Some("laptop".into()), ..code() }).await.unwrap();
+        let laptop = GrantsOf::ProviderSession("laptop");
+        store.spoil_codes(laptop, 900).await.unwrap();
+        assert!(!store.redeem_code("waits", &of("g4", Some("laptop")), "t").await.unwrap());
+        let ended = store.revoke_grants(laptop, 1_000, 9_000).await.unwrap();
+        assert_eq!(ended.iter().map(|grant| grant.id.as_str()).collect::<Vec<_>>(), ["g1"]);
+        let ended = store.revoke_grants(GrantsOf::Unattributed("ana"), 1_000, 9_000).await.unwrap();
+        assert_eq!(ended.iter().map(|grant| grant.id.as_str()).collect::<Vec<_>>(), ["g3"]);
+        let [left] = &store.live_grants(GrantsOf::Person("ana"), 1_000, "", 10).await.unwrap()[..] else { panic!("one is left") };
+        assert_eq!((left.grant.id.as_str(), left.grant.provider_session.as_deref()), ("g2", Some("phone")));
+    }
+
     async fn given_clients_with_grants_when_sought_then_they_are_counted_and_found_by_id_and_name(place: Place) {
         let store = place.store().await;
         three(&store).await;

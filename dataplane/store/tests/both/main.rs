@@ -16,10 +16,13 @@ mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
+mod provider_accounts;
 mod refresh_tokens;
+mod resealing;
 mod revocations;
 mod sessions;
 mod sign_ins;
+mod step_ups;
 mod tickets;
 mod tidying;
 

@@ -8,6 +8,7 @@ use crate::connections::{renewal, row as connection};
 use crate::place::{all_at_once, on_both};
 use crate::sessions::row as session;
 use crate::sign_ins::{pending, sign_in};
+use crate::step_ups::step_up;
 use crate::tickets::ticket;
 
 const TABLES: [&str; 16] = [
@@ -66,6 +67,9 @@ async fn use_everything(store: &Store) {
     store.put_connection(&connection()).await.unwrap();
     assert_eq!(store.connection("ana", "o1").await.unwrap(), Some(connection()));
     assert!(store.renew_connection(&connection(), &renewal("r2")).await.unwrap());
+    assert!(store.put_step_up(&step_up("a"), None).await.unwrap());
+    store.stepped_up("ana", "o1", "a", 1).await.unwrap();
+    assert!(store.step_up("ana", "o1").await.unwrap().is_some());
     assert!(store.remove_connection("ana", "o1", 6_000).await.unwrap().is_some());
     let consent = Consent { principal: "a", client_id: "c", redirect_uri: "r", route_uid: "r", scope: "s" };
     store.consent(&consent, 1).await.unwrap();
@@ -86,6 +90,9 @@ async fn use_everything(store: &Store) {
     assert_eq!(store.open_late_session("l", "o", 1).await.unwrap(), "o");
     assert_eq!(store.late_session("l").await.unwrap().as_deref(), Some("o"));
     assert_eq!(store.origin_client("o", "i", "r").await.unwrap(), None);
+    assert_eq!(store.connections_sealed("x", None).await.unwrap(), []);
+    assert_eq!(store.origin_clients_sealed("x", None).await.unwrap(), []);
+    assert!(!store.holds_sealed().await.unwrap());
     let person = PrincipalRow {
         id: "ana".into(),
         identity_provider: "p".into(),

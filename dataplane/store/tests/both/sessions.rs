@@ -1,4 +1,4 @@
-use portcullis_store::SessionRow;
+use portcullis_store::{SessionRow, SessionsOf};
 
 use crate::place::{all_at_once, on_both};
 
@@ -9,6 +9,7 @@ pub(crate) fn row(id: &str, provider: &str, principal: &str) -> SessionRow {
         principal: principal.to_owned(),
         signed_in_at: 1,
         expires_at: 100,
+        provider_session: None,
     }
 }
 
@@ -59,8 +60,24 @@ on_both! {
         store.rotate_browser_session(Some("one"), &row("two", "customers", "shopper")).await.unwrap();
         store.rotate_browser_session(None, &row("other", "company", "ana")).await.unwrap();
         assert_eq!((store.sessions_of("ana", 2).await.unwrap(), store.sessions_of("ana", 100).await.unwrap()), (2, 0));
-        assert_eq!(store.end_sessions_of("ana").await.unwrap(), 2);
+        assert_eq!(store.end_sessions(SessionsOf::Person("ana")).await.unwrap(), 2);
         assert_eq!(store.sessions_of("ana", 2).await.unwrap(), 0);
         assert_eq!(store.browser_session("two", 2).await.unwrap().len(), 1, "the shopper's is their own");
+    }
+
+    async fn given_a_providers_session_when_it_ends_then_only_what_was_begun_in_it_does_and_what_is_of_none_can_be_told(place: Place) {
+        let store = place.store().await;
+        let of = |id: &str, session: Option<&str>| SessionRow {
+            provider_session: session.map(str::to_owned),
+            ..row(id, "company", "ana")
+        };
+        for sign_in in [of("one", Some("laptop")), of("two", Some("phone")), of("three", None)] {
+            store.rotate_browser_session(None, &sign_in).await.unwrap();
+        }
+        assert_eq!(store.end_sessions(SessionsOf::ProviderSession("laptop")).await.unwrap(), 1);
+        assert_eq!(store.sessions_of("ana", 2).await.unwrap(), 2);
+        assert_eq!(store.end_sessions(SessionsOf::Unattributed("ana")).await.unwrap(), 1);
+        let [left] = &store.browser_session("two", 2).await.unwrap()[..] else { panic!("it is gone") };
+        assert_eq!(left.provider_session.as_deref(), Some("phone"));
     }
 }

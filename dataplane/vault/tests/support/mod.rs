@@ -10,15 +10,15 @@ use std::time::Duration;
 use portcullis_ambient::{Clock, Instant, Random};
 use portcullis_contract::{
     ClientPolicy, ClientRegistration, Contract, GatewayDoc, IdentityProviderDoc, IdentityProviderKind,
-    Members, Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Secrets,
-    TokenEndpointAuthMethod, TokenLifetimes,
+    Members, Network, OriginAuth, OriginDoc, OriginLimits, RegisteredClient, RouteDoc, SecretKey,
+    SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
 };
 use portcullis_events::{EventSink, Writer};
 use portcullis_keys::Keys;
 use portcullis_outbound::Clients;
 use portcullis_policy::{Origin, PrincipalId, RouteTable};
 use portcullis_store::Store;
-use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Vault, VaultParts};
+use portcullis_vault::{ConnectCallback, ConnectError, Credential, Finished, Identities, Vault, VaultParts};
 use provider::Provider;
 use url::Url;
 
@@ -32,27 +32,38 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
     pub(crate) events: Writer,
-    _folder: tempfile::TempDir,
+    identities: Option<Arc<dyn Identities>>,
+    folder: tempfile::TempDir,
 }
+
+pub(crate) type MakeIdentities = fn(&Url) -> Arc<dyn Identities>;
 
 /// What an origin is configured with.
 pub(crate) struct Settings {
+    pub(crate) uid: &'static str,
     pub(crate) public_url: &'static str,
     pub(crate) path: &'static str,
     pub(crate) scopes: Vec<String>,
     pub(crate) registration: ClientRegistration,
     pub(crate) secret_hosts: Vec<String>,
+    /// In place of each person's account, given the provider's base.
+    pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
+    /// Given the provider's base too.
+    pub(crate) identities: Option<MakeIdentities>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            uid: "origin-uid",
             public_url: "http://127.0.0.1:8080",
             path: "/mcp",
             scopes: Vec::new(),
             registration: ClientRegistration::Auto,
             secret_hosts: Vec::new(),
+            auth: None,
+            identities: None,
             private_networks: vec!["127.0.0.0/8".parse().unwrap()],
         }
     }
@@ -60,12 +71,12 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
+        Self::registered_as("by-hand", hosts)
+    }
+
+    pub(crate) fn registered_as(id: &str, hosts: &[&str]) -> Self {
         Self {
-            registration: ClientRegistration::Client {
-                id: "by-hand".into(),
-                secret: Some(SecretKey("default/client/secret".into())),
-                token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
-            },
+            registration: ClientRegistration::Client(client(id)),
             secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             ..Self::default()
         }
@@ -97,16 +108,16 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             trusted_proxies: Vec::new(),
         },
         origins: vec![OriginDoc {
-            uid: "origin-uid".into(),
+            uid: settings.uid.into(),
             id: "o1".into(),
             name: "default/accounts".into(),
             display_name: "Accounts".into(),
             url: base.join(settings.path).unwrap(),
             suspended: false,
-            auth: OriginAuth::UserOAuth {
+            auth: settings.auth.map(|auth| auth(base)).unwrap_or_else(|| OriginAuth::UserOAuth {
                 scopes: settings.scopes.clone(),
                 registration: settings.registration.clone(),
-            },
+            }),
             network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
             limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
         }],
@@ -118,7 +129,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             description: String::new(),
             suspended: false,
             identity_provider: "company".into(),
-            origin: "origin-uid".into(),
+            origin: settings.uid.into(),
             capabilities: portcullis_contract::Capabilities::default(),
             access: portcullis_contract::Access::Everyone,
         }],
@@ -126,6 +137,19 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         secrets,
     };
     Arc::new(RouteTable::build(&contract, 1).unwrap())
+}
+
+/// The client that the provider knows.
+pub(crate) fn by_hand() -> RegisteredClient {
+    client("by-hand")
+}
+
+fn client(id: &str) -> RegisteredClient {
+    RegisteredClient {
+        id: id.into(),
+        secret: Some(SecretKey("default/client/secret".into())),
+        token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+    }
 }
 
 pub(crate) fn ana() -> PrincipalId {
@@ -147,13 +171,24 @@ impl World {
         let clock = Clock::manual(Instant(1_700_000_000_000));
         let provider = Provider::start().await;
         let table = table(&provider.base, &settings);
-        let (vault, events) = vault(&store, &keys, &clock);
-        Self { provider, vault, store, keys, clock, table, events, _folder: folder }
+        let identities = settings.identities.map(|identities| identities(&provider.base));
+        let (vault, events) = vault(&store, &keys, &clock, identities.clone());
+        Self { provider, vault, store, keys, clock, table, events, identities, folder }
+    }
+
+    /// What the keys were read from.
+    pub(crate) fn keys_file(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
     /// Another replica: its own memory, the same store and keys.
     pub(crate) fn replica(&self) -> Vault {
-        vault(&self.store, &self.keys, &self.clock).0
+        self.replica_on(&self.store)
+    }
+
+    /// The same with a pool of connections of its own.
+    pub(crate) fn replica_on(&self, store: &Store) -> Vault {
+        vault(store, &self.keys, &self.clock, self.identities.clone()).0
     }
 
     pub(crate) fn origin(&self) -> Arc<Origin> {
@@ -161,12 +196,8 @@ impl World {
     }
 
     pub(crate) async fn begin(&self) -> Result<Url, ConnectError> {
-        self.begin_with(&[]).await
-    }
-
-    pub(crate) async fn begin_with(&self, scopes: &[String]) -> Result<Url, ConnectError> {
         let gateway = &self.table.gateway;
-        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back", scopes).await
+        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back").await
     }
 
     pub(crate) async fn finish(&self, callback: &ConnectCallback) -> Result<Finished, ConnectError> {
@@ -189,12 +220,18 @@ impl World {
     }
 }
 
-fn vault(store: &Store, keys: &Arc<Keys>, clock: &Clock) -> (Vault, Writer) {
+fn vault(
+    store: &Store,
+    keys: &Arc<Keys>,
+    clock: &Clock,
+    identities: Option<Arc<dyn Identities>>,
+) -> (Vault, Writer) {
     let (events, writer) = EventSink::new();
     let vault = Vault::new(VaultParts {
         store: store.clone(),
         keys: Arc::clone(keys),
         http: Clients::new(),
+        identities,
         clock: clock.clone(),
         random: Random::system(),
         events,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
@@ -19,6 +20,10 @@ use url::Url;
 
 use super::parameter;
 
+pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(crate) const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
 /// What the provider does and has seen.
 pub(crate) struct Levers {
     /// Replaces fields of the resource's metadata; `null` removes one, or all of it.
@@ -26,12 +31,24 @@ pub(crate) struct Levers {
     /// The same for the authorization server's.
     pub(crate) server: Value,
     pub(crate) challenge: bool,
+    /// Whether anybody may greet it.
+    pub(crate) greets: bool,
+    /// Whether the resource's metadata lies at the root instead of behind its path.
+    pub(crate) at_root: bool,
+    /// Replaces fields of what its token endpoint answers.
+    pub(crate) tokens: Value,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
     pub(crate) delay: Duration,
     pub(crate) down: bool,
     pub(crate) dead: bool,
+    /// What the identity provider and the exchange say to everybody.
+    pub(crate) refuses: Option<&'static str>,
+    /// In place of the type of what the identity provider issues.
+    pub(crate) issues: &'static str,
+    /// The `scope` of token answers; without it what was asked for is granted.
+    pub(crate) grants: Option<&'static str>,
     pub(crate) clients: HashMap<String, Option<String>>,
     pub(crate) codes: HashMap<String, HashMap<String, String>>,
     pub(crate) refresh_tokens: Vec<String>,
@@ -39,6 +56,8 @@ pub(crate) struct Levers {
     pub(crate) token_requests: Vec<HashMap<String, String>>,
     pub(crate) revoked: Vec<String>,
     pub(crate) issued: Vec<String>,
+    /// The first line and the headers of every request.
+    pub(crate) heads: Vec<String>,
     count: usize,
 }
 
@@ -56,12 +75,18 @@ impl Provider {
             resource: json!({}),
             server: json!({}),
             challenge: true,
+            greets: false,
+            at_root: false,
+            tokens: json!({}),
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
             delay: Duration::ZERO,
             down: false,
             dead: false,
+            refuses: None,
+            issues: ID_JAG,
+            grants: None,
             clients: HashMap::from([("by-hand".to_owned(), Some("a secret/of+ours".to_owned()))]),
             codes: HashMap::new(),
             refresh_tokens: Vec::new(),
@@ -69,6 +94,7 @@ impl Provider {
             token_requests: Vec::new(),
             revoked: Vec::new(),
             issued: Vec::new(),
+            heads: Vec::new(),
             count: 0,
         }));
         let provider = Self { base, levers };
@@ -76,11 +102,15 @@ impl Provider {
             .route("/mcp", post(origin))
             .route("/other", post(origin))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource_metadata))
+            .route("/.well-known/oauth-protected-resource", get(metadata_at_root))
             .route("/.well-known/oauth-authorization-server/tenant", get(server_metadata))
             .route("/.well-known/oauth-authorization-server", get(root_metadata))
             .route("/tenant/register", post(register))
             .route("/tenant/token", post(token))
+            .route("/.well-known/oauth-authorization-server/idp", get(idp_metadata))
+            .route("/idp/token", post(idp_token))
             .route("/tenant/revoke", post(revoke))
+            .layer(from_fn_with_state(provider.clone(), record))
             .with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         provider
@@ -112,12 +142,37 @@ impl Provider {
         all.iter().filter(|form| form["grant_type"] == grant_type).cloned().collect()
     }
 
+    /// Everything that it was sent, as text.
+    pub(crate) fn received(&self) -> String {
+        let levers = self.levers.lock();
+        format!(
+            "{:?} {:?} {:?} {:?}",
+            levers.heads, levers.token_requests, levers.registrations, levers.revoked
+        )
+    }
+
+    /// What it was asked to revoke, once that is as much as is waited for.
+    pub(crate) async fn revoked(&self, tokens: usize) -> Vec<String> {
+        for _ in 0..100 {
+            if self.levers.lock().revoked.len() >= tokens {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.levers.lock().revoked.clone()
+    }
+
     pub(crate) fn refreshes(&self) -> usize {
         self.requests("refresh_token").len()
     }
 }
 
 impl Levers {
+    /// Goes on counting from further on, so that what two providers give differs.
+    pub(crate) fn skip(&mut self, by: usize) {
+        self.count += by;
+    }
+
     fn fresh(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("plain-{kind}-{}", self.count)
@@ -130,6 +185,9 @@ impl Levers {
         if let Some(lifetime) = self.lifetime {
             answer["expires_in"] = json!(lifetime);
         }
+        if let Some(scope) = self.grants {
+            answer["scope"] = json!(scope);
+        }
         if self.gives_refresh && (old_refresh.is_none() || self.rotates) {
             let refresh = self.fresh("refresh");
             self.issued.push(refresh.clone());
@@ -137,7 +195,7 @@ impl Levers {
             self.refresh_tokens.push(refresh.clone());
             answer["refresh_token"] = json!(refresh);
         }
-        answer
+        merged(answer, &self.tokens)
     }
 }
 
@@ -151,17 +209,35 @@ fn merged(mut document: Value, over: &Value) -> Value {
     document
 }
 
-async fn origin(State(provider): State<Provider>) -> Response {
+async fn record(State(provider): State<Provider>, request: Request, next: Next) -> Response {
+    let head = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+    provider.levers.lock().heads.push(head);
+    next.run(request).await
+}
+
+async fn origin(State(provider): State<Provider>, Json(message): Json<Value>) -> Response {
+    if provider.levers.lock().greets && message["method"] == "initialize" {
+        return Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})).into_response();
+    }
     if !provider.levers.lock().challenge {
         return StatusCode::BAD_REQUEST.into_response();
     }
-    let metadata = format!("{}.well-known/oauth-protected-resource/mcp", provider.base);
+    let path = if provider.levers.lock().at_root { "" } else { "/mcp" };
+    let metadata = format!("{}.well-known/oauth-protected-resource{path}", provider.base);
     let challenge = format!(r#"Bearer resource_metadata="{metadata}", scope="read""#);
     (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response()
 }
 
 async fn resource_metadata(State(provider): State<Provider>) -> Response {
-    if provider.levers.lock().resource.is_null() {
+    described(&provider, false)
+}
+
+async fn metadata_at_root(State(provider): State<Provider>) -> Response {
+    described(&provider, true)
+}
+
+fn described(provider: &Provider, at_root: bool) -> Response {
+    if provider.levers.lock().resource.is_null() || provider.levers.lock().at_root != at_root {
         return StatusCode::NOT_FOUND.into_response();
     }
     let document = json!({
@@ -267,6 +343,20 @@ async fn token(
             }
             Json(levers.issue(None)).into_response()
         }
+        "client_credentials" => {
+            levers.gives_refresh = false;
+            Json(levers.issue(None)).into_response()
+        }
+        TOKEN_EXCHANGE | JWT_BEARER => {
+            if let Some(error) = levers.refuses {
+                let told = form.get("subject_token").or(form.get("assertion")).cloned().unwrap_or_default();
+                let answer = json!({"error": error, "error_description": format!("no use for {told}")});
+                return (StatusCode::BAD_REQUEST, Json(answer)).into_response();
+            }
+            let mut answer = levers.issue(None);
+            answer["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:access_token");
+            Json(answer).into_response()
+        }
         _ => {
             let refresh = &form["refresh_token"];
             if levers.dead || !levers.refresh_tokens.contains(refresh) {
@@ -275,6 +365,34 @@ async fn token(
             Json(levers.issue(Some(refresh))).into_response()
         }
     }
+}
+
+/// The people's own: it gives assertions for the gateway's client there.
+async fn idp_metadata(State(provider): State<Provider>) -> Json<Value> {
+    let issuer = format!("{}idp", provider.base);
+    Json(json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")}))
+}
+
+async fn idp_token(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let mut levers = provider.levers.lock();
+    levers.token_requests.push(form.clone());
+    let basic = STANDARD.encode("portcullis:the+idp+knows+us");
+    if headers.get("authorization").is_none_or(|value| *value != format!("Basic {basic}")) {
+        return refused(StatusCode::UNAUTHORIZED, "invalid_client");
+    }
+    if let Some(error) = levers.refuses {
+        return refused(StatusCode::BAD_REQUEST, error);
+    }
+    let grant = levers.fresh("id-jag");
+    levers.issued.push(grant.clone());
+    let answer = json!({
+        "access_token": grant, "issued_token_type": levers.issues, "token_type": "N_A", "expires_in": 300,
+    });
+    Json(answer).into_response()
 }
 
 async fn revoke(State(provider): State<Provider>, Form(form): Form<HashMap<String, String>>) -> StatusCode {

@@ -1,15 +1,13 @@
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use portcullis_keys::Keys;
 use portcullis_publication::Report;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::holdings::{Holdings, Taken};
-use super::keys::{self, Text};
+use super::keys::Stored;
 use super::object::Change;
 use super::sealed::{Publication, SealedFile};
 use crate::snapshot::publish::Publisher;
@@ -52,10 +50,10 @@ pub(super) struct Follower {
     pub(super) holdings: Holdings,
     pub(super) publisher: Publisher,
     pub(super) file: SealedFile,
-    /// The text of the keys that are in use.
-    pub(super) keys: Text,
-    /// Where to keep a copy of them.
-    pub(super) kept: Option<PathBuf>,
+    /// Where rings that are published go; none where they come from elsewhere.
+    pub(super) offer: Option<watch::Sender<Stored>>,
+    /// Changes when the rings have turned.
+    pub(super) turned: watch::Receiver<u64>,
     pub(super) show_report: watch::Sender<Report>,
     pub(super) show_publication: watch::Sender<Publication>,
     pub(super) tally: Tally,
@@ -70,6 +68,11 @@ impl Follower {
         loop {
             let change = tokio::select! {
                 change = changes.recv() => change,
+                Ok(()) = self.turned.changed() => {
+                    self.holdings.look_again();
+                    self.serve();
+                    continue;
+                }
                 () = unheard.as_mut(), if !heard => Some(Change::Trouble { away: true }),
             };
             let Some(change) = change else { return };
@@ -93,35 +96,13 @@ impl Follower {
         let away = matches!(change, Change::Trouble { away: true });
         for taken in self.holdings.take(change) {
             if let Taken::Keys(text) = taken {
-                self.other_keys(Zeroizing::new(text.into_bytes()));
+                let stored = Zeroizing::new(text.into_bytes());
+                if let Some(offer) = &self.offer {
+                    offer.send_replace(stored);
+                }
             }
         }
         away
-    }
-
-    fn other_keys(&mut self, text: Text) {
-        if text == self.keys {
-            return self.keep(&text);
-        }
-        match Keys::from_json(&text) {
-            Ok(other) => {
-                tracing::warn!(
-                    "the key rings have changed: documents are verified by the new ones; tokens and sessions follow when this process is started again"
-                );
-                self.keep(&text);
-                self.holdings.trust(Arc::new(other));
-                self.keys = text;
-            }
-            Err(error) => {
-                tracing::error!("the published key rings are of no use; those in memory stay: {error}")
-            }
-        }
-    }
-
-    fn keep(&self, text: &Text) {
-        if let Some(path) = &self.kept {
-            keys::keep(path, text);
-        }
     }
 
     fn restore(&mut self) {

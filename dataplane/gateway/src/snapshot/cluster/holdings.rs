@@ -125,9 +125,10 @@ impl Holdings {
         }
     }
 
-    /// Believes other keys from now on, and perhaps what was not believed before.
-    pub(super) fn trust(&mut self, keys: Arc<Keys>) {
-        self.keys = keys;
+    /// Looks again at what is not believed, because the rings have turned: now it perhaps is. What is kept for a start without the
+    /// API server is to be sealed under them, too.
+    pub(super) fn look_again(&mut self) {
+        self.stale = true;
         for (_, (resource, object, _)) in std::mem::take(&mut self.refused) {
             self.put(resource, object);
         }
@@ -204,6 +205,7 @@ impl Holdings {
             table_hash: self.hash(),
             rejected,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            keys: self.keys.fingerprint().to_string(),
             ..Report::default()
         }
     }

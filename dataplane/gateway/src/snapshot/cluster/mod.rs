@@ -5,6 +5,7 @@
 //! holdings   verify, keep the last good version of each, assemble the table       holdings.rs
 //! follow     swap, tell whether the replica has arrived                           follow.rs
 //! report     what is served and refused, in a Lease                               report.rs
+//! turning    other key rings, while everything goes on                            turning.rs
 //! sealed     the last good publication on disk, for a start without the API       sealed.rs
 //! ```
 //!
@@ -21,6 +22,7 @@ mod report;
 mod sealed;
 #[cfg(test)]
 mod tests;
+mod turning;
 mod watches;
 
 use std::net::SocketAddr;
@@ -31,6 +33,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::Client;
 use portcullis_ambient::{Clock, Random};
+use portcullis_custody::Custody;
+use portcullis_events::EventSink;
 use portcullis_keys::Keys;
 use portcullis_outbound::Egress;
 use tokio::sync::{oneshot, watch};
@@ -40,10 +44,13 @@ pub(crate) use follow::Tally;
 
 use self::follow::Follower;
 use self::holdings::Holdings;
+use self::keys::{Places, Rings};
 use self::report::Reporter;
 use self::sealed::SealedFile;
+use self::turning::{Turning, follow_file};
 use super::publish::Publisher;
 use crate::catalog::Catalogs;
+use crate::reseal::Resealing;
 
 /// An API server that does not take a connection within this time is away.
 const TO_CONNECT: Duration = Duration::from_secs(5);
@@ -80,14 +87,16 @@ pub(crate) struct Beside {
     /// The private listener.
     pub(crate) private: SocketAddr,
     pub(crate) catalogs: Catalogs,
+    pub(crate) resealing: Resealing,
+    pub(crate) events: EventSink,
 }
 
 /// A cluster's publication, with the keys that it is verified by.
 pub(crate) struct Cluster {
     settings: Settings,
     client: Client,
-    keys: Arc<Keys>,
-    text: keys::Text,
+    rings: Rings,
+    custody: Custody,
     kept: Option<PathBuf>,
     sealed: PathBuf,
 }
@@ -111,7 +120,12 @@ impl Following {
 
 impl Cluster {
     /// Finds the API server, and waits for the keys. `state` is a folder of this replica's own.
-    pub(crate) async fn open(settings: Settings, state: &Path, egress: &Egress) -> anyhow::Result<Self> {
+    pub(crate) async fn open(
+        settings: Settings,
+        custody: Custody,
+        state: &Path,
+        egress: &Egress,
+    ) -> anyhow::Result<Self> {
         let mut config = api_server::config().await.context(
             "no Kubernetes API is known here: run in a pod with a service account, or set KUBECONFIG",
         )?;
@@ -122,15 +136,20 @@ impl Cluster {
         api_server::keep_away(egress, &url, &client).await;
         // What is mounted need not be kept.
         let kept = settings.keys.is_none().then(|| state.join("keys.json"));
-        let (keys, text) =
-            keys::obtain(&client, &settings.namespace, settings.keys.as_deref(), kept.as_deref()).await?;
+        let places = Places {
+            client: &client,
+            namespace: &settings.namespace,
+            mounted: settings.keys.as_deref(),
+            kept: kept.as_deref(),
+        };
+        let rings = places.obtain(&custody).await?;
         let sealed = state.join("snapshot.sealed");
-        Ok(Self { settings, client, keys: Arc::new(keys), text, kept, sealed })
+        Ok(Self { settings, client, rings, custody, kept, sealed })
     }
 
     /// The gateway's keys.
     pub(crate) fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.keys)
+        Arc::clone(&self.rings.keys)
     }
 
     /// The cluster's API.
@@ -148,20 +167,33 @@ impl Cluster {
         tally: Tally,
         arrived: oneshot::Sender<()>,
     ) -> Following {
-        let Self { settings, client, keys, text, kept, sealed } = self;
+        let Self { settings, client, rings, custody, kept, sealed } = self;
+        let keys = Arc::clone(&rings.keys);
         let file = SealedFile::new(sealed, Arc::clone(&keys), random, &settings.namespace);
         let (show_report, reports) = watch::channel(Default::default());
         let (show_publication, publications) = watch::channel(Default::default());
-        let Beside { listen, private, catalogs } = beside;
-        let reporter = Reporter::new(&client, settings.replica, clock, private, catalogs);
+        let Beside { listen, private, catalogs, resealing, events } = beside;
+        let (offer, offered) = watch::channel(rings.stored.clone());
+        let (tell_turned, turned) = watch::channel(0);
+        let turning =
+            Turning { rings, custody, kept, offered, turned: tell_turned, events, clock: clock.clone() };
+        tokio::spawn(turning.run());
+        let offer = match settings.keys {
+            Some(path) => {
+                tokio::spawn(follow_file(path, offer));
+                None
+            }
+            None => Some(offer),
+        };
+        let reporter = Reporter::new(&client, settings.replica, clock, private, catalogs, resealing);
         let reporter = tokio::spawn(reporter.run(reports));
         tokio::spawn(file.clone().follow(publications));
         let follower = Follower {
             holdings: Holdings::new(keys, listen),
             publisher,
             file,
-            keys: text,
-            kept,
+            offer,
+            turned,
             show_report,
             show_publication,
             tally,

@@ -17,6 +17,7 @@ use tokio::time::{Instant as Monotonic, sleep_until, timeout};
 use super::Replica;
 use super::watches::in_words;
 use crate::catalog::Catalogs;
+use crate::reseal::Resealing;
 
 /// How often a report is renewed although nothing has changed. Three may be lost before nobody believes the last one.
 const EVERY: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ pub(super) struct Reporter {
     since: Instant,
     private: SocketAddr,
     catalogs: Catalogs,
+    resealing: Resealing,
 }
 
 impl Reporter {
@@ -44,6 +46,7 @@ impl Reporter {
         clock: Clock,
         private: SocketAddr,
         catalogs: Catalogs,
+        resealing: Resealing,
     ) -> Self {
         let since = clock.now();
         Self {
@@ -53,6 +56,7 @@ impl Reporter {
             since,
             private,
             catalogs,
+            resealing,
         }
     }
 
@@ -68,6 +72,7 @@ impl Reporter {
             report.private = Some(self.private);
             // Learning something is no reason to report at once: it goes along with the next report.
             report.catalogs = self.catalogs.hash();
+            report.sealed_under = self.resealing.under();
             let written = self.write(Some(&report)).await;
             match &written {
                 Ok(()) if !well => tracing::info!("this replica reports again"),

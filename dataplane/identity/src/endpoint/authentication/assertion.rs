@@ -1,6 +1,6 @@
 use super::{At, AuthenticationError};
 use crate::Identity;
-use crate::assertion::{ALGORITHMS, AssertionError, KeySource, OnceError, Unverified};
+use portcullis_assertions::{ALGORITHMS, AssertionError, KeySource, OnceError, Unverified};
 
 /// `typ` of what clients sign to authenticate: nothing more telling than `JWT` in RFC 7523, the other one in its successor
 /// (draft-ietf-oauth-rfc7523bis).
@@ -26,7 +26,7 @@ impl Identity {
         if algorithm.is_some_and(|(_, algorithm)| *algorithm != unverified.algorithm()) {
             return Err(refused(AssertionError::Algorithm));
         }
-        let claims = self.verify(keys, &unverified).await.map_err(refused)?;
+        let claims = self.verifier().verify(keys, &unverified).await.map_err(refused)?;
         for name in ["iss", "sub"] {
             claims.check_text(name, client_id).map_err(refused)?;
         }
@@ -36,9 +36,9 @@ impl Identity {
             return Err(refused(AssertionError::Mismatch("aud")));
         }
         let until = claims.check_times(self.clock().now()).map_err(refused)?;
-        self.use_once(&claims, until).await.map_err(|error| match error {
+        self.verifier().use_once(&claims, until).await.map_err(|error| match error {
             OnceError::Assertion(error) => refused(error),
-            OnceError::Gateway(error) => AuthenticationError::Gateway(error),
+            OnceError::Store(error) => AuthenticationError::Gateway(error.into()),
         })
     }
 }

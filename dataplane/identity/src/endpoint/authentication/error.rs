@@ -1,9 +1,9 @@
 use http::StatusCode;
 
 use crate::IdentityError;
-use crate::assertion::AssertionError;
 use crate::client::{ClientError, UNKNOWN_CLIENT};
 use crate::endpoint::oauth_error::OAuthError;
+use portcullis_assertions::AssertionError;
 
 /// Why a client has not shown who it is.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use http::header::AUTHORIZATION;
 use url::form_urlencoded;
 
 use super::AuthenticationError;
-use crate::assertion::Unverified;
 use crate::endpoint::form::Form;
+use portcullis_assertions::Unverified;
 
 /// RFC 7523, section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::routing::get;
 use portcullis_contract::{Contract, IdentityProviderKind, WorkloadCredential};
+use portcullis_events::Kind;
 use portcullis_policy::Principal;
 use serde_json::{Value, json};
 
@@ -148,6 +149,9 @@ async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_th
             "{claims}"
         );
     }
+    let mut undated = company.claims();
+    undated.as_object_mut().unwrap().remove("iat");
+    assert_eq!(error(&company.show(&provider().sign(TYP, &undated)).await), (400, "invalid_grant"));
     let sound = company.claims();
     for forged in [
         Signer::new("provider", 8).sign(TYP, &sound),
@@ -160,6 +164,19 @@ async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_th
     // An id_token of the same provider is none: without its type it is taken for a service account's.
     assert_eq!(error(&company.show(&provider().sign(None, &sound)).await).0, 400);
     assert_eq!(company.show(&provider().sign(TYP, &sound)).await.status, 200);
+}
+
+/// OpenID Connect Discovery 1.0, section 4.3.
+#[tokio::test]
+async fn given_a_provider_whose_metadata_name_another_issuer_when_it_vouches_for_somebody_then_it_is_not_believed()
+ {
+    let mut company = Company::new().await;
+    // Its metadata lie at the same place, and are those of the issuer without the slash.
+    company.issuer.push('/');
+    company.world.swap(&["a", "b"], |contract| settings(contract, &company.issuer, true));
+    let answer = company.show(&provider().sign(TYP, &company.claims())).await;
+    assert_eq!(error(&answer), (400, "invalid_grant"));
+    assert_eq!(company.world.events(Kind::Token)[0].reason, Some("keys_unusable"));
 }
 
 #[tokio::test]

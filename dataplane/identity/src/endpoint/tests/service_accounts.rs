@@ -1,6 +1,7 @@
 //! Kubernetes service accounts by RFC 7523, section 2.1.
 
 use portcullis_contract::Contract;
+use portcullis_events::Kind;
 use portcullis_policy::PrincipalKind;
 use serde_json::{Value, json};
 
@@ -57,16 +58,23 @@ async fn given_a_token_that_is_not_the_clusters_for_this_route_then_it_gives_not
         claims[name] = value;
         cluster_key().sign(None, &claims)
     };
-    for (token, expected) in [
-        (Signer::new("cluster", 1).sign(None, &claims()), (400, "invalid_grant")),
-        (with("aud", json!(["https://kubernetes.default.svc"])), (400, "invalid_grant")),
-        (with("aud", json!(["https://gateway.example/mcp/b"])), (400, "invalid_grant")),
-        (with("sub", json!("kubernetes-admin")), (400, "invalid_grant")),
-        (with("sub", json!("system:serviceaccount:mcp:another")), (400, "access_denied")),
-        (with("away", json!(true)), (503, "server_error")),
-        ("no token".to_owned(), (400, "invalid_grant")),
+    for (token, expected, reason) in [
+        (Signer::new("cluster", 1).sign(None, &claims()), (400, "invalid_grant"), "service_account_token"),
+        // What is plainly not for us is not even shown to the cluster.
+        (
+            with("aud", json!(["https://kubernetes.default.svc"])),
+            (400, "invalid_grant"),
+            "assertion_mismatch",
+        ),
+        (with("aud", json!(["https://gateway.example/mcp/b"])), (400, "invalid_grant"), "assertion_mismatch"),
+        (with("sub", json!("kubernetes-admin")), (400, "invalid_grant"), "assertion_mismatch"),
+        (with("sub", json!("system:serviceaccount:mcp:another")), (400, "access_denied"), "no_access"),
+        (with("away", json!(true)), (503, "server_error"), "review_unavailable"),
+        ("no token".to_owned(), (400, "invalid_grant"), "assertion_malformed"),
     ] {
+        world.events(Kind::Token);
         assert_eq!(error(&show(&world, A, &token).await), expected, "{token}");
+        assert_eq!(world.events(Kind::Token)[0].reason, Some(reason), "{token}");
     }
     let there = with("aud", json!(["https://gateway.example/mcp/b"]));
     assert_eq!(

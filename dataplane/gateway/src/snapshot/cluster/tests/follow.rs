@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_ambient::{Clock, Random};
+use portcullis_custody::Custody;
 use portcullis_events::EventSink;
 use portcullis_keys::Keys;
 use portcullis_policy::Tables;
@@ -17,8 +18,10 @@ use crate::snapshot::Publisher;
 use crate::snapshot::cluster::Tally;
 use crate::snapshot::cluster::follow::Follower;
 use crate::snapshot::cluster::holdings::Holdings;
+use crate::snapshot::cluster::keys::Rings;
 use crate::snapshot::cluster::object::{Change, Object, Resource};
 use crate::snapshot::cluster::sealed::SealedFile;
+use crate::snapshot::cluster::turning::Turning;
 
 /// A replica whose watches are the test's.
 struct Replica {
@@ -40,12 +43,24 @@ impl Replica {
         let file =
             SealedFile::new(folder.path().join("snapshot.sealed"), Arc::clone(&keys), Random::system(), "p");
         tokio::spawn(file.clone().follow(publications));
+        let (offer, offered) = watch::channel(Zeroizing::default());
+        let (tell_turned, turned) = watch::channel(0);
+        let turning = Turning {
+            rings: Rings { keys: Arc::clone(&keys), stored: Zeroizing::default() },
+            custody: Custody::plain(),
+            kept: Some(folder.path().join("keys.json")),
+            offered,
+            turned: tell_turned,
+            events: EventSink::new().0,
+            clock: Clock::system(),
+        };
+        tokio::spawn(turning.run());
         let follower = Follower {
             holdings: Holdings::new(keys, anywhere()),
             publisher: Publisher::new(tables.clone(), EventSink::new().0, Clock::system(), anywhere()),
             file,
-            keys: Zeroizing::new(Vec::new()),
-            kept: Some(folder.path().join("keys.json")),
+            offer: Some(offer),
+            turned,
             show_report,
             show_publication,
             tally: tally.clone(),

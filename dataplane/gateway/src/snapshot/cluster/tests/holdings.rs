@@ -195,7 +195,8 @@ fn given_a_snapshot_when_restored_then_it_is_verified_and_what_was_listed_alread
 fn given_objects_of_a_later_key_when_the_key_comes_then_they_are_believed() {
     let mut operator = Operator::new();
     let (_, [gateway, origin, route, team, credential]) = served(&mut operator);
-    let mut holdings = Holdings::new(keys(), anywhere());
+    let ours = keys();
+    let mut holdings = Holdings::new(Arc::clone(&ours), anywhere());
     list(&mut holdings, &[&gateway, &origin, &route, &team], &[&credential]);
     assert_eq!(holdings.report().rejected.len(), 5);
     let text = "a key ring".to_owned();
@@ -206,7 +207,8 @@ fn given_objects_of_a_later_key_when_the_key_comes_then_they_are_believed() {
         data: [("keys.json".to_owned(), text.clone())].into(),
     };
     assert_eq!(holdings.take(Change::Put(Resource::Secrets, published)), [Taken::Keys(text)]);
-    holdings.trust(operator.keys);
+    ours.turn_to(&operator.keys);
+    holdings.look_again();
     assert_eq!(slugs(&holdings.table(1).unwrap()), ["a"]);
     assert_eq!(holdings.report().rejected, []);
 }

@@ -1,0 +1,273 @@
+//! `spec.auth` of an origin.
+
+use portcullis_contract as contract;
+use portcullis_contract::{AuthorizationServer, ClientRegistration, SubjectToken};
+use portcullis_crds::kinds::origin_auth::{
+    ClientCredentials, HeaderAuth, IdJag, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
+    SubjectTokenType, TokenEndpointAuthMethod, TokenExchange, UserOAuth,
+};
+use portcullis_crds::words;
+use portcullis_crds::words::syntax::{HEADER_NAME, is_reserved_header};
+use url::Url;
+
+use super::case::Case;
+use super::credential::{Credentials, Use};
+use super::endpoint;
+use super::provider_client::check_scopes;
+use super::selection::glob;
+use super::surroundings::Surroundings;
+
+/// What the members of the union have in common to be compiled.
+struct Work<'a, 'c> {
+    case: &'a mut Case,
+    /// The origin's. `None` where its URL cannot be read, which has been said.
+    host: Option<&'a str>,
+    surroundings: &'a Surroundings<'c>,
+    credentials: &'a Credentials<'c>,
+}
+
+pub(super) fn compile(
+    case: &mut Case,
+    auth: &OriginAuth,
+    url: Option<&Url>,
+    surroundings: &Surroundings<'_>,
+    credentials: &Credentials<'_>,
+) -> Option<contract::OriginAuth> {
+    let OriginAuth {
+        none,
+        header,
+        query_parameter,
+        user_oauth,
+        shared_oauth,
+        client_credentials,
+        token_exchange,
+        id_jag,
+    } = auth;
+    let members = [
+        ("none", none.is_some()),
+        ("header", header.is_some()),
+        ("queryParameter", query_parameter.is_some()),
+        ("userOAuth", user_oauth.is_some()),
+        ("sharedOAuth", shared_oauth.is_some()),
+        ("clientCredentials", client_credentials.is_some()),
+        ("tokenExchange", token_exchange.is_some()),
+        ("idJag", id_jag.is_some()),
+    ];
+    let found: Vec<_> = members.iter().filter_map(|(name, is_there)| is_there.then_some(*name)).collect();
+    if found.len() != 1 {
+        let found = if found.is_empty() {
+            "there is none ('none: {}' says that nothing is sent)".to_owned()
+        } else {
+            format!("there are {}", found.join(", "))
+        };
+        let all = members.map(|(name, _)| name).join(", ");
+        case.error("spec.auth", "NotExactlyOne", format!("auth has exactly one of {all}; {found}"));
+        return None;
+    }
+    let mut work = Work { case, host: url.and_then(Url::host_str), surroundings, credentials };
+    if let Some(header) = header {
+        return work.header(header);
+    }
+    if let Some(parameter) = query_parameter {
+        return work.query_parameter(parameter);
+    }
+    if let Some(oauth) = user_oauth {
+        let (scopes, registration) = work.oauth("spec.auth.userOAuth", oauth)?;
+        return Some(contract::OriginAuth::UserOAuth { scopes, registration });
+    }
+    if let Some(oauth) = shared_oauth {
+        let (scopes, registration) = work.oauth("spec.auth.sharedOAuth", oauth)?;
+        return Some(contract::OriginAuth::SharedOAuth { scopes, registration });
+    }
+    if let Some(credentials) = client_credentials {
+        return work.client_credentials(credentials);
+    }
+    if let Some(exchange) = token_exchange {
+        return work.token_exchange(exchange);
+    }
+    if let Some(id_jag) = id_jag {
+        return work.id_jag(id_jag);
+    }
+    Some(contract::OriginAuth::None)
+}
+
+impl Work<'_, '_> {
+    fn header(&mut self, header: &HeaderAuth) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.header.name";
+        if let Some(Err(message)) = words::check(HEADER_NAME, &header.name) {
+            self.case.error(field, "InvalidValue", message);
+        } else if is_reserved_header(&header.name) {
+            let message = format!(
+                "the header {} belongs to the protocol and cannot carry a credential; servers take theirs in Authorization or a \
+                 header of their own, like X-Api-Key",
+                header.name
+            );
+            self.case.error(field, "ReservedHeader", message);
+        }
+        let prefix = header.prefix.clone().unwrap_or_default();
+        let purpose = Use::Header { host: self.host?, prefix: &prefix };
+        let value =
+            self.credentials.take(self.case, "spec.auth.header.valueRef", &header.value_ref, purpose)?;
+        Some(contract::OriginAuth::Header { name: header.name.clone(), prefix, value })
+    }
+
+    fn query_parameter(&mut self, parameter: &QueryParameterAuth) -> Option<contract::OriginAuth> {
+        if parameter.name.is_empty() {
+            let message = "a parameter has a name; write the one that the origin's documentation says";
+            self.case.error("spec.auth.queryParameter.name", "InvalidValue", message);
+        }
+        let field = "spec.auth.queryParameter.valueRef";
+        let purpose = Use::QueryParameter { host: self.host? };
+        let value = self.credentials.take(self.case, field, &parameter.value_ref, purpose)?;
+        Some(contract::OriginAuth::QueryParameter { name: parameter.name.clone(), value })
+    }
+
+    fn oauth(&mut self, field: &str, oauth: &UserOAuth) -> Option<(Vec<String>, ClientRegistration)> {
+        check_scopes(self.case, &format!("{field}.scopes"), &oauth.scopes);
+        let registration =
+            self.registration(&format!("{field}.registration"), oauth.registration.as_ref())?;
+        Some((oauth.scopes.clone(), registration))
+    }
+
+    fn client_credentials(&mut self, given: &ClientCredentials) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.clientCredentials";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
+        let client = self.client(&format!("{field}.client"), &given.client);
+        if given.client.secret_ref.is_none() {
+            let message = "a client that gets tokens in its own name has to prove that it is that client; write a secretRef";
+            self.case.error(format!("{field}.client.secretRef"), "Required", message);
+        }
+        let scopes = given.scopes.clone();
+        Some(contract::OriginAuth::ClientCredentials { server: server?, client: client?, scopes })
+    }
+
+    fn token_exchange(&mut self, given: &TokenExchange) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.tokenExchange";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
+        let client = self.client(&format!("{field}.client"), &given.client);
+        let (server, client) = (server?, client?);
+        let namespace = self.case.namespace().to_owned();
+        let subject_hosts = self.surroundings.identity_token_hosts(&namespace);
+        let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob(pattern, host));
+        let elsewhere = match &server {
+            AuthorizationServer::OfOrigin => {
+                let message = "say who exchanges: write the issuer of the authorization server";
+                self.case.error(field, "Required", message);
+                None
+            }
+            // Where an issuer has its token endpoint is known when it is asked.
+            AuthorizationServer::Issuer(issuer) => {
+                let nowhere = subject_hosts.as_ref().is_some_and(Vec::is_empty);
+                Url::parse(issuer).ok().filter(|_| nowhere)
+            }
+            AuthorizationServer::TokenEndpoint(endpoint) => {
+                let host = endpoint.host_str().unwrap_or_default();
+                (subject_hosts.is_some() && !may_go(host)).then(|| endpoint.clone())
+            }
+        };
+        if let Some(url) = elsewhere {
+            let host = url.host_str().unwrap_or_default();
+            let message = format!(
+                "people's identity tokens may not be sent to {host}; the gateway's owner allows it in {}: an entry for \
+                 '{namespace}' with identityTokenHosts: [\"{host}\"]",
+                self.surroundings.tenancy_of()
+            );
+            self.case.error(field, "HostNotAllowed", message);
+        }
+        Some(contract::OriginAuth::TokenExchange {
+            server,
+            client,
+            audience: given.audience.clone(),
+            scopes: given.scopes.clone(),
+            subject_token: match given.subject_token_type {
+                Some(SubjectTokenType::IdToken) => SubjectToken::IdToken,
+                Some(SubjectTokenType::AccessToken) | None => SubjectToken::AccessToken,
+            },
+            subject_hosts,
+        })
+    }
+
+    fn id_jag(&mut self, given: &IdJag) -> Option<contract::OriginAuth> {
+        let field = "spec.auth.idJag";
+        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        let server = self.server(field, Some(&given.issuer), None);
+        let client = self.client(&format!("{field}.client"), &given.client);
+        let AuthorizationServer::Issuer(issuer) = server? else { return None };
+        Some(contract::OriginAuth::IdJag { issuer, client: client?, scopes: given.scopes.clone() })
+    }
+
+    /// Who gives tokens.
+    fn server(
+        &mut self,
+        field: &str,
+        issuer: Option<&str>,
+        token_endpoint: Option<&str>,
+    ) -> Option<AuthorizationServer> {
+        match (issuer, token_endpoint) {
+            (None, None) => Some(AuthorizationServer::OfOrigin),
+            (Some(issuer), None) => {
+                let field = format!("{field}.issuer");
+                let url = endpoint::read(self.case, &field, issuer, self.surroundings)?;
+                if url.query().is_some() {
+                    let message = format!("'{issuer}' has a query; an issuer has none (RFC 8414, section 2)");
+                    self.case.error(field, "InvalidUrl", message);
+                }
+                Some(AuthorizationServer::Issuer(issuer.to_owned()))
+            }
+            (None, Some(text)) => {
+                let field = format!("{field}.tokenEndpoint");
+                endpoint::read(self.case, &field, text, self.surroundings)
+                    .map(AuthorizationServer::TokenEndpoint)
+            }
+            (Some(_), Some(_)) => {
+                let message = "there are both issuer and tokenEndpoint; keep the issuer where the server has metadata, else the tokenEndpoint";
+                self.case.error(field, "NotExactlyOne", message);
+                None
+            }
+        }
+    }
+
+    fn registration(
+        &mut self,
+        field: &str,
+        registration: Option<&Registration>,
+    ) -> Option<ClientRegistration> {
+        match registration {
+            None | Some(Registration { auto: Some(_), client: None }) => Some(ClientRegistration::Auto),
+            Some(Registration { auto: None, client: Some(client) }) => {
+                self.client(&format!("{field}.client"), client).map(ClientRegistration::Client)
+            }
+            Some(Registration { auto, .. }) => {
+                let found = if auto.is_some() { "both" } else { "none" };
+                let message = format!("registration has exactly one of auto, client; this one has {found}");
+                self.case.error(field, "NotExactlyOne", message);
+                None
+            }
+        }
+    }
+
+    fn client(&mut self, field: &str, client: &RegisteredClient) -> Option<contract::RegisteredClient> {
+        use contract::TokenEndpointAuthMethod as Method;
+        let secret = match &client.secret_ref {
+            Some(reference) => {
+                let field = format!("{field}.secretRef");
+                Some(self.credentials.take(self.case, &field, reference, Use::OriginClient)?)
+            }
+            None => None,
+        };
+        let method = match client.token_endpoint_auth_method {
+            Some(TokenEndpointAuthMethod::None) => Method::None,
+            Some(TokenEndpointAuthMethod::ClientSecretBasic) => Method::ClientSecretBasic,
+            Some(TokenEndpointAuthMethod::ClientSecretPost) => Method::ClientSecretPost,
+            None if secret.is_some() => Method::ClientSecretBasic,
+            None => Method::None,
+        };
+        if secret.is_some() == (method == Method::None) {
+            let message = "none is for a client without a secretRef; client_secret_basic and client_secret_post are for one with it";
+            self.case.error(format!("{field}.tokenEndpointAuthMethod"), "InvalidValue", message);
+        }
+        Some(contract::RegisteredClient { id: client.id.clone(), secret, token_endpoint_auth_method: method })
+    }
+}

@@ -1,0 +1,166 @@
+//! The ways to authenticate to an origin: what they become in the contract, and what is told where they are wrong.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod support;
+
+use portcullis_contract::{AuthorizationServer, ClientRegistration, OriginAuth, SecretKey, SubjectToken};
+use portcullis_policy::RouteTable;
+use support::Folder;
+
+/// The origin authenticates so; the Secret `key` may go to these hosts.
+fn folder(auth: &str, hosts: &str) -> Folder {
+    let key = format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: key, labels: {{portcullis.dev/credential: 'true'}}, \
+         annotations: {{portcullis.dev/allowed-hosts: '{hosts}'}}}}, stringData: {{value: hunter2}}}}"
+    );
+    Folder::sound().edit("auth: {none: {}}", &format!("auth: {{{auth}}}")).add(&key)
+}
+
+fn compiled(folder: &Folder) -> OriginAuth {
+    assert_eq!(folder.told(), "");
+    let contract = folder.compile().contract.unwrap();
+    let text = serde_json::to_string(&contract).unwrap();
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(RouteTable::build(&contract, 1).is_ok());
+    let auth = contract.origins[0].auth.clone();
+    let again: OriginAuth = serde_json::from_str(&serde_json::to_string(&auth).unwrap()).unwrap();
+    assert_eq!(again, auth);
+    auth
+}
+
+fn refused(auth: &str, says: &str) {
+    let told = folder(auth, "auth.example.com").told();
+    assert!(told.contains(says) && !told.contains("hunter2"), "{told}");
+}
+
+const CLIENT: &str = "client: {id: gateway, secretRef: {name: key, key: value}}";
+
+fn key() -> SecretKey {
+    SecretKey("default/key/value".to_owned())
+}
+
+#[test]
+fn given_a_parameter_then_its_value_goes_only_to_hosts_that_its_secret_names() {
+    let auth = "queryParameter: {name: api_key, valueRef: {name: key, key: value}}";
+    let parameter = OriginAuth::QueryParameter { name: "api_key".to_owned(), value: key() };
+    assert_eq!(compiled(&folder(auth, "mcp.linear.app")), parameter);
+    refused(auth, "spec.auth.queryParameter.valueRef: Secret default/key may not be sent to mcp.linear.app");
+    // Whatever is encoded can be sent.
+    compiled(&folder(auth, "*").edit("hunter2", "'hünter2 &='"));
+}
+
+#[test]
+fn given_an_account_for_everybody_then_it_is_registered_for_like_each_persons_own() {
+    let OriginAuth::SharedOAuth { scopes, registration } =
+        compiled(&folder("sharedOAuth: {scopes: [read]}", "*"))
+    else {
+        panic!("not shared")
+    };
+    assert_eq!((scopes, registration), (vec!["read".to_owned()], ClientRegistration::Auto));
+    let by_hand =
+        compiled(&folder(&format!("sharedOAuth: {{registration: {{{CLIENT}}}}}"), "auth.example.com"));
+    assert_eq!(by_hand.secret(), Some(&key()));
+    refused(
+        "sharedOAuth: {registration: {}}",
+        "spec.auth.sharedOAuth.registration: registration has exactly one of",
+    );
+}
+
+#[test]
+fn given_client_credentials_then_they_name_the_server_or_leave_it_to_the_origin() {
+    for (server, expected) in [
+        ("", AuthorizationServer::OfOrigin),
+        (
+            ", issuer: 'https://auth.example.com'",
+            AuthorizationServer::Issuer("https://auth.example.com".to_owned()),
+        ),
+        (
+            ", tokenEndpoint: 'https://auth.example.com/token'",
+            AuthorizationServer::TokenEndpoint("https://auth.example.com/token".parse().unwrap()),
+        ),
+    ] {
+        let auth = format!("clientCredentials: {{{CLIENT}, scopes: [read]{server}}}");
+        let OriginAuth::ClientCredentials { server, client, scopes } =
+            compiled(&folder(&auth, "auth.example.com"))
+        else {
+            panic!("not client credentials")
+        };
+        assert_eq!((server, client.secret, scopes), (expected, Some(key()), vec!["read".to_owned()]));
+    }
+    refused(
+        "clientCredentials: {client: {id: gateway}}",
+        "client.secretRef: a client that gets tokens in its own name",
+    );
+    let both = format!(
+        "clientCredentials: {{{CLIENT}, issuer: 'https://a.example', tokenEndpoint: 'https://a.example/t'}}"
+    );
+    refused(&both, "there are both issuer and tokenEndpoint");
+    let inside = format!("clientCredentials: {{{CLIENT}, issuer: 'http://10.0.0.4'}}");
+    refused(&inside, "clientCredentials.issuer: 10.0.0.4 is a private address");
+    let mute = "{apiVersion: v1, kind: Secret, metadata: {name: mute, labels: {portcullis.dev/credential: 'true'}}, stringData: {value: hunter2}}";
+    let unsent =
+        folder(&format!("clientCredentials: {{{}}}", CLIENT.replace("name: key", "name: mute")), "*")
+            .add(mute);
+    assert!(
+        unsent.told().contains("Secret default/mute does not say where it may be sent"),
+        "{}",
+        unsent.told()
+    );
+}
+
+#[test]
+fn given_a_token_exchange_then_the_gateways_owner_says_where_identity_tokens_may_go() {
+    let exchange = |server: &str| format!("tokenExchange: {{{CLIENT}, audience: orders, {server}}}");
+    let issuer = exchange("issuer: 'https://auth.example.com'");
+    let endpoint = exchange("tokenEndpoint: 'https://auth.example.com/token', subjectTokenType: id_token");
+    for auth in [&issuer, &endpoint] {
+        refused(
+            auth,
+            "people's identity tokens may not be sent to auth.example.com; the gateway's owner allows it",
+        );
+    }
+    let allowed = |auth: &str, hosts: &str| {
+        folder(auth, "auth.example.com")
+            .edit("everyone: true", &format!("everyone: true, identityTokenHosts: ['{hosts}']"))
+    };
+    let OriginAuth::TokenExchange { audience, subject_token, subject_hosts, .. } =
+        compiled(&allowed(&issuer, "*.example.com"))
+    else {
+        panic!("no exchange")
+    };
+    assert_eq!((audience.as_deref(), subject_token), (Some("orders"), SubjectToken::AccessToken));
+    assert_eq!(subject_hosts, Some(vec!["*.example.com".to_owned()]));
+    let OriginAuth::TokenExchange { subject_token, .. } = compiled(&allowed(&endpoint, "AUTH.example.com"))
+    else {
+        panic!("no exchange")
+    };
+    assert_eq!(subject_token, SubjectToken::IdToken);
+    let elsewhere = allowed(&endpoint, "sts.example.com").told();
+    assert!(elsewhere.contains("may not be sent to auth.example.com"), "{elsewhere}");
+    // Without tenancy the gateway's own namespace alone is served.
+    let tenancy =
+        "  tenancy:\n    - {namespaces: [default], everyone: true, privateNetworks: [127.0.0.0/8]}\n";
+    compiled(&folder(&issuer, "auth.example.com").edit(tenancy, ""));
+    refused(&exchange("scopes: [read]"), "say who exchanges");
+}
+
+#[test]
+fn given_an_identity_assertion_then_it_names_the_origins_authorization_server() {
+    let auth = format!("idJag: {{issuer: 'https://auth.example.com', {CLIENT}, scopes: [chat]}}");
+    let OriginAuth::IdJag { issuer, client, scopes } = compiled(&folder(&auth, "auth.example.com")) else {
+        panic!("no assertion")
+    };
+    assert_eq!((issuer.as_str(), client.id.as_str()), ("https://auth.example.com", "gateway"));
+    assert_eq!(scopes, ["chat"]);
+    refused(&auth.replace("https://auth.example.com", "http://10.0.0.4"), "10.0.0.4 is a private address");
+    refused(&auth.replace("[chat]", "['chat read']"), "spec.auth.idJag.scopes[0]");
+}
+
+#[test]
+fn given_two_ways_then_both_are_told() {
+    refused(
+        "none: {}, queryParameter: {name: k, valueRef: {name: key, key: value}}",
+        "exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag; there are none, queryParameter",
+    );
+}

@@ -1,0 +1,76 @@
+use portcullis_ambient::Instant;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::AssertionError;
+
+/// By how much clocks may differ, in seconds.
+const LEEWAY: i64 = 60;
+/// How far ahead an assertion may expire, in seconds.
+const LONGEST: i64 = 3600;
+
+/// What a JWT says (RFC 7519, section 4).
+#[derive(Clone, Deserialize)]
+pub struct Claims(Map<String, Value>);
+
+impl Claims {
+    /// All of it.
+    pub const fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// A claim that is a text, and not an empty one.
+    pub fn text(&self, name: &'static str) -> Result<&str, AssertionError> {
+        let text = self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text.ok_or(AssertionError::Claim(name))
+    }
+
+    /// That a claim is this text.
+    pub fn check_text(&self, name: &'static str, expected: &str) -> Result<(), AssertionError> {
+        if self.text(name)? == expected { Ok(()) } else { Err(AssertionError::Mismatch(name)) }
+    }
+
+    /// The one audience. Several are refused: whoever else is named could use the same assertion here.
+    pub fn audience(&self) -> Result<&str, AssertionError> {
+        self.one("aud")
+    }
+
+    /// The one text of a claim that may also be a list.
+    pub fn one(&self, name: &'static str) -> Result<&str, AssertionError> {
+        let value = match self.0.get(name) {
+            Some(Value::Array(list)) if list.len() == 1 => list.first(),
+            Some(Value::Array(list)) if list.len() > 1 => return Err(AssertionError::Mismatch(name)),
+            value => value,
+        };
+        value.and_then(Value::as_str).ok_or(AssertionError::Claim(name))
+    }
+
+    /// Checks its times. Returns from when on it is too old everywhere, and need not be remembered any more.
+    pub fn check_times(&self, now: Instant) -> Result<Instant, AssertionError> {
+        let now = now.seconds();
+        let expires = self.time("exp")?.ok_or(AssertionError::Claim("exp"))?;
+        if expires.saturating_add(LEEWAY) <= now {
+            return Err(AssertionError::Expired);
+        }
+        if expires > now.saturating_add(LONGEST + LEEWAY) {
+            return Err(AssertionError::TooLong);
+        }
+        for name in ["nbf", "iat"] {
+            if self.time(name)?.is_some_and(|time| time > now.saturating_add(LEEWAY)) {
+                return Err(AssertionError::Early);
+            }
+        }
+        Ok(Instant(expires.saturating_add(2 * LEEWAY).saturating_mul(1000)))
+    }
+
+    /// A `NumericDate`: seconds, perhaps with a fraction (RFC 7519, section 2).
+    pub fn time(&self, name: &'static str) -> Result<Option<i64>, AssertionError> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        if let Some(seconds) = value.as_i64() {
+            return Ok(Some(seconds));
+        }
+        let seconds = value.as_f64().filter(|seconds| (0.0..1e12).contains(seconds));
+        #[allow(clippy::cast_possible_truncation, reason = "within the range that was checked")]
+        seconds.map(|seconds| Some(seconds as i64)).ok_or(AssertionError::Claim(name))
+    }
+}

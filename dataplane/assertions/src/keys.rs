@@ -1,0 +1,134 @@
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::Value;
+
+use crate::{AssertionError, Claims, Unverified};
+
+/// What assertions may be signed with. Nothing symmetric: who can verify such a signature can make it.
+pub const ALGORITHMS: [(&str, Algorithm); 9] = [
+    ("EdDSA", Algorithm::EdDSA),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("PS512", Algorithm::PS512),
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("RS512", Algorithm::RS512),
+];
+/// More keys than this nobody has.
+const MOST_KEYS: usize = 64;
+/// 2048 bits in base64url: what RFC 7518, section 3.3, asks of RSA.
+const SHORTEST_MODULUS: usize = 342;
+
+/// A JSON Web Key Set (RFC 7517, section 5), as far as its keys verify signatures here. Other keys in it are passed over.
+pub struct KeySet(Vec<Key>);
+
+struct Key {
+    id: Option<String>,
+    algorithms: Vec<Algorithm>,
+    verifies: DecodingKey,
+}
+
+/// Why something is no key set for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    /// RFC 7517, section 5.
+    #[error("it is not a JSON Web Key Set: an object with a list of keys")]
+    NotASet,
+    /// Longer than any that is in use.
+    #[error("it has more than 64 keys")]
+    TooMany,
+    /// Whoever can read it could sign.
+    #[error(
+        "it holds a private or symmetric key; publish the public part alone, and a new one, because this one is known now"
+    )]
+    Private,
+    /// There is nothing to verify with.
+    #[error("none of its keys verifies signatures here (RSA of 2048 bits or more, P-256, P-384 or Ed25519)")]
+    NoKey,
+}
+
+impl KeySet {
+    /// Reads a key set.
+    pub fn read(document: &Value) -> Result<Self, KeySetError> {
+        let keys = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::NotASet)?;
+        if keys.len() > MOST_KEYS {
+            return Err(KeySetError::TooMany);
+        }
+        // RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1.
+        if keys.iter().any(|key| ["d", "p", "q", "k"].iter().any(|member| key.get(member).is_some())) {
+            return Err(KeySetError::Private);
+        }
+        let keys: Vec<_> = keys.iter().filter_map(Key::read).collect();
+        if keys.is_empty() { Err(KeySetError::NoKey) } else { Ok(Self(keys)) }
+    }
+
+    /// What an assertion says, if one of these keys has signed it.
+    pub fn verify(&self, assertion: &Unverified<'_>) -> Result<Claims, AssertionError> {
+        let algorithm = assertion.algorithm();
+        let named = |key: &&Key| assertion.key_id().is_none_or(|id| key.id.as_deref() == Some(id));
+        let mut error = AssertionError::Key;
+        for key in self.0.iter().filter(named) {
+            if !key.algorithms.contains(&algorithm) {
+                error = AssertionError::Algorithm;
+                continue;
+            }
+            let mut validation = Validation::new(algorithm);
+            // Times and audience are held against our own clock and names: claims.rs.
+            validation.validate_exp = false;
+            validation.validate_aud = false;
+            validation.required_spec_claims.clear();
+            match jsonwebtoken::decode(assertion.token(), &key.verifies, &validation) {
+                Ok(token) => return Ok(token.claims),
+                Err(_) => error = AssertionError::Signature,
+            }
+        }
+        // Without a key's name, that none fits may mean that the right one is not here yet.
+        Err(if assertion.key_id().is_none() { AssertionError::Key } else { error })
+    }
+}
+
+impl Key {
+    /// A key that verifies signatures; `None` for one that is of no use here.
+    fn read(jwk: &Value) -> Option<Self> {
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        if text("use").is_some_and(|usage| usage != "sig") {
+            return None;
+        }
+        if let Some(operations) = jwk.get("key_ops").and_then(Value::as_array)
+            && !operations.iter().any(|operation| operation == "verify")
+        {
+            return None;
+        }
+        let sized = |name: &str, length: usize| text(name).filter(|text| text.len() == length);
+        let (verifies, algorithms) = match (text("kty")?, text("crv")) {
+            ("RSA", _) => {
+                let modulus = text("n").filter(|modulus| modulus.len() >= SHORTEST_MODULUS)?;
+                let algorithms = [
+                    Algorithm::RS256,
+                    Algorithm::RS384,
+                    Algorithm::RS512,
+                    Algorithm::PS256,
+                    Algorithm::PS384,
+                    Algorithm::PS512,
+                ];
+                (DecodingKey::from_rsa_components(modulus, text("e")?), algorithms.to_vec())
+            }
+            ("EC", Some("P-256")) => {
+                (DecodingKey::from_ec_components(sized("x", 43)?, sized("y", 43)?), vec![Algorithm::ES256])
+            }
+            ("EC", Some("P-384")) => {
+                (DecodingKey::from_ec_components(sized("x", 64)?, sized("y", 64)?), vec![Algorithm::ES384])
+            }
+            ("OKP", Some("Ed25519")) => {
+                (DecodingKey::from_ed_components(sized("x", 43)?), vec![Algorithm::EdDSA])
+            }
+            _ => return None,
+        };
+        let mut algorithms = algorithms;
+        if let Some(only) = text("alg") {
+            algorithms.retain(|algorithm| ALGORITHMS.contains(&(only, *algorithm)));
+        }
+        Some(Self { id: text("kid").map(ToOwned::to_owned), algorithms, verifies: verifies.ok()? })
+    }
+}

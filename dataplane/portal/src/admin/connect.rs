@@ -1,0 +1,92 @@
+//! Connecting the account that everybody shares at an origin. What begins here comes back to the origin's callback like any other
+//! consent, and counts only if an administrator sits at the browser then as well.
+
+use std::sync::Arc;
+
+use axum::extract::{Form, Path, State};
+use axum::response::Response;
+use http::HeaderMap;
+use portcullis_events::{FailureOrigin, Kind, Outcome};
+use portcullis_policy::{Origin, RouteTable};
+use portcullis_vault::{ConnectCallback, ConnectError};
+
+use crate::Portal;
+use crate::admin::forms::{ORIGIN, OtherForm, check};
+use crate::admin::gate::Admin;
+use crate::admin::pages::ORIGINS;
+use crate::connect::manage::Began;
+use crate::failure::Failure;
+use crate::page;
+
+/// `POST /admin/origins/{id}/connect`
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Form(form): Form<OtherForm>,
+) -> Result<Response, Failure> {
+    let table = portal.table()?;
+    let admin = check(&portal, &table, &headers, ORIGIN, &id, form.token.as_deref()).await?;
+    let origin = table.origin(&id).ok_or(Failure::NotFound)?;
+    let began = begin(&portal, &table, &admin, origin).await?;
+    Ok(page::with_cookies(page::leave(began.url.as_str(), &origin.display_name), began.cookie))
+}
+
+/// Begins consent in the name of everybody.
+pub(crate) async fn begin(
+    portal: &Portal,
+    table: &RouteTable,
+    admin: &Admin,
+    origin: &Arc<Origin>,
+) -> Result<Began, Failure> {
+    let browser = admin.visitor.browser_or_new(portal, &table.gateway)?;
+    match portal.vault.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
+        Ok(url) => Ok(Began { url, cookie: browser.cookie }),
+        Err(error) => Err(failed(portal, table, admin, origin, &error)),
+    }
+}
+
+/// Ends what [`begin`] began, when the browser comes back.
+pub(crate) async fn finish(
+    portal: &Portal,
+    table: &RouteTable,
+    headers: &HeaderMap,
+    origin: &Arc<Origin>,
+    callback: &ConnectCallback,
+) -> Result<Response, Failure> {
+    // First: whoever is no administrator has nothing that could be finished.
+    let admin = Admin::of(portal, table, headers).await?;
+    let browser = admin.visitor.browser().unwrap_or_default();
+    match portal.vault.finish(&table.gateway, origin, browser, callback).await {
+        Ok(_) => {
+            record(portal, table, &admin, origin, None);
+            Ok(page::see_other(&format!("{}{ORIGINS}", table.gateway.public_url)))
+        }
+        Err(error) => Err(failed(portal, table, &admin, origin, &error)),
+    }
+}
+
+fn failed(
+    portal: &Portal,
+    table: &RouteTable,
+    admin: &Admin,
+    origin: &Origin,
+    error: &ConnectError,
+) -> Failure {
+    record(portal, table, admin, origin, Some(error));
+    Failure::connect(error, Some(ORIGINS))
+}
+
+fn record(portal: &Portal, table: &RouteTable, admin: &Admin, origin: &Origin, error: Option<&ConnectError>) {
+    let outcome = if error.is_some() { Outcome::UpstreamError } else { Outcome::Success };
+    let mut event = portal.event(table, Kind::AdminConnected, outcome);
+    event.subject = Some(Arc::clone(&admin.person.subject));
+    event.origin = Some(Arc::clone(&origin.name));
+    event.target = Some((&*origin.name).into());
+    if let Some(error) = error {
+        event.reason = Some("not_connected");
+        event.failure_origin = Some(FailureOrigin::Upstream);
+        event.message = Some(error.to_string().chars().take(1000).collect::<String>().into());
+    }
+    portal.events.record(event);
+}

@@ -1,0 +1,118 @@
+use axum::Json;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, StatusCode};
+use portcullis_events::{FailureOrigin, Kind, Outcome};
+use portcullis_identity::Ended;
+use portcullis_policy::RouteTable;
+use portcullis_providers::LogoutError;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::Portal;
+
+/// What `auth.revoked` says of each grant.
+const REASON: &str = "by_provider";
+
+/// What a provider posts (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+#[derive(Deserialize)]
+pub(crate) struct LogoutForm {
+    logout_token: Option<String>,
+}
+
+/// `POST /login/backchannel/{provider}`: an identity provider has logged somebody out. Nobody's browser is behind this.
+pub(crate) async fn post(
+    State(portal): State<Portal>,
+    Path(provider): Path<String>,
+    form: Result<Form<LogoutForm>, FormRejection>,
+) -> Response {
+    let Ok(table) = portal.table() else {
+        return answer(Some("the gateway is starting and does not serve anything yet; try again"));
+    };
+    let token = form.ok().and_then(|Form(form)| form.logout_token);
+    let logged_out = match &token {
+        Some(token) => log_out(&portal, &table, &provider, token).await,
+        None => Err(Problem {
+            reason: "invalid_request",
+            text: "logout_token is missing".to_owned(),
+            ours: false,
+        }),
+    };
+    let outcome = match &logged_out {
+        Ok(_) => Outcome::Success,
+        Err(problem) if problem.ours => Outcome::GatewayError,
+        Err(_) => Outcome::Denied,
+    };
+    let mut event = portal.event(&table, Kind::LoggedOut, outcome);
+    let message = match &logged_out {
+        Ok(Ended { grants, sessions }) => format!("{provider} ended: {grants} grants, {sessions} sessions"),
+        Err(problem) => {
+            event.reason = Some(problem.reason);
+            event.failure_origin =
+                Some(if problem.ours { FailureOrigin::Gateway } else { FailureOrigin::Client });
+            problem.text.clone()
+        }
+    };
+    event.message = Some(message.into());
+    portal.events.record(event);
+    answer(logged_out.err().as_ref().map(|problem| problem.text.as_str()))
+}
+
+/// Why nobody was logged out.
+struct Problem {
+    reason: &'static str,
+    text: String,
+    /// The gateway's own trouble: the provider may try again.
+    ours: bool,
+}
+
+impl From<LogoutError> for Problem {
+    fn from(error: LogoutError) -> Self {
+        let ours = matches!(error, LogoutError::Store(_));
+        Self { reason: error.reason(), text: error.to_string(), ours }
+    }
+}
+
+async fn log_out(portal: &Portal, table: &RouteTable, name: &str, token: &str) -> Result<Ended, Problem> {
+    let provider = table.gateway.identity_providers.iter().find(|provider| *provider.name == *name);
+    let logout = portal.providers.logout(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
+    let mut ended = Ended::default();
+    let ending = async {
+        match &logout.provider_session {
+            Some(session) => {
+                ended += portal.identity.end_provider_session(table, session, &logout.people, REASON).await?;
+            }
+            None => {
+                for person in &logout.people {
+                    ended += portal.identity.end_person(table, person, REASON).await?;
+                }
+            }
+        }
+        Ok::<_, portcullis_identity::IdentityError>(())
+    };
+    ending.await.map_err(|error| {
+        tracing::error!(%error, "a logout of an identity provider's could not be carried out");
+        Problem {
+            reason: "store_unavailable",
+            text: "not all of it has ended; try again".to_owned(),
+            ours: true,
+        }
+    })?;
+    portal.providers.carried_out(&logout).await?;
+    Ok(ended)
+}
+
+/// Section 2.8: 200, or 400 with what is wrong; never to be kept.
+fn answer(problem: Option<&str>) -> Response {
+    let mut response = match problem {
+        None => StatusCode::OK.into_response(),
+        Some(text) => {
+            let body = json!({"error": "invalid_request", "error_description": text});
+            (StatusCode::BAD_REQUEST, Json(body)).into_response()
+        }
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

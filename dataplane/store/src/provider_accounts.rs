@@ -1,0 +1,192 @@
+//! What is known of people's accounts at their identity providers, beyond how they are described: by which `sub`, and the refresh token.
+
+use crate::{Store, StoreError};
+
+/// A person's account at their identity provider.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ProviderAccountRow {
+    /// Who, as a principal's id.
+    pub principal: String,
+    /// Name of the identity provider.
+    pub identity_provider: String,
+    /// Digest of the provider's name and its `sub` for this person.
+    pub subject: String,
+    /// The refresh token, sealed; absent where there is none.
+    pub sealed: Option<String>,
+    /// Digest of the provider's session in which that was given.
+    pub provider_session: Option<String>,
+    /// When the provider last spoke of the person.
+    pub renewed_at: i64,
+    /// Differs with each refresh token.
+    pub revision: String,
+    /// Until when somebody has the renewing for themselves.
+    pub leased_until: i64,
+}
+
+impl Store {
+    /// Notes that somebody signed in just now. A new refresh token takes the place of the one before; without one, that stays.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn put_provider_account(&self, row: &ProviderAccountRow) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query(
+                "INSERT INTO provider_accounts (principal, identity_provider, subject, sealed, provider_session,
+                     renewed_at, revision, leased_until)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, 0)
+                 ON CONFLICT (principal) DO UPDATE SET subject = excluded.subject, renewed_at = excluded.renewed_at,
+                     sealed = COALESCE(excluded.sealed, provider_accounts.sealed),
+                     provider_session = CASE WHEN excluded.sealed IS NULL THEN provider_accounts.provider_session
+                                             ELSE excluded.provider_session END,
+                     revision = CASE WHEN excluded.sealed IS NULL THEN provider_accounts.revision
+                                     ELSE excluded.revision END,
+                     leased_until = CASE WHEN excluded.sealed IS NULL THEN provider_accounts.leased_until ELSE 0 END",
+            )
+            .bind(&row.principal)
+            .bind(&row.identity_provider)
+            .bind(&row.subject)
+            .bind(row.sealed.as_deref())
+            .bind(row.provider_session.as_deref())
+            .bind(row.renewed_at)
+            .bind(&row.revision),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A person's account.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn provider_account(&self, principal: &str) -> Result<Option<ProviderAccountRow>, StoreError> {
+        self.row(
+            sqlx::query_as(
+                "SELECT principal, identity_provider, subject, sealed, provider_session, renewed_at, revision,
+                     leased_until
+                 FROM provider_accounts
+                 WHERE principal = $1",
+            )
+            .bind(principal),
+        )
+        .await
+    }
+
+    /// Whose account a digest of provider and `sub` names, as principals' ids.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn people_of_account(&self, subject: &str) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = self
+            .rows(sqlx::query_as("SELECT principal FROM provider_accounts WHERE subject = $1").bind(subject))
+            .await?;
+        Ok(rows.into_iter().map(|(principal,)| principal).collect())
+    }
+
+    /// Claims the renewing of a refresh token until a time; `false` when somebody else has it, or the token is another by now.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lease_provider_account(
+        &self,
+        row: &ProviderAccountRow,
+        now: i64,
+        until: i64,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE provider_accounts SET leased_until = $1
+                     WHERE principal = $2 AND revision = $3 AND leased_until <= $4 AND sealed IS NOT NULL",
+                )
+                .bind(until)
+                .bind(&row.principal)
+                .bind(&row.revision)
+                .bind(now),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Gives a claim back before its time; `false` when the token has been replaced or forgotten meanwhile.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn release_provider_account(
+        &self,
+        row: &ProviderAccountRow,
+        until: i64,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE provider_accounts SET leased_until = 0
+                     WHERE principal = $1 AND revision = $2 AND leased_until = $3 AND sealed IS NOT NULL",
+                )
+                .bind(&row.principal)
+                .bind(&row.revision)
+                .bind(until),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Puts the next refresh token in the place of one and ends the claim; `false` when that has been replaced since.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn renew_provider_account(
+        &self,
+        row: &ProviderAccountRow,
+        sealed: &str,
+        revision: &str,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE provider_accounts SET sealed = $1, revision = $2, renewed_at = $3, leased_until = 0
+                     WHERE principal = $4 AND revision = $5 AND sealed IS NOT NULL",
+                )
+                .bind(sealed)
+                .bind(revision)
+                .bind(now)
+                .bind(&row.principal)
+                .bind(&row.revision),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// Forgets a person's refresh token.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_provider_token_of(&self, principal: &str) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE principal = $1").bind(principal),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets the refresh tokens that were given in a session of a provider's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_provider_tokens_of_session(&self, provider_session: &str) -> Result<(), StoreError> {
+        self.execute(
+            sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE provider_session = $1")
+                .bind(provider_session),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets accounts of which no provider has spoken since a time.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget_provider_accounts(&self, renewed_before: i64) -> Result<(), StoreError> {
+        self.forget(&[forget!("provider_accounts", "principal", "renewed_at < $1")], renewed_before).await
+    }
+}

@@ -1,0 +1,74 @@
+//! Tokens that the gateway gets in its own name (RFC 6749 section 4.4), the same for everybody. They live in memory alone: each
+//! replica has its own, and whoever starts anew asks anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_contract::OriginAuth;
+use portcullis_events::Kind;
+use portcullis_policy::{Origin, PrincipalId};
+use secrecy::ExposeSecret as _;
+
+use crate::client::OriginClient;
+use crate::connection::refresh_after;
+use crate::credential::bearer_header;
+use crate::record::Failure;
+use crate::source::Source;
+use crate::token::{self, TokenAnswer, TokenError};
+use crate::{ConnectError, Credential, CredentialError, Inner};
+
+/// How long a token is used whose lifetime nobody told.
+const UNKNOWN: Duration = Duration::from_secs(3600);
+
+impl Inner {
+    /// Another token. The caller holds the gate of `who` and `origin`.
+    pub(crate) async fn own(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+    ) -> Result<Credential, CredentialError> {
+        let answer = match self.ask_for_own(origin).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let problem = failure.message.clone();
+                self.record(Kind::UpstreamRefresh, None, None, origin, Some(failure)).await;
+                return Err(CredentialError::Unavailable(problem));
+            }
+        };
+        self.record(Kind::UpstreamRefresh, None, None, origin, None).await;
+        let header = bearer_header(answer.access.expose_secret()).ok_or_else(|| {
+            CredentialError::Unavailable("the token that was given cannot be sent".to_owned())
+        })?;
+        let now = self.parts.clock.now();
+        let lifetime = answer.lifetime.map(Duration::from_secs);
+        let revisit_at = now.after(lifetime.map_or(UNKNOWN, refresh_after));
+        self.remember(who, origin, &header, revisit_at, lifetime.map(|lifetime| now.after(lifetime)));
+        Ok(Credential::bearer(origin, header))
+    }
+
+    async fn ask_for_own(&self, origin: &Origin) -> Result<TokenAnswer, Failure> {
+        let OriginAuth::ClientCredentials { server, scopes, .. } = &origin.auth else {
+            return Err(Failure::from(&ConnectError::NotNeeded));
+        };
+        let told = |error: ConnectError| Failure::from(&error);
+        let http = self.http(origin).map_err(|error| told(error.into()))?;
+        let source = Source::find(&http, origin, server, scopes).await.map_err(told)?;
+        let client = OriginClient::configured(origin, &source.token_endpoint)
+            .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
+            .map_err(|problem| told(ConnectError::Registration(problem)))?;
+        let mut form = vec![("grant_type", "client_credentials"), ("resource", source.resource.as_str())];
+        if !source.scope.is_empty() {
+            form.push(("scope", &source.scope));
+        }
+        token::ask(&http, &source.token_endpoint, &client, &form).await.map_err(|error| match error {
+            TokenError::Unavailable(problem) => Failure::upstream("unreachable", problem),
+            refused @ TokenError::Refused { .. } => Failure::upstream(
+                "client_refused",
+                format!(
+                    "{} refuses the gateway's client: {refused}; an administrator has to look at it",
+                    source.issuer
+                ),
+            ),
+        })
+    }
+}

@@ -1,0 +1,42 @@
+"""The database's password is changed while people work: the gateway reads the new one from its file, and nobody starts it anew."""
+
+import pytest
+from postgres import USER, Postgres
+from processes import wait_until
+from world import World
+
+
+@pytest.fixture(scope="module")
+def database(folder):
+    with Postgres(folder, auth="md5") as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def world(folder, database):
+    world = World(folder, "accounts")
+    address = folder / "database-url"
+    address.write_text(database.url + "\n")
+    world.gateway.environment["PORTCULLIS_DATABASE_FILE"] = str(address)
+    with world:
+        world.address = address
+        yield world
+
+
+def test_given_another_password_when_its_file_says_so_then_work_goes_on_without_a_restart(world, database):
+    ana = world.caller("accounts", world.browser("ana"))
+    assert ana.call("whoami").result["content"][0]["text"] == "ana"
+    old, new = database.password, "another-password"
+    database.query(f"ALTER ROLE {USER} PASSWORD '{new}'")
+    database.password = new
+    database.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = '{USER}'")
+    wait_until(lambda: "password authentication failed" in world.gateway.log(), seconds=15, what="the old password to be refused")
+    world.address.write_text("mysql://somewhere/else")
+    wait_until(lambda: "is not used" in world.gateway.log(), seconds=15, what="the gateway to refuse what is no such database")
+    world.address.write_text(database.url)
+    wait_until(lambda: "new connections to the database" in world.gateway.log(), seconds=15, what="the new password to be read")
+    eve = world.caller("accounts", world.browser("eve"))
+    assert eve.call("whoami").result["content"][0]["text"] == "eve"
+    assert ana.call("whoami").status == 200
+    assert world.gateway.starts == 1
+    assert old not in world.gateway.log() and new not in world.gateway.log()

@@ -1,0 +1,75 @@
+"""Builds a crate's tests with all of its mutants in them. Those that the compiler refuses are left out, and it is asked again."""
+
+import re
+from pathlib import Path
+
+import rust_tests
+import scratch
+import switches
+from mutants import RUST, Mutant
+
+REACHED = "PORTCULLIS_MUTANTS_REACHED"
+NUMBER = re.compile(r'switched_off\("(\d+)"\)')
+
+# Which mutant is on, and which were passed on the way, for whoever wants to know.
+ASK = f"""
+/// Whether a mutant is on.
+pub(crate) fn switched_off(mutant: &str) -> bool {{
+    use std::io::Write as _;
+    static REACHED: std::sync::Mutex<std::collections::BTreeSet<String>> = std::sync::Mutex::new(std::collections::BTreeSet::new());
+    if let Ok(path) = std::env::var("{REACHED}") {{
+        let mut reached = REACHED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if reached.insert(mutant.to_owned()) {{
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            file.write_all(format!("{{mutant}}\\n").as_bytes()).unwrap();
+        }}
+    }}
+    std::env::var("{switches.VARIABLE}").is_ok_and(|on| on == mutant)
+}}
+"""
+
+
+def texts(repository: Path, mutants: list[Mutant]) -> dict[str, str]:
+    """The sources with these mutants in them, by file."""
+    built = {"Cargo.toml": (repository / "Cargo.toml").read_text().replace(*switches.LINTS)}
+    for file in {each.file for each in mutants}:
+        edits = [each.edit for each in mutants if each.file == file]
+        built[file] = switches.edited((repository / file).read_text(), edits)
+    for root in {switches.crate_root(repository, file) for file in built if file.endswith(".rs")}:
+        built[root] = built.get(root, (repository / root).read_text()) + ASK
+    return built
+
+
+def build(repository: Path, folder: Path, mutants: list[Mutant], env: dict[str, str]) -> tuple[list[rust_tests.Program], set[int]]:
+    """The test programs of their crates, and the numbers of the mutants in them. Raises a `RuntimeError` where it is not for the
+    mutants that something does not build."""
+    left = [each for each in mutants if each.edit]
+    while True:
+        scratch.copy(repository, folder, texts(repository, left))
+        errors = []
+        programs, built = rust_tests.build(folder, crates={each.crate for each in left}, env=env, errors=errors)
+        if built:
+            return programs, {each.number for each in left}
+        refused = {about(folder, error) for error in errors} - {None}
+        if not refused:
+            raise RuntimeError("the compiler refuses more than mutants:\n" + "\n".join(error["rendered"] for error in errors[:5]))
+        print(f"-- the compiler refuses {len(refused)} of {len(left)}", flush=True)
+        left = [each for each in left if each.number not in refused]
+
+
+def about(folder: Path, error: dict) -> int | None:
+    """The mutant in whose code an error is: the nearest around it, else the last before it."""
+    span = next((span for span in error["spans"] if span["is_primary"]), None)
+    while span and span["expansion"]:
+        span = span["expansion"]["span"]  # what a macro was called with
+    if not span:
+        return None
+    code = (folder / span["file_name"]).read_bytes()
+    node = RUST.parse(code).root_node.descendant_for_byte_range(span["byte_start"], span["byte_end"])
+    while node is not None:
+        condition = node.child_by_field_name("condition") if node.type == "if_expression" else None
+        if condition is not None and (number := NUMBER.fullmatch(condition.text.decode().removeprefix("crate::"))):
+            return int(number[1])
+        node = node.parent
+    numbers = NUMBER.findall(code[: span["byte_end"]].decode(errors="replace"))
+    return int(numbers[-1]) if numbers else None
