@@ -197,7 +197,8 @@ impl StandIn<'_, '_> {
             let portal = &by.table().gateway.public_url;
             let sentence = format!(
                 "{origin} is used with your sign-in at this gateway, and nothing of it is kept that still counts. Sign out and in \
-                 again at {portal}/, then try again."
+                 again at {portal}/, then try again. If that does not help, tell an administrator: the identity provider gives the \
+                 gateway no refresh token."
             );
             ("sign_in_needed", FailureOrigin::Client, sentence)
         } else {

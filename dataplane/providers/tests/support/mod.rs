@@ -187,6 +187,8 @@ pub(crate) struct World {
     pub(crate) providers: Providers,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    pub(crate) keys: Arc<Keys>,
+    folder: tempfile::TempDir,
     table: RouteTable,
 }
 
@@ -202,9 +204,13 @@ impl World {
         let keys = Arc::new(Keys::open_or_create(folder.path(), &Random::system()).unwrap());
         let store = Store::in_memory().await.unwrap();
         let clock = Clock::manual(Instant(NOW * 1000));
-        let providers = providers(&store, keys, &clock);
+        let providers = providers(&store, Arc::clone(&keys), &clock);
         let table = table(&idp.issuer, &settings);
-        Self { idp, providers, store, clock, table }
+        Self { idp, providers, store, clock, keys, folder, table }
+    }
+
+    pub(crate) fn keys_file(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
     /// The same with other settings from now on.

@@ -1,6 +1,6 @@
 //! What the store promises, on SQLite and, with the feature `test-postgres`, on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES`.
 //! `./tests/run store` starts one and runs these.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod place;
 
