@@ -174,7 +174,7 @@ def test_a_person_whom_the_origins_server_or_the_provider_refuses_is_told_to_ask
         assert answer.status == 200, "a 401 would have the client sign in again, for nothing"
         assert answer.error["data"]["reason"] == "exchange_refused", answer.text
         assert "administrator" in answer.error["message"]
-    for event in ("upstream.refresh", "mcp.capability"):
+    for event in ("upstream.refresh", "policy.denied"):
         assert world.gateway.wait_event(event, reason="exchange_refused", subject=f"company:{login}")["outcome"] == "denied"
     assert len(world.origins[route].messages()) == reached
 

@@ -86,7 +86,7 @@ def test_everybodys_calls_go_out_with_one_token_that_is_nobodys(machine):
     assert {each.removeprefix("Bearer ") for each in carried} <= machine.authorization.tokens()
     assert len(carried) == len(fetched(machine))
     assert all("resource=http" in request["body"] and "scope=read" in request["body"] for request in fetched(machine))
-    assert machine.gateway.events("mcp.capability", auth_mode="client_credentials")
+    assert machine.gateway.wait_event("mcp.capability", auth_mode="client_credentials")["outcome"] == "success"
     assert where(machine.authorization.tokens() | {CLIENT_SECRET}, machine.gateway.stdout.read_bytes()) == []
     assert where(machine.authorization.tokens() | {CLIENT_SECRET}, machine.gateway.log().encode()) == []
 

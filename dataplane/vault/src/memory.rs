@@ -72,11 +72,19 @@ impl Remembered {
     }
 }
 
+/// That there was no credential to be had.
+pub(crate) struct Failed {
+    pub(crate) at: Instant,
+    pub(crate) why: CredentialError,
+    /// For which origin, as it was then.
+    pub(crate) origin: Arc<Origin>,
+}
+
 /// Lets one task at a time do the slow work for one person and origin.
 #[derive(Default)]
 pub(crate) struct Gate {
-    /// The last time that it failed, and why: for those who waited meanwhile.
-    pub(crate) failed: Option<(Instant, CredentialError)>,
+    /// The last time that it failed: for those who waited meanwhile.
+    pub(crate) failed: Option<Failed>,
     /// When the origin refused a token of which no person knows, and another was fetched.
     pub(crate) replaced: Option<Instant>,
 }

@@ -12,7 +12,7 @@ use portcullis_store::{ConnectionRow, Renewal};
 
 use crate::client::Registration;
 use crate::connection::{Connection, Tokens, is_bound_to};
-use crate::memory::Remembered;
+use crate::memory::{Failed, Remembered};
 use crate::record::Failure;
 use crate::token::{self, TokenAnswer, TokenError};
 use crate::{ConnectionStatus, Credential, CredentialError, Inner};
@@ -82,10 +82,11 @@ impl Inner {
         }
         // Where no person has consented, nothing but the authorization server stands between a call and a request there.
         let unasked = matches!(origin.holder(), Holder::Gateway | Holder::SignIn);
-        if let Some((when, error)) = &gate.failed
-            && (*when >= arrived || unasked && now < when.after(POSTPONED))
+        if let Some(failed) = &gate.failed
+            && Arc::ptr_eq(&failed.origin, origin) // else somebody has mended it since
+            && (failed.at >= arrived || unasked && now < failed.at.after(POSTPONED))
         {
-            return Err(error.clone());
+            return Err(failed.why.clone());
         }
         if unasked && refused.is_some() && !gate.may_replace(now) {
             return Err(CredentialError::Rejected);
@@ -96,9 +97,11 @@ impl Inner {
             Holder::Nobody | Holder::Everybody | Holder::Person => self.look_up(who, origin, refused).await,
         };
         gate.failed = match &found {
-            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
-                Some((self.parts.clock.now(), error.clone()))
-            }
+            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => Some(Failed {
+                at: self.parts.clock.now(),
+                why: error.clone(),
+                origin: Arc::clone(origin),
+            }),
             _ => None,
         };
         match (found, remembered) {

@@ -79,7 +79,12 @@ impl Refusal {
 
     /// The answer; the event is written with it.
     pub(super) fn respond(self, mut record: Record) -> Response<Body> {
-        let parts = *self.0;
+        let mut parts = *self.0;
+        // Who asked nothing is not answered: what is not accepted of it is an error of HTTP (2025-11-25, basic/transports, "Sending
+        // Messages to the Server").
+        if parts.id.is_none() && parts.status == StatusCode::OK {
+            parts.status = StatusCode::FORBIDDEN;
+        }
         let message =
             error::error(parts.id.as_deref(), parts.code, &parts.message, json!({ "reason": parts.reason }));
         record.refused(
