@@ -57,6 +57,11 @@ def show(world, assertion: str, route: str = "open", **more: str) -> httpx2.Resp
     return httpx2.post(f"{world.url(route)}/oauth/token", data=form, trust_env=False)
 
 
+def answered(world, assertion: str, status: int, what: str) -> None:
+    """Shows a token until this comes of it. Not faster than one address may have tokens reviewed."""
+    wait_until(lambda: show(world, assertion).status_code == status, seconds=REMEMBERED, every=0.25, what=what)
+
+
 def refused(world, assertion: str, error: str, route: str = "open", **more: str) -> str:
     """That it gives nothing; returns why, as a person reads it."""
     answer = show(world, assertion, route, **more)
@@ -189,11 +194,11 @@ def test_the_token_of_a_deleted_account_is_refused(world):
     account(world, "leaver")
     world.apply(machines("mcp/reporter", "mcp/leaver"))
     mounted = token(world, "leaver")
-    wait_until(lambda: show(world, mounted).status_code == 200, what="the leaver to be let in")
+    answered(world, mounted, 200, what="the leaver to be let in")
     unused = token(world, "leaver")
     world.api.delete("ServiceAccount", "leaver", "mcp")
     refused(world, unused, "invalid_grant")
-    wait_until(lambda: show(world, mounted).status_code == 400, seconds=REMEMBERED, what="the cluster to forget the account's token")
+    answered(world, mounted, 400, what="the cluster to forget the account's token")
     account(world, "leaver")
     refused(world, mounted, "invalid_grant")
     assert show(world, token(world, "leaver")).status_code == 200, "a new account of this name has tokens of its own"
@@ -208,14 +213,14 @@ def test_a_pods_token_ends_with_the_pod(world):
     assert show(world, mounted).status_code == 200
     world.api.delete("Pod", "job", "mcp")
     refused(world, unused, "invalid_grant")
-    wait_until(lambda: show(world, mounted).status_code == 400, seconds=REMEMBERED, what="the cluster to forget the pod's token")
+    answered(world, mounted, 400, what="the cluster to forget the pod's token")
 
 
 def test_an_account_that_leaves_its_team_loses_what_it_has(world):
     account(world, "mover")
     world.apply(machines("mcp/reporter", "mcp/mover"))
     mounted = token(world, "mover")
-    wait_until(lambda: show(world, mounted).status_code == 200, what="the mover to be let in")
+    answered(world, mounted, 200, what="the mover to be let in")
     caller = Caller(world.url("open"), show(world, mounted).json()["access_token"])
     assert caller.names()
     world.apply(machines("mcp/reporter"))
@@ -228,7 +233,7 @@ def test_without_the_right_to_ask_the_cluster_nobody_is_let_in_and_nobody_is_tol
     mounted = token(world)
     world.delete(binding)
     try:
-        wait_until(lambda: show(world, mounted).status_code == 503, seconds=REMEMBERED, what="the right to be gone")
+        answered(world, mounted, 503, what="the right to be gone")
         answer = show(world, mounted)
         assert answer.json()["error"] == "server_error"
         assert answer.headers["retry-after"]
@@ -236,7 +241,7 @@ def test_without_the_right_to_ask_the_cluster_nobody_is_let_in_and_nobody_is_tol
     finally:
         kept = {"name": binding["metadata"]["name"]}
         world.apply({**binding, "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": kept})
-    wait_until(lambda: show(world, mounted).status_code == 200, seconds=REMEMBERED, what="the right to be back")
+    answered(world, mounted, 200, what="the right to be back")
 
 
 def test_no_token_is_stored_or_written_down(world):

@@ -26,7 +26,10 @@ class Evidence:
 
     def pytest(self, suite: str, tests: list[tuple[str, str]] | None, *, within: tuple[str, ...] = ()) -> None:
         """Runs these tests (file, function) of a suite, or all of it, by the command `within`."""
-        chosen = [f"{file}::{test}" for file, test in tests or [] if f"def {test}(" in text(TESTS / suite / file)]
+        # As they stand in their files: what a file's tests share goes through them in that order.
+        places = {(file, test): text(TESTS / suite / file).find(f"def {test}(") for file, test in tests or []}
+        there = sorted((file, place, test) for (file, test), place in places.items() if place >= 0)
+        chosen = [f"{file}::{test}" for file, _, test in there]
         if tests and not chosen:
             return
         with tempfile.NamedTemporaryFile(suffix=".xml") as report:
