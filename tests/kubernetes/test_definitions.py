@@ -49,8 +49,8 @@ def test_given_the_quickstart_when_applied_then_every_document_of_it_is_taken_an
 
 
 REFUSED = {
-    "two kinds of auth": (changed("origin", auth={"none": {}, "userOAuth": {}}), "exactly one of none, header, userOAuth"),
-    "no kind of auth": (changed("origin", auth={}), "exactly one of none, header, userOAuth"),
+    "two kinds of auth": (changed("origin", auth={"none": {}, "userOAuth": {}}), "exactly one of none, header, queryParameter, userOAuth"),
+    "no kind of auth": (changed("origin", auth={}), "exactly one of none, header, queryParameter, userOAuth"),
     "a header of the protocol as a credential": (
         changed("origin", auth={"header": {"name": "Mcp-Session-Id", "valueRef": {"name": "a", "key": "b"}}}),
         "belongs to the protocol",
@@ -61,7 +61,7 @@ REFUSED = {
     ),
     "two kinds of identity provider": (
         m.gateway(PUBLIC, m.oidc("https://idp.example.com", name="both") | {"development": {"users": [{"email": "a@b.c", "name": "A"}]}}),
-        "exactly one of oidc, development",
+        "exactly one of oidc, oauth, development",
     ),
     "two identity providers of one name": (m.gateway(PUBLIC, m.oidc("https://a.example"), m.oidc("https://b.example")), "duplicate entries for key"),
     "a public URL with a path": (changed("gateway", publicUrl=f"{PUBLIC}/gateway"), "a scheme and a host"),

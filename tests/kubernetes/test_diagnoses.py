@@ -174,7 +174,7 @@ def test_given_an_origin_under_the_public_url_when_applied_then_it_is_not_accept
 
 
 def test_given_two_auth_members_when_applied_then_the_api_server_refuses(world):
-    with pytest.raises(ApiError, match="exactly one of none, header, userOAuth"):
+    with pytest.raises(ApiError, match="exactly one of none, header, queryParameter, userOAuth"):
         world.apply(m.origin("both", PRIVATE, {"none": {}, "userOAuth": {}}))
 
 
