@@ -22,7 +22,7 @@ def status(world) -> dict:
 
 def test_given_an_origin_with_accounts_when_nobody_has_used_it_then_nobody_claims_to_know_it(world):
     condition = world.wait_condition("OriginMcp", "accounts", "CatalogSynced", "Unknown", "NeedsAccount", seconds=30)
-    assert "account" in condition["message"]
+    assert "calls that bear a token" in condition["message"]
     assert "catalog" not in status(world)
 
 

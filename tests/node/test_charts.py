@@ -111,8 +111,11 @@ def test_given_postgresql_when_rendered_then_three_replicas_roll_without_a_gap_a
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert found[OPERATOR]["spec"]["replicas"] == 2
     (container,) = spec["template"]["spec"]["containers"]
-    sources = [each.get("valueFrom", {}).get("secretKeyRef") for each in container["env"]]
-    assert {"name": "portcullis-database", "key": "url"} in sources
+    (file,) = [each["value"] for each in container["env"] if each["name"] == "PORTCULLIS_DATABASE_FILE"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "database"]
+    assert file == f"{mount['mountPath']}/url"
+    (volume,) = [each for each in spec["template"]["spec"]["volumes"] if each["name"] == "database"]
+    assert volume["secret"] == {"secretName": "portcullis-database", "items": [{"key": "url", "path": "url"}]}
     assert not [kind for kind, _ in found if kind in ("PersistentVolumeClaim", "Secret")]
 
 
