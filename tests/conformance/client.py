@@ -37,10 +37,6 @@ NOT_APPLICABLE = {
     "auth/client-credentials-jwt": "needs the key that the suite holds as a client's own; the gateway authenticates to origins by secret",
     "auth/enterprise-managed-authorization": "needs the suite's identity provider to be the gateway's own",
 }
-# What the gateway cannot do yet. Printed as failures of the suite, and an entry whose scenario is in order fails the run.
-LACKS = {
-    "auth/client-credentials-basic": "an origin with client credentials of the gateway's own cannot be configured",
-}
 # Warnings that are known, and why: a warning is a SHOULD.
 KNOWN_WARNINGS = {
     "request-metadata": "trying another version is the client's to do: the gateway passes the answer that tells of them",
@@ -112,11 +108,6 @@ def judge(revision: str, findings: scenarios.Findings, wanted: list[str], tally:
         tally.note(False, f"{revision} {missing}: the suite found nothing")
     for scenario, checks in known.items():
         print(f"  {scenario}: {scenarios.summary({scenario: checks})}")
-        bad = [check for check in checks if check.status in ("FAILURE", "WARNING")]
-        if scenario in LACKS:
-            print(f"    lacks: {LACKS[scenario]}")
-            tally.note(bool(bad), f"{revision} {scenario}: is in order by now; take it off the list of what lacks")
-            continue
         for check in checks:
             if check.status == "WARNING" and scenario in KNOWN_WARNINGS:
                 print(f"    warned: {check.id}: {KNOWN_WARNINGS[scenario]}")

@@ -35,6 +35,8 @@ def auth() -> tuple[dict, list[dict]]:
         return {"userOAuth": {"scopes": [], "registration": {"auto": {}}}}, []
     secret = m.secret(name, hosts="localhost", secret=CONTEXT["client_secret"])
     client = {"id": CONTEXT["client_id"], "secretRef": {"name": name, "key": "secret"}}
+    if SCENARIO.startswith("auth/client-credentials-"):
+        return {"clientCredentials": {"client": client}}, [secret]
     return {"userOAuth": {"scopes": [], "registration": {"client": client}}}, [secret]
 
 
