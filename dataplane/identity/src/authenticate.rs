@@ -63,7 +63,7 @@ impl Identity {
                 return Ok(Arc::clone(&verified.caller));
             }
             // Somebody, perhaps this person, is described anew.
-            return self.described(hash, &verified).await;
+            return Box::pin(self.described(hash, &verified)).await;
         }
         let claims: AccessClaims = self
             .keys()
@@ -76,7 +76,7 @@ impl Identity {
         if !suffices {
             return Err(AuthenticateError::InsufficientScope);
         }
-        self.described(hash, &verified).await
+        Box::pin(self.described(hash, &verified)).await
     }
 
     /// Whether the feed of revocations is as fresh as it must be for any token to be honoured. For readiness.

@@ -57,7 +57,19 @@ impl<'a> Courier<'a> {
         record: &mut Record,
     ) -> Result<Delivered, Refusal> {
         let answer = self.once(&credential, record).await?;
-        let Some(refused) = Refused::find(&answer) else { return Ok(Delivered::Answer(answer)) };
+        match Refused::find(&answer) {
+            None => Ok(Delivered::Answer(answer)),
+            Some(refused) => Box::pin(self.send_again(credential, answer, refused, record)).await,
+        }
+    }
+
+    async fn send_again(
+        &self,
+        credential: Credential,
+        answer: Answer,
+        refused: Refused,
+        record: &mut Record,
+    ) -> Result<Delivered, Refusal> {
         if self.by.route().origin.holder() != Holder::Person {
             return match refused {
                 Refused::Token(_) => self.send_renewed(&credential, record).await,

@@ -67,7 +67,7 @@ pub(super) async fn origin_session(
         None => Ok(None),
         Some((_, Kind::Origin(id))) => Ok(Some(id.clone())),
         Some((session, Kind::Late { initialize, .. })) => {
-            late::open(context, upstreams, by, session, initialize, credential).await
+            Box::pin(late::open(context, upstreams, by, session, initialize, credential)).await
         }
     }
 }

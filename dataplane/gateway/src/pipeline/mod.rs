@@ -9,6 +9,9 @@
 //! answer        relayed, curated, recorded               courier.rs, relay.rs, answer.rs, stream.rs
 //! ```
 //!
+//! What few requests need is boxed (`Box::pin`): a request's future is moved from hand to hand, and is as large as the largest of what it
+//! may wait for.
+//!
 //! Every exit leaves one event: [`record::Record`] is made at the start and writes itself at the end, however that comes.
 //!
 //! *Architecture invariant:* a step reads what the steps before made and nothing of those after; the route table is taken once.
@@ -114,14 +117,14 @@ async fn steps(
             let allowed = access::Allowed::check(context, received, record)?;
             match credential::Armed::take(context, upstreams, allowed, record).await? {
                 credential::Arming::Armed(armed) if armed.allowed.is_connect() => {
-                    unconnected::call_connect_tool(context, armed.allowed, &body, record).await
+                    Box::pin(unconnected::call_connect_tool(context, armed.allowed, &body, record)).await
                 }
                 credential::Arming::Armed(armed) => {
                     relay::post(context, upstreams, armed, &head.headers, &body, record).await
                 }
                 credential::Arming::Unconnected(allowed, status) => {
                     let lack = unconnected::Lack::Account(status);
-                    unconnected::answer(context, allowed, lack, &body, record).await
+                    Box::pin(unconnected::answer(context, allowed, lack, &body, record)).await
                 }
             }
         }

@@ -40,6 +40,17 @@ pub(super) async fn learn(
     {
         return Ok(());
     }
+    Box::pin(ask(context, upstreams, received, client)).await
+}
+
+async fn ask(
+    context: &Arc<Context>,
+    upstreams: &Arc<Upstreams>,
+    received: &Received<'_>,
+    client: &HeaderMap,
+) -> Result<(), Refusal> {
+    let by = received.by();
+    let origin = &by.route().origin;
     let Ok(credential) = context.vault.credential(&by.caller().principal.id, origin).await else {
         return Ok(());
     };

@@ -90,7 +90,7 @@ impl Upstreams {
                 Err((error, None)) => return Err(SendError::Broken(error)),
             }
         }
-        let sender = connect(&self.egress, origin).await?;
+        let sender = Box::pin(connect(&self.egress, origin)).await?;
         self.try_send(sender, &origin.uid, request, &target, &path)
             .await
             .map_err(|(error, _)| SendError::Broken(error))
