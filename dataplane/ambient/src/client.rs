@@ -6,8 +6,8 @@ tokio::task_local! {
 
 /// Does something on behalf of a client at this address: [`client_address`] tells it to whatever is called on the way. That way
 /// is long (pages, endpoints, limits, events), and few on it care; a parameter all along it would be forgotten somewhere.
-pub async fn on_behalf_of<F: Future>(client: IpAddr, doing: F) -> F::Output {
-    CLIENT.scope(client, doing).await
+pub fn on_behalf_of<F: Future>(client: IpAddr, doing: F) -> impl Future<Output = F::Output> {
+    CLIENT.scope(client, doing)
 }
 
 /// The address of the client on whose behalf this task works; `None` where the gateway acts by itself.
