@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(serde_json::from_str::<Value>(&changed).unwrap(), expected);
         assert_eq!(Message::parse(changed.as_bytes()).unwrap().name.unwrap().value, "renamed");
     }
-    header::mismatch(&http::HeaderMap::new(), &message);
+    let _ = header::mismatch(&http::HeaderMap::new(), &message);
 });
 
 fn agrees(text: &str, read: Option<&Text<'_>>, value: &Value) {
