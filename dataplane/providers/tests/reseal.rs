@@ -51,7 +51,8 @@ async fn stored(world: &World) -> ProviderAccountRow {
 }
 
 #[tokio::test]
-async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_and_renewed_with_the_same_token() {
+async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_and_renewed_with_the_same_token()
+ {
     let world = signed_in().await;
     let before = stored(&world).await;
     assert_eq!(reseal(&world).await, (0, 0), "nothing was rotated");
@@ -59,7 +60,11 @@ async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_a
     assert_eq!(reseal(&world).await, (1, 0));
     let after = stored(&world).await;
     assert_ne!(after.sealed, before.sealed);
-    assert_eq!(after, ProviderAccountRow { sealed: after.sealed.clone(), ..before }, "and nothing else of it changes");
+    assert_eq!(
+        after,
+        ProviderAccountRow { sealed: after.sealed.clone(), ..before },
+        "and nothing else of it changes"
+    );
     assert_eq!(reseal(&world).await, (0, 0), "once");
     world.providers.renew(world.gateway(), &ana(), None).await.unwrap();
     assert_eq!(world.idp.asked("refresh_token")[0]["refresh_token"], "first");

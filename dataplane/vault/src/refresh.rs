@@ -97,11 +97,9 @@ impl Inner {
             Holder::Nobody | Holder::Everybody | Holder::Person => self.look_up(who, origin, refused).await,
         };
         gate.failed = match &found {
-            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => Some(Failed {
-                at: self.parts.clock.now(),
-                why: error.clone(),
-                origin: Arc::clone(origin),
-            }),
+            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
+                Some(Failed { at: self.parts.clock.now(), why: error.clone(), origin: Arc::clone(origin) })
+            }
             _ => None,
         };
         match (found, remembered) {

@@ -65,9 +65,7 @@ pub(super) async fn post(
     };
     match courier.send(credential, record).await? {
         Delivered::Answer(answer) => answered(context, received, answer, record).await,
-        Delivered::Lacking(lack) => {
-            Box::pin(unconnected::answer(context, allowed, lack, body, record)).await
-        }
+        Delivered::Lacking(lack) => Box::pin(unconnected::answer(context, allowed, lack, body, record)).await,
     }
 }
 
