@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn given_a_file_that_is_there_and_cannot_be_read_when_opened_then_no_other_keys_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        fs::create_dir(&path).unwrap();
+        let error = KeyFolder::new(folder.path()).read().err().unwrap();
+        assert!(matches!(&error, KeysError::Io { path: named, .. } if *named == path), "{error}");
+        assert!(Keys::open_or_create(folder.path(), &Random::system()).is_err());
+    }
+
+    #[test]
     fn given_somebody_who_writes_then_another_waits() {
         let folder = tempfile::tempdir().unwrap();
         let held = KeyFolder::new(folder.path()).hold().unwrap();

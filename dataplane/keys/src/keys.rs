@@ -122,6 +122,7 @@ mod tests {
         let (holder, other) = (Arc::new(make()), make());
         let (mine, before) = (Arc::clone(&holder), holder.fingerprint());
         let sealed = mine.sealing.seal(&random, Purpose::Browser, &["a"], b"x").unwrap();
+        assert_eq!(mine.generation(), 0);
         holder.turn_to(&other);
         assert_eq!(mine.generation(), 1);
         assert_ne!(mine.fingerprint(), before);
@@ -130,6 +131,7 @@ mod tests {
         assert!(mine.sealing.open(Purpose::Browser, &["a"], &sealed).is_err());
         assert!(other.mac.verify(&["a"], &mine.mac.mac(&["a"]).unwrap()).is_ok());
     }
+
     #[test]
     fn given_published_keys_when_no_ring_of_theirs_vouches_then_they_are_refused() {
         let whole = Keys::generate(&Random::system()).unwrap();

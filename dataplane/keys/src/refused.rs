@@ -68,6 +68,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn given_a_key_of_few_distinct_bytes_then_sixteen_are_enough_and_fewer_are_not() {
+        let of = |distinct: usize| std::array::from_fn(|at| u8::try_from(at % distinct * 37 % 256).unwrap());
+        assert!(why_refused(&of(15)).is_some());
+        assert_eq!(why_refused(&of(16)), None);
+    }
+
     /// Whoever copies a key out of this repository, from whatever file, is told that everybody has it.
     #[test]
     fn given_every_key_that_this_repository_shows_then_it_is_refused() {

@@ -208,7 +208,9 @@ mod tests {
         let mut it = document();
         let old = ids(&it, Ring::Signing);
         assert_eq!(it.turn(None, ALL, START, &Random::system()).unwrap(), None, "nobody asked");
+        assert!(!it.is_announcing() && !it.is_turning());
         assert_eq!(turn(&mut it, "1", Standing::default(), START), Some(Turn::Announced));
+        assert!(it.is_announcing() && it.is_turning());
         assert_eq!(ids(&it, Ring::Signing)[0], old[0], "the old one signs until everybody has the new one");
         let before = Keys::of(&it).unwrap().signing.jwks();
         assert_eq!(before["keys"].as_array().unwrap().len(), 2);
@@ -226,6 +228,7 @@ mod tests {
         assert_eq!(gone.iter().map(|(ring, _)| *ring).collect::<Vec<_>>(), [Ring::Mac]);
         assert_eq!(turn(&mut it, "1", ALL, retired.after_seconds(25 * 3600 - 1)), None);
         let gone = turn(&mut it, "1", ALL, retired.after_seconds(25 * 3600));
+        assert!(gone.as_ref().unwrap().to_string().ends_with(&format!("signing {}", old[0])));
         assert_eq!(gone, Some(Turn::Dropped(vec![(Ring::Signing, old[0].clone())])));
         let month = retired.after_seconds(31 * 24 * 3600);
         assert_eq!(turn(&mut it, "1", Standing { resealed: false, ..ALL }, month), None);

@@ -232,6 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn given_an_envelope_of_a_replaced_key_when_sealed_anew_then_the_new_key_alone_opens_it() {
+        let (random, bound_to) = (Random::system(), ["ana", "linear"]);
+        let (old, new) = (ring(&[("AAAAAA", 1)]), ring(&[("BBBBBA", 2)]));
+        let both = ring(&[("BBBBBA", 2), ("AAAAAA", 1)]);
+        let sealed = old.seal(&random, Purpose::Credential, &bound_to, b"token").unwrap();
+        let sealed = URL_SAFE_NO_PAD.encode(sealed);
+        let anew = both.reseal(&random, Purpose::Credential, &bound_to, &sealed).unwrap().unwrap();
+        let envelope = URL_SAFE_NO_PAD.decode(&anew).unwrap();
+        assert_eq!(*new.open(Purpose::Credential, &bound_to, &envelope).unwrap(), b"token");
+        for (purpose, bound_to) in [(Purpose::Browser, &bound_to[..]), (Purpose::Credential, &bound_to[..1])]
+        {
+            assert!(both.reseal(&random, purpose, bound_to, &sealed).unwrap().is_none());
+        }
+        assert!(both.reseal(&random, Purpose::Credential, &bound_to, "no base64url!").unwrap().is_none());
+    }
+
+    #[test]
     fn given_an_envelope_when_opened_for_something_else_then_it_does_not_open() {
         let ring = ring(&[("AAAAAA", 1)]);
         let sealed = ring.seal(&Random::system(), Purpose::Credential, &["ab", "c"], b"token").unwrap();
