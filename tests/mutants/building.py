@@ -9,6 +9,7 @@ import switches
 from mutants import RUST, Mutant
 
 REACHED = "PORTCULLIS_MUTANTS_REACHED"
+NOT_EXHAUSTIVE = "E0004"
 NUMBER = re.compile(r'switched_off\("(\d+)"\)')
 
 # Which mutant is on, and which were passed on the way, for whoever wants to know.
@@ -50,26 +51,33 @@ def build(repository: Path, folder: Path, mutants: list[Mutant], env: dict[str, 
         programs, built = rust_tests.build(folder, crates={each.crate for each in left}, env=env, errors=errors)
         if built:
             return programs, {each.number for each in left}
-        refused = {about(folder, error) for error in errors} - {None}
+        refused = set().union(*(about(folder, error) for error in errors))
         if not refused:
             raise RuntimeError("the compiler refuses more than mutants:\n" + "\n".join(error["rendered"] for error in errors[:5]))
         print(f"-- the compiler refuses {len(refused)} of {len(left)}", flush=True)
         left = [each for each in left if each.number not in refused]
 
 
-def about(folder: Path, error: dict) -> int | None:
-    """The mutant in whose code an error is: the nearest around it, else the last before it."""
+def about(folder: Path, error: dict) -> set[int]:
+    """The mutants that an error is about: those of the arms of a match that covers not everything any more; else the one in whose code it
+    is, the nearest around it, or the last before it."""
     span = next((span for span in error["spans"] if span["is_primary"]), None)
     while span and span["expansion"]:
         span = span["expansion"]["span"]  # what a macro was called with
     if not span:
-        return None
+        return set()
     code = (folder / span["file_name"]).read_bytes()
     node = RUST.parse(code).root_node.descendant_for_byte_range(span["byte_start"], span["byte_end"])
+    if (error["code"] or {}).get("code") == NOT_EXHAUSTIVE:
+        while node is not None and node.type != "match_expression":
+            node = node.parent
+        arms = node.child_by_field_name("body").named_children if node else []
+        patterns = [arm.child_by_field_name("pattern") for arm in arms if arm.type == "match_arm"]
+        return {int(number) for pattern in patterns for number in NUMBER.findall(pattern.text.decode())}
     while node is not None:
         condition = node.child_by_field_name("condition") if node.type == "if_expression" else None
         if condition is not None and (number := NUMBER.fullmatch(condition.text.decode().removeprefix("crate::"))):
-            return int(number[1])
+            return {int(number[1])}
         node = node.parent
     numbers = NUMBER.findall(code[: span["byte_end"]].decode(errors="replace"))
-    return int(numbers[-1]) if numbers else None
+    return {int(numbers[-1])} if numbers else set()
