@@ -57,6 +57,14 @@ class Source:
             node = node.parent
         return node
 
+    def is_for_fuzzing(self, start: int, end: int) -> bool:
+        """Whether it is of a function that only the fuzz targets are built with."""
+        before = self.around(start, end, {"function_item"})
+        while before is not None and (before := before.prev_sibling) is not None and before.type in ("attribute_item", "line_comment"):
+            if before.text == b"#[cfg(fuzzing)]":
+                return True
+        return False
+
     def span(self, node: tree_sitter.Node) -> tuple[int, int]:
         return self.in_text(node.start_byte), self.in_text(node.end_byte)
 
@@ -67,11 +75,14 @@ def listed(repository: Path, beginnings: list[str]) -> list[Mutant]:
     answer = json.loads(subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout)
     sources = {file: Source(repository / file) for file in {entry["file"] for entry in answer}}
     found = [mutant(number, entry, sources[entry["file"]]) for number, entry in enumerate(answer)]
-    return [each for each in found if not beginnings or each.file.startswith(tuple(beginnings))]
+    return [each for each in found if each and (not beginnings or each.file.startswith(tuple(beginnings)))]
 
 
-def mutant(number: int, entry: dict, source: Source) -> Mutant:
+def mutant(number: int, entry: dict, source: Source) -> Mutant | None:
+    """`None` where it is not of the product."""
     start, end = (source.place(entry["span"][which]) for which in ("start", "end"))
+    if source.is_for_fuzzing(start, end):
+        return None
     function = (entry["function"] or {}).get("function_name", "")
     was, becomes, edit = {
         "FnValue": of_function,

@@ -1,4 +1,4 @@
-"""Runs each mutant against the tests of its crate that reach it, and prints what became of them by file, and each survivor."""
+"""Runs each mutant against the tests that reach it, and prints what became of them by file, and each survivor."""
 
 import os
 import subprocess
@@ -45,10 +45,10 @@ def outcomes(found: list[mutants.Mutant]) -> dict[int, str]:
         reached = defaultdict(list)
         for (program, test), (_, seconds, numbers) in zip(tests, passed, strict=True):
             for number in numbers:
-                reached[program.crate, number].append((seconds, (program, test)))
+                reached[number].append((seconds, (program, test)))
         print(f"-- {len(built)} mutants built; {len(tests)} tests", flush=True)
         tried = [each for each in found if each.number in built]
-        results = pool.map(lambda each: outcome(each, reached[each.crate, each.number], env), tried)
+        results = pool.map(lambda each: outcome(each, reached[each.number], env), tried)
         return dict.fromkeys((each.number for each in found), NOT_BUILT) | {
             each.number: result for each, result in zip(tried, results, strict=True)
         }
@@ -66,7 +66,7 @@ def alone(test: Test, env: dict[str, str]) -> tuple[bool, float, set[int]]:
 
 
 def outcome(mutant: mutants.Mutant, reached: list[tuple[float, Test]], env: dict[str, str]) -> str:
-    """What its crate's tests that meet it say of a mutant."""
+    """What the tests that meet it say of a mutant."""
     env = env | {switches.VARIABLE: str(mutant.number)}
     tests = [test for _, test in sorted(reached, key=lambda each: each[0])]
     done = 0
