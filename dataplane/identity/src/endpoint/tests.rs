@@ -489,6 +489,19 @@ async fn given_a_token_of_another_issuer_when_revoked_then_it_lives() {
 }
 
 #[tokio::test]
+async fn given_a_token_of_the_root_issuer_when_revoked_there_then_it_ends() {
+    let world = World::new(&["a", "b"]).await;
+    let client = world.client().await;
+    let code = world.code(&client, "a", true).await;
+    let issued = world.exchange("/oauth/token", &client, &code, &[]).await;
+    let form = [("client_id", client.id.as_str()), ("token", issued.text("refresh_token"))];
+    assert_eq!(world.post("/mcp/a/oauth/revoke", &form).await.status, 200);
+    assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok(), "it is not that issuer's");
+    assert_eq!(world.post("/oauth/revoke", &form).await.status, 200);
+    assert!(world.authenticate(issued.text("access_token"), "a").await.is_err());
+}
+
+#[tokio::test]
 async fn given_a_token_that_is_not_known_when_revoked_then_the_answer_is_200() {
     let world = World::new(&["a"]).await;
     let client = world.client().await;
