@@ -74,3 +74,75 @@ impl Claims {
         seconds.map(|seconds| Some(seconds as i64)).ok_or(AssertionError::Claim(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::claims;
+
+    const NOW: i64 = 1_790_000_000;
+
+    fn times(said: Value) -> Result<i64, &'static str> {
+        match claims(said).check_times(Instant(NOW * 1000)) {
+            Ok(until) => Ok(until.0),
+            Err(AssertionError::Claim(name)) => Err(name),
+            Err(error) => Err(error.reason()),
+        }
+    }
+
+    #[test]
+    fn given_times_when_clocks_may_differ_by_a_minute_then_they_count_to_the_second() {
+        for (said, good) in [
+            (json!({"exp": NOW - 60}), false),
+            (json!({"exp": NOW - 59}), true),
+            (json!({"exp": NOW + 3660}), true),
+            (json!({"exp": NOW + 3661}), false),
+            (json!({"exp": NOW + 300, "nbf": NOW + 60, "iat": NOW + 60}), true),
+            (json!({"exp": NOW + 300, "nbf": NOW + 61}), false),
+            (json!({"exp": NOW + 300, "iat": NOW + 61}), false),
+            (json!({"exp": NOW + 300, "iat": 0}), true),
+            (json!({"exp": i64::MAX}), false),
+            (json!({"exp": i64::MIN}), false),
+        ] {
+            assert_eq!(times(said.clone()).is_ok(), good, "{said}");
+        }
+    }
+
+    #[test]
+    fn given_an_assertion_when_its_time_is_over_on_every_clock_then_it_need_not_be_remembered_any_more() {
+        assert_eq!(times(json!({"exp": NOW + 300})), Ok((NOW + 300 + 120) * 1000));
+    }
+
+    #[test]
+    fn given_a_date_when_it_is_a_number_with_or_without_a_fraction_then_it_is_taken_and_nothing_else_is() {
+        assert_eq!(times(json!({"exp": 1_790_000_300.75})), Ok((NOW + 300 + 120) * 1000));
+        for said in [
+            json!({}),
+            json!({"exp": null}),
+            json!({"exp": "1790000300"}),
+            json!({"exp": 1e12}),
+            json!({"exp": -0.5}),
+            json!({"exp": u64::MAX}),
+        ] {
+            assert_eq!(times(said.clone()), Err("exp"), "{said}");
+        }
+        assert_eq!(times(json!({"exp": NOW + 300, "nbf": "now"})), Err("nbf"));
+    }
+
+    #[test]
+    fn given_an_audience_when_it_is_one_text_or_a_list_of_one_then_it_is_that() {
+        for said in [json!("a"), json!(["a"])] {
+            assert_eq!(claims(json!({"aud": said})).audience().unwrap(), "a");
+        }
+        for said in [json!(["a", "b"]), json!(["a", "a", "a"])] {
+            let refused = claims(json!({"aud": said}));
+            assert!(matches!(refused.audience(), Err(AssertionError::Mismatch("aud"))), "{said}");
+        }
+        for said in [json!([]), json!([1]), json!(1), json!(null), json!({"a": "a"})] {
+            let refused = claims(json!({"aud": said}));
+            assert!(matches!(refused.audience(), Err(AssertionError::Claim("aud"))), "{said}");
+        }
+    }
+}

@@ -132,3 +132,92 @@ impl Key {
         Some(Self { id: text("kid").map(ToOwned::to_owned), algorithms, verifies: verifies.ok()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Signer, read};
+
+    fn set(keys: &[Value]) -> Result<KeySet, KeySetError> {
+        KeySet::read(&json!({ "keys": keys }))
+    }
+
+    #[test]
+    fn given_a_key_of_each_kind_when_it_signs_by_each_of_its_algorithms_then_that_verifies() {
+        for signer in [Signer::ed25519(), Signer::p256(), Signer::p384(), Signer::rsa()] {
+            let keys = set(&[signer.jwk(&json!({}))]).unwrap();
+            for algorithm in signer.algorithms() {
+                let token = signer.sign(*algorithm, None, &json!({"sub": "a"}));
+                assert_eq!(keys.verify(&read(&token)).unwrap().text("sub").unwrap(), "a", "{algorithm:?}");
+                let changed = format!("{}A", token.trim_end_matches(|last| last != '.'));
+                assert!(keys.verify(&read(&changed)).is_err(), "{algorithm:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn given_a_key_that_says_what_it_is_for_when_it_is_something_else_then_it_is_passed_over() {
+        let signer = Signer::p256();
+        for (more, verifies) in [
+            (json!({"use": "sig"}), true),
+            (json!({"use": "enc"}), false),
+            (json!({"key_ops": ["verify"]}), true),
+            (json!({"key_ops": ["encrypt", "verify"]}), true),
+            (json!({"key_ops": ["encrypt"]}), false),
+            (json!({"key_ops": []}), false),
+            (json!({"alg": "ES256"}), true),
+            (json!({"crv": "P-384"}), false),
+            (json!({"crv": "P-521"}), false),
+            (json!({"kty": "OKP"}), false),
+        ] {
+            assert_eq!(set(&[signer.jwk(&more)]).is_ok(), verifies, "{more}");
+        }
+        let keys = set(&[signer.jwk(&json!({"alg": "ES384"}))]).unwrap();
+        let token = signer.sign(Algorithm::ES256, None, &json!({}));
+        assert!(keys.verify(&read(&token)).is_err(), "promised for another algorithm");
+    }
+
+    #[test]
+    fn given_a_key_when_it_is_too_short_or_of_another_length_than_its_curve_then_it_is_passed_over() {
+        let rsa = Signer::rsa();
+        let modulus = rsa.jwk(&json!({}))["n"].as_str().unwrap().to_owned();
+        assert_eq!(modulus.len(), SHORTEST_MODULUS);
+        assert_eq!(set(&[rsa.jwk(&json!({"n": modulus[1..]}))]).err(), Some(KeySetError::NoKey));
+        for signer in [Signer::ed25519(), Signer::p256(), Signer::p384()] {
+            let x = signer.jwk(&json!({}))["x"].as_str().unwrap().to_owned();
+            for x in [&x[1..], &format!("{x}A"), ""] {
+                assert_eq!(set(&[signer.jwk(&json!({"x": x}))]).err(), Some(KeySetError::NoKey), "{x}");
+            }
+        }
+    }
+
+    #[test]
+    fn given_a_set_when_it_has_too_many_keys_or_none_or_one_that_signs_then_it_is_refused() {
+        let jwk = Signer::ed25519().jwk(&json!({}));
+        assert!(set(&vec![jwk.clone(); MOST_KEYS]).is_ok());
+        assert_eq!(set(&vec![jwk.clone(); MOST_KEYS + 1]).err(), Some(KeySetError::TooMany));
+        assert_eq!(set(&[]).err(), Some(KeySetError::NoKey));
+        assert_eq!(KeySet::read(&json!([jwk])).err(), Some(KeySetError::NotASet));
+        for member in ["d", "p", "q", "k"] {
+            let mut private = jwk.clone();
+            private[member] = json!("secret");
+            assert_eq!(set(&[jwk.clone(), private]).err(), Some(KeySetError::Private), "{member}");
+        }
+    }
+
+    #[test]
+    fn given_a_token_that_names_its_key_when_another_has_signed_it_then_no_other_key_is_tried() {
+        let (one, two) = (Signer::ed25519(), Signer::ed25519());
+        let keys = set(&[one.jwk(&json!({"kid": "one"})), two.jwk(&json!({"kid": "two"}))]).unwrap();
+        let by_two = |key_id| two.sign(Algorithm::EdDSA, key_id, &json!({}));
+        assert!(keys.verify(&read(&by_two(Some("two")))).is_ok());
+        assert!(keys.verify(&read(&by_two(None))).is_ok(), "each is tried");
+        let error = |key_id| keys.verify(&read(&by_two(key_id))).err();
+        assert!(matches!(error(Some("one")), Some(AssertionError::Signature)));
+        assert!(matches!(error(Some("three")), Some(AssertionError::Key)));
+        let by_ec = Signer::p256().sign(Algorithm::ES256, Some("one"), &json!({}));
+        assert!(matches!(keys.verify(&read(&by_ec)).err(), Some(AssertionError::Algorithm)));
+    }
+}

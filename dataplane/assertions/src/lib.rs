@@ -15,6 +15,8 @@ mod keys;
 mod once;
 mod remote;
 mod source;
+#[cfg(test)]
+mod testing;
 mod unverified;
 
 use portcullis_ambient::Clock;

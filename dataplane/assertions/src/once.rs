@@ -54,3 +54,28 @@ fn id(claims: &Claims) -> Result<String, AssertionError> {
     // The length keeps one pair from reading like another.
     Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{} {issuer} {id}", issuer.len()))))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::claims;
+
+    #[test]
+    fn given_an_assertion_when_it_has_no_id_or_an_endless_one_then_it_cannot_be_used() {
+        let named = |jti: &str| id(&claims(json!({"iss": "a", "jti": jti})));
+        assert!(named(&"x".repeat(LONGEST_ID)).is_ok());
+        for jti in ["", &"x".repeat(LONGEST_ID + 1)] {
+            assert!(matches!(named(jti), Err(AssertionError::Claim("jti"))), "{}", jti.len());
+        }
+        assert!(matches!(id(&claims(json!({"jti": "x"}))), Err(AssertionError::Claim("iss"))));
+    }
+
+    #[test]
+    fn given_two_pairs_of_issuer_and_id_when_they_read_alike_then_they_are_two() {
+        let known = |iss: &str, jti: &str| id(&claims(json!({"iss": iss, "jti": jti}))).unwrap();
+        assert_eq!(known("a", "b c"), known("a", "b c"));
+        assert_ne!(known("a", "b c"), known("a b", "c"));
+    }
+}

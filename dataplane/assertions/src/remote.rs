@@ -118,3 +118,30 @@ impl Verifier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_ambient::Clock;
+    use portcullis_outbound::Clients;
+    use portcullis_store::Store;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Signer;
+
+    #[tokio::test]
+    async fn given_keys_that_were_fetched_when_their_time_is_over_then_they_are_not_used_any_more() {
+        let clock = Clock::manual(Instant(1_790_000_000_000));
+        let verifier = Verifier::new(Clients::new(), Store::in_memory().await.unwrap(), clock.clone());
+        // An address that the gateway does not call, so that what it has is what was put there.
+        let url = Url::parse("https://127.0.0.1:9/keys").unwrap();
+        let place = Place { url, private_networks: Vec::new(), ca_bundle_pem: None };
+        let keys = KeySet::read(&json!({"keys": [Signer::ed25519().jwk(&json!({}))]})).unwrap();
+        let fetched = Fetched { keys, at: clock.now(), until: clock.now().after_seconds(60) };
+        verifier.remote.known.insert(place.clone(), Arc::new(fetched));
+        clock.advance(Duration::from_millis(59_999));
+        assert!(verifier.keys_at(&place).await.is_ok());
+        clock.advance(Duration::from_millis(1));
+        assert!(matches!(verifier.keys_at(&place).await, Err(AssertionError::KeysAway(_))));
+    }
+}

@@ -59,3 +59,43 @@ impl<'a> Unverified<'a> {
         &self.claims
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Signer;
+
+    fn token() -> String {
+        Signer::ed25519().sign(Algorithm::EdDSA, Some("one"), &json!({"sub": "a"}))
+    }
+
+    #[test]
+    fn given_a_token_when_read_then_it_says_its_kind_algorithm_key_and_claims() {
+        let token = token();
+        let read = Unverified::read(&token).unwrap();
+        assert_eq!((read.token(), read.algorithm()), (token.as_str(), Algorithm::EdDSA));
+        assert_eq!((read.typ().as_deref(), read.key_id()), (Some("jwt"), Some("one")));
+        assert_eq!(read.says().text("sub").unwrap(), "a");
+    }
+
+    #[test]
+    fn given_a_text_when_it_is_too_long_or_not_of_three_parts_then_it_is_no_assertion() {
+        let token = token();
+        let of_length = |length: usize| format!("{token}{}", "A".repeat(length - token.len()));
+        assert!(Unverified::read(&of_length(LONGEST)).is_ok(), "its signature is not looked at");
+        assert!(Unverified::read(&of_length(LONGEST + 1)).is_err());
+        let (unsigned, signature) = token.rsplit_once('.').unwrap();
+        for text in [
+            "",
+            unsigned,
+            &format!("{token}."),
+            &format!("A.{token}"),
+            &format!("{unsigned}.{signature}.{signature}"),
+            &of_length(LONGEST).replace('.', "A"),
+        ] {
+            assert!(matches!(Unverified::read(text), Err(AssertionError::Malformed)), "{text}");
+        }
+    }
+}
