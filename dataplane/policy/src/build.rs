@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use portcullis_contract::{
     Contract, IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential,
@@ -46,6 +47,14 @@ pub enum BuildError {
         name: String,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// A parameter with which a URL is none that can be asked for.
+    #[error("{from}: the query parameter {name} cannot be sent: with it the URL is too long")]
+    Parameter {
+        /// Which origin.
+        from: String,
+        /// Which parameter.
+        name: String,
     },
     /// Two routes at one place; the one that was there stays.
     #[error("{from}: the slug {slug} is taken by {by}")]
@@ -176,7 +185,11 @@ fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
         }
         OriginAuth::QueryParameter { name, .. } => {
             let url = with_parameter(&doc.url, name, secret.value.expose_secret());
-            Ok(OriginCredential::Target(SecretString::from(&url[Position::BeforePath..Position::AfterQuery])))
+            let target = &url[Position::BeforePath..Position::AfterQuery];
+            if PathAndQuery::try_from(target).is_err() {
+                return Err(BuildError::Parameter { from: from(), name: name.clone() });
+            }
+            Ok(OriginCredential::Target(SecretString::from(target)))
         }
         _ => Ok(OriginCredential::None),
     }

@@ -157,7 +157,7 @@ pub enum OriginCredential {
     None,
     /// A header for every request; its value is marked sensitive.
     Header(HeaderName, HeaderValue),
-    /// Path and query of every request, a parameter with the credential among them.
+    /// Path and query of every request, a parameter with the credential among them. It is one that HTTP can carry.
     Target(SecretString),
     /// The secret of a client that was registered by hand, and the hosts whose token endpoint may see it.
     ClientSecret(SecretString, NameSet),

@@ -232,6 +232,22 @@ fn given_a_credential_when_it_is_replaced_then_its_origin_sends_the_new_one_and_
 }
 
 #[test]
+fn given_a_credential_for_the_query_when_no_url_could_carry_it_then_the_origin_is_not_served_without_it() {
+    for (length, served) in [(10, vec!["a", "b", "c"]), (70_000, vec!["c"])] {
+        let key = SecretKey("mcp/key/t".to_owned());
+        let mut assembly = assembly();
+        assembly.put_credential(key.clone(), credential(&"k".repeat(length)));
+        assembly.put_origin(origin("x", OriginAuth::QueryParameter { name: "key".to_owned(), value: key }));
+        let (table, problems) = assembly.table(1);
+        assert_eq!(slugs(&table.unwrap()), served, "{problems:?}");
+        assert!(
+            served.len() == 3 || problems[0].error.to_string().contains("query parameter key"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_until_it_lets_go() {
     let mut assembly = assembly();
     whole(&mut assembly);
