@@ -153,9 +153,7 @@ impl<'a> Courier<'a> {
         };
         match self.stepped_up(step_up)? {
             Renewed::Lack(lack) => Ok(lack),
-            Renewed::Credential(_) => {
-                Err(Refusal::credential_unavailable(self.id, "it changes all the time; try again"))
-            }
+            Renewed::Credential(_) => Err(Refusal::credential_unavailable(self.id, &origin.display_name)),
         }
     }
 

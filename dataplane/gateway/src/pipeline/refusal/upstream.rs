@@ -18,22 +18,27 @@ impl Refusal {
     ) -> Self {
         match error {
             CredentialError::Rejected => Self::credential_rejected(id, origin),
-            CredentialError::Refused(problem) => Self::new(
+            // Who refuses, and in what words, is in the event of the attempt.
+            CredentialError::Refused(_) => Self::new(
                 StatusCode::OK,
                 code::GATEWAY,
                 "exchange_refused",
-                format!("your sign-in gives you no access to {origin}: {problem}; ask an administrator"),
+                format!("your sign-in gives you no access to {origin}; ask an administrator, who finds the reason in the gateway's events"),
             )
             .with_id(id)
             .denied(),
-            error => Self::credential_unavailable(id, &error.to_string()),
+            error => {
+                // As with `upstream_failed`.
+                tracing::warn!(%error, origin, "there is no credential for an origin now");
+                Self::credential_unavailable(id, origin)
+            }
         }
     }
 
-    pub(in crate::pipeline) fn credential_unavailable(id: Option<&RawValue>, problem: &str) -> Self {
+    pub(in crate::pipeline) fn credential_unavailable(id: Option<&RawValue>, origin: &str) -> Self {
         Self::unavailable(
             "credential_unavailable",
-            format!("the credential for the origin is not to be had now: {problem}"),
+            format!("the credential for {origin} is not to be had now; try again, and tell an administrator if it stays so"),
         )
         .with_id(id)
     }
