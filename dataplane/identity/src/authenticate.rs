@@ -293,6 +293,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn given_a_token_of_our_key_when_it_is_longer_than_any_we_give_then_it_is_not_looked_at() {
+        let world = World::new(&["a"]).await;
+        let issued = world.tokens(&*world.client().await, "a").await;
+        let claims: AccessClaims =
+            world.keys.signing.verify(ACCESS_TOKEN, issued.text("access_token")).unwrap();
+        for name in 5_000..5_800 {
+            let claims = AccessClaims { client_name: "x".repeat(name), ..claims.clone() };
+            let token = world.keys.signing.sign(ACCESS_TOKEN, &claims).unwrap();
+            if token.len().abs_diff(LONGEST) < 4 {
+                let honoured = world.authenticate(&token, "a").await.is_ok();
+                assert_eq!(honoured, token.len() <= LONGEST, "{}", token.len());
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn given_a_token_of_our_key_when_it_was_given_for_another_scope_then_a_larger_one_is_asked_for() {
         let world = World::new(&["a", "b"]).await;
         let issued = world.tokens(&*world.client().await, "a").await;

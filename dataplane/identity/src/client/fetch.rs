@@ -170,6 +170,17 @@ mod tests {
         assert_eq!(world.events(Kind::ClientRegistered).len(), 4);
     }
 
+    #[test]
+    fn given_a_host_that_answers_with_an_error_when_it_may_pass_then_that_says_nothing_of_the_client() {
+        for (status, passes) in
+            [(408, true), (429, true), (500, true), (503, true), (404, false), (499, false)]
+        {
+            let error = problem(&DocumentError::Status(status));
+            assert_eq!(matches!(error, ClientError::DocumentAway(_)), passes, "{status}");
+        }
+        assert!(matches!(problem(&DocumentError::ContentType), ClientError::Document(_)));
+    }
+
     #[tokio::test]
     async fn given_a_document_on_the_gateways_own_host_when_asked_for_then_it_is_not_fetched() {
         let world = World::new(&["a"]).await;

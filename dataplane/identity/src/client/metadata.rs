@@ -67,6 +67,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn given_redirects_when_there_are_none_or_too_many_then_they_are_refused() {
+        let redirects = |count: usize| vec!["https://a.example/cb".to_owned(); count];
+        assert_eq!(check_redirects(&redirects(1)), Ok(()));
+        assert_eq!(check_redirects(&redirects(MOST_REDIRECTS)), Ok(()));
+        for count in [0, MOST_REDIRECTS + 1] {
+            assert_eq!(check_redirects(&redirects(count)), Err(MetadataError::RedirectCount), "{count}");
+        }
+    }
+
+    #[test]
     fn given_a_name_with_invisible_characters_when_shown_then_they_are_gone_and_it_is_short() {
         assert_eq!(shown_name(" Clau\u{202e}de\n ").as_deref(), Some("Claude"));
         assert_eq!(shown_name("\u{200b}\t"), None);

@@ -94,3 +94,28 @@ impl Identity {
         Ok(Arc::new(registration.client))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_client_when_one_of_its_redirects_leaves_the_machine_then_it_is_not_of_loopback_alone() {
+        let (loopback, web) = ("http://127.0.0.1/cb", "https://a.example/cb");
+        for (redirects, loopback_only) in [
+            (vec![loopback, "http://localhost:8787/cb"], true),
+            (vec![loopback, web], false),
+            (vec!["cursor://x/cb"], false),
+        ] {
+            let client = Client {
+                id: "x".to_owned(),
+                name: "x".to_owned(),
+                redirect_uris: redirects.iter().map(|uri| (*uri).to_owned()).collect(),
+                from_document: false,
+                client_uri: None,
+                logo_uri: None,
+            };
+            assert_eq!(client.loopback_only(), loopback_only, "{redirects:?}");
+        }
+    }
+}

@@ -159,6 +159,9 @@ mod tests {
         ] {
             assert_eq!(check(uri), Err(error), "{uri}");
         }
+        let of_length = |length: usize| format!("https://a.example/{}", "x".repeat(length - 18));
+        assert_eq!(check(&of_length(LONGEST)), Ok(()));
+        assert_eq!(check(&of_length(LONGEST + 1)), Err(RedirectError::Malformed));
     }
 
     #[test]

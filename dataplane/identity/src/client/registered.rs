@@ -208,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::World;
 
     fn accept(document: Value) -> Result<Metadata, MetadataError> {
         serde_json::from_value::<RequestedMetadata>(document).unwrap().accept()
@@ -288,5 +289,39 @@ mod tests {
         ] {
             assert!(accept(document.clone()).is_err(), "{document}");
         }
+    }
+
+    #[test]
+    fn given_the_kind_of_an_application_when_it_is_one_that_there_is_then_it_is_repeated() {
+        for (said, kept) in
+            [(json!("native"), true), (json!("web"), true), (json!("toaster"), false), (json!(null), false)]
+        {
+            let metadata =
+                accept(json!({"redirect_uris": ["https://a.example/cb"], "application_type": said})).unwrap();
+            let answered = serde_json::to_value(&metadata).unwrap();
+            assert_eq!(answered.get("application_type"), Some(&said).filter(|_| kept));
+        }
+    }
+
+    #[tokio::test]
+    async fn given_a_client_when_it_is_used_then_that_is_noted_once_a_day_and_keeps_it_from_being_forgotten()
+    {
+        const DAY: u64 = 24 * 3600;
+        let world = World::new(&["a"]).await;
+        let registered_at = world.clock.now().0;
+        let id = world.client().await.id.clone();
+        let used_at = async || {
+            let registration = world.identity.registration(&id).await.unwrap().unwrap();
+            world.identity.note_use(&registration).await.unwrap();
+            world.identity.registration(&id).await.unwrap().unwrap().last_used_at
+        };
+        world.pass(DAY - 1);
+        assert_eq!(used_at().await, registered_at);
+        world.pass(1);
+        assert_eq!(used_at().await, registered_at + 1000 * DAY.cast_signed());
+        world.pass(UNUSED_CLIENT_SECONDS - DAY);
+        assert!(world.identity.registration(&id).await.unwrap().is_some());
+        world.pass(DAY + 1);
+        assert!(world.identity.registration(&id).await.unwrap().is_none());
     }
 }
