@@ -8,10 +8,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_events::{Kind, Outcome};
-use portcullis_policy::{Origin, RouteTable};
-use portcullis_vault::{ConnectionStatus, CredentialError, Vault};
+use portcullis_policy::{Origin, PrincipalId, RouteTable};
+use portcullis_store::OriginClientRow;
+use portcullis_vault::{ConnectError, ConnectionStatus, CredentialError, Vault};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use support::provider::Provider;
 use support::{BROWSER, Settings, World, ana, parameter, table};
 use url::Url;
@@ -155,6 +159,63 @@ async fn given_a_row_whose_revocation_endpoint_was_changed_then_no_token_is_sent
     assert!(elsewhere.levers.lock().heads.is_empty());
     let event = event(&world, Kind::Disconnected).await;
     assert_eq!((event.0, event.1.as_deref()), (Outcome::UpstreamError, Some("not_revoked_at_origin")));
+}
+
+#[tokio::test]
+async fn given_a_registration_in_the_store_when_it_is_made_out_to_another_issuer_then_its_secret_is_not_sent_there()
+ {
+    let world = World::new().await;
+    world.provider.levers.lock().server =
+        json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]});
+    let url = world.begin().await.unwrap();
+    let granted = world.provider.levers.lock().issued.clone();
+    let redirect_uri = parameter(&url, "redirect_uri").unwrap();
+    let registration =
+        world.store.origin_client("origin-uid", &world.provider.issuer(), &redirect_uri).await.unwrap();
+    let second = Provider::start().await;
+    second.levers.lock().skip(100);
+    let moved = OriginClientRow { issuer: second.issuer(), ..registration.unwrap() };
+    world.store.put_origin_client(&moved).await.unwrap();
+    world.provider.levers.lock().resource = json!({"authorization_servers": [second.issuer()]});
+    let url = world.begin().await.unwrap();
+    assert_ne!(parameter(&url, "client_id"), Some(moved.client_id));
+    assert_eq!(second.levers.lock().registrations.len(), 1);
+    has_none_of(&second, &granted);
+}
+
+#[tokio::test]
+async fn given_a_consent_in_the_store_when_it_is_made_out_to_another_person_origin_browser_or_state_then_it_is_of_no_use()
+ {
+    let world = World::new().await;
+    let there = table(&world.provider.base, &Settings { uid: "another-uid", ..Settings::default() });
+    let digest = |state: &str| URL_SAFE_NO_PAD.encode(Sha256::digest(state));
+    for changed in ["nothing", "person", "origin", "browser", "state"] {
+        let mut callback = world.provider.consent(&world.begin().await.unwrap());
+        let now = world.clock.now().0;
+        let state = digest(callback.state.as_deref().unwrap());
+        let mut row = world.store.take_connect_flow(&state, now).await.unwrap().unwrap();
+        let mut origin = world.origin();
+        match changed {
+            "person" => row.principal_id = PrincipalId::of("company", "bob").as_str().to_owned(),
+            "origin" => {
+                origin = Arc::clone(there.origin("o1").unwrap());
+                row.origin_uid = origin.uid.to_string();
+            }
+            "browser" => row.browser = "another".to_owned(),
+            "state" => {
+                row.state_digest = digest("another");
+                callback.state = Some("another".to_owned());
+            }
+            _ => {}
+        }
+        world.store.begin_connect_flow(&row, now).await.unwrap();
+        let finished = world.vault.finish(&world.table.gateway, &origin, &row.browser, &callback).await;
+        if changed == "nothing" {
+            finished.unwrap();
+        } else {
+            assert!(matches!(finished, Err(ConnectError::UnknownFlow)), "{changed}");
+        }
+    }
 }
 
 #[tokio::test]

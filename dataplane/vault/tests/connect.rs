@@ -4,11 +4,13 @@
 
 mod support;
 
+use http::StatusCode;
 use portcullis_events::{Kind, Outcome};
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 use portcullis_vault::{ConnectCallback, ConnectError, ConnectionStatus};
 use serde_json::{Value, json};
+use support::provider::SERVER_AT;
 use support::{BROWSER, Settings, World, ana, parameter, table};
 
 #[tokio::test]
@@ -99,6 +101,7 @@ async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
         json!({"access_token": ""}),
         json!({"access_token": "two words"}),
         json!({"access_token": "zwölf"}),
+        json!({"error": "bad_verification_code"}),
     ] {
         world.provider.levers.lock().tokens = answer.clone();
         let url = world.begin().await.unwrap();
@@ -249,6 +252,38 @@ async fn given_a_server_of_the_first_revision_then_it_is_its_own_authorization_s
 }
 
 #[tokio::test]
+async fn given_metadata_that_cannot_be_had_now_then_the_origin_is_not_taken_for_one_that_has_none() {
+    let world = World::new().await;
+    world.provider.levers.lock().undescribed = Some(StatusCode::SERVICE_UNAVAILABLE);
+    for challenge in [true, false] {
+        world.provider.levers.lock().challenge = challenge;
+        let error = world.begin().await.unwrap_err().to_string();
+        assert!(error.contains("answered with status 503"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn given_an_issuer_with_a_path_then_its_metadata_is_found_wherever_it_may_lie() {
+    let world = World::new().await;
+    for place in SERVER_AT {
+        world.provider.levers.lock().server_at = place;
+        world.connect().await;
+    }
+    world.provider.levers.lock().server_at = "/nowhere";
+    let error = world.begin().await.unwrap_err().to_string();
+    assert!(error.contains("there is no authorization server metadata"), "{error}");
+}
+
+#[tokio::test]
+async fn given_an_authorization_endpoint_on_another_host_then_the_browser_is_sent_there() {
+    let world = World::new().await;
+    let endpoint = "https://sign-in.example/authorize";
+    world.provider.levers.lock().server = json!({ "authorization_endpoint": endpoint });
+    let url = world.begin().await.unwrap();
+    assert!(url.as_str().starts_with(endpoint), "{url}");
+}
+
+#[tokio::test]
 async fn given_no_allowance_then_a_loopback_origin_is_not_even_asked() {
     let world = World::with(Settings { private_networks: Vec::new(), ..Settings::default() }).await;
     assert!(matches!(world.begin().await, Err(ConnectError::Outbound(_))));
@@ -257,10 +292,15 @@ async fn given_no_allowance_then_a_loopback_origin_is_not_even_asked() {
 #[tokio::test]
 async fn given_configured_scopes_then_they_count() {
     let world = World::with(Settings { scopes: vec!["mail".into()], ..Settings::default() }).await;
-    world.provider.levers.lock().server = json!({"scopes_supported": ["mail", "offline_access"]});
-    let url = world.begin().await.unwrap();
-    assert_eq!(parameter(&url, "scope").as_deref(), Some("mail offline_access"));
-    assert_eq!(parameter(&url, "prompt").as_deref(), Some("consent"));
+    for (supported, scope, prompt) in [
+        (json!(["mail", "offline_access"]), "mail offline_access", Some("consent")),
+        (json!(["mail", "calendar"]), "mail", None),
+    ] {
+        world.provider.levers.lock().server = json!({ "scopes_supported": supported });
+        let url = world.begin().await.unwrap();
+        assert_eq!(parameter(&url, "scope").as_deref(), Some(scope));
+        assert_eq!(parameter(&url, "prompt").as_deref(), prompt);
+    }
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use portcullis_events::{AuthMode, Kind, Outcome};
 use portcullis_vault::{ConnectionStatus, Credential, CredentialError, Vault};
+use serde_json::json;
 use support::{Settings, World, ana, table, token};
 use tokio::task::JoinSet;
 
@@ -179,6 +181,34 @@ async fn given_a_provider_that_is_down_then_the_old_token_serves_to_its_end_and_
     let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
     assert!(matches!(error, CredentialError::Unavailable(_)), "{error}");
     world.provider.levers.lock().down = false;
+    world.advance(1);
+    assert_ne!(world.token().await, first);
+}
+
+/// Only a refusal (RFC 6749, section 5.2) ends a grant, and only a success brings a token.
+#[tokio::test]
+async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the_grant_survives() {
+    let world = World::new().await;
+    world.connect().await;
+    let first = world.token().await;
+    world.advance(3600);
+    for (tries, (status, body)) in [
+        (StatusCode::SERVICE_UNAVAILABLE, json!({"error": "invalid_grant"})),
+        (StatusCode::TOO_MANY_REQUESTS, json!({"error": "invalid_grant"})),
+        (StatusCode::NOT_FOUND, json!({"message": "no such page"})),
+        (StatusCode::NOT_FOUND, json!({"access_token": "stray", "token_type": "bearer"})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.provider.levers.lock().answers = Some((status, body.clone()));
+        world.advance(1);
+        let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
+        assert!(matches!(error, CredentialError::Unavailable(_)), "{status} {body}: {error}");
+        assert!(error.to_string().contains(status.as_str()), "{error}");
+        assert_eq!(world.provider.refreshes(), tries + 1);
+    }
+    world.provider.levers.lock().answers = None;
     world.advance(1);
     assert_ne!(world.token().await, first);
 }

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use parking_lot::Mutex;
 use portcullis_vault::ConnectCallback;
 use serde_json::{Value, json};
@@ -24,12 +24,23 @@ pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(crate) const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
+/// The places for the metadata of an issuer with a path (RFC 8414, section 5; OpenID Connect Discovery, section 4).
+pub(crate) const SERVER_AT: [&str; 3] = [
+    "/.well-known/oauth-authorization-server/tenant",
+    "/.well-known/openid-configuration/tenant",
+    "/tenant/.well-known/openid-configuration",
+];
+
 /// What the provider does and has seen.
 pub(crate) struct Levers {
     /// Replaces fields of the resource's metadata; `null` removes one, or all of it.
     pub(crate) resource: Value,
     /// The same for the authorization server's.
     pub(crate) server: Value,
+    /// What is answered in place of the resource's metadata.
+    pub(crate) undescribed: Option<StatusCode>,
+    /// Where the authorization server's metadata lies.
+    pub(crate) server_at: &'static str,
     pub(crate) challenge: bool,
     /// Whether anybody may greet it.
     pub(crate) greets: bool,
@@ -37,6 +48,12 @@ pub(crate) struct Levers {
     pub(crate) at_root: bool,
     /// Replaces fields of what its token endpoint answers.
     pub(crate) tokens: Value,
+    /// In place of all that its token endpoint answers.
+    pub(crate) answers: Option<(StatusCode, Value)>,
+    /// Replaces fields of what a registration answers.
+    pub(crate) registered: Value,
+    /// With which status it refuses to register which kinds of application.
+    pub(crate) unwelcome: Option<(StatusCode, &'static [&'static str])>,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
     pub(crate) rotates: bool,
@@ -74,10 +91,15 @@ impl Provider {
         let levers = Arc::new(Mutex::new(Levers {
             resource: json!({}),
             server: json!({}),
+            undescribed: None,
+            server_at: SERVER_AT[0],
             challenge: true,
             greets: false,
             at_root: false,
             tokens: json!({}),
+            answers: None,
+            registered: json!({}),
+            unwelcome: None,
             lifetime: Some(3600),
             gives_refresh: true,
             rotates: true,
@@ -103,7 +125,9 @@ impl Provider {
             .route("/other", post(origin))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource_metadata))
             .route("/.well-known/oauth-protected-resource", get(metadata_at_root))
-            .route("/.well-known/oauth-authorization-server/tenant", get(server_metadata))
+            .route(SERVER_AT[0], get(tenant_metadata))
+            .route(SERVER_AT[1], get(tenant_metadata))
+            .route(SERVER_AT[2], get(tenant_metadata))
             .route("/.well-known/oauth-authorization-server", get(root_metadata))
             .route("/tenant/register", post(register))
             .route("/tenant/token", post(token))
@@ -240,6 +264,9 @@ fn described(provider: &Provider, at_root: bool) -> Response {
     if provider.levers.lock().resource.is_null() || provider.levers.lock().at_root != at_root {
         return StatusCode::NOT_FOUND.into_response();
     }
+    if let Some(status) = provider.levers.lock().undescribed {
+        return status.into_response();
+    }
     let document = json!({
         "resource": format!("{}mcp", provider.base),
         "authorization_servers": [provider.issuer()],
@@ -248,14 +275,21 @@ fn described(provider: &Provider, at_root: bool) -> Response {
     Json(merged(document, &provider.levers.lock().resource)).into_response()
 }
 
+async fn tenant_metadata(State(provider): State<Provider>, uri: Uri) -> Response {
+    if provider.levers.lock().server_at != uri.path() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    Json(server_metadata(&provider)).into_response()
+}
+
 /// For those who were told of no issuer (MCP 2025-03-26).
 async fn root_metadata(State(provider): State<Provider>) -> Json<Value> {
-    let Json(document) = server_metadata(State(provider.clone())).await;
+    let document = server_metadata(&provider);
     let root = provider.base.origin().ascii_serialization();
     Json(merged(document, &json!({"issuer": root, "authorization_response_iss_parameter_supported": null})))
 }
 
-async fn server_metadata(State(provider): State<Provider>) -> Json<Value> {
+fn server_metadata(provider: &Provider) -> Value {
     let issuer = provider.issuer();
     let document = json!({
         "issuer": issuer,
@@ -267,22 +301,28 @@ async fn server_metadata(State(provider): State<Provider>) -> Json<Value> {
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "authorization_response_iss_parameter_supported": true,
     });
-    Json(merged(document, &provider.levers.lock().server))
+    merged(document, &provider.levers.lock().server)
 }
 
 async fn register(State(provider): State<Provider>, Json(request): Json<Value>) -> Response {
     let mut levers = provider.levers.lock();
-    let id = levers.fresh("client");
-    let secret = (request["token_endpoint_auth_method"] != "none").then(|| levers.fresh("client-secret"));
-    levers.issued.extend(secret.clone());
-    levers.clients.insert(id.clone(), secret.clone());
-    let mut answer = request.clone();
-    levers.registrations.push(request);
-    answer["client_id"] = json!(id);
-    if let Some(secret) = secret {
-        answer["client_secret"] = json!(secret);
+    levers.registrations.push(request.clone());
+    if let Some((status, kinds)) = levers.unwelcome
+        && kinds.iter().any(|kind| request["application_type"] == *kind)
+    {
+        return refused(status, "invalid_client_metadata");
+    }
+    let mut answer = request;
+    answer["client_id"] = json!(levers.fresh("client"));
+    if answer["token_endpoint_auth_method"] != "none" {
+        answer["client_secret"] = json!(levers.fresh("client-secret"));
         answer["client_secret_expires_at"] = json!(0);
     }
+    let answer = merged(answer, &levers.registered);
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).map(str::to_owned);
+    let secret = text("client_secret");
+    levers.issued.extend(secret.clone());
+    levers.clients.extend(text("client_id").map(|id| (id, secret)));
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
@@ -323,6 +363,9 @@ async fn token(
     let mut levers = provider.levers.lock();
     if levers.down {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if let Some((status, answer)) = levers.answers.clone() {
+        return (status, Json(answer)).into_response();
     }
     let Some(client) = authenticated(&levers, &headers, &form) else {
         return refused(StatusCode::UNAUTHORIZED, "invalid_client");
