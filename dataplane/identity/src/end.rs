@@ -143,8 +143,12 @@ fn heard_by(table: &RouteTable, now: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_store::SessionRow;
+
     use super::*;
-    use crate::testing::{World, ana};
+    use crate::digest::digest;
+    use crate::testing::{REDIRECT, VERIFIER, World, ana};
+    use crate::{Approved, Issuer};
 
     #[tokio::test]
     async fn given_a_person_when_all_their_grants_end_then_their_tokens_do_here_at_once_and_elsewhere_at_the_next_reading()
@@ -170,5 +174,47 @@ mod tests {
             assert!(other.authenticate(token, route).await.is_err());
         }
         assert_eq!(world.identity.end_grants(&table, whose, "by_admin").await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn given_a_session_of_a_provider_when_it_ends_then_what_began_in_it_or_in_none_that_is_known_does()
+    {
+        let world = World::new(&["a"]).await;
+        let (client, table, route) = (world.client().await, world.table(), world.route("a"));
+        let (ana, now) = (ana().id, world.clock.now());
+        let mut tokens = Vec::new();
+        for (number, session) in [Some("laptop"), None, None, Some("phone")].into_iter().enumerate() {
+            let sign_in = SessionRow {
+                id: number.to_string(),
+                identity_provider: "company".to_owned(),
+                principal: ana.as_str().to_owned(),
+                signed_in_at: now.0,
+                expires_at: now.after_seconds(3600).0,
+                provider_session: session.map(ToOwned::to_owned),
+            };
+            world.store.rotate_browser_session(None, &sign_in).await.unwrap();
+            let approved = Approved {
+                client: &client,
+                principal: &ana,
+                provider_session: session,
+                issuer: &Issuer::Root,
+                route: &route,
+                redirect_uri: REDIRECT,
+                code_challenge: &digest(VERIFIER),
+                scope: "mcp",
+            };
+            let code = world.identity.grant_code(approved).await.unwrap();
+            let issued = world.exchange("/oauth/token", &client, &code, &[]).await;
+            tokens.push(issued.text("access_token").to_owned());
+        }
+        let people = std::slice::from_ref(&ana);
+        let ended =
+            world.identity.end_provider_session(&table, "laptop", people, "by_provider").await.unwrap();
+        assert_eq!(ended, Ended { grants: 3, sessions: 3 });
+        for (number, token) in tokens.iter().enumerate() {
+            let left = world.store.browser_session(&number.to_string(), now.0).await.unwrap();
+            assert_eq!(left.len(), usize::from(number == 3), "{number}");
+            assert_eq!(world.authenticate(token, "a").await.is_ok(), number == 3, "{number}");
+        }
     }
 }

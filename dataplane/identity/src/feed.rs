@@ -163,6 +163,16 @@ mod tests {
         feed.heard(Vec::new(), Instant(6_000));
         assert!(!feed.is_revoked("a") && feed.is_revoked("b"));
         assert_eq!(feed.revoked.load().len(), 1);
+        feed.heard(Vec::new(), Instant(9_000));
+        assert_eq!(feed.revoked.load().len(), 0);
+    }
+
+    #[test]
+    fn given_the_log_when_it_is_read_then_from_its_beginning_first_and_two_minutes_back_each_time_after() {
+        let feed = Feed::new();
+        assert_eq!(feed.next_since(), i64::MIN);
+        feed.heard(Vec::new(), Instant(500_000));
+        assert_eq!(feed.next_since(), 380_000);
     }
 
     #[test]
@@ -175,9 +185,11 @@ mod tests {
         };
         feed.heard(vec![change(1_000)], Instant(1_000));
         feed.remember(&person("Ana"), feed.epoch());
-        feed.heard(vec![change(1_000)], Instant(2_000));
-        assert!(feed.person(&person("Ana").id).is_some());
-        feed.heard(vec![change(2_500)], Instant(3_000));
+        for now in [2_000, 121_000, 122_000] {
+            feed.heard(vec![change(1_000)], Instant(now));
+            assert!(feed.person(&person("Ana").id).is_some());
+        }
+        feed.heard(vec![change(2_500)], Instant(123_000));
         assert!(feed.person(&person("Ana").id).is_none());
     }
 
@@ -195,7 +207,10 @@ mod tests {
         let feed = Feed::new();
         feed.heard(Vec::new(), Instant(0));
         feed.remember(&person("Ana"), feed.epoch());
-        feed.heard(Vec::new(), Instant(0).after(LONG_SILENCE * 2));
+        let hour = Instant(0).after(LONG_SILENCE);
+        feed.heard(Vec::new(), hour);
+        assert!(feed.person(&person("Ana").id).is_some(), "no longer than that");
+        feed.heard(Vec::new(), hour.after(LONG_SILENCE * 2));
         assert!(feed.person(&person("Ana").id).is_none());
     }
 }

@@ -101,6 +101,19 @@ async fn given_a_client_that_cannot_be_trusted_with_an_answer_then_there_is_a_pa
 }
 
 #[tokio::test]
+async fn given_a_request_when_it_is_longer_than_16_kib_then_there_is_a_page_and_no_redirect() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let asked = format!("{}&more=", world.authorize("open", &[]));
+    let query = asked.split_once('?').unwrap().1.len();
+    let of = |length: usize| format!("{asked}{}", "x".repeat(length - query));
+    assert_eq!(browser.get(&of(16 * 1024)).await.status, 200);
+    let page = browser.get(&of(16 * 1024 + 1)).await;
+    assert_eq!(page.status, 400);
+    assert!(page.has("too long"), "{}", page.html);
+}
+
+#[tokio::test]
 async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_state_and_issuer() {
     let world = World::new().await;
     let mut browser = world.browser();
@@ -232,6 +245,7 @@ async fn given_a_session_when_another_account_is_wanted_then_the_client_is_appro
     let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
     let page = browser.press(&page, "decision", "switch").await;
     assert!(page.has("Allow and sign in"), "{}", page.html);
+    assert!(!browser.cookies.contains_key("portcullis-session"), "nobody is left in it");
     let confirm = sign_in(&mut browser, &page, EVE).await;
     assert!(confirm.has(EVE) && !confirm.has(ANA), "{}", confirm.html);
 }
@@ -260,6 +274,9 @@ async fn given_a_session_at_one_provider_when_a_route_is_anothers_then_its_user_
     assert!(confirm.has("Ana at the shop"), "{}", confirm.html);
     assert!(is_code(&browser.press(&confirm, "decision", "approve").await));
     assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "the first session is still there");
+    let page = browser.get(&world.authorize("shop", &[("prompt", "consent")])).await;
+    browser.press(&page, "decision", "switch").await;
+    assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "only the other one is given up");
 }
 
 #[tokio::test]
@@ -314,6 +331,24 @@ async fn given_a_confirmation_of_one_session_when_another_of_the_same_browser_se
     assert!(shown_to_ana.has(ANA) && shown_to_eve.has(EVE));
     assert_eq!(browser.press(&shown_to_ana, "decision", "approve").await.status, 403);
     assert!(is_code(&browser.press(&shown_to_eve, "decision", "approve").await));
+}
+
+#[tokio::test]
+async fn given_a_form_of_before_a_sign_in_when_it_is_sent_after_it_then_nothing_is_decided_and_the_page_is_shown_again()
+ {
+    let world = World::new().await;
+    for (route, email) in [("open", ANA), ("guarded", EVE)] {
+        let mut browser = world.browser();
+        let before = browser.get(&world.authorize(route, &[])).await;
+        let elsewhere = browser.get(&world.authorize("open", &[])).await;
+        sign_in(&mut browser, &elsewhere, email).await;
+        let (action, token) = before.form("decision", "approve");
+        for decision in ["approve", "switch"] {
+            let decision = ("decision".to_owned(), decision.to_owned());
+            let shown = browser.post(&action, &[token.clone(), vec![decision]].concat()).await;
+            assert!(shown.url.ends_with(&action) && shown.has(email), "{} {}", shown.url, shown.html);
+        }
+    }
 }
 
 #[tokio::test]

@@ -50,6 +50,19 @@ async fn given_an_openid_provider_when_somebody_signs_in_then_they_are_who_it_sa
 }
 
 #[tokio::test]
+async fn given_somebody_who_wants_to_be_somebody_else_then_the_provider_has_to_ask_who_they_are() {
+    let idp = OpenIdProvider::start().await;
+    let world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let leaving = browser.press(&page, "decision", "approve").await;
+    assert_eq!(leaving.parameter("prompt"), None);
+    let confirm = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.press(&confirm, "decision", "switch").await;
+    assert_eq!(leaving.parameter("prompt").as_deref(), Some("login"));
+}
+
+#[tokio::test]
 async fn given_answers_that_do_not_hold_then_nobody_is_signed_in() {
     let idp = OpenIdProvider::start().await;
     let world = World::with(Some(&idp)).await;
@@ -124,7 +137,7 @@ async fn given_an_answer_of_another_identity_provider_then_neither_its_code_nor_
 async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent_page_then_they_come_back_to_it()
  {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let mut world = World::with(Some(&idp)).await;
     let mut browser = world.browser();
     let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
     assert!(confirm.has("Connect Origin accounts") && confirm.has("not connected yet"), "{}", confirm.html);
@@ -136,6 +149,10 @@ async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent
     assert!(done.parameter("code").is_some(), "{}", done.url);
     let again = browser.get(&world.authorize("accounts", &[])).await;
     assert!(again.url.starts_with(REDIRECT), "nothing is left to ask: {}", again.html);
+    let elsewhere = format!("{}/elsewhere", idp.issuer).parse().unwrap();
+    world.change(|contract| contract.origins[1].url = elsewhere);
+    let moved = browser.get(&world.authorize("accounts", &[])).await;
+    assert!(moved.has("Reconnect Origin accounts") && moved.has("connected again"), "{}", moved.html);
 }
 
 #[tokio::test]

@@ -88,12 +88,14 @@ async fn given_new_keys_when_an_id_token_is_signed_with_them_then_they_are_looke
     assert!(world.sign_in(json!({})).await.is_ok());
     world.idp.rotate();
     assert!(world.sign_in(json!({})).await.is_err(), "they were looked up a moment ago");
-    world.clock.advance(std::time::Duration::from_secs(11));
+    world.clock.advance(std::time::Duration::from_millis(9_999));
+    assert!(world.sign_in(json!({})).await.is_err(), "less than ten seconds ago");
+    world.clock.advance(std::time::Duration::from_millis(1));
     assert!(world.sign_in(json!({})).await.is_ok());
 }
 
 #[tokio::test]
-async fn given_metadata_that_cannot_be_had_any_more_then_what_it_said_before_goes_on() {
+async fn given_metadata_and_keys_that_cannot_be_had_any_more_then_those_of_before_go_on() {
     let world = World::new().await;
     world.idp.metadata(Value::Null);
     let proof = world.providers.proof().unwrap();

@@ -79,3 +79,16 @@ impl IntoResponse for OAuthError {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn given_a_clients_own_words_in_a_description_then_only_the_characters_of_the_rfc_are_repeated() {
+        let answer = OAuthError::bad("invalid_request", "a ~ \"b\" \\ caf\u{e9}\n\u{7f}!").into_response();
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error_description"], "a ~ 'b' ' caf'''!");
+    }
+}

@@ -236,6 +236,17 @@ async fn given_a_verifier_that_is_too_short_or_too_long_when_it_belongs_to_its_c
 }
 
 #[tokio::test]
+async fn given_a_code_when_nobody_says_whose_it_is_then_the_request_is_invalid_and_the_code_still_good() {
+    let world = World::new(&["a"]).await;
+    let client = world.client().await;
+    let code = world.code(&client, "a", false).await;
+    let unnamed = world.exchange(A, &client, &code, &[("client_id", "")]).await;
+    assert_eq!(error(&unnamed), (400, "invalid_request"));
+    assert_eq!(unnamed.text("error_description"), "client_id is missing");
+    assert_eq!(world.exchange(A, &client, &code, &[]).await.status, 200);
+}
+
+#[tokio::test]
 async fn given_a_code_when_its_minute_is_over_then_it_gives_nothing() {
     let world = World::new(&["a"]).await;
     let client = world.client().await;

@@ -141,6 +141,7 @@ mod tests {
     #[test]
     fn given_a_redirect_with_a_query_when_answered_then_it_is_kept() {
         assert!(address("app:/cb?x=1", None).with_code("c").starts_with("app:/cb?x=1&code=c&iss="));
+        assert!(address("app:/cb?x=1&", None).with_code("c").starts_with("app:/cb?x=1&code=c&iss="));
         assert!(address("app:/cb?", None).with_code("c").starts_with("app:/cb?code=c&iss="));
     }
 

@@ -73,7 +73,7 @@ impl Provider {
         provider
     }
 
-    /// What its metadata says besides the usual; `null`: it is not to be had.
+    /// What its metadata says besides the usual; `null`: neither it nor the keys are to be had.
     pub(crate) fn metadata(&self, more: Value) {
         self.said.lock().unwrap().metadata = more;
     }
@@ -154,12 +154,16 @@ async fn metadata(State(provider): State<Provider>) -> Response {
     Json(metadata).into_response()
 }
 
-async fn keys(State(provider): State<Provider>) -> Json<Value> {
+async fn keys(State(provider): State<Provider>) -> Response {
+    if provider.said.lock().unwrap().metadata == Value::Null {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let seed = provider.said.lock().unwrap().key;
     let public = URL_SAFE_NO_PAD.encode(pair(seed).public_key().as_ref());
     Json(
         json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": seed.to_string(), "x": public, "use": "sig", "alg": "EdDSA"}]}),
     )
+    .into_response()
 }
 
 async fn token(State(provider): State<Provider>, Form(form): Form<HashMap<String, String>>) -> Response {

@@ -79,9 +79,15 @@ async fn given_two_methods_at_a_time_then_the_request_is_invalid() {
     assert_eq!(error(&world.post_as(A, &with_header, Some(&basic)).await), (400, "invalid_request"));
     let of_another = [FORM.as_slice(), &assert, &[("client_id", "pc_client_other")]].concat();
     assert_eq!(error(&world.post(A, &of_another).await), (400, "invalid_request"));
-    for form in [vec![TYPE], vec![assert[1]], vec![("client_assertion_type", "saml2"), assert[1]]] {
+    for (form, problem) in [
+        (vec![TYPE], "client_assertion is missing"),
+        (vec![assert[1]], "client_assertion_type has to be "),
+        (vec![("client_assertion_type", "saml2"), assert[1]], "client_assertion_type has to be "),
+    ] {
         let form = [FORM.as_slice(), &[("client_id", id)], &form].concat();
-        assert_eq!(error(&world.post(A, &form).await), (400, "invalid_request"));
+        let answer = world.post(A, &form).await;
+        assert_eq!(error(&answer), (400, "invalid_request"));
+        assert!(answer.text("error_description").starts_with(problem), "{answer:?}");
     }
 }
 

@@ -106,6 +106,7 @@ async fn given_a_flood_of_tokens_then_the_cluster_is_not_flooded() {
     }
     let answer = show(&world, A, &forged).await;
     assert_eq!((answer.status, answer.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    assert_eq!(world.events(Kind::Token).pop().unwrap().reason, Some("too_many_reviews"));
     world.pass(1);
     assert_eq!(error(&show(&world, A, &forged).await), (400, "invalid_grant"));
 }
