@@ -7,7 +7,7 @@ mod support;
 use http::Method;
 use portcullis_contract::Contract;
 use serde_json::{Value, json};
-use support::{Browser, World};
+use support::World;
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
@@ -21,12 +21,6 @@ async fn world() -> World {
     let mut world = World::new().await;
     world.change(eve_administers);
     world
-}
-
-async fn person(eve: &mut Browser, sought: &str) -> String {
-    let (_, found) = eve.api(Method::GET, &format!("/api/admin/people?q={sought}"), None).await;
-    assert_eq!(found["people"].as_array().unwrap().len(), 1, "{found}");
-    found["people"][0]["id"].as_str().unwrap().to_owned()
 }
 
 async fn ended(world: &World) -> Value {
@@ -90,7 +84,7 @@ async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_
 
     let page = eve.get("/admin?q=ANA@").await;
     assert!(page.has("company:ana@example.com") && !page.has("company:eve@"), "{}", page.html);
-    let id = person(&mut eve, "ana").await;
+    let id = eve.id_of("ana").await;
     let page = eve.get(&format!("/admin/people/{id}")).await;
     for shown in ["Route open", "Route guarded", "in one browser", "finance", "End everything of Ana"] {
         assert!(page.has(shown), "{shown} is not on {}", page.html);
@@ -173,7 +167,7 @@ async fn given_one_grant_when_it_is_ended_then_the_others_stay() {
     let open = world.grant(&mut ana, "open", ANA).await;
     let guarded = world.grant(&mut ana, "guarded", ANA).await;
     world.grant(&mut eve, "open", EVE).await;
-    let id = person(&mut eve, "ana").await;
+    let id = eve.id_of("ana").await;
     let (_, shown) = eve.api(Method::GET, &format!("/api/admin/people/{id}"), None).await;
     let grants = shown["clients"].as_array().unwrap();
     let grant = grants.iter().find(|grant| grant["server"]["slug"] == "open").unwrap();

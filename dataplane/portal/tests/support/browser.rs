@@ -96,6 +96,13 @@ impl Browser {
         (head.status.as_u16(), document)
     }
 
+    /// The id of the one person whom an administrator finds so.
+    pub(crate) async fn id_of(&mut self, sought: &str) -> String {
+        let (_, found) = self.api(Method::GET, &format!("/api/admin/people?q={sought}"), None).await;
+        assert_eq!(found["people"].as_array().unwrap().len(), 1, "{found}");
+        found["people"][0]["id"].as_str().unwrap().to_owned()
+    }
+
     fn cookie_header(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }

@@ -235,6 +235,11 @@ impl World {
 
     /// Events of a kind, once at least one has been written.
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
+        self.events_once(kind, 1).await
+    }
+
+    /// Events of a kind, once so many have been written.
+    pub(crate) async fn events_once(&self, kind: &str, count: usize) -> Vec<Value> {
         for _ in 0..100 {
             let text = String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
             let found: Vec<Value> = text
@@ -242,7 +247,7 @@ impl World {
                 .filter_map(|line| serde_json::from_str(line).ok())
                 .filter(|event: &Value| event["event"] == kind)
                 .collect();
-            if !found.is_empty() {
+            if found.len() >= count {
                 return found;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
