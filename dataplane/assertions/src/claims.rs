@@ -38,8 +38,11 @@ impl Claims {
     /// The one text of a claim that may also be a list.
     pub fn one(&self, name: &'static str) -> Result<&str, AssertionError> {
         let value = match self.0.get(name) {
-            Some(Value::Array(list)) if list.len() == 1 => list.first(),
-            Some(Value::Array(list)) if list.len() > 1 => return Err(AssertionError::Mismatch(name)),
+            Some(Value::Array(list)) => match list.as_slice() {
+                [] => None,
+                [one] => Some(one),
+                _ => return Err(AssertionError::Mismatch(name)),
+            },
             value => value,
         };
         value.and_then(Value::as_str).ok_or(AssertionError::Claim(name))
