@@ -48,10 +48,13 @@ def outcomes(found: list[mutants.Mutant]) -> dict[int, str]:
                 reached[number].append((seconds, (program, test)))
         print(f"-- {len(built)} mutants built; {len(tests)} tests", flush=True)
         tried = [each for each in found if each.number in built]
+        became = dict.fromkeys((each.number for each in found), NOT_BUILT)
         results = pool.map(lambda each: outcome(each, reached[each.number], env), tried)
-        return dict.fromkeys((each.number for each in found), NOT_BUILT) | {
-            each.number: result for each, result in zip(tried, results, strict=True)
-        }
+        for done, (each, result) in enumerate(zip(tried, results, strict=True), 1):
+            became[each.number] = result
+            if done % 100 == 0:
+                print(f"-- {done} tried", flush=True)
+        return became
 
 
 def alone(test: Test, env: dict[str, str]) -> tuple[bool, float, set[int]]:
