@@ -14,6 +14,7 @@ mod shape;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use portcullis_crds::manifests;
@@ -22,6 +23,11 @@ use serde_json::Value;
 
 use crate::{Diagnosis, ResourceId, Resources, Severity};
 use document::{Document, Identified};
+
+/// Each kind's definition. Made from the types once: it takes longer than reading a file does.
+static DEFINITIONS: LazyLock<BTreeMap<String, CustomResourceDefinition>> = LazyLock::new(|| {
+    manifests::definitions().into_iter().map(|it| (it.spec.names.kind.clone(), it)).collect()
+});
 
 /// Something that is wrong at a place of a document.
 struct Problem {
@@ -51,9 +57,7 @@ impl Problem {
 /// diagnoses that name the file. Every object that comes out has a namespace and no UID: a copy of what another cluster or
 /// folder gave would be an identity that is not its own.
 pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Resources, Vec<Diagnosis>) {
-    let definitions: BTreeMap<_, _> =
-        manifests::definitions().into_iter().map(|it| (it.spec.names.kind.clone(), it)).collect();
-    let mut reading = Reading { definitions, resources: Resources::default(), diagnoses: Vec::new() };
+    let mut reading = Reading { resources: Resources::default(), diagnoses: Vec::new() };
     for (file, text) in files {
         for document in document::documents(text) {
             match document {
@@ -66,7 +70,6 @@ pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Resourc
 }
 
 struct Reading {
-    definitions: BTreeMap<String, CustomResourceDefinition>,
     resources: Resources,
     diagnoses: Vec<Diagnosis>,
 }
@@ -97,7 +100,7 @@ impl Reading {
         }
         let mut problems = Vec::new();
         metadata::check(&mut value, &id, &mut problems);
-        let read = match self.definitions.get(&id.kind) {
+        let read = match DEFINITIONS.get(&id.kind) {
             Some(definition) => {
                 shape::check_resource(definition, &mut value, &mut problems);
                 self.keep(&id, value, &mut problems)
