@@ -164,7 +164,11 @@ impl Vault {
                 // Good for a while: this call does not wait for the next one.
                 if found.claim_revisit() {
                     let (inner, who, origin) = (Arc::clone(&self.0), who.clone(), Arc::clone(origin));
-                    tokio::spawn(async move { inner.obtain(&who, &origin, None).await.map(drop) });
+                    let looked = Arc::clone(&found);
+                    tokio::spawn(async move {
+                        inner.obtain(&who, &origin, None).await.ok();
+                        looked.end_revisit();
+                    });
                 }
                 return Ok(found.credential());
             }

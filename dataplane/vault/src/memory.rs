@@ -67,6 +67,11 @@ impl Remembered {
         !self.revisiting.swap(true, Ordering::Relaxed)
     }
 
+    /// Lets another look, where this one is still what is remembered.
+    pub(crate) fn end_revisit(&self) {
+        self.revisiting.store(false, Ordering::Relaxed);
+    }
+
     pub(crate) fn credential(&self) -> Credential {
         Credential::bearer(&self.origin, Arc::clone(&self.header))
     }
