@@ -139,3 +139,15 @@ pub(crate) fn bound_to(row: &ConnectionRow) -> [&str; 7] {
         &row.client_id,
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_lifetime_then_a_token_is_refreshed_in_its_last_minute_or_its_last_fifth() {
+        for (lifetime, used) in [(3, 2.4), (120, 96.0), (121, 61.0), (3600, 3540.0)] {
+            assert_eq!(refresh_after(Duration::from_secs(lifetime)).as_secs_f64(), used, "{lifetime}");
+        }
+    }
+}

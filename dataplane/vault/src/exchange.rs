@@ -166,7 +166,7 @@ impl Inner {
                     ("resource", &source.resource),
                 ];
                 form.extend(audience.as_deref().map(|audience| ("audience", audience)));
-                form.extend(Some(("scope", source.scope.as_str())).filter(|(_, scope)| !scope.is_empty()));
+                form.extend(source.scope_parameter());
                 let answer = token::ask(&http, &source.token_endpoint, &client, &form)
                     .await
                     .map_err(|error| lack("exchange", &source.issuer, error))?;
@@ -182,7 +182,7 @@ impl Inner {
                     ("assertion", assertion.expose_secret()),
                     ("resource", source.resource.as_str()),
                 ];
-                form.extend(Some(("scope", source.scope.as_str())).filter(|(_, scope)| !scope.is_empty()));
+                form.extend(source.scope_parameter());
                 let answer = token::ask(&http, &source.token_endpoint, &client, &form)
                     .await
                     .map_err(|error| lack("assertion", &source.issuer, error))?;
@@ -248,7 +248,7 @@ impl Inner {
             ("subject_token", identity.token.expose_secret()),
             ("subject_token_type", ID_TOKEN),
         ];
-        form.extend(Some(("scope", source.scope.as_str())).filter(|(_, scope)| !scope.is_empty()));
+        form.extend(source.scope_parameter());
         token::ask_for_grant(&http, &metadata.token_endpoint, &client, &form, ID_JAG)
             .await
             .map_err(|error| lack("identity_assertion", &provider.issuer, error))
@@ -340,6 +340,39 @@ fn lack(what: &str, who: &str, error: TokenError) -> Lack {
         refused @ TokenError::Refused { .. } => {
             let message = format!("{who} refuses the {what}: {refused}");
             Lack::Refused(Failure::denied("exchange_refused", message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_what_an_identity_provider_takes_then_the_gateway_is_its_client_in_that_way() {
+        let (none, basic, post) = ("none", "client_secret_basic", "client_secret_post");
+        let secret = Some("a secret");
+        for (secret, methods, method) in [
+            (secret, None, basic),
+            (secret, Some(vec![]), basic),
+            (secret, Some(vec!["private_key_jwt"]), basic),
+            (secret, Some(vec![post]), post),
+            (secret, Some(vec![post, basic]), basic),
+            (secret, Some(vec![basic]), basic),
+            (None, None, none),
+            (None, Some(vec![post]), none),
+        ] {
+            let provider = IdentityProviderClient {
+                issuer: "https://idp.example".to_owned(),
+                client_id: "portcullis".to_owned(),
+                client_secret: secret.map(Into::into),
+                private_networks: Vec::new(),
+                ca_bundle_pem: None,
+            };
+            let methods = methods.map(|methods| methods.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            let client = client_of(&provider, methods.as_deref());
+            assert_eq!(method_name(client.method), method, "{methods:?}");
+            assert_eq!(client.secret.is_some(), secret.is_some());
         }
     }
 }

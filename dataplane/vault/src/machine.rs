@@ -57,9 +57,7 @@ impl Inner {
             .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
             .map_err(|problem| told(ConnectError::Registration(problem)))?;
         let mut form = vec![("grant_type", "client_credentials"), ("resource", source.resource.as_str())];
-        if !source.scope.is_empty() {
-            form.push(("scope", &source.scope));
-        }
+        form.extend(source.scope_parameter());
         token::ask(&http, &source.token_endpoint, &client, &form).await.map_err(|error| match error {
             TokenError::Unavailable(problem) => Failure::upstream("unreachable", problem),
             refused @ TokenError::Refused { .. } => Failure::upstream(

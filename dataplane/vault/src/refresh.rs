@@ -24,7 +24,7 @@ const LEASE: Duration = Duration::from_secs(10);
 /// longer than a [`LEASE`].
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_millis(800);
-const LOOKS: u32 = 18;
+const LOOKS: usize = 18;
 
 /// A credential in memory is compared with the store this often: another replica may have disconnected the account.
 const REVISIT: Duration = Duration::from_secs(300);
@@ -35,8 +35,9 @@ const USE_NOTED: i64 = 3600 * 1000;
 /// After a refresh that failed while the token is still good.
 const POSTPONED: Duration = Duration::from_secs(5);
 
-/// How often a write of new tokens is tried: the old refresh token may already be spent.
-const WRITES: u32 = 4;
+/// After which pauses a write of new tokens is tried again: the old refresh token may already be spent.
+const WRITE_AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
 
 /// How a refresh ended.
 enum Refreshed {
@@ -123,8 +124,7 @@ impl Inner {
         origin: &Arc<Origin>,
         refused: Option<&HeaderValue>,
     ) -> Result<Credential, CredentialError> {
-        let mut pause = LOOK_AGAIN;
-        for _ in 0..LOOKS {
+        for pause in pauses() {
             let connection = self.turns.at_store(self.stored(who, origin)).await?;
             let now = self.parts.clock.now();
             let is_good = refused != Some(&*connection.header)
@@ -157,7 +157,6 @@ impl Inner {
                     return Ok(self.remember_connection(who, origin, &connection, Some(soon)));
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LOOK_AGAIN_AT_MOST);
                 continue;
             }
             match self.refresh(who, origin, &connection).await? {
@@ -292,11 +291,11 @@ impl Inner {
             revision: self.parts.random.token()?,
         };
         let mut written = self.parts.store.renew_connection(&connection.row, &renewal).await;
-        for attempt in 1..WRITES {
+        for pause in WRITE_AGAIN {
             if written.is_ok() {
                 break;
             }
-            tokio::time::sleep(LOOK_AGAIN * attempt).await;
+            tokio::time::sleep(pause).await;
             written = self.parts.store.renew_connection(&connection.row, &renewal).await;
         }
         match written {
@@ -360,6 +359,12 @@ impl Inner {
     }
 }
 
+/// How long a replica waits after each look.
+fn pauses() -> impl Iterator<Item = Duration> {
+    let doubled = |pause: &Duration| Some((*pause * 2).min(LOOK_AGAIN_AT_MOST));
+    std::iter::successors(Some(LOOK_AGAIN), doubled).take(LOOKS)
+}
+
 /// Whether the same refresh token would be refused again. The last one is GitHub's word for `invalid_grant`.
 fn is_final(code: &str) -> bool {
     matches!(
@@ -372,4 +377,17 @@ fn is_final(code: &str) -> bool {
             | "unsupported_grant_type"
             | "bad_refresh_token"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_replica_that_died_over_a_refresh_then_another_looks_until_it_may_have_it() {
+        let pauses: Vec<_> = pauses().collect();
+        assert_eq!(pauses[..4], [100, 200, 400, 800].map(Duration::from_millis));
+        assert!(pauses.iter().all(|pause| *pause <= LOOK_AGAIN_AT_MOST));
+        assert!(pauses.iter().sum::<Duration>() > LEASE);
+    }
 }

@@ -20,6 +20,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The parameter that asks for its scopes; without any the server decides.
+    pub(crate) fn scope_parameter(&self) -> Option<(&'static str, &str)> {
+        (!self.scope.is_empty()).then_some(("scope", &self.scope))
+    }
+
     /// Finds it. Scopes that are configured count before those that the origin names.
     pub(crate) async fn find(
         http: &Http,

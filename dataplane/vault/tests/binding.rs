@@ -148,6 +148,24 @@ async fn given_another_client_by_hand_then_its_secret_is_not_shown_for_what_was_
 }
 
 #[tokio::test]
+async fn given_a_client_by_hand_then_only_what_was_granted_to_it_by_hand_is_still_good() {
+    let by_hand = |id: &str| Settings::registered_as(id, &["127.0.0.1"]);
+    for (settings, then, still) in [
+        (by_hand("by-hand"), by_hand("by-hand"), ConnectionStatus::Connected),
+        (by_hand("by-hand"), by_hand("another"), ConnectionStatus::ReconnectNeeded),
+        (by_hand("by-hand"), Settings::default(), ConnectionStatus::ReconnectNeeded),
+        // The id that the registration of before was given, taken over.
+        (Settings::default(), by_hand("plain-client-1"), ConnectionStatus::ReconnectNeeded),
+    ] {
+        let world = World::with(settings).await;
+        world.connect().await;
+        let then = Moved { table: table(&world.provider.base, &then) };
+        assert_eq!(status(&world.replica(), &then.origin()).await, still);
+        assert_eq!(status(&world.replica(), &world.origin()).await, ConnectionStatus::Connected);
+    }
+}
+
+#[tokio::test]
 async fn given_a_row_whose_revocation_endpoint_was_changed_then_no_token_is_sent_there() {
     let world = World::new().await;
     world.connect().await;

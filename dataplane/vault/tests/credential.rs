@@ -76,6 +76,34 @@ async fn given_a_short_token_when_its_last_fifth_begins_then_it_is_refreshed() {
 }
 
 #[tokio::test]
+async fn given_a_replica_that_has_not_seen_a_token_when_its_last_minute_begins_then_it_refreshes_first() {
+    let world = World::new().await;
+    world.connect().await;
+    let first = world.token().await;
+    world.clock.advance(Duration::from_millis(3_539_999));
+    let before = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
+    assert_eq!(token(&before), first);
+    world.clock.advance(Duration::from_millis(1));
+    let within = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
+    assert_ne!(token(&within), first);
+}
+
+#[tokio::test]
+async fn given_calls_with_a_connection_then_its_last_use_is_noted_to_the_hour() {
+    let world = World::new().await;
+    world.provider.levers.lock().lifetime = None;
+    world.connect().await;
+    let used = async || world.vault.account(&ana(), &world.origin()).await.unwrap().last_used_at;
+    assert_eq!(used().await, None);
+    let began = world.clock.now();
+    for (passed, noted) in [(0, 0), (1800, 0), (1800, 0), (1, 3601)] {
+        world.advance(passed);
+        assert!(world.replica().credential(&ana(), &world.origin()).await.is_ok());
+        assert_eq!(used().await, Some(began.after_seconds(noted)), "{passed}");
+    }
+}
+
+#[tokio::test]
 async fn given_a_long_token_in_its_last_minute_then_no_call_waits_for_the_refresh() {
     let world = World::new().await;
     world.connect().await;
@@ -150,6 +178,42 @@ async fn given_a_dead_grant_then_the_person_has_to_reconnect_and_then_goes_on() 
     world.provider.levers.lock().dead = false;
     world.connect().await;
     assert_ne!(world.token().await, token(&refused));
+    assert_eq!(world.provider.levers.lock().registrations.len(), 1, "the client is as good as before");
+}
+
+/// RFC 6749, section 5.2: what another consent mends, and what only an administrator or time does.
+#[tokio::test]
+async fn given_a_refusal_then_only_one_that_would_be_repeated_for_the_person_ends_the_grant() {
+    for (code, when_registered, when_by_hand) in [
+        ("invalid_grant", false, false),
+        ("bad_refresh_token", false, false),
+        ("invalid_scope", false, false),
+        ("invalid_target", false, false),
+        ("unauthorized_client", false, false),
+        ("unsupported_grant_type", false, false),
+        ("invalid_client", false, true),
+        ("invalid_request", true, true),
+        ("slow_down", true, true),
+        ("temporarily_unavailable", true, true),
+    ] {
+        let by_hand = Settings::registered_by_hand(&["127.0.0.1"]);
+        for (settings, survives) in [(Settings::default(), when_registered), (by_hand, when_by_hand)] {
+            let world = World::with(settings).await;
+            world.connect().await;
+            world.advance(3600);
+            world.provider.levers.lock().answers = Some((StatusCode::BAD_REQUEST, json!({"error": code})));
+            let refused = world.vault.credential(&ana(), &world.origin()).await;
+            world.provider.levers.lock().answers = None;
+            if survives {
+                let told = refused.err().unwrap().to_string();
+                assert!(told.contains(code) && told.contains("administrator"), "{told}");
+                world.advance(1);
+                world.token().await;
+            } else {
+                assert_eq!(status(refused), ConnectionStatus::ReconnectNeeded, "{code}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -206,6 +270,8 @@ async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the
         let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
         assert!(matches!(error, CredentialError::Unavailable(_)), "{status} {body}: {error}");
         assert!(error.to_string().contains(status.as_str()), "{error}");
+        // Whoever has waited meanwhile is told the same.
+        assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
         assert_eq!(world.provider.refreshes(), tries + 1);
     }
     world.provider.levers.lock().answers = None;
@@ -263,7 +329,7 @@ async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every
         ConnectionStatus::NeverConnected
     );
     // The other replica looks again after a while, without any call that waits for it.
-    world.advance(301);
+    world.advance(300);
     for _ in 0..100 {
         if replica.credential(&ana(), &world.origin()).await.is_err() {
             return;

@@ -134,10 +134,26 @@ async fn given_a_sign_in_then_the_provider_asserts_it_to_the_origins_server_and_
     let presented = world.provider.requests(JWT_BEARER);
     assert_eq!((asserted.len(), presented.len()), (1, 1));
     assert!(presented[0]["assertion"].starts_with("plain-id-jag"));
+    assert_eq!(presented[0]["scope"], "read");
     assert!(
         !presented[0].values().any(|value| value.contains("id-token")),
         "the identity token goes nowhere else"
     );
+}
+
+#[tokio::test]
+async fn given_no_scopes_then_none_are_asked_for_anywhere() {
+    let unscoped = settings(|base| OriginAuth::IdJag {
+        issuer: format!("{base}tenant"),
+        client: by_hand(),
+        scopes: Vec::new(),
+    });
+    for settings in [settings(|base| exchange(base, &[], None)), unscoped] {
+        let world = World::with(settings).await;
+        world.token().await;
+        let requests = world.provider.levers.lock().token_requests.clone();
+        assert!(requests.iter().all(|form| !form.contains_key("scope")), "{requests:?}");
+    }
 }
 
 #[tokio::test]
@@ -169,6 +185,18 @@ async fn given_a_token_then_it_serves_every_replica_until_it_is_about_to_expire_
         assert_ne!(tokens[0].as_ref(), Some(&first));
         assert_eq!(world.provider.requests(TOKEN_EXCHANGE).len(), 2);
     }
+}
+
+#[tokio::test]
+async fn given_a_replica_that_has_not_seen_a_token_when_its_last_minute_begins_then_it_exchanges_first() {
+    let world = World::with(exchanging()).await;
+    let first = world.token().await;
+    world.clock.advance(Duration::from_millis(3_539_999));
+    let before = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
+    assert_eq!(token(&before), first);
+    world.clock.advance(Duration::from_millis(1));
+    let within = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
+    assert_ne!(token(&within), first);
 }
 
 #[tokio::test]

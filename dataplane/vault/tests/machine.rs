@@ -106,9 +106,11 @@ async fn given_a_server_that_does_not_answer_then_it_is_not_asked_at_every_call(
         let refused = world.vault.credential(&ana(), &world.origin()).await;
         assert!(matches!(refused, Err(CredentialError::Unavailable(_))));
     }
-    assert_eq!(world.provider.requests("client_credentials").len(), 1);
     world.provider.levers.lock().down = false;
-    world.advance(6);
+    world.clock.advance(Duration::from_millis(4_999));
+    assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
+    assert_eq!(world.provider.requests("client_credentials").len(), 1);
+    world.clock.advance(Duration::from_millis(1));
     world.token().await;
     let events = world.events.drain();
     let outcomes: Vec<_> = events
@@ -118,6 +120,30 @@ async fn given_a_server_that_does_not_answer_then_it_is_not_asked_at_every_call(
         .collect();
     let mode = Some(AuthMode::ClientCredentials);
     assert_eq!(outcomes, [(Outcome::UpstreamError, mode, false), (Outcome::Success, mode, false)]);
+}
+
+#[tokio::test]
+async fn given_a_token_that_could_not_be_replaced_when_its_last_minute_begins_then_another_is_fetched_all_the_same()
+ {
+    let world = World::with(discovered()).await;
+    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    world.advance(3538);
+    world.provider.levers.lock().down = true;
+    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    assert!(matches!(renewed, Err(CredentialError::Unavailable(_))));
+    world.provider.levers.lock().down = false;
+    world.advance(2);
+    assert_eq!(world.token().await, token(&refused));
+    // What is fetched behind it fails: the server is left alone for a while.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.advance(4);
+    for _ in 0..100 {
+        if world.token().await != token(&refused) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nobody fetches another");
 }
 
 #[tokio::test]

@@ -184,3 +184,20 @@ async fn given_an_origin_that_asks_for_something_else_each_time_then_what_is_kep
     let kept = wished(&world.vault, &world).await;
     assert!(kept.len() <= 4000 && kept.contains("scope-19-39"), "{}", kept.len());
 }
+
+#[tokio::test]
+async fn given_wishes_that_are_too_much_together_then_the_latest_counts() {
+    /// So many bytes, in scopes of a length that is read.
+    fn scopes(name: char, bytes: usize) -> String {
+        let long = (0..19).map(|number| format!("{name}-{number:097} ")).collect::<String>();
+        let short = format!("{name:x<0$}", bytes - long.len());
+        long + &short
+    }
+    for (bytes, kept) in [(2000, 4000), (2001, 2001)] {
+        let world = World::new().await;
+        world.connect().await;
+        assert!(asks_consent(&world.vault, &world, &scopes('a', 1999)).await);
+        assert!(asks_consent(&world.vault, &world, &scopes('b', bytes)).await);
+        assert_eq!(wished(&world.vault, &world).await.len(), kept);
+    }
+}
