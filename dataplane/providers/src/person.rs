@@ -176,7 +176,10 @@ mod tests {
         let groups = |value| principal(&claims(value), &provider()).unwrap().groups;
         assert_eq!(groups(json!({"sub": "1", "groups": ["a", 1, "b"]})), ["a".into(), "b".into()]);
         assert_eq!(groups(json!({"sub": "1", "groups": "a"})), ["a".into()]);
-        assert!(groups(json!({"sub": "1"})).is_empty());
+        for none in [json!({"sub": "1"}), json!({"sub": "1", "groups": ""}), json!({"sub": "1", "groups": 1})]
+        {
+            assert!(groups(none.clone()).is_empty(), "{none}");
+        }
     }
 
     #[test]

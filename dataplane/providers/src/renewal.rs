@@ -20,13 +20,14 @@ use crate::{Description, ProviderError, Providers};
 
 /// How long a replica has the renewing for itself. Longer than [`crate::token::DEADLINE`], and by more than clocks differ.
 const LEASE: Duration = Duration::from_secs(12);
-/// How often a replica looks whether another has finished, and for how long.
+/// How often a replica looks whether another has finished, and how many times. All looks together take longer than a [`LEASE`].
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(13);
+const LOOKS: u32 = 130;
 /// After a provider did not answer it is left alone for so long, for one person.
 const POSTPONED: Duration = Duration::from_secs(30);
-/// How often a write of a new refresh token is tried: the one before may already be spent.
-const WRITES: u32 = 4;
+/// After which pauses a write of a new refresh token is tried again: the one before may already be spent.
+const WRITE_AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
 /// For how long given tokens are used again, at most, and how long each must be good for then.
 const REUSED: Duration = Duration::from_secs(300);
 const LAST_MOMENTS: Duration = Duration::from_secs(60);
@@ -159,8 +160,7 @@ impl Providers {
         gateway: &Gateway,
         who: &PrincipalId,
     ) -> Result<(Arc<IdentityTokens>, Option<Renewed>), RenewalError> {
-        let patience = tokio::time::Instant::now() + PATIENCE;
-        loop {
+        for _ in 0..LOOKS {
             if let Some(tokens) = self.0.memory.tokens.get(who)
                 && self.parts().clock.now() < tokens.use_until
             {
@@ -168,12 +168,11 @@ impl Providers {
             }
             match self.renew(gateway, who, None).await {
                 Ok(renewed) => return Ok((Arc::clone(&renewed.tokens), Some(renewed))),
-                Err(RenewalError::Busy) if tokio::time::Instant::now() < patience => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
+                Err(RenewalError::Busy) => tokio::time::sleep(LOOK_AGAIN).await,
                 Err(error) => return Err(error),
             }
         }
+        Err(RenewalError::Busy)
     }
 
     async fn renew_alone(
@@ -249,11 +248,11 @@ impl Providers {
         let revision = parts.random.token().map_err(ProviderError::from)?;
         let now = parts.clock.now().0;
         let mut written = parts.store.renew_provider_account(row, &sealed, &revision, now).await;
-        for attempt in 1..WRITES {
+        for pause in WRITE_AGAIN {
             if written.is_ok() {
                 break;
             }
-            tokio::time::sleep(LOOK_AGAIN * attempt).await;
+            tokio::time::sleep(pause).await;
             written = parts.store.renew_provider_account(row, &sealed, &revision, now).await;
         }
         // Another sign-in has brought another token meanwhile, or all is over: what is stored counts.

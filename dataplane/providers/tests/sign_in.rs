@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use portcullis_providers::ProviderError;
 use serde_json::{Value, json};
 use support::{World, parameter};
@@ -37,6 +39,13 @@ async fn given_a_provider_that_lists_offline_access_then_it_is_asked_for_unless_
     world.set(json!({"scopes": ["offline_access", "openid"]}));
     assert_eq!(scope(&world).await, "offline_access openid", "once");
     world.set(json!({"renew": false}));
+    assert_eq!(scope(&world).await, "openid email");
+    // What it lists is believed for an hour.
+    world.set(json!({}));
+    world.idp.metadata(json!({"scopes_supported": ["openid", "email"]}));
+    world.clock.advance(Duration::from_millis(3_599_999));
+    assert_eq!(scope(&world).await, "openid email offline_access");
+    world.clock.advance(Duration::from_millis(1));
     assert_eq!(scope(&world).await, "openid email");
 }
 
@@ -83,14 +92,30 @@ async fn given_an_id_token_when_it_is_of_another_sign_in_client_or_issuer_then_n
 }
 
 #[tokio::test]
+async fn given_an_id_token_then_userinfo_is_asked_only_where_it_leaves_something_out() {
+    let world = World::new().await;
+    let whole = json!({"email": "a@b.c", "name": "Ana", "groups": ["finance"]});
+    // Shows whether it was asked.
+    world.idp.userinfo(json!({"sub": "2"}));
+    world.idp.id_token(Some(whole.clone()));
+    assert!(world.sign_in(json!({})).await.is_ok());
+    for name in ["email", "name", "groups"] {
+        let mut lacking = whole.clone();
+        lacking.as_object_mut().unwrap().remove(name);
+        world.idp.id_token(Some(lacking));
+        assert!(matches!(world.sign_in(json!({})).await, Err(ProviderError::Wrong(_))), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn given_new_keys_when_an_id_token_is_signed_with_them_then_they_are_looked_up_but_not_at_each_one() {
     let world = World::new().await;
     assert!(world.sign_in(json!({})).await.is_ok());
     world.idp.rotate();
     assert!(world.sign_in(json!({})).await.is_err(), "they were looked up a moment ago");
-    world.clock.advance(std::time::Duration::from_millis(9_999));
+    world.clock.advance(Duration::from_millis(9_999));
     assert!(world.sign_in(json!({})).await.is_err(), "less than ten seconds ago");
-    world.clock.advance(std::time::Duration::from_millis(1));
+    world.clock.advance(Duration::from_millis(1));
     assert!(world.sign_in(json!({})).await.is_ok());
 }
 
@@ -103,7 +128,7 @@ async fn given_metadata_and_keys_that_cannot_be_had_any_more_then_those_of_befor
     world.idp.metadata(json!({}));
     assert!(world.sign_in(json!({})).await.is_ok());
     world.idp.metadata(Value::Null);
-    world.clock.advance(std::time::Duration::from_secs(3600));
+    world.clock.advance(Duration::from_secs(3600));
     world.idp.id_token(Some(json!({"exp": support::NOW + 7200})));
     assert!(world.sign_in(json!({})).await.is_ok());
 }
