@@ -1,6 +1,6 @@
 //! A change rebuilds what it touches, and what cannot be built takes nothing else with it.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use portcullis_contract::{
     Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Selection, TeamAccess,
     TeamDoc, TokenLifetimes,
 };
-use portcullis_policy::{Assembly, Part, Principal, Problem, RouteTable};
+use portcullis_policy::{Assembly, Part, Principal, Problem, RouteTable, ToolRules};
 use secrecy::SecretString;
 use url::Url;
 
@@ -162,6 +162,55 @@ fn given_a_table_when_one_document_changes_then_only_the_routes_that_it_concerns
     let seventh = whole(&mut assembly);
     assert_eq!(rebuilt(&sixth, &seventh), ["a", "b", "c"]);
     assert_eq!(&*seventh.route("a").unwrap().url, "https://elsewhere.example/mcp/a");
+}
+
+/// What a member of `readers` may use of a route.
+fn tools(table: &RouteTable, slug: &str) -> ToolRules {
+    table
+        .route(slug)
+        .unwrap()
+        .admit(&Principal::new("company", "ana", None, None, ["readers"]))
+        .unwrap()
+        .tools
+}
+
+/// A team whose members may use these tools, or all of them.
+fn team_with(name: &str, access: &[(&str, Option<&str>)]) -> TeamDoc {
+    let slugs: Vec<_> = access.iter().map(|(slug, _)| *slug).collect();
+    let mut doc = team(name, "readers", &slugs);
+    for (access, (_, tool)) in doc.access.iter_mut().zip(access) {
+        access.tools.include = tool.map(|tool| vec![tool.to_owned()]);
+    }
+    doc
+}
+
+#[test]
+fn given_a_team_when_it_has_other_tools_on_each_route_then_each_has_its_own_and_equal_ones_are_there_once() {
+    let mut assembly = assembly();
+    assembly
+        .put_team(&team_with("readers", &[("a", Some("read")), ("b", Some("write")), ("c", Some("write"))]));
+    let table = whole(&mut assembly);
+    for (slug, allowed, other) in [("a", "read", "write"), ("b", "write", "read"), ("c", "write", "read")] {
+        let tools = tools(&table, slug);
+        assert!(tools.allow(allowed) && !tools.allow(other), "{slug}");
+    }
+    let (ToolRules::AnyOf(one), ToolRules::AnyOf(other)) = (tools(&table, "b"), tools(&table, "c")) else {
+        panic!("teams decide");
+    };
+    assert!(Arc::ptr_eq(&one[0], &other[0]), "5,000 routes of a team would else hold its rules 5,000 times");
+}
+
+#[test]
+fn given_the_tools_of_several_teams_then_nothing_is_to_be_filtered_where_one_of_them_has_all() {
+    let mut assembly = assembly();
+    assembly.put_team(&team_with("readers", &[("a", Some("read")), ("b", Some("read"))]));
+    assembly.put_team(&team_with("writers", &[("a", None)]));
+    assembly.put_route(RouteDoc { access: Access::Everyone, ..route("c", "y") });
+    let table = whole(&mut assembly);
+    for (slug, all) in [("a", true), ("b", false), ("c", true)] {
+        assert_eq!(tools(&table, slug).is_transparent(), all, "{slug}");
+        assert_eq!(tools(&table, slug).allow("write"), all, "{slug}");
+    }
 }
 
 #[test]

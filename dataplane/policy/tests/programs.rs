@@ -95,6 +95,7 @@ fn given_a_route_for_everyone_then_programs_are_not_among_them() {
         "Everyone",
         json!({"groups": [], "users": [], "workloads": ["reporter"], "serviceAccounts": []}),
     );
+    assert!(!nobody.has_service_accounts() && !named.has_service_accounts());
     let tools = named.admit(&Principal::workload("reporter", "x")).unwrap().tools;
     assert!(matches!(tools, ToolRules::AnyOf(_)) && tools.allow("read") && !tools.allow("write"));
 }
