@@ -7,7 +7,7 @@ mod support;
 use http::Method;
 use portcullis_contract::Contract;
 use serde_json::{Value, json};
-use support::World;
+use support::{Browser, World};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
@@ -177,26 +177,60 @@ async fn given_one_grant_when_it_is_ended_then_the_others_stay() {
     assert!(!world.still_good("open", &open).await && world.still_good("guarded", &guarded).await);
 }
 
+/// What is on each page of a list, up to the last.
+async fn pages(admin: &mut Browser, path: &str, list: &str, name: &str) -> Vec<Vec<String>> {
+    let (mut pages, mut after) = (Vec::new(), String::new());
+    loop {
+        let (_, part) = admin.api(Method::GET, &format!("{path}&after={after}"), None).await;
+        let found = part[list].as_array().unwrap().iter();
+        pages.push(found.map(|each| each[name].as_str().unwrap().to_owned()).collect());
+        match part["next"].as_str() {
+            Some(next) => after = next.to_owned(),
+            None => return pages,
+        }
+    }
+}
+
 #[tokio::test]
-async fn given_more_people_than_a_page_holds_when_listed_then_each_comes_once() {
-    let world = world().await;
+async fn given_more_people_or_clients_than_a_page_holds_when_listed_then_each_comes_once_and_no_page_is_empty()
+ {
+    let mut world = world().await;
     let mut eve = world.signed_in(EVE).await;
+    let (mut people, mut clients) = (Vec::new(), Vec::new());
     for number in 0..7 {
         let who = portcullis_policy::Principal::new("company", &format!("p{number}"), None, None, [""; 0]);
         world.identity.remember(&who).await.unwrap();
-    }
-    let (mut seen, mut after) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/api/admin/people?q=company:p&limit=3&after={after}");
-        let (_, part) = eve.api(Method::GET, &path, None).await;
-        let people = part["people"].as_array().unwrap();
-        assert!(people.len() <= 3);
-        seen.extend(people.iter().map(|person| person["subject"].as_str().unwrap().to_owned()));
-        match part["next"].as_str() {
-            Some(next) => after = next.to_owned(),
-            None => break,
+        people.push(who.subject.to_string());
+        world.client = world.register(&[support::REDIRECT]).await;
+        world.grant(&mut eve, "open", EVE).await;
+        clients.push(world.client.clone());
+        clients.sort();
+        if number >= 5 {
+            let chunks = |all: &[String]| all.chunks(3).map(<[String]>::to_vec).collect::<Vec<_>>();
+            let path = "/api/admin/people?q=company:p&limit=3";
+            assert_eq!(pages(&mut eve, path, "people", "subject").await, chunks(&people));
+            let path = "/api/admin/clients?limit=3";
+            assert_eq!(pages(&mut eve, path, "clients", "id").await, chunks(&clients));
         }
     }
-    let expected: Vec<_> = (0..7).map(|number| format!("company:p{number}")).collect();
-    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn given_the_pages_of_the_administration_then_each_says_which_it_is_and_leads_to_the_others() {
+    let world = world().await;
+    let mut eve = world.signed_in(EVE).await;
+    let pages = [
+        ("/admin", "People"),
+        ("/admin/clients", "Clients"),
+        ("/admin/teams", "Teams"),
+        ("/admin/origins", "Origins"),
+    ];
+    for (here, _) in pages {
+        let page = eve.get(here).await;
+        for (path, name) in pages {
+            let current = if path == here { r#" aria-current="page""# } else { "" };
+            let link = format!(r#"<a href="{path}"{current}>{name}</a>"#);
+            assert!(page.has(&link), "{link} is not on {}", page.html);
+        }
+    }
 }

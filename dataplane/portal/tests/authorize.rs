@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{Browser, PUBLIC_URL, Page, REDIRECT, World};
 
 const ANA: &str = "ana@example.com";
@@ -255,7 +257,7 @@ async fn given_prompt_login_when_there_is_a_session_then_its_user_signs_in_again
     let world = World::new().await;
     let mut browser = world.browser();
     allow(&world, &mut browser, "open", ANA).await;
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     assert!(page.has("Allow and sign in"), "{}", page.html);
     let done = sign_in(&mut browser, &page, ANA).await;
@@ -326,6 +328,7 @@ async fn given_a_confirmation_of_one_session_when_another_of_the_same_browser_se
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
     let shown_to_ana = sign_in(&mut browser, &page, ANA).await;
+    world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     let shown_to_eve = sign_in(&mut browser, &page, EVE).await;
     assert!(shown_to_ana.has(ANA) && shown_to_eve.has(EVE));
@@ -415,6 +418,40 @@ async fn given_a_public_url_that_others_can_reach_then_the_development_sign_in_l
     let refused = browser.press(&page, "decision", "approve").await;
     assert_eq!(refused.status, 403);
     assert!(refused.has("development sign-in"), "{}", refused.html);
+}
+
+/// DNS rebinding: a name of somebody else's may point to this machine.
+#[tokio::test]
+async fn given_a_browser_that_knows_the_gateway_by_a_name_that_others_own_then_the_development_sign_in_lets_nobody_in()
+ {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    let users = browser.press(&page, "decision", "approve").await;
+    for host in ["evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1:8080", ""] {
+        browser.host = host;
+        for refused in [browser.get(&users.url).await, browser.press(&users, "user", ANA).await] {
+            assert_eq!(refused.status, 403, "{host}: {}", refused.html);
+            assert!(refused.has("development sign-in"), "{host}: {}", refused.html);
+        }
+    }
+    browser.host = "localhost:8080";
+    assert!(browser.press(&users, "user", ANA).await.has(ANA), "nothing was used up");
+}
+
+#[tokio::test]
+async fn given_a_session_of_an_identity_provider_when_it_is_gone_from_the_settings_then_nobody_has_signed_in()
+{
+    let mut world = World::new().await;
+    let mut browser = world.browser();
+    allow(&world, &mut browser, "shop", ANA).await;
+    world.change(|contract| {
+        contract.routes.retain(|route| *route.slug != *"shop");
+        contract.gateway.identity_providers.retain(|provider| *provider.name == *"company");
+    });
+    assert!(browser.get("/clients").await.has("Sign in with company"));
+    assert_eq!(browser.api(http::Method::GET, "/api/me", None).await.0, 401);
+    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await), "and they sign in elsewhere");
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use portcullis_vault::ConnectionStatus;
-use serde_json::json;
-use support::{Browser, OpenIdProvider, Page, REDIRECT, World};
+use serde_json::{Value, json};
+use support::{Browser, OpenIdProvider, PUBLIC_URL, Page, REDIRECT, World};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
@@ -92,7 +94,16 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
     let denied = format!("/login/callback?error=access_denied&iss={}&state=", idp.issuer);
     let refused = browser.get(&format!("{denied}{state}")).await;
     assert_eq!(refused.status, 403);
-    assert!(refused.has("Try again"), "{}", refused.html);
+    let said = "company did not sign you in: the sign-in was cancelled, or this account may not use it";
+    assert!(refused.has(said) && refused.has("Try again"), "{}", refused.html);
+    for (error, said) in
+        [("invalid_scope", "invalid_scope"), ("server_error&error_description=It+is+Sunday", "It is Sunday")]
+    {
+        let state = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+        let answer = format!("/login/callback?error={error}&iss={}&state={state}", idp.issuer);
+        let refused = browser.get(&answer).await;
+        assert!(refused.has(&format!("company did not sign you in: {said}")), "{}", refused.html);
+    }
     let unnamed = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
     let unnamed = browser.get(&format!("/login/callback?error=access_denied&state={unnamed}")).await;
     assert_eq!(unnamed.status, 502, "it promises to name itself: {}", unnamed.html);
@@ -264,6 +275,7 @@ async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhil
     let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
     let answer = idp.answer(&browser.press(&confirm, "", "Connect Origin").await.url);
     idp.says(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
+    world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     let leaving = browser.press(&page, "decision", "approve").await;
     browser.get(&idp.answer(&leaving.url)).await;
@@ -296,6 +308,20 @@ async fn given_the_portal_then_it_shows_what_one_may_use_and_connects_and_discon
     let gone = browser.press(&mine, "", "/sign-out").await;
     assert!(gone.has("Sign in with company"));
     assert!(browser.cookies.is_empty());
+}
+
+#[tokio::test]
+async fn given_an_origin_then_the_gateway_describes_itself_to_it_as_a_client_of_its_own() {
+    let world = World::new().await;
+    let mut browser = world.browser();
+    let page = browser.get("/connect/id-accounts/client.json").await;
+    assert_eq!(page.headers["content-type"], "application/json");
+    assert_eq!(page.headers["cache-control"], "public, max-age=300");
+    let document: Value = serde_json::from_str(&page.html).unwrap();
+    let here = format!("{PUBLIC_URL}/connect/id-accounts");
+    assert_eq!(document["client_id"], format!("{here}/client.json"));
+    assert_eq!(document["redirect_uris"], json!([format!("{here}/callback")]));
+    assert_eq!(browser.get("/connect/nothing/client.json").await.status, 404);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use support::{Browser, PUBLIC_URL, Page, World};
 
 const ANA: &str = "ana@example.com";
@@ -94,4 +96,35 @@ async fn given_the_token_of_one_form_when_it_is_sent_with_another_then_nothing_e
     }
     eve.press(&page, "", "/admin/people/").await;
     assert_eq!(world.events("admin.revoked").await.len(), 1, "what was meant, and nothing before");
+}
+
+#[tokio::test]
+async fn given_the_form_of_an_account_when_it_is_sent_for_another_origin_or_person_then_nothing_is_connected()
+{
+    let (world, mut ana, _) = world().await;
+    let page = ana.get(&world.authorize("shop", &[])).await;
+    let users = ana.press(&page, "decision", "approve").await;
+    ana.press(&users, "user", ANA).await;
+    let page = ana.get("/connections").await;
+    let (_, fields) = page.form("", "/connections/id-accounts/connect");
+    let token = fields.iter().find(|(name, _)| name == "token").unwrap();
+    for (origin, provider, expected) in
+        [("id-plain", "company", 403), ("id-accounts", "customers", 403), ("id-accounts", "company", 200)]
+    {
+        let fields = [token.clone(), ("provider".to_owned(), provider.to_owned())];
+        let answer = ana.post(&format!("/connections/{origin}/disconnect"), &fields).await;
+        assert_eq!(answer.status, expected, "{origin} {provider}: {}", answer.html);
+    }
+}
+
+#[tokio::test]
+async fn given_a_page_that_has_lain_open_for_twelve_hours_then_its_form_is_worth_nothing() {
+    let twelve_hours = Duration::from_secs(12 * 60 * 60);
+    for (open_for, expected) in [(twelve_hours - Duration::from_millis(1), 200), (twelve_hours, 403)] {
+        let world = World::new().await;
+        let mut browser = world.browser();
+        let page = browser.get("/").await;
+        world.clock.advance(open_for);
+        assert_eq!(browser.press(&page, "", "company").await.status, expected, "{open_for:?}");
+    }
 }

@@ -3,6 +3,8 @@
 mod support;
 
 use http::Method;
+use portcullis_contract::{Access, RouteDoc};
+use portcullis_store::{GrantRow, StepUpRow};
 use portcullis_vault::ConnectionStatus;
 use serde_json::json;
 use support::{OpenIdProvider, PUBLIC_URL, World};
@@ -84,23 +86,106 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
     let leaving = browser.press(&page, "", r#"value="company""#).await;
     let page = browser.get(&idp.answer(&leaving.url)).await;
     assert!(page.has("Not connected"), "{}", page.html);
+    assert!(!page.has("Last used") && !page.has("Disconnect"), "nothing is there to forget: {}", page.html);
 
     let (status, began) = browser.api(Method::POST, "/api/connections/id-accounts/connect", None).await;
     assert_eq!(status, 200, "{began}");
     let page = browser.get(&idp.answer(began["url"].as_str().unwrap())).await;
     assert!(page.has("Connected") && page.has("never"), "{}", page.html);
+    assert!(!page.has("It was asked to") && !page.has("/connect\""), "it works: {}", page.html);
     let (_, listed) = browser.api(Method::GET, "/api/connections", None).await;
     let listed = &listed["connections"][0];
     assert_eq!((&listed["state"], &listed["origin"]["id"]), (&json!("connected"), &json!("id-accounts")));
     assert!(listed["connected_at"].is_string() && listed["last_used_at"].is_null(), "{listed}");
 
     let row = world.store.connection(listed["person"].as_str().unwrap(), "accounts").await.unwrap().unwrap();
+    let wish = StepUpRow {
+        principal_id: row.principal_id.clone(),
+        origin_uid: row.origin_uid.clone(),
+        origin_url: row.origin_url.clone(),
+        wanted: "files:write".to_owned(),
+        ..StepUpRow::default()
+    };
+    assert!(world.store.put_step_up(&wish, None).await.unwrap());
+    let page = browser.get("/connections").await;
+    assert!(page.has(">Allow more at Origin accounts") && page.has("It was asked to"), "{}", page.html);
     assert!(world.store.bury_connection(&row, "dead").await.unwrap());
     let page = browser.get("/connections").await;
     assert!(page.has("Has to be connected again") && page.has(">Reconnect Origin accounts"), "{}", page.html);
+    assert!(!page.has("Allow more at") && page.has(">Disconnect Origin accounts"), "{}", page.html);
     let (status, _) = browser.api(Method::DELETE, "/api/connections/id-accounts", None).await;
     assert_eq!(status, 204);
     assert_eq!(world.connection("1").await, ConnectionStatus::NeverConnected);
+}
+
+#[tokio::test]
+async fn given_routes_of_one_origin_then_it_is_one_account_used_by_those_that_its_person_may_use() {
+    let mut world = World::new().await;
+    world.change(|contract| {
+        let route = contract.routes.iter().find(|route| *route.slug == *"accounts").unwrap().clone();
+        for (slug, access, suspended) in [
+            ("accounts-a", Access::Everyone, false),
+            ("accounts-b", Access::Teams, false),
+            ("accounts-c", Access::Everyone, true),
+        ] {
+            contract.routes.push(RouteDoc {
+                uid: format!("uid-{slug}"),
+                slug: slug.to_owned(),
+                display_name: format!("Route {slug}"),
+                access,
+                suspended,
+                ..route.clone()
+            });
+        }
+    });
+    let mut eve = world.signed_in(EVE).await;
+    let page = eve.get("/connections").await;
+    assert!(page.has("<dd>Route accounts, Route accounts-a</dd>"), "{}", page.html);
+    let (_, listed) = eve.api(Method::GET, "/api/connections", None).await;
+    assert_eq!(listed["connections"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["connections"][0]["may_connect"], true);
+}
+
+#[tokio::test]
+async fn given_an_account_when_its_person_may_use_it_no_more_then_they_can_disconnect_it_and_then_it_is_gone()
+{
+    let idp = OpenIdProvider::start().await;
+    let mut world = World::with(Some(&idp)).await;
+    let mut browser = world.browser();
+    let page = browser.get("/connections").await;
+    let leaving = browser.press(&page, "", r#"value="company""#).await;
+    let page = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.press(&page, "", "/connections/").await;
+    browser.get(&idp.answer(&leaving.url)).await;
+    world.change(|contract| {
+        for route in contract.routes.iter_mut().filter(|route| *route.slug == *"accounts") {
+            route.access = Access::Teams;
+        }
+    });
+    let (_, listed) = browser.api(Method::GET, "/api/connections", None).await;
+    let listed = &listed["connections"][0];
+    assert_eq!((&listed["state"], &listed["may_connect"]), (&json!("connected"), &json!(false)));
+    let page = browser.get("/connections").await;
+    assert!(page.has("You may not use any server there any more"), "{}", page.html);
+    let page = browser.press(&page, "", "/disconnect").await;
+    assert!(page.has("No server that you may use needs an account of yours"), "{}", page.html);
+}
+
+#[tokio::test]
+async fn given_a_client_with_a_metadata_document_then_its_host_vouches_for_its_name() {
+    let world = World::new().await;
+    let mut ana = world.browser();
+    world.grant(&mut ana, "open", ANA).await;
+    let (_, listed) = ana.api(Method::GET, "/api/clients", None).await;
+    assert_eq!(listed["clients"][0]["client"]["published_by"], json!(null));
+    let own = world.store.grant(listed["clients"][0]["id"].as_str().unwrap()).await.unwrap().unwrap();
+    let (id, client_id) = ("another".to_owned(), "https://app.example/client.json".to_owned());
+    world.store.add_grant(&GrantRow { id, client_id, ..own }).await.unwrap();
+    let page = ana.get("/clients").await;
+    assert!(page.has("published by app.example") && page.has("its own name for itself"), "{}", page.html);
+    let (_, listed) = ana.api(Method::GET, "/api/clients", None).await;
+    let mut clients = listed["clients"].as_array().unwrap().iter().map(|grant| &grant["client"]);
+    assert!(clients.any(|client| client["published_by"] == "app.example"), "{listed}");
 }
 
 #[tokio::test]
@@ -110,7 +195,7 @@ async fn given_a_route_that_somebody_may_not_use_when_they_connect_its_origin_th
     let mut world = world;
     world.change(|contract| {
         for route in contract.routes.iter_mut().filter(|route| *route.slug == *"accounts") {
-            route.access = portcullis_contract::Access::Teams;
+            route.access = Access::Teams;
         }
     });
     let (status, problem) = eve.api(Method::POST, "/api/connections/id-accounts/connect", None).await;

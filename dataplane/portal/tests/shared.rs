@@ -6,6 +6,7 @@ mod support;
 
 use http::Method;
 use portcullis_contract::{ClientRegistration, OriginAuth};
+use portcullis_policy::PrincipalId;
 use serde_json::{Value, json};
 use support::{Browser, OpenIdProvider, World};
 
@@ -56,6 +57,12 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     let event = &world.events("admin.connected").await[0];
     assert_eq!((&event["subject"], &event["target"]), (&json!("company:1"), &json!("default/accounts")));
     assert!(!ana.get("/").await.has("An administrator has to connect"));
+
+    let everybody = PrincipalId::everybody();
+    let row = world.store.connection(everybody.as_str(), "accounts").await.unwrap().unwrap();
+    assert!(world.store.bury_connection(&row, "dead").await.unwrap());
+    let page = boss.get("/admin/origins").await;
+    assert!(page.has("Has to be connected again") && page.has(">Reconnect<"), "{}", page.html);
 
     let (status, ended) = boss.api(Method::POST, &format!("{PATH}/revoke"), None).await;
     assert_eq!((status, &ended["connections"]), (200, &json!(1)));

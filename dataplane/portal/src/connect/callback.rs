@@ -64,3 +64,20 @@ pub(crate) async fn done(
     let origin = &table.origin(&origin).ok_or(Failure::NotFound)?.display_name;
     Ok(page::render(StatusCode::OK, &ConnectedPage { origin }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn given_where_to_go_on_then_it_is_a_path_of_ours_or_the_portal() {
+        for ours in ["/", "/connections", "/connect/x/done?a=//b"] {
+            assert_eq!(local(ours), ours);
+        }
+        // Behind our address, the first three would make another one of it.
+        for theirs in [".evil.example", "@evil.example/", ":1", "//evil.example", "https://evil.example", ""]
+        {
+            assert_eq!(local(theirs), "/", "{theirs}");
+        }
+    }
+}

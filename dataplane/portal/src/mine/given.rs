@@ -74,3 +74,21 @@ pub(crate) async fn take_back(
     portal.store.withdraw_consents_for(&grant.principal, &grant.client_id, &grant.route_uid).await?;
     Ok(portal.identity.end_grant(table, grant, reason).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::published_by;
+
+    #[test]
+    fn given_client_ids_then_only_the_address_of_a_metadata_document_says_who_published_it() {
+        for (id, host) in [
+            ("https://app.example/client.json", Some("app.example")),
+            ("https://app.example:8443/client.json", Some("app.example")),
+            ("http://app.example/client.json", None),
+            ("app.example", None),
+            ("a-registered-client", None),
+        ] {
+            assert_eq!(published_by(id).as_deref(), host, "{id}");
+        }
+    }
+}

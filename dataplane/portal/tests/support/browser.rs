@@ -13,6 +13,8 @@ use super::PUBLIC_URL;
 pub(crate) struct Browser {
     router: Router,
     pub(crate) cookies: BTreeMap<String, String>,
+    /// As which it knows the gateway.
+    pub(crate) host: &'static str,
     /// Sent with each POST, as a browser would for a page of ours.
     pub(crate) post_headers: Vec<(&'static str, String)>,
 }
@@ -29,7 +31,7 @@ pub(crate) struct Page {
 impl Browser {
     pub(crate) fn new(router: Router) -> Self {
         let post_headers = vec![("sec-fetch-site", "same-origin".to_owned()), ("origin", "null".to_owned())];
-        Self { router, cookies: BTreeMap::new(), post_headers }
+        Self { router, cookies: BTreeMap::new(), host: "127.0.0.1:8080", post_headers }
     }
 
     pub(crate) async fn get(&mut self, url: &str) -> Page {
@@ -78,7 +80,7 @@ impl Browser {
         body: Option<Value>,
         headers: &[(&'static str, &str)],
     ) -> (u16, Value) {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "127.0.0.1:8080");
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.host);
         request = request.header(header::COOKIE, self.cookie_header());
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -109,7 +111,7 @@ impl Browser {
 
     async fn request(&mut self, method: Method, url: &str, body: Option<String>) -> Page {
         let path = url.strip_prefix(PUBLIC_URL).unwrap_or(url);
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "127.0.0.1:8080");
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.host);
         if !self.cookies.is_empty() {
             request = request.header(header::COOKIE, self.cookie_header());
         }
@@ -201,6 +203,7 @@ pub(crate) async fn post_form(router: &Router, path: &str, fields: &[(&str, &str
         .body(Body::from(body))
         .unwrap();
     let answer = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
     let status = answer.status().as_u16();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())

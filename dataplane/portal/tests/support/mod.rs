@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) identity: Identity,
     pub(crate) vault: Vault,
     pub(crate) store: Store,
+    /// Moves when it is told to, from the time now on.
     pub(crate) clock: Clock,
     pub(crate) tables: Tables,
     pub(crate) client: String,
@@ -70,7 +71,7 @@ impl World {
     pub(crate) async fn with(provider: Option<&OpenIdProvider>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random = Random::system();
-        let clock = Clock::system();
+        let clock = Clock::manual(Clock::system().now());
         let keys = Arc::new(Keys::open_or_create(folder.path(), &random).unwrap());
         let store = Store::in_memory().await.unwrap();
         let (events, writer) = EventSink::new();
@@ -150,6 +151,11 @@ impl World {
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Contract)) {
         change(&mut self.contract);
         self.tables.swap(Arc::new(RouteTable::build(&self.contract, 2).unwrap()));
+    }
+
+    /// Posts what no browser is behind, and returns status and body.
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        browser::post_form(&self.router, path, fields).await
     }
 
     pub(crate) fn browser(&self) -> Browser {

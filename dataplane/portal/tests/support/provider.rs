@@ -6,7 +6,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use http::{HeaderMap, StatusCode, header};
-use openidconnect::core::{CoreHmacKey, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm};
+use openidconnect::core::{
+    CoreGenderClaim, CoreHmacKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
+};
+use openidconnect::{AdditionalClaims, IdToken, IdTokenClaims};
+use portcullis_ambient::{Instant, Random};
+use portcullis_keys::Keys;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -16,6 +22,8 @@ pub(crate) const SECRET: &str = "the gateway's own secret there";
 #[derive(Clone)]
 pub(crate) struct OpenIdProvider {
     pub(crate) issuer: String,
+    /// What it signs its logout tokens with.
+    keys: Arc<Keys>,
     state: Arc<Mutex<Seen>>,
 }
 
@@ -34,14 +42,15 @@ impl OpenIdProvider {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let provider = Self { issuer, state: Arc::default() };
+        let keys = Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap();
+        let provider = Self { issuer, keys: Arc::new(keys), state: Arc::default() };
         provider.says(json!({}), json!({"sub": "1"}));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(metadata))
             .route("/.well-known/oauth-authorization-server", get(metadata))
             .route("/.well-known/oauth-protected-resource/mcp", get(resource))
             .route("/mcp", post(challenge))
-            .route("/jwks", get(|| async { Json(json!({"keys": []})) }))
+            .route("/jwks", get(jwks))
             .route("/register", post(|| async { (StatusCode::CREATED, Json(json!({"client_id": "us"}))) }))
             .route("/token", post(token))
             .route("/userinfo", get(userinfo))
@@ -69,6 +78,19 @@ impl OpenIdProvider {
         format!("{}?{}", back.path(), back.query().unwrap())
     }
 
+    /// Its word that somebody has left, with these claims besides the usual.
+    pub(crate) fn logout_token(&self, now: Instant, more: &Value) -> String {
+        let now = now.seconds();
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "portcullis", "sub": "1", "iat": now, "exp": now + 120, "jti": "j",
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        self.keys.signing.sign("logout+jwt", &claims).unwrap()
+    }
+
     pub(crate) fn token_requests(&self) -> Vec<(String, HashMap<String, String>)> {
         self.state.lock().unwrap().token_requests.clone()
     }
@@ -76,6 +98,19 @@ impl OpenIdProvider {
     pub(crate) fn discoveries(&self) -> usize {
         self.state.lock().unwrap().discoveries
     }
+}
+
+/// What an id_token says beyond OpenID Connect Core.
+#[derive(Debug, Serialize, Deserialize)]
+struct Session {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+}
+
+impl AdditionalClaims for Session {}
+
+async fn jwks(State(provider): State<OpenIdProvider>) -> Json<Value> {
+    Json(provider.keys.signing.jwks())
 }
 
 async fn metadata(State(provider): State<OpenIdProvider>) -> Json<Value> {
@@ -121,10 +156,17 @@ async fn token(
     for (name, value) in seen.claims.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    let claims: CoreIdTokenClaims = serde_json::from_value(claims).unwrap();
+    let claims: IdTokenClaims<Session, CoreGenderClaim> = serde_json::from_value(claims).unwrap();
     let key = CoreHmacKey::new(SECRET);
-    let id_token =
-        CoreIdToken::new(claims, &key, CoreJwsSigningAlgorithm::HmacSha256, None, None).unwrap().to_string();
+    let id_token = IdToken::<_, _, CoreJweContentEncryptionAlgorithm, _>::new(
+        claims,
+        &key,
+        CoreJwsSigningAlgorithm::HmacSha256,
+        None,
+        None,
+    )
+    .unwrap()
+    .to_string();
     Json(
         json!({"access_token": "an-access-token", "token_type": "Bearer", "expires_in": 3600, "id_token": id_token}),
     )
