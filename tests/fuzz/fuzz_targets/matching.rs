@@ -29,9 +29,11 @@ fn glob(pattern: &[u8], name: &[u8]) -> bool {
     places[0] = true;
     for sign in pattern {
         let before = places.clone();
+        let mut reached = false;
         for at in 0..places.len() {
+            reached |= before[at];
             places[at] = match sign {
-                b'*' => before[..=at].contains(&true),
+                b'*' => reached,
                 sign => at > 0 && before[at - 1] && name[at - 1] == *sign,
             };
         }
