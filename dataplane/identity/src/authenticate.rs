@@ -298,14 +298,17 @@ mod tests {
         let issued = world.tokens(&*world.client().await, "a").await;
         let claims: AccessClaims =
             world.keys.signing.verify(ACCESS_TOKEN, issued.text("access_token")).unwrap();
+        let mut seen = Vec::new();
         for name in 5_000..5_800 {
             let claims = AccessClaims { client_name: "x".repeat(name), ..claims.clone() };
             let token = world.keys.signing.sign(ACCESS_TOKEN, &claims).unwrap();
             if token.len().abs_diff(LONGEST) < 4 {
                 let honoured = world.authenticate(&token, "a").await.is_ok();
                 assert_eq!(honoured, token.len() <= LONGEST, "{}", token.len());
+                seen.push(honoured);
             }
         }
+        assert!(seen.contains(&true) && seen.contains(&false), "tokens on both sides of the limit: {seen:?}");
     }
 
     #[tokio::test]
