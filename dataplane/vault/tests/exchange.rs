@@ -190,13 +190,7 @@ async fn given_a_token_then_it_serves_every_replica_until_it_is_about_to_expire_
 #[tokio::test]
 async fn given_a_replica_that_has_not_seen_a_token_when_its_last_minute_begins_then_it_exchanges_first() {
     let world = World::with(exchanging()).await;
-    let first = world.token().await;
-    world.clock.advance(Duration::from_millis(3_539_999));
-    let before = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
-    assert_eq!(token(&before), first);
-    world.clock.advance(Duration::from_millis(1));
-    let within = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
-    assert_ne!(token(&within), first);
+    world.replaces_in_its_last_minute().await;
 }
 
 #[tokio::test]

@@ -181,6 +181,16 @@ impl World {
         std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
+    /// A token of an hour serves replicas that have not seen it until its last minute begins; then they have another.
+    pub(crate) async fn replaces_in_its_last_minute(&self) {
+        let first = self.token().await;
+        for (passed, is_first) in [(3_539_999, true), (1, false)] {
+            self.clock.advance(Duration::from_millis(passed));
+            let found = self.replica().credential(&ana(), &self.origin()).await.ok().unwrap();
+            assert_eq!(token(&found) == first, is_first, "after {passed} ms");
+        }
+    }
+
     /// Another replica: its own memory, the same store and keys.
     pub(crate) fn replica(&self) -> Vault {
         self.replica_on(&self.store)
