@@ -222,6 +222,17 @@ fn given_a_secret_that_is_wrong_when_read_then_no_value_is_quoted() {
 }
 
 #[test]
+fn given_a_secret_whose_tag_its_value_does_not_fit_when_read_then_the_place_is_told_and_no_value() {
+    for tag in ["int", "float", "bool", "null"] {
+        let told = told(&format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: idp}}\nstringData: {{a: !!{tag} hunter2}}"
+        ));
+        assert!(told.contains("a value does not fit its tag (!!…), at line 4 column 17"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn given_resources_when_debugged_then_only_names_are_shown() {
     let (resources, _) =
         read_one("{apiVersion: v1, kind: Secret, metadata: {name: idp}, stringData: {a: hunter2}}");

@@ -24,7 +24,7 @@ pub(super) fn documents(text: &str) -> Vec<Result<Document, Problem>> {
     for document in serde_yaml::Deserializer::from_str(text) {
         // By way of YAML's own value, because that refuses keys that repeat.
         let value = serde_yaml::Value::deserialize(document)
-            .map_err(|error| error.to_string())
+            .map_err(|error| without_value(&error))
             .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()));
         match value {
             Ok(Value::Null) => {}
@@ -36,6 +36,18 @@ pub(super) fn documents(text: &str) -> Vec<Result<Document, Problem>> {
         }
     }
     documents
+}
+
+/// What is no YAML, in the parser's words. They quote a value that does not fit its tag, and it may be a Secret's.
+fn without_value(error: &serde_yaml::Error) -> String {
+    let told = error.to_string();
+    match told.split_once('"') {
+        None => return told,
+        Some((words, _)) if words.ends_with("duplicate entry with key ") => return told,
+        Some(_) => {}
+    }
+    let place = error.location().map(|at| format!(", at line {} column {}", at.line(), at.column()));
+    format!("a value does not fit its tag (!!…){}", place.unwrap_or_default())
 }
 
 /// The resource that was meant by one of an unknown kind.
