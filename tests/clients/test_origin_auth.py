@@ -5,8 +5,10 @@ import threading
 import time
 from urllib.parse import parse_qs, quote, urlsplit
 
+import httpx2
 import manifests as m
 import pytest
+from joserfc.jwk import ECKey
 from peers import AUTHORIZATION_HOST, ORIGIN_HOST
 from portal import Portal
 from raw import LEGACY, MODERN
@@ -124,6 +126,43 @@ def test_a_server_that_refuses_the_gateways_client_is_told_to_the_administrator(
         event = world.gateway.wait_event("upstream.refresh", reason="client_refused")
         assert "administrator" in event["message"]
         assert "not-the-right-one-at-all" not in json.dumps(world.gateway.events()) + world.gateway.log()
+
+
+# A client with a key
+
+
+def test_a_client_with_a_key_is_known_by_what_it_signs(folder):
+    key = ECKey.generate_key("P-256", {"kid": "k1"})
+    private = key.as_pem(private=True).decode()
+    with World(folder / "signed", "accounts", access_ttl=3, admins={"users": ["bob@example.com"]}) as world:
+        registration = {
+            "redirect_uris": [administrator(world).get("/api/admin/origins")["origins"][0]["redirect_uri"]],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": {"keys": [key.as_dict(private=False)]},
+        }
+        registered = httpx2.post(f"{world.authorization.base}/reg", json=registration, trust_env=False).raise_for_status().json()
+        client = {"id": registered["client_id"], "tokenEndpointAuthMethod": "private_key_jwt", "keyId": "k1"}
+        auth = {"userOAuth": {"registration": {"client": client | {"secretRef": {"name": "client", "key": "privateKey"}}}}}
+        secret = m.secret("client", hosts=AUTHORIZATION_HOST, privateKey=private)
+        world.gateway.edited(lambda: world.manifests.put(secret, m.origin("accounts", world.origins["accounts"].url, auth)))
+
+        browser = world.browser("ana")
+        caller = world.caller("accounts", browser)
+        assert caller.call("whoami").result["content"][0]["text"] == "ana"
+        time.sleep(3.5)
+        assert caller.call("whoami").status == 200
+        portal = Portal(world.gateway.public_url, browser)
+        [mine] = portal.get("/api/connections")["connections"]
+        assert portal.ask("DELETE", f"/api/connections/{mine['origin']['id']}").status_code == 204
+        assert world.gateway.wait_event("auth.disconnected")["outcome"] == "success", "the server takes it at the revocation endpoint too"
+
+        shown = [parse_qs(request["body"]) for request in world.authorization.requests() if "client_assertion=" in request["body"]]
+        assert {form["grant_type"][0] for form in shown if "grant_type" in form} == {"authorization_code", "refresh_token"}
+        assertions = [form["client_assertion"][0] for form in shown]
+        assert len(set(assertions)) == len(assertions) >= 4, "each is shown once"
+        assert where({private, private.splitlines()[1]}, world.authorization.received().encode("latin-1")) == []
+        assert where({private, private.splitlines()[1]}, world.gateway.stdout.read_bytes() + world.gateway.log().encode()) == []
 
 
 # One account for everybody

@@ -34,7 +34,6 @@ NOT_APPLICABLE = {
     "auth/dpop": "DPoP is not supported",
     "auth/dpop-nonce": "DPoP is not supported",
     "auth/wif-jwt-bearer": "workload identity federation towards origins is not supported",
-    "auth/client-credentials-jwt": "needs the key that the suite holds as a client's own; the gateway authenticates to origins by secret",
     "auth/enterprise-managed-authorization": "needs the suite's identity provider to be the gateway's own",
 }
 # Warnings that are known, and why: a warning is a SHOULD.

@@ -31,10 +31,13 @@ def auth() -> tuple[dict, list[dict]]:
     name = SCENARIO.replace("/", "-")
     if not SCENARIO.startswith("auth/"):
         return {"none": {}}, []
-    if "client_secret" not in CONTEXT:
+    shown = CONTEXT.get("client_secret") or CONTEXT.get("private_key_pem")
+    if shown is None:
         return {"userOAuth": {"scopes": [], "registration": {"auto": {}}}}, []
-    secret = m.secret(name, hosts="localhost", secret=CONTEXT["client_secret"])
+    secret = m.secret(name, hosts="localhost", secret=shown)
     client = {"id": CONTEXT["client_id"], "secretRef": {"name": name, "key": "secret"}}
+    if "private_key_pem" in CONTEXT:
+        client["tokenEndpointAuthMethod"] = "private_key_jwt"
     if SCENARIO.startswith("auth/client-credentials-"):
         return {"clientCredentials": {"client": client}}, [secret]
     return {"userOAuth": {"scopes": [], "registration": {"client": client}}}, [secret]

@@ -394,6 +394,11 @@ fn given_a_client_by_hand_then_its_secret_and_method_must_agree() {
             .told()
             .contains("client.tokenEndpointAuthMethod: none is for a client without")
     );
+    assert!(
+        with("{id: x, secretRef: {name: key, key: value}, keyId: k1}")
+            .told()
+            .contains("client.keyId: it says which private key signs")
+    );
     let unsent = with("{id: x, secretRef: {name: idp, key: clientSecret}}").told();
     assert!(
         unsent

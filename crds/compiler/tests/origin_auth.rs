@@ -4,7 +4,9 @@
 
 mod support;
 
-use portcullis_contract::{AuthorizationServer, ClientRegistration, OriginAuth, SecretKey, SubjectToken};
+use portcullis_contract::{
+    AuthorizationServer, ClientRegistration, OriginAuth, SecretKey, SubjectToken, TokenEndpointAuthMethod,
+};
 use portcullis_policy::RouteTable;
 use support::Folder;
 
@@ -163,4 +165,24 @@ fn given_two_ways_then_both_are_told() {
         "none: {}, queryParameter: {name: k, valueRef: {name: key, key: value}}",
         "exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag; there are none, queryParameter",
     );
+}
+
+#[test]
+fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
+    let auth = "clientCredentials: {client: {id: gateway, secretRef: {name: key, key: value}, \
+                tokenEndpointAuthMethod: private_key_jwt, keyId: k1}}";
+    refused(auth, "client.secretRef: the value of 'value' in Secret default/key is no private key in PEM");
+    for other in ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----"] {
+        let told = folder(auth, "*").edit("hunter2", other).told();
+        assert!(told.contains("openssl pkcs8 -topk8 -nocrypt"), "{told}");
+    }
+    let pem = "\"-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----\\n\"";
+    let OriginAuth::ClientCredentials { client, .. } = compiled(&folder(auth, "*").edit("hunter2", pem))
+    else {
+        panic!("not client credentials")
+    };
+    assert_eq!(client.token_endpoint_auth_method, TokenEndpointAuthMethod::PrivateKeyJwt);
+    assert_eq!((client.secret, client.key_id.as_deref()), (Some(key()), Some("k1")));
+    let mute = folder(auth, "").edit("hunter2", pem).told();
+    assert!(mute.contains("Secret default/key does not say where it may be sent"), "{mute}");
 }

@@ -153,10 +153,13 @@ pub enum ClientRegistration {
 pub struct RegisteredClient {
     /// Client id.
     pub id: String,
-    /// Client secret; absent for a public client.
+    /// Client secret or private key (PEM, PKCS #8); absent for a public client.
     pub secret: Option<SecretKey>,
     /// How the secret is presented.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
+    /// The `kid` of what the private key signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
 }
 
 /// RFC 7591 section 2, `token_endpoint_auth_method`.
@@ -169,4 +172,6 @@ pub enum TokenEndpointAuthMethod {
     ClientSecretBasic,
     /// In the form body.
     ClientSecretPost,
+    /// An assertion that the private key signs is, instead (RFC 7523, section 2.2).
+    PrivateKeyJwt,
 }

@@ -179,7 +179,7 @@ pub struct Registration {
     /// By a client ID metadata document where that is supported, else by dynamic registration (RFC 7591).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<Empty>,
-    /// By hand, with the redirect URI that the portal shows.
+    /// By hand, with the redirect URI that the portal shows on `/admin/origins`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<RegisteredClient>,
 }
@@ -188,20 +188,25 @@ pub struct Registration {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.tokenEndpointAuthMethod) || (self.tokenEndpointAuthMethod == 'none') != has(self.secretRef)").message("tokenEndpointAuthMethod is none for a public client, and client_secret_basic or client_secret_post for one with a secretRef")
+    validation = Rule::new("!has(self.tokenEndpointAuthMethod) || (self.tokenEndpointAuthMethod == 'none') != has(self.secretRef)").message("tokenEndpointAuthMethod is none for a public client, and client_secret_basic, client_secret_post or private_key_jwt for one with a secretRef"),
+    validation = Rule::new("!has(self.keyId) || (has(self.tokenEndpointAuthMethod) && self.tokenEndpointAuthMethod == 'private_key_jwt')").message("a keyId goes with tokenEndpointAuthMethod: private_key_jwt")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct RegisteredClient {
     /// Client id.
     #[schemars(length(min = 1, max = 2048))]
     pub id: String,
-    /// Client secret; absent for a public client. The Secret names the hosts of the authorization server in its annotation
-    /// `portcullis.dev/allowed-hosts`.
+    /// Client secret, or the private key for `private_key_jwt`; absent for a public client. The Secret names the hosts of the
+    /// authorization server in its annotation `portcullis.dev/allowed-hosts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
     /// How the secret is presented. Default: `client_secret_basic` with a secret, else `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
+    /// The `kid` of what the private key signs, where the server tells keys apart by it. Default: none is stated.
+    #[schemars(length(min = 1, max = 256))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
 }
 
 /// RFC 7591 section 2, `token_endpoint_auth_method`.
@@ -214,6 +219,9 @@ pub enum TokenEndpointAuthMethod {
     ClientSecretBasic,
     /// In the form body.
     ClientSecretPost,
+    /// Not at all: an assertion that the key signs is (RFC 7523, section 2.2). The Secret has the private key in PEM (PKCS #8): EC of
+    /// P-256 (ES256) or P-384 (ES384), Ed25519 (`EdDSA`) or RSA of 2048 bits or more (RS256).
+    PrivateKeyJwt,
 }
 
 #[cfg(test)]
@@ -320,5 +328,19 @@ mod tests {
         );
         assert_ne!(client(json!({"id": "x", "tokenEndpointAuthMethod": "client_secret_basic"})), "");
         assert_ne!(client(json!({"id": "x", "tokenEndpointAuthMethod": "none", "secretRef": secret})), "");
+        assert_ne!(client(json!({"id": "x", "tokenEndpointAuthMethod": "private_key_jwt"})), "");
+    }
+
+    #[test]
+    fn given_a_key_id_when_no_key_signs_then_it_is_refused() {
+        let client = |method: Value| {
+            let mut client = json!({"id": "x", "secretRef": {"name": "a", "key": "b"}, "keyId": "k1"});
+            client.as_object_mut().unwrap().extend(method.as_object().unwrap().clone());
+            refused(RegisteredClient::validate_cel(&client, None))
+        };
+        assert_eq!(client(json!({"tokenEndpointAuthMethod": "private_key_jwt"})), "");
+        for method in [json!({}), json!({"tokenEndpointAuthMethod": "client_secret_post"})] {
+            assert!(client(method).contains("a keyId goes with"));
+        }
     }
 }

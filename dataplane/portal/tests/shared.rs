@@ -8,7 +8,7 @@ use http::Method;
 use portcullis_contract::{ClientRegistration, OriginAuth};
 use portcullis_policy::PrincipalId;
 use serde_json::{Value, json};
-use support::{Browser, OpenIdProvider, World};
+use support::{Browser, OpenIdProvider, PUBLIC_URL, World};
 
 const PATH: &str = "/api/admin/origins/id-accounts";
 
@@ -50,6 +50,10 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     let mut boss = signed_in(&world, &idp, "1").await;
     let page = boss.get("/admin/origins").await;
     assert!(page.has("nobody can use it") && page.has("one account for everybody"), "{}", page.html);
+    let back = format!("{PUBLIC_URL}/connect/id-accounts/callback");
+    assert!(page.has(&back), "for whoever registers the gateway at the origin by hand");
+    let (_, found) = boss.api(Method::GET, "/api/admin/origins", None).await;
+    assert_eq!(found["origins"][0]["redirect_uri"], back);
     let leaving = boss.press(&page, "", "for everybody").await;
     let done = boss.get(&idp.answer(&leaving.url)).await;
     assert!(done.url.ends_with("/admin/origins") && done.has("Connected"), "{}: {}", done.url, done.html);

@@ -1,7 +1,11 @@
 use portcullis_contract::TokenEndpointAuthMethod as AuthMethod;
 use portcullis_policy::{Origin, OriginCredential};
+use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Url, form_urlencoded};
+
+use crate::Inner;
+use crate::assertion::{ASSERTION_TYPE, AssertionError, Assertions};
 
 /// How the gateway became a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +38,11 @@ pub(crate) const fn method_name(method: AuthMethod) -> &'static str {
         AuthMethod::None => "none",
         AuthMethod::ClientSecretBasic => "client_secret_basic",
         AuthMethod::ClientSecretPost => "client_secret_post",
+        AuthMethod::PrivateKeyJwt => "private_key_jwt",
     }
 }
 
-/// The ways that the gateway knows, the one it likes best first.
+/// The ways in which the gateway registers by itself, the one that it likes best first. For a key there is an administrator.
 pub(crate) const METHODS: [AuthMethod; 3] =
     [AuthMethod::None, AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
 
@@ -49,14 +54,59 @@ pub(crate) fn method_named(name: &str) -> Option<AuthMethod> {
 /// The gateway as a client of one authorization server.
 pub(crate) struct OriginClient {
     pub(crate) id: String,
-    pub(crate) secret: Option<SecretString>,
-    pub(crate) method: AuthMethod,
+    pub(crate) proof: Proof,
     pub(crate) registration: Registration,
 }
 
-impl OriginClient {
-    /// The client that an administrator registered by hand, if they did. Its secret goes only to a host that its owner allowed.
-    pub(crate) fn configured(origin: &Origin, token_endpoint: &Url) -> Result<Option<Self>, String> {
+/// What shows the token endpoint that it is this client that asks.
+pub(crate) enum Proof {
+    /// A public client's.
+    Nothing,
+    /// The secret, in a header.
+    Basic(SecretString),
+    /// The secret, in the form.
+    Post(SecretString),
+    /// What a private key signs.
+    Assertion(Assertions),
+}
+
+impl Proof {
+    /// What a client proves itself with that has a secret, or none.
+    pub(crate) fn of(method: AuthMethod, secret: Option<SecretString>) -> Self {
+        match (method, secret) {
+            (AuthMethod::ClientSecretBasic, Some(secret)) => Self::Basic(secret),
+            (AuthMethod::ClientSecretPost, Some(secret)) => Self::Post(secret),
+            (AuthMethod::None | AuthMethod::PrivateKeyJwt, _) | (_, None) => Self::Nothing,
+        }
+    }
+
+    pub(crate) fn method(&self) -> AuthMethod {
+        match self {
+            Self::Nothing => AuthMethod::None,
+            Self::Basic(_) => AuthMethod::ClientSecretBasic,
+            Self::Post(_) => AuthMethod::ClientSecretPost,
+            Self::Assertion(_) => AuthMethod::PrivateKeyJwt,
+        }
+    }
+
+    /// The secret that is sent.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        match self {
+            Self::Basic(secret) | Self::Post(secret) => Some(secret),
+            Self::Nothing | Self::Assertion(_) => None,
+        }
+    }
+}
+
+impl Inner {
+    /// The client that an administrator registered by hand at this server, if they did. What proves it goes only to a host that its
+    /// owner allowed.
+    pub(crate) fn configured_client(
+        &self,
+        origin: &Origin,
+        issuer: &str,
+        token_endpoint: &Url,
+    ) -> Result<Option<OriginClient>, String> {
         let Some(registered) = origin.auth.client() else { return Ok(None) };
         let secret = match &origin.credential {
             OriginCredential::ClientSecret(secret, hosts) => {
@@ -70,35 +120,48 @@ impl OriginClient {
             }
             OriginCredential::None | OriginCredential::Header(..) | OriginCredential::Target(_) => None,
         };
-        Ok(Some(Self {
-            id: registered.id.clone(),
-            secret,
-            method: registered.token_endpoint_auth_method,
-            registration: Registration::Configured,
-        }))
+        let proof = match (registered.token_endpoint_auth_method, secret) {
+            (AuthMethod::PrivateKeyJwt, Some(key)) => Proof::Assertion(
+                Assertions::new(&key, registered.key_id.clone(), issuer, &self.parts)
+                    .map_err(|error| error.to_string())?,
+            ),
+            (method, secret) => Proof::of(method, secret),
+        };
+        Ok(Some(OriginClient { id: registered.id.clone(), proof, registration: Registration::Configured }))
     }
+}
 
-    /// Adds the client's authentication to a request to the token or revocation endpoint (RFC 6749 section 2.3.1).
-    pub(crate) fn authenticate<'a>(
-        &'a self,
-        request: reqwest::RequestBuilder,
-        form: &mut Vec<(&'static str, &'a str)>,
-    ) -> reqwest::RequestBuilder {
-        match (self.method, &self.secret) {
-            (AuthMethod::ClientSecretBasic, Some(secret)) => {
+impl OriginClient {
+    /// A request to the token or revocation endpoint with these parameters, and with the client's authentication (RFC 6749 section
+    /// 2.3.1, RFC 7523 section 2.2).
+    pub(crate) fn authenticated(
+        &self,
+        request: RequestBuilder,
+        parameters: &[(&'static str, &str)],
+    ) -> Result<RequestBuilder, AssertionError> {
+        let mut form = parameters.to_vec();
+        let assertion;
+        let request = match &self.proof {
+            Proof::Basic(secret) => {
                 let encode =
                     |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                request.basic_auth(encode(&self.id), Some(encode(secret.expose_secret())))
+                return Ok(request
+                    .basic_auth(encode(&self.id), Some(encode(secret.expose_secret())))
+                    .form(&form));
             }
-            (AuthMethod::ClientSecretPost, Some(secret)) => {
-                form.push(("client_id", &self.id));
+            Proof::Nothing => request,
+            Proof::Post(secret) => {
                 form.push(("client_secret", secret.expose_secret()));
                 request
             }
-            (AuthMethod::None, _) | (_, None) => {
-                form.push(("client_id", &self.id));
+            Proof::Assertion(assertions) => {
+                assertion = assertions.sign(&self.id)?;
+                form.push(("client_assertion_type", ASSERTION_TYPE));
+                form.push(("client_assertion", assertion.expose_secret()));
                 request
             }
-        }
+        };
+        form.push(("client_id", &self.id));
+        Ok(request.form(&form))
     }
 }

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{OriginClient, Registration, method_name, method_named};
+use crate::client::{OriginClient, Proof, Registration, method_name, method_named};
 use crate::connection::{Connection, Tokens, is_bound_to};
 use crate::discovery::{Discovered, Need, discover};
 use crate::registration::{redirect_uri, zeroizing};
@@ -119,8 +119,8 @@ impl Inner {
             token_endpoint: found.server.token_endpoint,
             revocation_endpoint: found.server.revocation_endpoint,
             client_id: client.id,
-            client_secret: client.secret.as_ref().map(zeroizing),
-            auth_method: method_name(client.method).to_owned(),
+            client_secret: client.proof.secret().map(zeroizing),
+            auth_method: method_name(client.proof.method()).to_owned(),
             registration: client.registration.as_str().to_owned(),
             redirect_uri: redirect_uri(gateway, origin),
             verifier,
@@ -234,7 +234,7 @@ impl Inner {
         }
         let code = callback.code.as_deref().filter(|code| !code.is_empty());
         let code = code.ok_or_else(|| ConnectError::NoToken("it sent no code".to_owned()))?;
-        let client = self.client_of(origin, flow)?;
+        let client = self.client_of_flow(origin, flow)?;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -258,9 +258,10 @@ impl Inner {
     }
 
     /// The client that the flow began with, provided that the origin is still the one that it began for.
-    fn client_of(&self, origin: &Origin, flow: &Flow) -> Result<OriginClient, ConnectError> {
-        let configured =
-            OriginClient::configured(origin, &flow.token_endpoint).map_err(ConnectError::Registration)?;
+    fn client_of_flow(&self, origin: &Origin, flow: &Flow) -> Result<OriginClient, ConnectError> {
+        let configured = self
+            .configured_client(origin, &flow.issuer, &flow.token_endpoint)
+            .map_err(ConnectError::Registration)?;
         let was_configured = flow.registration == Registration::Configured.as_str();
         if flow.origin_url != origin.url.as_str() || configured.is_some() != was_configured {
             return Err(ConnectError::OriginChanged);
@@ -274,7 +275,7 @@ impl Inner {
             return Err(ConnectError::UnknownFlow);
         };
         let secret = flow.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
-        Ok(OriginClient { id: flow.client_id.clone(), secret, method, registration })
+        Ok(OriginClient { id: flow.client_id.clone(), proof: Proof::of(method, secret), registration })
     }
 
     async fn keep_connection(
@@ -307,7 +308,7 @@ impl Inner {
             connected_at: now.0,
             last_used_at: None,
         };
-        let secret = client.secret.as_ref().filter(|_| client.registration == Registration::Dynamic);
+        let secret = client.proof.secret().filter(|_| client.registration == Registration::Dynamic);
         row.sealed = Tokens::of(answer, None, secret)
             .seal(&self.parts.keys.sealing, &self.parts.random, &row)
             .map_err(unavailable)?;

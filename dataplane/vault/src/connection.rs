@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{OriginClient, Registration, method_named};
+use crate::Inner;
+use crate::client::{OriginClient, Proof, Registration, method_named};
 use crate::credential::bearer_header;
 use crate::exchange::exchanged_by;
 use crate::token::TokenAnswer;
@@ -88,20 +89,25 @@ impl Connection {
     pub(crate) fn expires_at(&self) -> Option<Instant> {
         self.row.expires_at.map(Instant)
     }
+}
 
-    /// The client that the tokens were given to.
-    pub(crate) fn client(&self, origin: &Origin) -> Result<OriginClient, String> {
-        let registration = Registration::from_stored(&self.row.registration);
+impl Inner {
+    /// The client that a connection's tokens were given to.
+    pub(crate) fn client_of(&self, origin: &Origin, connection: &Connection) -> Result<OriginClient, String> {
+        let row = &connection.row;
+        let registration = Registration::from_stored(&row.registration);
         if registration == Some(Registration::Configured) {
-            return OriginClient::configured(origin, &self.token_endpoint)?
-                .filter(|client| client.id == self.row.client_id)
+            return self
+                .configured_client(origin, &row.issuer, &connection.token_endpoint)?
+                .filter(|client| client.id == row.client_id)
                 .ok_or_else(|| "the client that it was given to is not configured any more".to_owned());
         }
-        let (Some(registration), Some(method)) = (registration, method_named(&self.row.auth_method)) else {
+        let (Some(registration), Some(method)) = (registration, method_named(&row.auth_method)) else {
             return Err("the stored connection was written by a newer version".to_owned());
         };
-        let secret = self.tokens.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
-        Ok(OriginClient { id: self.row.client_id.clone(), secret, method, registration })
+        let secret = connection.tokens.client_secret.as_ref();
+        let proof = Proof::of(method, secret.map(|secret| SecretString::from(secret.to_string())));
+        Ok(OriginClient { id: row.client_id.clone(), proof, registration })
     }
 }
 

@@ -122,7 +122,7 @@ impl Inner {
     async fn revoke(&self, origin: &Origin, connection: &Connection) -> Result<(), String> {
         let Some(endpoint) = &connection.row.revocation_endpoint else { return Ok(()) };
         let endpoint: Url = endpoint.parse().map_err(|_| "the revocation endpoint is no URL".to_owned())?;
-        let client = connection.client(origin)?;
+        let client = self.client_of(origin, connection)?;
         if endpoint.origin() != connection.token_endpoint.origin() {
             return Err("the revocation endpoint is on another host than the token endpoint, so what that gave does not go there".to_owned());
         }
@@ -130,9 +130,10 @@ impl Inner {
         let tokens = &connection.tokens;
         let refresh = tokens.refresh.as_ref().map(|token| (token.as_str(), "refresh_token"));
         for (token, hint) in refresh.into_iter().chain([(tokens.access.as_str(), "access_token")]) {
-            let mut form = vec![("token", token), ("token_type_hint", hint)];
-            let request =
-                client.authenticate(http.post(endpoint.clone()).timeout(DEADLINE), &mut form).form(&form);
+            let request = http.post(endpoint.clone()).timeout(DEADLINE);
+            let request = client
+                .authenticated(request, &[("token", token), ("token_type_hint", hint)])
+                .map_err(|error| error.to_string())?;
             let answer = http.send(request, 64 * 1024).await.map_err(|error| error.to_string())?;
             if !answer.status.is_success() {
                 return Err(plain(&format!(

@@ -22,7 +22,7 @@ use portcullis_store::ConnectionRow;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::{OriginClient, Registration, method_name};
+use crate::client::{OriginClient, Proof, Registration, method_name};
 use crate::connection::{Connection, Tokens};
 use crate::discovery::{Need, server};
 use crate::identity::{IdentityProviderClient, IdentityToken, IdentityTokenError};
@@ -202,7 +202,8 @@ impl Inner {
         let told = |error: ConnectError| Lack::Passing(Failure::from(&error));
         let http = self.http(origin).map_err(|error| told(error.into()))?;
         let source = Source::find(&http, origin, server, scopes).await.map_err(told)?;
-        let client = OriginClient::configured(origin, &source.token_endpoint)
+        let client = self
+            .configured_client(origin, &source.issuer, &source.token_endpoint)
             .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
             .map_err(|problem| Lack::Refused(Failure::from(&ConnectError::Registration(problem))))?;
         Ok(Exchange { source, client, http })
@@ -275,7 +276,7 @@ impl Inner {
             revocation_endpoint: None,
             client_id: client.id.clone(),
             registration: exchanged_by(&origin.auth),
-            auth_method: method_name(client.method).to_owned(),
+            auth_method: method_name(client.proof.method()).to_owned(),
             scope: answer.scope.clone().unwrap_or_else(|| source.scope.clone()),
             sealed: String::new(),
             issued_at: now.0,
@@ -327,8 +328,7 @@ fn client_of(provider: &IdentityProviderClient, methods: Option<&[String]>) -> O
     };
     OriginClient {
         id: provider.client_id.clone(),
-        secret: provider.client_secret.clone(),
-        method,
+        proof: Proof::of(method, provider.client_secret.clone()),
         registration: Registration::Configured,
     }
 }
@@ -371,8 +371,7 @@ mod tests {
             };
             let methods = methods.map(|methods| methods.into_iter().map(str::to_owned).collect::<Vec<_>>());
             let client = client_of(&provider, methods.as_deref());
-            assert_eq!(method_name(client.method), method, "{methods:?}");
-            assert_eq!(client.secret.is_some(), secret.is_some());
+            assert_eq!(method_name(client.proof.method()), method, "{methods:?}");
         }
     }
 }

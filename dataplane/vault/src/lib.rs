@@ -7,6 +7,7 @@
 //! beside it and compared before use, so that a name, URL or endpoint that changes hands inherits nothing.
 
 mod account;
+mod assertion;
 mod challenge;
 mod client;
 mod connect;
@@ -299,6 +300,12 @@ impl Vault {
         origins: impl Fn(&str) -> Option<Arc<Origin>>,
     ) -> Result<usize, CredentialError> {
         self.0.disconnect_all(ConnectionsOf::Person(who.as_str()), origins).await
+    }
+
+    /// Where an origin's authorization server sends people back to: what it is told when the gateway is registered there by hand.
+    #[must_use]
+    pub fn redirect_uri(&self, gateway: &Gateway, origin: &Origin) -> String {
+        registration::redirect_uri(gateway, origin)
     }
 
     /// The client ID metadata document for an origin, served at `/connect/{id}/client.json`.

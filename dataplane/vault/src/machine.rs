@@ -9,7 +9,6 @@ use portcullis_events::Kind;
 use portcullis_policy::{Origin, PrincipalId};
 use secrecy::ExposeSecret as _;
 
-use crate::client::OriginClient;
 use crate::connection::refresh_after;
 use crate::credential::bearer_header;
 use crate::record::Failure;
@@ -53,7 +52,8 @@ impl Inner {
         let told = |error: ConnectError| Failure::from(&error);
         let http = self.http(origin).map_err(|error| told(error.into()))?;
         let source = Source::find(&http, origin, server, scopes).await.map_err(told)?;
-        let client = OriginClient::configured(origin, &source.token_endpoint)
+        let client = self
+            .configured_client(origin, &source.issuer, &source.token_endpoint)
             .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
             .map_err(|problem| told(ConnectError::Registration(problem)))?;
         let mut form = vec![("grant_type", "client_credentials"), ("resource", source.resource.as_str())];

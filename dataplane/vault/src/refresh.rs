@@ -227,7 +227,7 @@ impl Inner {
         origin: &Arc<Origin>,
         connection: &Connection,
     ) -> Result<Refreshed, CredentialError> {
-        let client = match connection.client(origin) {
+        let client = match self.client_of(origin, connection) {
             Ok(client) => client,
             Err(problem) => return Ok(Refreshed::Failed(problem)),
         };

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use crate::client::{METHODS, OriginClient, Registration, method_name, method_named};
+use crate::client::{METHODS, OriginClient, Proof, Registration, method_name, method_named};
 use crate::discovery::Server;
 use crate::token::{self, TokenError, plain};
 use crate::{ConnectError, Inner};
@@ -90,8 +90,9 @@ impl Inner {
         origin: &Origin,
         server: &Server,
     ) -> Result<OriginClient, ConnectError> {
-        if let Some(client) =
-            OriginClient::configured(origin, &server.token_endpoint).map_err(ConnectError::Registration)?
+        if let Some(client) = self
+            .configured_client(origin, &server.issuer, &server.token_endpoint)
+            .map_err(ConnectError::Registration)?
         {
             return Ok(client);
         }
@@ -104,8 +105,7 @@ impl Inner {
         {
             return Ok(OriginClient {
                 id: document_url(gateway, origin),
-                secret: None,
-                method: AuthMethod::None,
+                proof: Proof::Nothing,
                 registration: Registration::Document,
             });
         }
@@ -155,7 +155,8 @@ impl Inner {
                 None => return Ok(None),
             },
         };
-        Ok(Some(OriginClient { id: row.client_id, secret, method, registration: Registration::Dynamic }))
+        let proof = Proof::of(method, secret);
+        Ok(Some(OriginClient { id: row.client_id, proof, registration: Registration::Dynamic }))
     }
 
     /// Whether the server still knows a registration of ours. One that it has forgotten would lead the person to an error page
@@ -213,6 +214,8 @@ impl Inner {
         if secret.is_none() && method != AuthMethod::None {
             return Err(broken("gave it no secret to authenticate with"));
         }
+        // One that is not asked for is not kept, and no reason to register again when it expires.
+        let secret = secret.filter(|_| method != AuthMethod::None);
         let now = self.parts.clock.now();
         let mut row = OriginClientRow {
             origin_uid: origin.uid.to_string(),
@@ -232,7 +235,7 @@ impl Inner {
         }
         self.parts.store.put_origin_client(&row).await?;
         self.known_clients.insert((server.issuer.clone(), id.clone()), ());
-        Ok(OriginClient { id, secret, method, registration: Registration::Dynamic })
+        Ok(OriginClient { id, proof: Proof::of(method, secret), registration: Registration::Dynamic })
     }
 
     fn seal_secret(&self, row: &OriginClientRow, secret: &SecretString) -> Result<String, ConnectError> {

@@ -113,11 +113,9 @@ async fn request(
     client: &OriginClient,
     parameters: &[(&'static str, &str)],
 ) -> Result<Body, TokenError> {
-    let mut form = parameters.to_vec();
     let request = http.post(endpoint.clone()).timeout(DEADLINE).header(ACCEPT, "application/json");
-    let request = client.authenticate(request, &mut form).form(&form);
-    let answer =
-        http.send(request, LIMIT).await.map_err(|error| TokenError::Unavailable(error.to_string()))?;
+    let request = client.authenticated(request, parameters).map_err(unavailable)?;
+    let answer = http.send(request, LIMIT).await.map_err(unavailable)?;
     let status = answer.status;
     let body = answer.json::<Body>();
     let host = endpoint.host_str().unwrap_or_default();
@@ -161,6 +159,10 @@ fn usable(body: Body) -> Result<TokenAnswer, TokenError> {
     }
 }
 
+fn unavailable(error: impl std::fmt::Display) -> TokenError {
+    TokenError::Unavailable(error.to_string())
+}
+
 fn refused(code: &str, description: &str) -> TokenError {
     TokenError::Refused { code: code.to_owned(), description: Some(description.to_owned()) }
 }
@@ -186,7 +188,7 @@ fn without_secrets(text: &str, parameters: &[(&'static str, &str)], client: &Ori
             matches!(*name, "code" | "code_verifier" | "refresh_token" | "subject_token" | "assertion")
         })
         .map(|(_, value)| *value);
-    sent.chain(client.secret.as_ref().map(|secret| secret.expose_secret()))
+    sent.chain(client.proof.secret().map(|secret| secret.expose_secret()))
         .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }

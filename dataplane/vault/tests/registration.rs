@@ -143,6 +143,24 @@ async fn given_a_secret_for_ever_or_none_that_could_expire_then_the_registration
     }
 }
 
+#[tokio::test]
+async fn given_a_secret_that_nobody_wants_to_be_shown_then_it_is_not_kept_and_may_expire() {
+    let registered = json!({
+        "token_endpoint_auth_method": "none",
+        "client_secret": "plain-unused",
+        "client_secret_expires_at": seconds(&World::new().await) + 3600,
+    });
+    let world = answering(BASIC, registered).await;
+    let id = client(&world.vault, &world).await;
+    world.provider.levers.lock().clients.insert(id, None);
+    for _ in 0..2 {
+        world.connect().await;
+        world.advance(3600);
+    }
+    assert_eq!(registrations(&world), 1);
+    assert!(!world.provider.received().contains("plain-unused"));
+}
+
 /// OpenID Connect Registration, section 2: where redirect URIs of one kind of application are not those of the other.
 #[tokio::test]
 async fn given_a_server_that_takes_the_gateway_for_another_kind_of_application_then_it_is_asked_once_more() {

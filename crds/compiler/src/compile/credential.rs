@@ -25,6 +25,8 @@ pub(super) enum Use<'a> {
     QueryParameter { host: &'a str },
     /// It is sent to an origin's authorization server, which is known only when it is asked.
     OriginClient,
+    /// It signs what is sent there.
+    OriginClientKey,
     /// It is sent to the identity provider at this host.
     ProviderClient { host: &'a str },
     /// A workload shows it to the gateway; it is sent to nobody.
@@ -33,6 +35,9 @@ pub(super) enum Use<'a> {
 
 /// A client secret is guessed offline by nobody, but a short one is often not random at all.
 const SHORTEST_WORKLOAD_SECRET: usize = 32;
+
+/// How a private key begins that says of which kind it is (RFC 7468 section 10).
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----";
 
 impl<'a> Credentials<'a> {
     pub(super) fn new(resources: &'a Resources) -> Self {
@@ -54,7 +59,7 @@ impl<'a> Credentials<'a> {
             Use::Header { host, .. } | Use::QueryParameter { host } => Some(host),
             Use::ProviderClient { host } if !allowed_hosts.is_empty() => Some(host),
             Use::ProviderClient { .. } => None,
-            Use::OriginClient if allowed_hosts.is_empty() => {
+            Use::OriginClient | Use::OriginClientKey if allowed_hosts.is_empty() => {
                 let message = format!(
                     "{id} does not say where it may be sent; annotate it with {ALLOWED_HOSTS_ANNOTATION}: the hosts of the \
                      origin's authorization server"
@@ -62,7 +67,7 @@ impl<'a> Credentials<'a> {
                 case.error(field, "HostNotAllowed", message);
                 return None;
             }
-            Use::OriginClient | Use::Workload => None,
+            Use::OriginClient | Use::OriginClientKey | Use::Workload => None,
         };
         if let Some(host) =
             host.map(str::to_ascii_lowercase).filter(|host| !matches_any(&allowed_hosts, host))
@@ -155,6 +160,12 @@ impl<'a> Credentials<'a> {
 
 /// What keeps a value from being used, without quoting it.
 fn unfit(value: &str, purpose: Use<'_>) -> Option<&'static str> {
+    if let Use::OriginClientKey = purpose {
+        let is_key = value.trim_start().starts_with(PRIVATE_KEY);
+        return (!is_key).then_some(
+            "is no private key in PEM (PKCS #8), which begins with -----BEGIN PRIVATE KEY----- (openssl pkcs8 -topk8 -nocrypt converts others)",
+        );
+    }
     if value.ends_with(['\n', '\r']) {
         return Some(
             "ends with a line break, which is hardly part of it; write it without (printf instead of echo)",

@@ -250,10 +250,12 @@ impl Work<'_, '_> {
 
     fn client(&mut self, field: &str, client: &RegisteredClient) -> Option<contract::RegisteredClient> {
         use contract::TokenEndpointAuthMethod as Method;
+        let has_key = client.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::PrivateKeyJwt);
         let secret = match &client.secret_ref {
             Some(reference) => {
                 let field = format!("{field}.secretRef");
-                Some(self.credentials.take(self.case, &field, reference, Use::OriginClient)?)
+                let purpose = if has_key { Use::OriginClientKey } else { Use::OriginClient };
+                Some(self.credentials.take(self.case, &field, reference, purpose)?)
             }
             None => None,
         };
@@ -261,13 +263,20 @@ impl Work<'_, '_> {
             Some(TokenEndpointAuthMethod::None) => Method::None,
             Some(TokenEndpointAuthMethod::ClientSecretBasic) => Method::ClientSecretBasic,
             Some(TokenEndpointAuthMethod::ClientSecretPost) => Method::ClientSecretPost,
+            Some(TokenEndpointAuthMethod::PrivateKeyJwt) => Method::PrivateKeyJwt,
             None if secret.is_some() => Method::ClientSecretBasic,
             None => Method::None,
         };
         if secret.is_some() == (method == Method::None) {
-            let message = "none is for a client without a secretRef; client_secret_basic and client_secret_post are for one with it";
+            let message = "none is for a client without a secretRef; client_secret_basic, client_secret_post and private_key_jwt are for \
+                           one with it";
             self.case.error(format!("{field}.tokenEndpointAuthMethod"), "InvalidValue", message);
         }
-        Some(contract::RegisteredClient { id: client.id.clone(), secret, token_endpoint_auth_method: method })
+        if client.key_id.is_some() && !has_key {
+            let message = "it says which private key signs; write tokenEndpointAuthMethod: private_key_jwt, or leave it out";
+            self.case.error(format!("{field}.keyId"), "InvalidValue", message);
+        }
+        let (id, key_id) = (client.id.clone(), client.key_id.clone());
+        Some(contract::RegisteredClient { id, secret, token_endpoint_auth_method: method, key_id })
     }
 }

@@ -97,6 +97,8 @@ pub(crate) fn teams(table: &RouteTable) -> BTreeMap<&str, Vec<&Route>> {
 /// An origin, and how many accounts are connected there.
 pub(crate) struct OriginInUse<'a> {
     pub(crate) origin: &'a Arc<Origin>,
+    /// Of the gateway, for whoever registers it there by hand.
+    pub(crate) redirect_uri: String,
     pub(crate) connections: i64,
     /// The account that everybody shares, where there is to be one.
     pub(crate) shared: Option<Account>,
@@ -133,7 +135,8 @@ pub(crate) async fn origins<'a>(
             _ => None,
         };
         let connections = portal.store.connections_at(&origin.uid).await?;
-        found.push(OriginInUse { origin, connections, shared });
+        let redirect_uri = portal.vault.redirect_uri(&table.gateway, origin);
+        found.push(OriginInUse { origin, redirect_uri, connections, shared });
     }
     Ok(found)
 }

@@ -138,7 +138,8 @@ pub(crate) async fn origins(ask: Ask) -> Answer {
         .iter()
         .map(|found| {
             json!({
-                "origin": Origin::new(found.origin), "connections": found.connections,
+                "origin": Origin::new(found.origin), "redirect_uri": found.redirect_uri,
+                "connections": found.connections,
                 "shared": found.shared.as_ref().map(Shared::new),
             })
         })

@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) path: &'static str,
     pub(crate) scopes: Vec<String>,
     pub(crate) registration: ClientRegistration,
+    /// Of the client that was registered by hand.
+    pub(crate) secret: String,
     pub(crate) secret_hosts: Vec<String>,
     /// In place of each person's account, given the provider's base.
     pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
@@ -61,6 +63,7 @@ impl Default for Settings {
             path: "/mcp",
             scopes: Vec::new(),
             registration: ClientRegistration::Auto,
+            secret: "a secret/of+ours".to_owned(),
             secret_hosts: Vec::new(),
             auth: None,
             identities: None,
@@ -87,7 +90,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
     let mut secrets = Secrets::default();
     secrets.insert(
         SecretKey("default/client/secret".into()),
-        SecretValue { value: "a secret/of+ours".into(), allowed_hosts: settings.secret_hosts.clone() },
+        SecretValue { value: settings.secret.as_str().into(), allowed_hosts: settings.secret_hosts.clone() },
     );
     let contract = Contract {
         gateway: GatewayDoc {
@@ -149,6 +152,7 @@ fn client(id: &str) -> RegisteredClient {
         id: id.into(),
         secret: Some(SecretKey("default/client/secret".into())),
         token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+        key_id: None,
     }
 }
 
