@@ -132,36 +132,48 @@ impl Inner {
 }
 
 impl OriginClient {
-    /// A request to the token or revocation endpoint with these parameters, and with the client's authentication (RFC 6749 section
-    /// 2.3.1, RFC 7523 section 2.2).
-    pub(crate) fn authenticated(
+    /// What it shows with one request, and with no other.
+    pub(crate) fn authentication(&self) -> Result<Authentication<'_>, AssertionError> {
+        let assertion = match &self.proof {
+            Proof::Assertion(assertions) => Some(assertions.sign(&self.id)?),
+            Proof::Nothing | Proof::Basic(_) | Proof::Post(_) => None,
+        };
+        Ok(Authentication { client: self, assertion })
+    }
+}
+
+/// How a client shows itself to the token or revocation endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+pub(crate) struct Authentication<'a> {
+    client: &'a OriginClient,
+    assertion: Option<SecretString>,
+}
+
+impl Authentication<'_> {
+    /// The request with these parameters, and with the authentication.
+    pub(crate) fn form(
         &self,
         request: RequestBuilder,
         parameters: &[(&'static str, &str)],
-    ) -> Result<RequestBuilder, AssertionError> {
+    ) -> RequestBuilder {
+        let id = self.client.id.as_str();
+        if let Proof::Basic(secret) = &self.client.proof {
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            return request.basic_auth(encode(id), Some(encode(secret.expose_secret()))).form(parameters);
+        }
         let mut form = parameters.to_vec();
-        let assertion;
-        let request = match &self.proof {
-            Proof::Basic(secret) => {
-                let encode =
-                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                return Ok(request
-                    .basic_auth(encode(&self.id), Some(encode(secret.expose_secret())))
-                    .form(&form));
-            }
-            Proof::Nothing => request,
-            Proof::Post(secret) => {
-                form.push(("client_secret", secret.expose_secret()));
-                request
-            }
-            Proof::Assertion(assertions) => {
-                assertion = assertions.sign(&self.id)?;
-                form.push(("client_assertion_type", ASSERTION_TYPE));
-                form.push(("client_assertion", assertion.expose_secret()));
-                request
-            }
-        };
-        form.push(("client_id", &self.id));
-        Ok(request.form(&form))
+        form.push(("client_id", id));
+        if let Proof::Post(secret) = &self.client.proof {
+            form.push(("client_secret", secret.expose_secret()));
+        }
+        if let Some(assertion) = &self.assertion {
+            form.push(("client_assertion_type", ASSERTION_TYPE));
+            form.push(("client_assertion", assertion.expose_secret()));
+        }
+        request.form(&form)
+    }
+
+    /// What nobody else is to see.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        self.assertion.as_ref().or(self.client.proof.secret())
     }
 }

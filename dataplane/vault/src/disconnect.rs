@@ -131,9 +131,8 @@ impl Inner {
         let refresh = tokens.refresh.as_ref().map(|token| (token.as_str(), "refresh_token"));
         for (token, hint) in refresh.into_iter().chain([(tokens.access.as_str(), "access_token")]) {
             let request = http.post(endpoint.clone()).timeout(DEADLINE);
-            let request = client
-                .authenticated(request, &[("token", token), ("token_type_hint", hint)])
-                .map_err(|error| error.to_string())?;
+            let authentication = client.authentication().map_err(|error| error.to_string())?;
+            let request = authentication.form(request, &[("token", token), ("token_type_hint", hint)]);
             let answer = http.send(request, 64 * 1024).await.map_err(|error| error.to_string())?;
             if !answer.status.is_success() {
                 return Err(plain(&format!(

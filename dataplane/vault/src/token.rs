@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::client::OriginClient;
+use crate::client::{Authentication, OriginClient};
 
 /// The deadline of a request to a token endpoint. Shorter than the lease on the refreshing ([`crate::refresh`]), so that a
 /// replica never acts on an answer after another may have claimed the same.
@@ -114,7 +114,8 @@ async fn request(
     parameters: &[(&'static str, &str)],
 ) -> Result<Body, TokenError> {
     let request = http.post(endpoint.clone()).timeout(DEADLINE).header(ACCEPT, "application/json");
-    let request = client.authenticated(request, parameters).map_err(unavailable)?;
+    let authentication = client.authentication().map_err(unavailable)?;
+    let request = authentication.form(request, parameters);
     let answer = http.send(request, LIMIT).await.map_err(unavailable)?;
     let status = answer.status;
     let body = answer.json::<Body>();
@@ -125,7 +126,7 @@ async fn request(
     match body {
         // Some providers answer 200 to what they refuse.
         Ok(Body { error: Some(code), error_description, .. }) => {
-            let told = |text: &str| plain(&without_secrets(text, parameters, client));
+            let told = |text: &str| plain(&without_secrets(text, parameters, &authentication));
             Err(TokenError::Refused {
                 code: told(&code),
                 description: error_description.as_deref().map(told),
@@ -181,14 +182,14 @@ fn is_b64token(token: &str) -> bool {
 }
 
 /// Some providers quote the token that they refuse, and a hostile one might; it would stand on a page, in a log and in an event.
-fn without_secrets(text: &str, parameters: &[(&'static str, &str)], client: &OriginClient) -> String {
+fn without_secrets(text: &str, parameters: &[(&'static str, &str)], shown: &Authentication<'_>) -> String {
     let sent = parameters
         .iter()
         .filter(|(name, _)| {
             matches!(*name, "code" | "code_verifier" | "refresh_token" | "subject_token" | "assertion")
         })
         .map(|(_, value)| *value);
-    sent.chain(client.proof.secret().map(|secret| secret.expose_secret()))
+    sent.chain(shown.secret().map(|secret| secret.expose_secret()))
         .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }

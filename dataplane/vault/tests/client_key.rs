@@ -146,6 +146,17 @@ async fn given_a_persons_account_then_code_and_refresh_are_asked_for_with_an_ass
 }
 
 #[tokio::test]
+async fn given_a_server_that_quotes_the_assertion_then_it_stands_in_no_event() {
+    let world = world(&Key::ed25519(), own_name()).await;
+    world.provider.levers.lock().refuses = Some("invalid_client");
+    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+    let assertion = world.provider.requests("client_credentials")[0]["client_assertion"].clone();
+    let events = format!("{:?}", world.events.drain());
+    assert!(error.contains("no use for … (invalid_client)"), "{error}");
+    assert!(events.contains("no use for …") && !events.contains(&assertion), "{events}");
+}
+
+#[tokio::test]
 async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_can() {
     let mut key = Key::ed25519();
     for broken in ["hunter2", "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n"] {

@@ -60,7 +60,7 @@ pub(crate) struct Levers {
     pub(crate) delay: Duration,
     pub(crate) down: bool,
     pub(crate) dead: bool,
-    /// What the identity provider and the exchange say to everybody.
+    /// What the identity provider and the authorization server say to everybody who is known to them.
     pub(crate) refuses: Option<&'static str>,
     /// In place of the type of what the identity provider issues.
     pub(crate) issues: &'static str,
@@ -370,6 +370,12 @@ async fn token(
     let Some(client) = authenticated(&levers, &headers, &form) else {
         return refused(StatusCode::UNAUTHORIZED, "invalid_client");
     };
+    if let Some(error) = levers.refuses {
+        let quotes = ["subject_token", "assertion", "client_assertion"];
+        let told = quotes.into_iter().find_map(|name| form.get(name)).cloned().unwrap_or_default();
+        let answer = json!({"error": error, "error_description": format!("no use for {told}")});
+        return (StatusCode::BAD_REQUEST, Json(answer)).into_response();
+    }
     match form["grant_type"].as_str() {
         "authorization_code" => {
             let Some(asked) = levers.codes.remove(&form["code"]) else {
@@ -391,11 +397,6 @@ async fn token(
             Json(levers.issue(None)).into_response()
         }
         TOKEN_EXCHANGE | JWT_BEARER => {
-            if let Some(error) = levers.refuses {
-                let told = form.get("subject_token").or(form.get("assertion")).cloned().unwrap_or_default();
-                let answer = json!({"error": error, "error_description": format!("no use for {told}")});
-                return (StatusCode::BAD_REQUEST, Json(answer)).into_response();
-            }
             let mut answer = levers.issue(None);
             answer["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:access_token");
             Json(answer).into_response()
