@@ -1,6 +1,8 @@
-"""The database's password is changed while people work: the gateway reads the new one from its file, and nobody starts it anew."""
+"""PostgreSQL as it is in production: over TLS with a certificate that is verified, and with a password that is changed while people work."""
 
 import pytest
+from cluster_identity import Authority
+from gateway import run
 from postgres import USER, Postgres
 from processes import wait_until
 from world import World
@@ -40,3 +42,23 @@ def test_given_another_password_when_its_file_says_so_then_work_goes_on_without_
     assert ana.call("whoami").status == 200
     assert world.gateway.starts == 1
     assert old not in world.gateway.log() and new not in world.gateway.log()
+
+
+def test_given_a_certificate_when_its_authority_is_not_the_one_that_is_named_then_nobody_connects(folder):
+    right, wrong = (Authority(folder / name, name) for name in ("right", "wrong"))
+    (folder / "over-tls").mkdir()
+    with Postgres(folder / "over-tls", auth="md5", tls=right.server("database", "127.0.0.1")) as database:
+        world = World(folder / "tls", "open")
+        address = folder / "database-url-over-tls"
+        world.gateway.environment["PORTCULLIS_DATABASE_FILE"] = str(address)
+        address.write_text(f"{database.url}?sslmode=verify-full&sslrootcert={right.file}")
+        with world:
+            caller = world.caller("open", world.browser("ana"))
+            assert caller.call("whoami").status == 200
+            encrypted = database.query(f"SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = '{USER}'")
+            assert int(encrypted) >= 1
+            for untrusted in (f"{database.url}?sslmode=verify-full&sslrootcert={wrong.file}", f"{database.url}?sslmode=verify-full"):
+                done = run("serve", "--state", folder / "elsewhere", "--manifests", world.manifests.path, "--database", untrusted)
+                assert done.returncode != 0
+                assert done.stderr.count("invalid peer certificate: UnknownIssuer") == 1, done.stderr
+                assert database.password not in done.stderr

@@ -11,6 +11,7 @@ import yaml
 from balancer import Balancer
 from charts import CHART, CRDS, NAMESPACE, PUBLICATION, RELEASE
 from cluster_api import ApiError
+from cluster_identity import Authority
 from gateway import HOST
 from node import Node
 from node_config import PEERS, PODS
@@ -68,7 +69,9 @@ class NodeWorld(Visitors):
 
     def _surround(self) -> None:
         idp, authorization, origins, database = (self.node.address(last) for last in (2, 3, 4, 5))
-        self.database = Postgres(self.folder, host=database, port=5432)
+        self.database_authority = Authority(self.folder / "database-authority", "the tests' database")
+        certificate = self.database_authority.server("database", database)
+        self.database = Postgres(self.folder, host=database, port=5432, tls=certificate)
         self.idp = at(IdentityProvider(self.folder, self.public_url), idp)
         port = free_port(origins)
         self.authorization = at(AuthorizationServer(self.folder, f"http://{origins}:{port}/mcp", accessTtl=3600), authorization)
@@ -85,8 +88,9 @@ class NodeWorld(Visitors):
     def _namespace(self) -> None:
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         self.node.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
-        url = {"url": self.database.url}
-        self.node.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": DATABASE}, "stringData": url}, NAMESPACE)
+        url = f"{self.database.url}?sslmode=verify-full&sslrootcert=/run/portcullis/database/ca.crt"
+        given = {"url": url, "ca.crt": self.database_authority.file.read_text()}
+        self.node.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": DATABASE}, "stringData": given}, NAMESPACE)
 
     # The release.
 
@@ -94,7 +98,7 @@ class NodeWorld(Visitors):
         """Installs or upgrades, and waits for nothing."""
         values = {
             "image": {"repository": REPOSITORY, "tag": tag, "pullPolicy": "Never"},
-            "database": {"kind": "postgresql", "postgresql": {"existingSecret": {"name": DATABASE}}},
+            "database": {"kind": "postgresql", "postgresql": {"existingSecret": {"name": DATABASE, "caKey": "ca.crt"}}},
             **self.values,
             **more,
         }

@@ -66,7 +66,7 @@ def user_ids() -> tuple[int, int] | None:
 class Postgres:
     """A server on `host` with a database and a user of the suite's own. `prefix` goes before its command: to start it in another
     network namespace, say. `auth` is how passwords are checked: what is right costs a debug build 100 ms a connection, `md5` nothing.
-    It can be stopped, killed, paused, and started again with the same data and address."""
+    With `tls`, a certificate and its key, nobody comes in over the network without it. It can be stopped, killed, paused, and started again with the same data and address."""
 
     def __init__(
         self,
@@ -76,8 +76,10 @@ class Postgres:
         port: int | None = None,
         prefix: list[str] | None = None,
         auth: str = "scram-sha-256",
+        tls: tuple[Path, Path] | None = None,
     ):
         self.folder, self.host, self.prefix, self.auth = Path(folder), host, prefix or [], auth
+        self.tls = tls
         self.port = port or free_port("127.0.0.1" if prefix else host)
         self.password = secrets.token_hex(16)
         self.bin = binaries()
@@ -119,12 +121,19 @@ class Postgres:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
-        with (self.data / "cluster/pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all all {self.auth}\n")
+        over = "hostssl" if self.tls else "host"
+        (self.data / "cluster/pg_hba.conf").write_text(f"local all all {self.auth}\n{over} all all all {self.auth}\n")
+        for name, file in zip(("server.crt", "server.key"), self.tls or (), strict=False):
+            own = Path(shutil.copy(file, self.data / name))
+            own.chmod(0o600)
+            if self.ids:
+                os.chown(own, *self.ids)
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         settings = {**SETTINGS, "listen_addresses": self.host, "port": self.port, "unix_socket_directories": self.data}
+        if self.tls:
+            settings |= {"ssl": "on", "ssl_cert_file": self.data / "server.crt", "ssl_key_file": self.data / "server.key"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         server = [self.bin / "postgres", "-D", self.data / "cluster", *options]
         self.process = Process(

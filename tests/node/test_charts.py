@@ -116,6 +116,10 @@ def test_given_postgresql_when_rendered_then_three_replicas_roll_without_a_gap_a
     assert file == f"{mount['mountPath']}/url"
     (volume,) = [each for each in spec["template"]["spec"]["volumes"] if each["name"] == "database"]
     assert volume["secret"] == {"secretName": "portcullis-database", "items": [{"key": "url", "path": "url"}]}
+    secret = {"name": "portcullis-database", "caKey": "root.pem"}
+    spec = rendered({"database": {"kind": "postgresql", "postgresql": {"existingSecret": secret}}})[DATA_PLANE]["spec"]
+    (volume,) = [each for each in spec["template"]["spec"]["volumes"] if each["name"] == "database"]
+    assert volume["secret"]["items"] == [{"key": "url", "path": "url"}, {"key": "root.pem", "path": "ca.crt"}]
     assert not [kind for kind, _ in found if kind in ("PersistentVolumeClaim", "Secret")]
 
 

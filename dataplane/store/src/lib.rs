@@ -57,7 +57,7 @@ use crate::database::Database;
 pub enum StoreError {
     /// The database refused or does not answer.
     #[error("the database does not answer as it should: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// It takes too long, or there are no connections left.
     #[error(
         "the database did not answer within {seconds} s; see whether it is up, reachable from here, and not overloaded"
@@ -68,7 +68,7 @@ pub enum StoreError {
     },
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(sqlx::migrate::MigrateError),
     /// The address of the database does not read. It may hold a password, so it is not repeated here.
     #[error(
         "the database's URL does not read; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE"
@@ -82,6 +82,19 @@ pub enum StoreError {
         /// Why it is not.
         source: serde_json::Error,
     },
+}
+
+// Not by `#[from]`: their words include those of their causes, which whoever prints a chain would print again.
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(error)
+    }
 }
 
 /// The database. Cheap to clone.

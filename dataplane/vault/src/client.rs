@@ -67,7 +67,7 @@ pub(crate) enum Proof {
     /// The secret, in the form.
     Post(SecretString),
     /// What a private key signs.
-    Assertion(Assertions),
+    Assertion(Box<Assertions>),
 }
 
 impl Proof {
@@ -121,10 +121,10 @@ impl Inner {
             OriginCredential::None | OriginCredential::Header(..) | OriginCredential::Target(_) => None,
         };
         let proof = match (registered.token_endpoint_auth_method, secret) {
-            (AuthMethod::PrivateKeyJwt, Some(key)) => Proof::Assertion(
-                Assertions::new(&key, registered.key_id.clone(), issuer, &self.parts)
-                    .map_err(|error| error.to_string())?,
-            ),
+            (AuthMethod::PrivateKeyJwt, Some(key)) => {
+                let assertions = Assertions::new(&key, registered.key_id.clone(), issuer, &self.parts);
+                Proof::Assertion(Box::new(assertions.map_err(|error| error.to_string())?))
+            }
             (method, secret) => Proof::of(method, secret),
         };
         Ok(Some(OriginClient { id: registered.id.clone(), proof, registration: Registration::Configured }))
