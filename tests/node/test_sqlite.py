@@ -52,6 +52,7 @@ def test_given_sqlite_when_upgraded_then_there_are_never_two_pods(world):
     watcher.start()
     world.helm("upgrade", "two")
     world.rolled_out()
+    world.reachable()
     over.set()
     watcher.join()
     assert most == [1]
