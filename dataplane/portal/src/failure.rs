@@ -3,6 +3,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use portcullis_ambient::NoRandomness;
 use portcullis_identity::{ClientError, IdentityError};
+use portcullis_providers::ProviderError;
 use portcullis_store::StoreError;
 use portcullis_vault::{ConnectError, CredentialError};
 
@@ -297,5 +298,26 @@ impl Failure {
             first.make_ascii_uppercase();
         }
         Self::Connect { error: text, passing, back: back.map(ToOwned::to_owned) }
+    }
+
+    /// What went wrong at an identity provider; `back` is where one can try again.
+    pub(crate) fn sign_in(provider: &str, error: ProviderError, back: &str) -> Self {
+        tracing::warn!(provider, %error, "sign-in at the identity provider failed");
+        let (provider, back) = (provider.to_owned(), Some(back.to_owned()));
+        match error {
+            ProviderError::Away(_) => Self::ProviderAway { provider, back },
+            ProviderError::Wrong(reason) => Self::ProviderWrong { provider, reason },
+            ProviderError::OtherIssuer => {
+                Self::ProviderWrong { provider, reason: "it came from somebody else".to_owned() }
+            }
+            ProviderError::Refused { code, description } => {
+                let reason = match code.as_str() {
+                    "access_denied" => "the sign-in was cancelled, or this account may not use it".to_owned(),
+                    _ => description.unwrap_or(code),
+                };
+                Self::SignInRefused { provider, reason, back }
+            }
+            ProviderError::Gateway(problem) => Self::internal(problem),
+        }
     }
 }

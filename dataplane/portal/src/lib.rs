@@ -30,6 +30,7 @@ pub mod fuzzing;
 mod home;
 mod mine;
 mod page;
+mod paths;
 mod portal;
 mod recipes;
 mod sign_in;

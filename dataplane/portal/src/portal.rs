@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
-use crate::{ConnectLinkError, admin, api, authorize, connect, home, mine, page, sign_in};
+use crate::{ConnectLinkError, admin, api, authorize, connect, home, mine, page, paths, sign_in};
 
 /// How often what browsers left behind is cleared away, in milliseconds.
 const TIDY_EVERY: i64 = 10 * 60 * 1000;
@@ -92,15 +92,15 @@ impl Portal {
             .route("/connect/{origin}/callback", get(connect::callback::get))
             .route("/connect/{origin}/done", get(connect::callback::done))
             .route("/connect/{origin}/client.json", get(connect::document::get))
-            .route(mine::accounts::PATH, get(mine::accounts::get))
+            .route(paths::MY_ACCOUNTS, get(mine::accounts::get))
             .route("/connections/{origin}/connect", post(connect::manage::connect))
             .route("/connections/{origin}/disconnect", post(connect::manage::disconnect))
-            .route(mine::clients::PATH, get(mine::clients::get))
+            .route(paths::MY_CLIENTS, get(mine::clients::get))
             .route("/clients/{grant}/revoke", post(mine::clients::revoke))
-            .route(admin::pages::PEOPLE, get(admin::pages::people))
-            .route(admin::pages::CLIENTS, get(admin::pages::clients))
-            .route(admin::pages::TEAMS, get(admin::pages::teams))
-            .route(admin::pages::ORIGINS, get(admin::pages::origins))
+            .route(paths::PEOPLE, get(admin::pages::people))
+            .route(paths::CLIENTS, get(admin::pages::clients))
+            .route(paths::TEAMS, get(admin::pages::teams))
+            .route(paths::ORIGINS, get(admin::pages::origins))
             .route("/admin/people/{id}", get(admin::person::get))
             .route("/admin/people/{id}/revoke", post(admin::forms::person))
             .route("/admin/clients/revoke", post(admin::forms::client))

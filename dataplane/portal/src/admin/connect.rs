@@ -13,10 +13,10 @@ use portcullis_vault::{ConnectCallback, ConnectError};
 use crate::Portal;
 use crate::admin::forms::{ORIGIN, OtherForm, check};
 use crate::admin::gate::Admin;
-use crate::admin::pages::ORIGINS;
 use crate::connect::manage::Began;
 use crate::failure::Failure;
 use crate::page;
+use crate::paths::ORIGINS;
 
 /// `POST /admin/origins/{id}/connect`
 pub(crate) async fn post(

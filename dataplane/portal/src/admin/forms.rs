@@ -6,12 +6,12 @@ use portcullis_policy::RouteTable;
 use serde::Deserialize;
 
 use crate::admin::end::{Ended, Ending};
+use crate::admin::find;
 use crate::admin::gate::Admin;
-use crate::admin::{find, pages};
 use crate::failure::Failure;
 use crate::forms::check_same_origin;
 use crate::frame::{Frame, Here};
-use crate::{Portal, page};
+use crate::{Portal, page, paths};
 
 // The names of the forms, for their tokens. The subject of each is what it ends.
 pub(crate) const PERSON: &str = "admin-person";
@@ -97,7 +97,7 @@ pub(crate) async fn client(
     let table = portal.table()?;
     let admin = check(&portal, &table, &headers, CLIENT, &form.of, form.token.as_deref()).await?;
     let ended = Ending { portal: &portal, table: &table, admin: &admin }.client(&form.of).await?;
-    ended_page(&portal, &table, &admin, &form.of, ended, pages::CLIENTS)
+    ended_page(&portal, &table, &admin, &form.of, ended, paths::CLIENTS)
 }
 
 /// `POST /admin/teams/revoke`
@@ -112,7 +112,7 @@ pub(crate) async fn team(
         return Err(Failure::NotFound);
     }
     let ended = Ending { portal: &portal, table: &table, admin: &admin }.team(&form.of).await?;
-    ended_page(&portal, &table, &admin, &form.of, ended, pages::TEAMS)
+    ended_page(&portal, &table, &admin, &form.of, ended, paths::TEAMS)
 }
 
 /// `POST /admin/origins/{id}/revoke`
@@ -126,7 +126,7 @@ pub(crate) async fn origin(
     let admin = check(&portal, &table, &headers, ORIGIN, &id, form.token.as_deref()).await?;
     let origin = table.origin(&id).ok_or(Failure::NotFound)?;
     let ended = Ending { portal: &portal, table: &table, admin: &admin }.origin(origin).await?;
-    ended_page(&portal, &table, &admin, &origin.display_name, ended, pages::ORIGINS)
+    ended_page(&portal, &table, &admin, &origin.display_name, ended, paths::ORIGINS)
 }
 
 /// `POST /admin/grants/{id}/revoke`

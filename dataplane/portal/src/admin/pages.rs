@@ -12,13 +12,8 @@ use crate::admin::gate::Gate;
 use crate::failure::Failure;
 use crate::frame::{Frame, Here};
 use crate::mine::given::published_by;
+use crate::paths::{CLIENTS, ORIGINS, PEOPLE, TEAMS};
 use crate::{Portal, page, welcome};
-
-/// The administration's first page: people.
-pub(crate) const PEOPLE: &str = "/admin";
-pub(crate) const CLIENTS: &str = "/admin/clients";
-pub(crate) const TEAMS: &str = "/admin/teams";
-pub(crate) const ORIGINS: &str = "/admin/origins";
 
 /// What the lists have in common.
 struct List {

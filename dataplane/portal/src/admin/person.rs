@@ -7,11 +7,11 @@ use portcullis_policy::Principal;
 use crate::admin::find;
 use crate::admin::forms::{GRANT, PERSON};
 use crate::admin::gate::{Admin, Gate};
-use crate::admin::pages::PEOPLE;
 use crate::failure::Failure;
 use crate::frame::{Frame, Here};
 use crate::mine::account::{MyAccount, accounts_of};
 use crate::mine::given::{Given, given_by};
+use crate::paths::PEOPLE;
 use crate::{Portal, page, welcome};
 
 /// What somebody has been given and has connected.

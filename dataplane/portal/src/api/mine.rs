@@ -11,10 +11,10 @@ use crate::api::ask::{Ask, Change, Read};
 use crate::connect::manage;
 use crate::failure::Failure;
 use crate::mine::account::{MyAccount, accounts_of, state};
+use crate::mine::clients;
 use crate::mine::given::{Given, given_by, take_back};
-use crate::mine::{accounts, clients};
-use crate::page;
 use crate::when::rfc3339;
+use crate::{page, paths};
 
 /// Somebody.
 #[derive(Serialize)]
@@ -203,7 +203,8 @@ pub(crate) async fn connect(
 ) -> Answer {
     let person = ask.person(who.identity_provider.as_deref())?;
     let origin = ask.table.origin(&origin).ok_or(Failure::NotFound)?;
-    let began = manage::begin(&ask.portal, &ask.table, &ask.visitor, person, origin, accounts::PATH).await?;
+    let began =
+        manage::begin(&ask.portal, &ask.table, &ask.visitor, person, origin, paths::MY_ACCOUNTS).await?;
     let answer = document(json!({"url": began.url}))?;
     Ok(page::with_cookies(answer, began.cookie).into_response())
 }

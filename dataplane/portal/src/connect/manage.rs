@@ -10,9 +10,8 @@ use url::Url;
 use crate::Portal;
 use crate::failure::Failure;
 use crate::forms::check_same_origin;
-use crate::mine::accounts;
-use crate::page;
 use crate::visitor::Visitor;
+use crate::{page, paths};
 
 /// The name of both forms, for their tokens; the subject is [`subject`].
 pub(crate) const FORM: &str = "connection";
@@ -95,7 +94,7 @@ pub(crate) async fn connect(
 ) -> Result<Response, Failure> {
     let table = portal.table()?;
     let Asked { table, visitor, origin, person } = check(&portal, &table, &origin, &headers, &form).await?;
-    let began = begin(&portal, table, &visitor, &person, origin, accounts::PATH).await?;
+    let began = begin(&portal, table, &visitor, &person, origin, paths::MY_ACCOUNTS).await?;
     Ok(page::with_cookies(page::leave(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
@@ -109,5 +108,5 @@ pub(crate) async fn disconnect(
     let table = portal.table()?;
     let asked = check(&portal, &table, &origin, &headers, &form).await?;
     portal.vault.disconnect(&asked.person.id, asked.origin).await?;
-    Ok(page::see_other(&format!("{}{}", asked.table.gateway.public_url, accounts::PATH)))
+    Ok(page::see_other(&format!("{}{}", asked.table.gateway.public_url, paths::MY_ACCOUNTS)))
 }

@@ -10,10 +10,7 @@ use crate::frame::{Frame, Here};
 use crate::mine::account::{MyAccount, accounts_of};
 use crate::visitor::Visitor;
 use crate::when::When;
-use crate::{page, welcome};
-
-/// Where this page is.
-pub(crate) const PATH: &str = "/connections";
+use crate::{page, paths, welcome};
 
 /// *My connections*.
 #[derive(Template)]
@@ -38,7 +35,7 @@ pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Res
     let gateway = &table.gateway;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     if visitor.people().next().is_none() {
-        return welcome::page(&portal, gateway, &visitor, PATH);
+        return welcome::page(&portal, gateway, &visitor, paths::MY_ACCOUNTS);
     }
     let now = portal.clock.now();
     let mut lines = Vec::new();

@@ -11,10 +11,7 @@ use crate::forms::check_same_origin;
 use crate::frame::{Frame, Here};
 use crate::mine::given::{Given, given_by, take_back};
 use crate::visitor::Visitor;
-use crate::{page, welcome};
-
-/// Where this page is.
-pub(crate) const PATH: &str = "/clients";
+use crate::{page, paths, welcome};
 
 const FORM: &str = "grant";
 
@@ -40,7 +37,7 @@ pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Res
     let gateway = &table.gateway;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     if visitor.people().next().is_none() {
-        return welcome::page(&portal, gateway, &visitor, PATH);
+        return welcome::page(&portal, gateway, &visitor, paths::MY_CLIENTS);
     }
     let mut lines = Vec::new();
     for person in visitor.people() {
@@ -74,7 +71,7 @@ pub(crate) async fn revoke(
     portal.check_form(FORM, &id, &visitor.binding(), form.token.as_deref())?;
     let grant = find(&portal, &visitor, &id).await?;
     take_back(&portal, &table, &grant, "by_person").await?;
-    Ok(page::see_other(&format!("{}{PATH}", gateway.public_url)))
+    Ok(page::see_other(&format!("{}{}", gateway.public_url, paths::MY_CLIENTS)))
 }
 
 /// A grant of whoever sits at the browser. Another person's is not found, like one that never was.

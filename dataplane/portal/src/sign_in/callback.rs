@@ -1,7 +1,7 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
-use portcullis_providers::{Answer, ProviderError};
+use portcullis_providers::Answer;
 use serde::Deserialize;
 
 use crate::Portal;
@@ -43,28 +43,7 @@ pub(crate) async fn get(
         Ok(signed_in) => session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await,
         Err(error) => {
             session::failed(&portal, &table, error.reason(), &error.to_string());
-            Err(failure(&provider.name, error, &details.return_to))
+            Err(Failure::sign_in(&provider.name, error, &details.return_to))
         }
-    }
-}
-
-/// The page for what went wrong; `back` is where one can try again.
-pub(super) fn failure(provider: &str, error: ProviderError, back: &str) -> Failure {
-    tracing::warn!(provider, %error, "sign-in at the identity provider failed");
-    let (provider, back) = (provider.to_owned(), Some(back.to_owned()));
-    match error {
-        ProviderError::Away(_) => Failure::ProviderAway { provider, back },
-        ProviderError::Wrong(reason) => Failure::ProviderWrong { provider, reason },
-        ProviderError::OtherIssuer => {
-            Failure::ProviderWrong { provider, reason: "it came from somebody else".to_owned() }
-        }
-        ProviderError::Refused { code, description } => {
-            let reason = match code.as_str() {
-                "access_denied" => "the sign-in was cancelled, or this account may not use it".to_owned(),
-                _ => description.unwrap_or(code),
-            };
-            Failure::SignInRefused { provider, reason, back }
-        }
-        ProviderError::Gateway(problem) => Failure::internal(problem),
     }
 }

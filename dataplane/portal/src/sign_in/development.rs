@@ -1,20 +1,19 @@
 use askama::Template;
 use axum::extract::{Form, Query, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use portcullis_contract::{DevelopmentUser, IdentityProviderKind};
 use portcullis_policy::{Gateway, Principal};
 use portcullis_providers::SignedIn;
 use portcullis_store::SignInRow;
 use serde::Deserialize;
-use url::{Host, Url};
 
 use crate::Portal;
 use crate::digest::digest;
 use crate::failure::Failure;
 use crate::forms::check_same_origin;
 use crate::page;
-use crate::sign_in::{session, start};
+use crate::sign_in::{loopback, session, start};
 use crate::visitor::Visitor;
 
 const FORM: &str = "development";
@@ -42,27 +41,6 @@ pub(crate) struct Choice {
     user: String,
 }
 
-/// Nobody proves who they are here, so nobody else may be able to reach it.
-pub(crate) fn check_loopback(gateway: &Gateway) -> Result<(), Failure> {
-    if is_loopback(&gateway.public_url) { Ok(()) } else { Err(Failure::NotLoopback) }
-}
-
-/// The address that the browser used must be loopback too: a name that points here (DNS rebinding) will not do.
-fn check_host(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Failure> {
-    check_loopback(gateway)?;
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_loopback(&format!("http://{host}")) { Ok(()) } else { Err(Failure::NotLoopback) }
-}
-
-fn is_loopback(url: &str) -> bool {
-    match Url::parse(url).ok().as_ref().and_then(Url::host) {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
-}
-
 fn users<'a>(gateway: &'a Gateway, sign_in: &SignInRow) -> Result<&'a [DevelopmentUser], Failure> {
     let provider =
         gateway.identity_providers.iter().find(|provider| *provider.name == *sign_in.identity_provider);
@@ -79,7 +57,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let table = portal.table()?;
-    check_host(&table.gateway, &headers)?;
+    loopback::check_host(&table.gateway, &headers)?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
     let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
     let sign_in = portal
@@ -99,7 +77,7 @@ pub(crate) async fn post(
     Form(choice): Form<Choice>,
 ) -> Result<Response, Failure> {
     let table = portal.table()?;
-    check_host(&table.gateway, &headers)?;
+    loopback::check_host(&table.gateway, &headers)?;
     check_same_origin(&table.gateway, &headers)?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
     portal.check_form(FORM, &choice.state, &visitor.binding(), choice.token.as_deref())?;
@@ -122,25 +100,4 @@ pub(crate) async fn post(
     );
     let signed_in = SignedIn { principal, provider_session: None };
     session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_loopback;
-
-    #[test]
-    fn given_addresses_then_only_this_machines_are_loopback() {
-        for ours in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:80", "http://127.9.9.9"] {
-            assert!(is_loopback(ours), "{ours}");
-        }
-        for theirs in [
-            "http://localhost.example.com",
-            "http://10.0.0.1",
-            "http://127.0.0.1.example.com",
-            "http://",
-            "x",
-        ] {
-            assert!(!is_loopback(theirs), "{theirs}");
-        }
-    }
 }

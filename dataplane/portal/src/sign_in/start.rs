@@ -14,7 +14,7 @@ use crate::digest::digest;
 use crate::failure::Failure;
 use crate::forms::check_same_origin;
 use crate::page;
-use crate::sign_in::{callback, development};
+use crate::sign_in::loopback;
 use crate::visitor::Visitor;
 
 /// How long somebody may take at the identity provider, in seconds.
@@ -51,10 +51,10 @@ pub(crate) async fn begin(portal: &Portal, gateway: &Gateway, begin: &Begin<'_>)
             let Begin { provider, another_account, return_to, .. } = *begin;
             let asked = portcullis_providers::Begin { state: &state, proof: &details.proof, another_account };
             let begun = portal.providers.begin(gateway, provider, &asked).await;
-            begun.map_err(|error| callback::failure(&provider.name, error, return_to))?
+            begun.map_err(|error| Failure::sign_in(&provider.name, error, return_to))?
         }
         IdentityProviderKind::Development { .. } => {
-            development::check_loopback(gateway)?;
+            loopback::check(gateway)?;
             format!("{}/login/development?state={state}", gateway.public_url)
         }
     };
