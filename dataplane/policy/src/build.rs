@@ -4,16 +4,15 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use portcullis_contract::{
-    Contract, IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential,
-    WorkloadDoc, with_parameter,
+    IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential, WorkloadDoc,
+    with_parameter,
 };
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Position;
 
-use crate::assembly::Assembly;
 use crate::names::NameSet;
-use crate::table::{IdentityProvider, Origin, OriginCredential, RouteTable, Workload, WorkloadProof};
+use crate::table::{IdentityProvider, Origin, OriginCredential, Workload, WorkloadProof};
 
 /// The contract does not hold together. The compiler makes none like that, so this is a document that was not its work.
 #[derive(Debug, thiserror::Error)]
@@ -69,35 +68,6 @@ pub enum BuildError {
     /// There are no settings.
     #[error("there is no gateway document")]
     NoGateway,
-}
-
-impl RouteTable {
-    /// Joins the documents of a contract, all or nothing.
-    ///
-    /// # Errors
-    /// When a document refers to something that is not there, or a credential may not go where it would.
-    pub fn build(contract: &Contract, generation: u64) -> Result<Self, BuildError> {
-        let mut assembly = Assembly::default();
-        for (key, value) in contract.secrets.iter() {
-            assembly.put_credential(key.clone(), value.clone());
-        }
-        assembly.put_gateway(contract.gateway.clone());
-        for origin in &contract.origins {
-            assembly.put_origin(origin.clone());
-        }
-        for route in &contract.routes {
-            assembly.put_route(route.clone());
-        }
-        for team in &contract.teams {
-            assembly.put_team(team);
-        }
-        let (table, problems) = assembly.table(generation);
-        match (problems.into_iter().next(), table) {
-            (None, Some(table)) => Ok(table),
-            (Some(problem), _) => Err(problem.error),
-            (None, None) => Err(BuildError::NoGateway),
-        }
-    }
 }
 
 /// Credentials by name.

@@ -11,6 +11,7 @@ mod build;
 mod curation;
 mod holder;
 mod names;
+mod parts;
 mod principal;
 mod table;
 mod template;
