@@ -13,6 +13,7 @@ mod authorization;
 mod bearer;
 mod notebook;
 mod pages;
+mod serve;
 mod site;
 
 use std::future::Future;
@@ -66,7 +67,7 @@ impl DemoOrigin {
     /// # Errors
     /// When the listener fails.
     pub fn serve(self) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let router = site::router(self.site);
+        let router = serve::router(self.site);
         async move { axum::serve(self.listener, router).await }
     }
 }

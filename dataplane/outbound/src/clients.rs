@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use reqwest::dns::{Name, Resolve, Resolving};
 use url::Url;
 
+use crate::Destination;
 use crate::connector::Connector;
-use crate::egress::Destination;
 use crate::{AddressPolicy, Answer, Egress, OutboundError, tls_config};
 
 /// From the first byte sent to the last received, unless the request says otherwise.

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::egress::Destination;
+use crate::Destination;
 use crate::{AddressPolicy, Egress, OutboundError};
 
 /// [`Egress::connect`] as hyper's client asks for it.

@@ -7,7 +7,7 @@ use portcullis_contract::carried;
 use tokio::net::TcpStream;
 
 use crate::proxy::Proxies;
-use crate::{AddressPolicy, OutboundError};
+use crate::{AddressPolicy, Destination, OutboundError};
 
 /// How long one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -35,17 +35,6 @@ struct Inner {
 struct OffLimits {
     api_servers: Vec<SocketAddr>,
     listeners: Vec<SocketAddr>,
-}
-
-/// Where somebody is to be reached.
-#[derive(Clone, Copy)]
-pub struct Destination<'a> {
-    /// A name or an address, with or without brackets.
-    pub host: &'a str,
-    /// TCP port.
-    pub port: u16,
-    /// Without TLS.
-    pub plain: bool,
 }
 
 impl Egress {

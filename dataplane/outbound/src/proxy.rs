@@ -7,7 +7,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
-use crate::egress::Destination;
+use crate::Destination;
 
 /// The proxies through which requests leave, as the environment names them: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, and
 /// `NO_PROXY` for whom they are not; in capitals or small letters, capitals first.

@@ -14,6 +14,7 @@ mod connections;
 mod consents;
 mod database;
 mod grants;
+mod kind;
 mod late_sessions;
 mod live_grants;
 mod migrations;

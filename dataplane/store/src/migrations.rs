@@ -4,7 +4,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection as _};
 
 use crate::StoreError;
-use crate::database::Kind;
+use crate::kind::Kind;
 
 /// What replicas of every version wait for, one after the other. Any number would do; it must never change.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;

@@ -5,19 +5,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use portcullis_ambient::{Instant, Random};
-use portcullis_contract::ClientRegistration;
+use portcullis_contract::{ClientRegistration, OriginAuth};
 use portcullis_keys::{Purpose, SealError, SealingRing};
 use portcullis_policy::Origin;
 use portcullis_store::ConnectionRow;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::Inner;
 use crate::client::{OriginClient, Proof, Registration, method_named};
 use crate::credential::bearer_header;
-use crate::exchange::exchanged_by;
 use crate::token::TokenAnswer;
 
 /// Tokens that live longer than this are refreshed [`EARLY`] before they expire; others in the last fifth of their life.
@@ -156,4 +156,11 @@ mod tests {
             assert_eq!(refresh_after(Duration::from_secs(lifetime)).as_secs_f64(), used, "{lifetime}");
         }
     }
+}
+
+/// What a token that was exchanged for is stored with in place of a registration: it is good while the origin is configured as it was, in every
+/// point.
+pub(crate) fn exchanged_by(auth: &OriginAuth) -> String {
+    let text = serde_json::to_vec(auth).unwrap_or_default();
+    format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
 }

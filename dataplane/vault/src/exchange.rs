@@ -12,18 +12,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use portcullis_contract::{AuthorizationServer, OriginAuth, SubjectToken};
 use portcullis_events::Kind;
 use portcullis_policy::{NameSet, Origin, PrincipalId};
 use portcullis_store::ConnectionRow;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 
 use crate::client::{OriginClient, Proof, Registration, method_name};
-use crate::connection::{Connection, Tokens};
+use crate::connection::{Connection, Tokens, exchanged_by};
 use crate::discovery::{Need, server};
 use crate::identity::{IdentityProviderClient, IdentityToken, IdentityTokenError};
 use crate::record::Failure;
@@ -297,13 +294,6 @@ impl Inner {
         })?;
         Ok(self.remember_connection(who, origin, &connection, connection.refresh_at()))
     }
-}
-
-/// What such a token is stored with in place of a registration: it is good while the origin is configured as it was, in every
-/// point.
-pub(crate) fn exchanged_by(auth: &OriginAuth) -> String {
-    let text = serde_json::to_vec(auth).unwrap_or_default();
-    format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
 }
 
 fn type_of(token: SubjectToken) -> &'static str {

@@ -5,8 +5,9 @@ use portcullis_outbound::{Clients, Http, OutboundError};
 use portcullis_publication::content_hash;
 use serde_json::{Value, json};
 
+use super::Target;
+use super::answer::{Answer, Offer};
 use super::listing::{Session, client_info};
-use super::{Answer, Offer, Target};
 
 /// The revision that is asked for first (stateless), and the one that a session is opened with where that is not known.
 const MODERN: &str = "2026-07-28";

@@ -1,6 +1,7 @@
 //! What origins offer, where that can be asked without a person's account: on change, now and then, and sooner after a failure.
 //!
 //! ```text
+//! answer   what came of it, for everybody else
 //! ask      one look at one origin: which era it speaks, what it lists
 //! listing  JSON-RPC over one POST, whether the answer comes as JSON or as SSE
 //! ```
@@ -8,6 +9,7 @@
 //! Origins are asked by the rules by which calls reach them: the same guard on addresses, the same trust anchors, the credential
 //! only where its Secret allows the host.
 
+pub(crate) mod answer;
 mod ask;
 mod listing;
 
@@ -15,15 +17,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_compiler::Catalog;
 use portcullis_contract::{OriginAuth, OriginDoc, with_parameter};
-use portcullis_crds::kinds::origin_mcp as kind;
 use portcullis_outbound::Clients;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
+use crate::discover::answer::{Answer, Asked};
 use crate::world::Change;
 
 /// Origins that are asked at the same time.
@@ -37,36 +38,6 @@ pub(crate) struct Target {
     pub(crate) document: Arc<OriginDoc>,
     /// The header's or query parameter's whole value, where it takes one.
     pub(crate) credential: Option<SecretString>,
-}
-
-/// What an origin answered.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answer {
-    /// What it offers.
-    Offers(Offer),
-    /// It wants to know which person asks.
-    NeedsAccount,
-    /// It does not take the gateway's credential, or wants one.
-    Refused(String),
-    /// It answers, but not as an MCP server does.
-    NotMcp(String),
-    /// It does not answer.
-    Unreachable(String),
-}
-
-/// What an origin offers.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Offer {
-    pub(crate) protocol_version: String,
-    pub(crate) counts: kind::Catalog,
-    pub(crate) names: Catalog,
-}
-
-/// What an origin answered, and to which question.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) document: Arc<OriginDoc>,
-    pub(crate) answer: Answer,
 }
 
 struct State {

@@ -10,7 +10,7 @@ use portcullis_crds::kinds::origin_mcp as kind;
 use portcullis_publication::{ListKind, ObservedCatalog};
 
 use super::Engine;
-use crate::discover::Answer;
+use crate::discover::answer::Answer;
 use crate::observe::{Source, Witnesses};
 use crate::world::World;
 

@@ -5,7 +5,8 @@ use portcullis_contract::OriginAuth;
 use portcullis_crds::words::ConditionStatus::{False, True, Unknown};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::discover::{Answer, Asked, Target};
+use crate::discover::Target;
+use crate::discover::answer::{Answer, Asked};
 use crate::programmed::Verdict;
 use crate::world::Subject;
 use portcullis_publication::ObservedCatalog;

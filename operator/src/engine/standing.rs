@@ -8,7 +8,7 @@ use portcullis_compiler::{Diagnosis, ResourceId};
 use portcullis_crds::words::ConditionStatus;
 
 use super::{Engine, observed, origins};
-use crate::discover::Answer;
+use crate::discover::answer::Answer;
 use crate::plan::GatewayState;
 use crate::programmed::{Verdict, programmed};
 use crate::status::{About, conditions};

@@ -13,7 +13,7 @@ use kube::runtime::watcher::Event;
 use portcullis_compiler::{Diagnosis, ResourceId, Resources};
 use portcullis_publication::{Identities, Observations};
 
-use crate::discover::{Answer, Asked};
+use crate::discover::answer::{Answer, Asked};
 
 pub(crate) use publication::{Publication, Published};
 pub(crate) use replicas::{Replica, Replicas};

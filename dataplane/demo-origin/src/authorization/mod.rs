@@ -3,7 +3,7 @@
 //! One endpoint a file; what has been given out is in the `ledger`.
 
 mod authorize;
-mod ledger;
+pub(crate) mod ledger;
 mod metadata;
 mod register;
 mod revoke;
@@ -15,7 +15,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
-pub(crate) use self::ledger::Ledger;
 use crate::pages;
 use crate::site::Site;
 
