@@ -22,9 +22,9 @@ pub(crate) struct GatewayPart {
 }
 
 pub(crate) struct ProviderPart {
-    pub(crate) doc: IdentityProviderDoc,
-    pub(crate) secret: Option<Arc<SecretValue>>,
-    pub(crate) built: Arc<IdentityProvider>,
+    doc: IdentityProviderDoc,
+    secret: Option<Arc<SecretValue>>,
+    built: Arc<IdentityProvider>,
 }
 
 pub(crate) struct OriginPart {

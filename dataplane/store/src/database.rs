@@ -19,6 +19,7 @@ use crate::{StoreError, migrations};
 
 /// For a connection, new or from the pool.
 const TO_CONNECT: Duration = Duration::from_secs(2);
+
 /// For the schema, with other replicas before this one.
 const TO_MIGRATE: Duration = Duration::from_secs(90);
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 /// For a statement or a short transaction on PostgreSQL. The server gives up a little before (see [`POSTGRES_SETTINGS`]).
-/// Together with the two seconds for a connection it is less than the patience of whoever reads the log of revocations.
+/// Together with `TO_CONNECT` of `database.rs` it is less than the patience of whoever reads the log of revocations.
 const TO_ANSWER: Duration = Duration::from_millis(2_500);
 /// The same on SQLite, where a writer waits for the one before it.
 const TO_ANSWER_SQLITE: Duration = Duration::from_secs(15);

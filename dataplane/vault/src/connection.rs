@@ -146,8 +146,8 @@ pub(crate) fn bound_to(row: &ConnectionRow) -> [&str; 7] {
     ]
 }
 
-/// What a token that was exchanged for is stored with in place of a registration: it is good while the origin is configured as it was, in every
-/// point.
+/// What a token that was exchanged for is stored with in place of a registration: it is good while the origin is configured as
+/// it was, in every point.
 pub(crate) fn exchanged_by(auth: &OriginAuth) -> String {
     let text = serde_json::to_vec(auth).unwrap_or_default();
     format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
