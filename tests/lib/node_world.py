@@ -194,11 +194,12 @@ class NodeWorld(Visitors):
             raise TimeoutError(f"{late}: {json.dumps(self.node.api.conditions(kind, name), indent=1)}\n{self.describe()}") from None
 
     def serve(self) -> None:
-        """Applies everything and waits until every replica serves it."""
+        """Applies everything and waits until every replica serves it, and the Service leads to them."""
         self.apply()
         self.rolled_out()
         for name in self.origins:
             self.programmed("VirtualMcp", name)
+        self.reachable()
 
     def published(self) -> dict[str, dict]:
         """What lies in the publication namespace, by kind and name."""
