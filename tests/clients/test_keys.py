@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from gateway import run
-from peers import Transit
 from processes import wait_until
 from raw import LEGACY
 from rings import DAY, MONTH, aged, ids, kid, sealed_under
 from traffic import Traffic
+from vault import Vault
 from world import World
 
 
@@ -174,15 +174,15 @@ def test_generated_keys_are_taken_and_no_two_are_the_same(world):
 
 
 def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_file_alone_is_worth_nothing_and_an_outage_changes_nothing(folder):
-    with Transit(folder / "transit") as transit, World(folder / "transit-world", "open") as world:
-        token = folder / "transit-token"
-        token.write_text(f"{transit.token}\n")
+    with Vault(folder / "vault") as vault, World(folder / "vault-world", "open") as world:
+        token = folder / "vault-token"
+        token.write_text(f"{vault.token}\n")
         plain = rings(world)
         caller = world.caller("open", world.browser("ana"))
 
         # What was kept in the clear is encrypted with the first start that is told to.
         world.gateway.stop()
-        world.gateway.arguments = transit.arguments("--transit-token-file", token)
+        world.gateway.arguments = vault.arguments("--transit-token-file", token)
         world.gateway.start()
         assert set(rings(world)) == {"transit"}
         assert not any(entry["key"] in stored(world).read_text() for ring in ("signing", "sealing", "mac") for entry in plain[ring])
@@ -191,33 +191,30 @@ def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_file_al
         assert json.loads(shown.stdout) == plain
 
         # Its own key may be rotated there, the rings here.
-        transit.lever("rotate")
+        vault.rotate()
         assert run("keys", "rotate", "--state", world.gateway.state, *world.gateway.arguments).returncode == 0
         wait_until(lambda: len(published(world)) == 2 and published(world)[0] != plain["signing"][0]["id"], what="the rotation")
         assert json.loads(stored(world).read_text())["transit"]["ciphertext"].startswith("vault:v2:")
         assert caller.call("echo", text="x").status == 200
 
         # Away after the start: nothing changes. Away, or refusing, at a start: it is refused.
-        transit.lever("sealed", sealed=True)
+        vault.seal()
         assert caller.call("echo", text="x").status == 200
         world.gateway.stop()
         refusals = {
             "Vault is sealed": world.gateway.arguments,
             "permission denied": world.gateway.arguments,
-            "no such file": transit.arguments("--transit-token-file", folder / "missing"),
+            "no such file": vault.arguments("--transit-token-file", folder / "missing"),
             "say --keys-encryption transit": [],
         }
         for said, arguments in refusals.items():
-            transit.lever("sealed", sealed=said == "Vault is sealed")
-            transit.lever("denied", denied=said == "permission denied")
+            if said == "permission denied":
+                vault.unseal()
+                vault.deny()
             done = run("serve", *world.gateway.source(), "--state", world.gateway.state, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments)
             assert done.returncode != 0 and said in done.stderr.replace("No such", "no such"), done.stderr
-            assert transit.token not in done.stderr
-        transit.lever("denied", denied=False)
-
-        # As a service account, without a stored token.
-        (folder / "jwt").write_text(transit.jwt)
-        world.gateway.arguments = transit.arguments("--transit-kubernetes-role", transit.role, "--transit-service-account-token", folder / "jwt")
+            assert vault.token not in done.stderr
+        vault.allow()
         world.gateway.start()
         assert caller.call("echo", text="x").status == 200
-        assert transit.token not in world.gateway.log()
+        assert vault.token not in world.gateway.log()

@@ -1,36 +1,75 @@
-"""The key rings of a cluster, encrypted by a transit service (docs/keys.md)."""
+"""The key rings of a cluster, encrypted by HashiCorp Vault, which lets operator and replicas in as service accounts of that cluster and
+has their tokens reviewed by its API server (docs/keys.md)."""
 
 import json
 
+import pytest
+from cluster_parts import NAMESPACE
 from cluster_rings import ask, published, stored
 from cluster_world import ClusterWorld
-from peers import Transit
 from processes import wait_until
+from vault import ROLE, Vault
+
+OPERATOR, DATA_PLANE, STRANGER = "portcullis-operator", "portcullis-data-plane", "stranger"
 
 
-def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_secret_alone_is_worth_nothing(folder):
-    with Transit(folder / "transit") as transit:
-        (folder / "jwt").write_text(transit.jwt)
-        arguments = transit.arguments("--transit-kubernetes-role", transit.role, "--transit-service-account-token", folder / "jwt")
-        world = ClusterWorld(folder / "encrypted", "open")
-        for each in (*world.operators, *world.replicas):
-            each.arguments = arguments
-        with world:
-            assert set(stored(world)) == {"transit"}
-            replica = world.replicas[0]
-            assert json.loads((replica.state / "keys.json").read_text()) == stored(world), "its copy is encrypted, too"
-            caller = world.caller("open", world.browser("ana"))
-            before = published(replica)
-            ask(world, "one")
-            wait_until(lambda: len(published(replica)) == 2 and published(replica)[1:] == before, seconds=60, what="the rotation")
-            assert set(stored(world)) == {"transit"}
-            transit.lever("sealed", sealed=True)
-            assert caller.call("echo", text="x").status == 200, "who runs needs no service"
-            replica.stop()
-            replica.launch()
-            wait_until(lambda: "Vault is sealed" in replica.log(), seconds=20, what="the replica to say what it waits for")
-            assert not replica.ready()
-            transit.lever("sealed", sealed=False)
-            replica.wait(30)
-            world.served("open")
-            assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
+class EncryptedWorld(ClusterWorld):
+
+    def __init__(self, folder, vault: Vault):
+        super().__init__(folder, "open")
+        self.vault = vault
+        for each, account in ((self.operators[0], OPERATOR), (self.replicas[0], DATA_PLANE)):
+            each.arguments = self.login(account)
+
+    def token(self, account: str):
+        return self.folder / f"{account}.token"
+
+    def login(self, account: str) -> list:
+        return self.vault.arguments("--transit-kubernetes-role", ROLE, "--transit-service-account-token", self.token(account))
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": STRANGER}}, namespace=NAMESPACE)
+        self.vault.trust(self.cluster, NAMESPACE, OPERATOR, DATA_PLANE)
+        for account in (OPERATOR, DATA_PLANE, STRANGER):
+            self.token(account).write_text(self.api.token(account, NAMESPACE))
+
+
+@pytest.fixture(scope="module")
+def world(folder):
+    with Vault(folder / "vault") as vault, EncryptedWorld(folder / "encrypted", vault) as world:
+        yield world
+
+
+def test_given_vault_when_the_keys_are_kept_with_it_then_the_secret_alone_is_worth_nothing(world):
+    assert set(stored(world)) == {"transit"}
+    replica = world.replicas[0]
+    assert json.loads((replica.state / "keys.json").read_text()) == stored(world), "its copy is encrypted, too"
+    before = published(replica)
+    ask(world, "one")
+    wait_until(lambda: len(published(replica)) == 2 and published(replica)[1:] == before, seconds=60, what="the rotation")
+    assert set(stored(world)) == {"transit"}
+
+
+def test_given_vault_when_it_is_sealed_then_what_runs_goes_on_and_what_starts_waits(world):
+    replica, caller = world.replicas[0], world.caller("open", world.browser("ana"))
+    world.vault.seal()
+    assert caller.call("echo", text="x").status == 200, "who runs needs no service"
+    replica.stop()
+    replica.launch()
+    wait_until(lambda: "Vault is sealed" in replica.log(), seconds=20, what="the replica to say what it waits for")
+    assert not replica.ready()
+    world.vault.unseal()
+    replica.wait(30)
+    world.served("open")
+    assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
+
+
+def test_given_vault_when_a_service_account_is_not_of_its_role_then_it_is_not_let_in(world):
+    replica = world.replicas[0]
+    replica.stop()
+    replica.arguments = world.login(STRANGER)
+    replica.launch()
+    wait_until(lambda: "service account name not authorized" in replica.log(), seconds=20, what="the replica to say why it is refused")
+    assert not replica.ready()
+    assert world.token(STRANGER).read_text() not in replica.log()

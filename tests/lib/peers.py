@@ -4,7 +4,6 @@ Each has an address of its own in 127.0.0.0/8: cookies go by host, and a browser
 """
 
 import json
-import sys
 from pathlib import Path
 
 import httpx2
@@ -15,7 +14,6 @@ PROVIDER_HOST = "127.0.0.2"
 AUTHORIZATION_HOST = "127.0.0.3"
 ORIGIN_HOST = "127.0.0.4"
 PROXY_HOST = "127.0.0.5"
-TRANSIT_HOST = "127.0.0.6"
 CUSTOMERS_HOST = "127.0.0.7"
 PLAIN_HOST = "127.0.0.8"
 
@@ -190,31 +188,6 @@ class Proxy(Peer):
     def asked(self) -> list[str]:
         """The request lines' targets so far."""
         return [request["target"] for request in self.requests()]
-
-
-class Transit(Peer):
-    """A transit engine that encrypts the gateway's keys (see transit.py), with levers."""
-
-    host = TRANSIT_HOST
-    key = "portcullis"
-    token = "the-gateway-may-use-the-transit-key-by-this"
-    role = "gateway"
-    jwt = "a-service-account-token"
-
-    def __init__(self, folder: Path):
-        super().__init__(folder, "transit")
-
-    def argv(self):
-        mine = {"host": self.host, "port": self.port, "log": str(self.record)}
-        given = {**mine, "token": self.token, "key": self.key, "role": self.role, "jwt": self.jwt}
-        return [sys.executable, PEERS / "transit.py", json.dumps(given)]
-
-    def lever(self, name: str, **given) -> None:
-        httpx2.post(f"{self.base}/levers/{name}", json=given, trust_env=False).raise_for_status()
-
-    def arguments(self, *login) -> list:
-        """What to say to whoever has its keys encrypted here."""
-        return ["--keys-encryption", "transit", "--transit-address", self.base, "--transit-key", self.key, *login]
 
 
 class Everything(Peer):

@@ -73,6 +73,19 @@ rust_client() {
   export PATH=$folder:$PATH
 }
 
+# vault: the program around HashiCorp Vault, built once for its source and what it stands on. Minutes, the first time.
+vault() {
+  local module=$tests/peers/vault folder
+  if ! folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go"); then
+    say "building HashiCorp Vault in $folder (once; some minutes)"
+    rm -rf "$folder" && mkdir -p "$folder" || return 1
+    (cd "$module" && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
+      nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$folder/vault" .) || return 1
+    touch "$folder/.complete"
+  fi
+  export PATH=$folder:$PATH
+}
+
 # A program from a crate, built once and kept.
 cargo_tool() {
   local name=$1 version=$2
@@ -118,6 +131,7 @@ prepare() {
       npm_packages "$tests/clients/vendors" vendors && rust_client || { echo "the vendors' clients could not be had" >&2; return 1; }
       ;;
   esac
+  case " $* " in *" clients "* | *" oauth "* | *" kubernetes "* | *" node "*) vault || { echo "Vault could not be built" >&2; return 1; } ;; esac
   case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac
   case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
   case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "cargo-fuzz could not be built" >&2; return 1; } ;; esac

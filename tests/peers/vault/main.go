@@ -1,0 +1,58 @@
+// HashiCorp Vault in memory, with what the gateway uses of it: the transit secrets engine and the Kubernetes auth method. Whatever else
+// its own program has built in (databases, clouds) would take many times as long to compile.
+//
+// It starts uninitialized, and is set up through its API, like any other.
+package main
+
+import (
+	"flag"
+	"log"
+	"net/http"
+
+	"github.com/hashicorp/go-hclog"
+	kubernetes "github.com/hashicorp/vault-plugin-auth-kubernetes"
+	"github.com/hashicorp/vault/builtin/logical/transit"
+	vaulthttp "github.com/hashicorp/vault/http"
+	"github.com/hashicorp/vault/internalshared/configutil"
+	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/sdk/logical"
+	"github.com/hashicorp/vault/sdk/physical/inmem"
+	"github.com/hashicorp/vault/vault"
+)
+
+// noPlugins is a catalog without an entry: what is built in is told to the core itself.
+type noPlugins struct{}
+
+func (noPlugins) Contains(string, consts.PluginType) bool                   { return false }
+func (noPlugins) Get(string, consts.PluginType) (func() (any, error), bool) { return nil, false }
+func (noPlugins) Keys(consts.PluginType) []string                           { return nil }
+func (noPlugins) IsBuiltinEntPlugin(string, consts.PluginType) bool         { return false }
+func (noPlugins) DeprecationStatus(string, consts.PluginType) (consts.DeprecationStatus, bool) {
+	return consts.Unknown, false
+}
+
+func main() {
+	address := flag.String("address", "", "where to listen: an address and a port")
+	certificate := flag.String("certificate", "", "its own, in PEM: a file")
+	key := flag.String("key", "", "the certificate's key: a file")
+	flag.Parse()
+
+	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Info})
+	storage, err := inmem.NewInmem(nil, logger)
+	if err != nil {
+		log.Fatal(err)
+	}
+	core, err := vault.NewCore(&vault.CoreConfig{
+		Physical:           storage,
+		LogicalBackends:    map[string]logical.Factory{"transit": transit.Factory},
+		CredentialBackends: map[string]logical.Factory{"kubernetes": kubernetes.Factory},
+		BuiltinRegistry:    noPlugins{},
+		DisableMlock:       true,
+		Logger:             logger,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := vaulthttp.Handler.Handler(&vault.HandlerProperties{Core: core, ListenerConfig: &configutil.Listener{}})
+	log.Fatal(http.ListenAndServeTLS(*address, *certificate, *key, handler))
+}
