@@ -8,7 +8,6 @@
 //! status     conditions, from the plan and from what replicas report; written where they differ
 //! observe    what people were shown of origins that ask for an account; the replicas tell it
 //! engine     one loop over all of it, level-triggered: run again, it writes nothing
-//! api_server where the API server is, for nobody to have it called
 //! adopt      after a restore elsewhere: resources go by the identities that they had
 //! leader     one of several operators acts, by a Lease
 //! ```
@@ -17,7 +16,6 @@
 //! is locked and no two decisions are made from different pasts.
 
 mod adopt;
-mod api_server;
 mod command;
 mod discover;
 mod engine;

@@ -14,7 +14,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::EnvFilter;
 
-use crate::api_server;
 use crate::command;
 use crate::discover::discover;
 use crate::engine::{Engine, Parts};
@@ -39,13 +38,13 @@ pub(crate) fn run(settings: command::Run) -> anyhow::Result<ExitCode> {
 
 async fn operate(settings: command::Run) -> anyhow::Result<()> {
     let (clock, random) = (Clock::system(), Random::system());
-    let config = api_server::config()
+    let config = portcullis_api_server::config()
         .await
         .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;
     let url = config.cluster_url.clone();
     let client = Client::try_from(config).context("the Kubernetes API cannot be reached as configured")?;
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
-    api_server::keep_away(&egress, &url, &client).await;
+    portcullis_api_server::keep_away(&egress, &url, &client).await;
     let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another process using it? choose one with --admin-listen",

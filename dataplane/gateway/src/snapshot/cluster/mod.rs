@@ -12,7 +12,6 @@
 //! *Architecture invariant:* nothing of this lies on the way of a request, and while the API server is away everything that was
 //! served goes on.
 
-mod api_server;
 mod file;
 mod follow;
 mod holdings;
@@ -126,14 +125,14 @@ impl Cluster {
         state: &Path,
         egress: &Egress,
     ) -> anyhow::Result<Self> {
-        let mut config = api_server::config().await.context(
+        let mut config = portcullis_api_server::config().await.context(
             "no Kubernetes API is known here: run in a pod with a service account, or set KUBECONFIG",
         )?;
         config.connect_timeout = Some(TO_CONNECT);
         let url = config.cluster_url.clone();
         let client =
             Client::try_from(config).context("the Kubernetes API cannot be reached as configured")?;
-        api_server::keep_away(egress, &url, &client).await;
+        portcullis_api_server::keep_away(egress, &url, &client).await;
         // What is mounted need not be kept.
         let kept = settings.keys.is_none().then(|| state.join("keys.json"));
         let places = Places {

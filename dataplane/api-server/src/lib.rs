@@ -14,7 +14,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The API server by the pod's service account, or as kubectl finds it.
-pub(super) async fn config() -> Result<Config, InferConfigError> {
+pub async fn config() -> Result<Config, InferConfigError> {
     let mut config = Config::infer().await?;
     // `kube` would go through the environment's proxy, which is for the internet, where a kubeconfig names none of its own.
     let of_environment = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| std::env::var(name).ok());
@@ -26,7 +26,7 @@ pub(super) async fn config() -> Result<Config, InferConfigError> {
 
 /// Has the way out refuse the API server's addresses from now on: the one that is asked, and, as they become known, those that
 /// its servers say are theirs.
-pub(super) async fn keep_away(egress: &Egress, url: &Uri, client: &Client) {
+pub async fn keep_away(egress: &Egress, url: &Uri, client: &Client) {
     let (egress, url, client) = (egress.clone(), url.clone(), client.clone());
     as_asked(&egress, &url).await;
     tokio::spawn(async move {
