@@ -8,9 +8,10 @@ from cluster_parts import NAMESPACE
 from cluster_rings import ask, published, stored
 from cluster_world import ClusterWorld
 from processes import wait_until
-from vault import ROLE, Vault
+from vault import AUDIENCE, ROLE, Vault
 
 OPERATOR, DATA_PLANE, STRANGER = "portcullis-operator", "portcullis-data-plane", "stranger"
+FOR_API_SERVER = "for-the-api-server"
 
 
 class EncryptedWorld(ClusterWorld):
@@ -21,18 +22,17 @@ class EncryptedWorld(ClusterWorld):
         for each, account in ((self.operators[0], OPERATOR), (self.replicas[0], DATA_PLANE)):
             each.arguments = self.login(account)
 
-    def token(self, account: str):
-        return self.folder / f"{account}.token"
-
-    def login(self, account: str) -> list:
-        return self.vault.arguments("--transit-kubernetes-role", ROLE, "--transit-service-account-token", self.token(account))
+    def login(self, file: str) -> list:
+        """What says to sign in with the token in this file."""
+        return self.vault.arguments("--transit-kubernetes-role", ROLE, "--transit-service-account-token", self.folder / file)
 
     def prepare(self) -> None:
         super().prepare()
         self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": STRANGER}}, namespace=NAMESPACE)
         self.vault.trust(self.cluster, NAMESPACE, OPERATOR, DATA_PLANE)
         for account in (OPERATOR, DATA_PLANE, STRANGER):
-            self.token(account).write_text(self.api.token(account, NAMESPACE))
+            (self.folder / account).write_text(self.api.token(account, NAMESPACE, audience=AUDIENCE))
+        (self.folder / FOR_API_SERVER).write_text(self.api.token(DATA_PLANE, NAMESPACE))
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,12 @@ def test_given_vault_when_it_is_sealed_then_what_runs_goes_on_and_what_starts_wa
     assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
 
 
-def test_given_vault_when_a_service_account_is_not_of_its_role_then_it_is_not_let_in(world):
+@pytest.mark.parametrize(("file", "says"), [(STRANGER, "service account name not authorized"), (FOR_API_SERVER, "invalid audience")])
+def test_given_vault_when_a_token_is_anothers_or_for_another_audience_then_it_lets_nobody_in(world, file, says):
     replica = world.replicas[0]
     replica.stop()
-    replica.arguments = world.login(STRANGER)
+    replica.arguments = world.login(file)
     replica.launch()
-    wait_until(lambda: "service account name not authorized" in replica.log(), seconds=20, what="the replica to say why it is refused")
+    wait_until(lambda: says in replica.log(), seconds=20, what="the replica to say why it is refused")
     assert not replica.ready()
-    assert world.token(STRANGER).read_text() not in replica.log()
+    assert (world.folder / file).read_text() not in replica.log()

@@ -11,6 +11,7 @@ from peers import Peer
 HOST = "127.0.0.6"
 KEY = "portcullis"
 ROLE = "portcullis"
+AUDIENCE = "vault"
 REVIEWER = "vault"
 POLICY = "".join(f'path "transit/{verb}/{KEY}" {{ capabilities = ["update"] }}\n' for verb in ("encrypt", "decrypt"))
 
@@ -75,7 +76,7 @@ class Vault(Peer):
         ca, jwt = cluster.authority.file.read_text(), cluster.api.token(REVIEWER, namespace)
         self.ask("POST", "auth/kubernetes/config", kubernetes_host=cluster.server, kubernetes_ca_cert=ca, token_reviewer_jwt=jwt)
         bound = {"bound_service_account_names": accounts, "bound_service_account_namespaces": [namespace]}
-        self.ask("POST", f"auth/kubernetes/role/{ROLE}", token_policies=[KEY], token_ttl="5m", **bound)
+        self.ask("POST", f"auth/kubernetes/role/{ROLE}", token_policies=[KEY], token_ttl="5m", audience=AUDIENCE, **bound)
 
     def arguments(self, *login) -> list:
         """What to say to whoever has its keys encrypted here."""

@@ -126,7 +126,8 @@ def test_given_postgresql_when_rendered_then_three_replicas_roll_without_a_gap_a
 @pytest.mark.parametrize(
     ("login", "argument", "mounted"),
     [
-        ({"kubernetes": {"role": "gateway"}}, "--transit-kubernetes-role=gateway", {"transit-ca"}),
+        ({"kubernetes": {"role": "gateway"}}, "--transit-service-account-token=/etc/portcullis/transit-account/token", {"transit-ca", "transit-account"}),
+        ({"kubernetes": {"role": "gateway", "audience": ""}}, "--transit-kubernetes-role=gateway", {"transit-ca"}),
         ({"tokenSecret": {"name": "token"}}, "--transit-token-file=/etc/portcullis/transit-token/token", {"transit-ca", "transit-token"}),
     ],
 )

@@ -112,6 +112,9 @@ capabilities: {drop: [ALL]}
 {{- if $transit.kubernetes.role }}
 - --transit-kubernetes-role={{ $transit.kubernetes.role }}
 - --transit-kubernetes-mount={{ $transit.kubernetes.mount }}
+{{- if $transit.kubernetes.audience }}
+- --transit-service-account-token=/etc/portcullis/transit-account/token
+{{- end }}
 {{- else }}
 - --transit-token-file=/etc/portcullis/transit-token/{{ $transit.tokenSecret.key }}
 {{- end }}
@@ -126,6 +129,8 @@ capabilities: {drop: [ALL]}
 {{- if eq .Values.keys.encryption "transit" }}
 {{- if not $transit.kubernetes.role }}
 - {name: transit-token, mountPath: /etc/portcullis/transit-token, readOnly: true}
+{{- else if $transit.kubernetes.audience }}
+- {name: transit-account, mountPath: /etc/portcullis/transit-account, readOnly: true}
 {{- end }}
 {{- if $transit.caConfigMap.name }}
 - {name: transit-ca, mountPath: /etc/portcullis/transit-ca, readOnly: true}
@@ -138,6 +143,11 @@ capabilities: {drop: [ALL]}
 {{- if eq .Values.keys.encryption "transit" }}
 {{- if not $transit.kubernetes.role }}
 - {name: transit-token, secret: {secretName: {{ $transit.tokenSecret.name }}}}
+{{- else if $transit.kubernetes.audience }}
+- name: transit-account
+  projected:
+    sources:
+      - serviceAccountToken: {audience: {{ $transit.kubernetes.audience }}, expirationSeconds: 3600, path: token}
 {{- end }}
 {{- if $transit.caConfigMap.name }}
 - {name: transit-ca, configMap: {name: {{ $transit.caConfigMap.name }}}}
