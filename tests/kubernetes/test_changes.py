@@ -82,7 +82,7 @@ def test_given_a_slug_when_changed_then_the_new_one_serves_and_the_old_one_is_un
 
 def test_given_a_virtual_mcp_when_suspended_then_its_streams_end_soon_and_others_go_on_and_it_comes_back(world, ana):
     caller, other = world.caller("open", ana, era=LEGACY), world.caller("guarded", ana, era=LEGACY)
-    concerned, unconcerned = Stream(caller), Stream(other)
+    concerned, unconcerned, later = Stream(caller), Stream(other), world.caller("open", ana)
     world.apply(m.virtual("open", "open", suspend=True))
     told = time.monotonic()
     assert concerned.wait_end() - told < SOON
@@ -92,20 +92,20 @@ def test_given_a_virtual_mcp_when_suspended_then_its_streams_end_soon_and_others
     caller.call("echo", text="x")
     assert len(world.origins["open"].messages()) == before
     world.apply(m.virtual("open", "open", suspend=False))
-    wait_until(lambda: world.caller("open", ana).call("echo", text="x").status == 200, seconds=SOON, what="the suspension to end")
+    wait_until(lambda: later.call("echo", text="x").status == 200, seconds=SOON, what="the suspension to end")
     assert unconcerned.open
 
 
 def test_given_an_origin_when_suspended_then_the_streams_of_all_its_routes_end_soon(world, ana):
     streams = [Stream(world.caller(route, ana, era=LEGACY)) for route in ("open", "guarded")]
-    elsewhere = Stream(world.caller("keyed", ana, era=LEGACY))
+    elsewhere, later = Stream(world.caller("keyed", ana, era=LEGACY)), world.caller("open", ana)
     world.apply(m.origin("open", world.origins["open"].url, suspend=True))
     told = time.monotonic()
     for stream in streams:
         assert stream.wait_end() - told < SOON
     assert elsewhere.open
     world.apply(m.origin("open", world.origins["open"].url, suspend=False))
-    wait_until(lambda: world.caller("open", ana).call("echo", text="x").status == 200, seconds=SOON, what="the suspension to end")
+    wait_until(lambda: later.call("echo", text="x").status == 200, seconds=SOON, what="the suspension to end")
 
 
 def test_given_a_team_when_it_loses_a_member_then_their_calls_and_streams_end_soon_and_it_heals(world, ana):
