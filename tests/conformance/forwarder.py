@@ -8,6 +8,7 @@ import socket
 import threading
 
 from processes import free_port
+from sockets import stop_listening
 
 LONGEST_HEAD = 65_536
 
@@ -71,7 +72,7 @@ class Forwarder:
         return line + b"\r\nAuthorization: Bearer " + token.encode() + b"\r\n" + rest
 
     def close(self):
-        self.listener.close()
+        stop_listening(self.listener)
 
     def __enter__(self):
         return self

@@ -5,6 +5,7 @@ import threading
 from itertools import count
 
 from processes import free_port
+from sockets import stop_listening
 
 
 class Balancer:
@@ -27,12 +28,10 @@ class Balancer:
 
     def _connect(self, near: socket.socket):
         targets = list(self.targets)
-        # One that does not answer is passed over soon, unless there is no other: a Service's address loses a packet now and then.
-        patience = 2 if len(targets) > 1 else 15
         first = next(self._turn)
         for place in range(len(targets)):
             try:
-                far = socket.create_connection(targets[(first + place) % len(targets)], timeout=patience)
+                far = socket.create_connection(targets[(first + place) % len(targets)], timeout=2)  # one that does not answer is passed over soon
                 break
             except OSError:
                 continue
@@ -60,4 +59,4 @@ class Balancer:
             end.close()
 
     def close(self):
-        self.listener.close()
+        stop_listening(self.listener)

@@ -72,6 +72,13 @@ class Wire:
         self.close()
 
 
+def stop_listening(listener: socket.socket) -> None:
+    """Closes it, and wakes whoever waits in `accept`. Closed alone it would keep them, and the kernel, when it has them call again, would
+    have them accept what comes to the next listener with the same number."""
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
 def split(received: bytes) -> list[Reply]:
     """The whole replies among these bytes."""
     found = []

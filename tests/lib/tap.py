@@ -4,6 +4,7 @@ import socket
 import threading
 
 from processes import free_port
+from sockets import stop_listening
 
 
 class Tap:
@@ -46,4 +47,4 @@ class Tap:
             end.close()
 
     def close(self):
-        self.listener.close()
+        stop_listening(self.listener)
