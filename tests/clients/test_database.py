@@ -58,7 +58,8 @@ def test_given_a_certificate_when_its_authority_is_not_the_one_that_is_named_the
             encrypted = database.query(f"SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = '{USER}'")
             assert int(encrypted) >= 1
             for untrusted in (f"{database.url}?sslmode=verify-full&sslrootcert={wrong.file}", f"{database.url}?sslmode=verify-full"):
-                done = run("serve", "--state", folder / "elsewhere", "--manifests", world.manifests.path, "--database", untrusted)
+                ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
+                done = run("serve", "--state", folder / "elsewhere", "--manifests", world.manifests.path, "--database", untrusted, *ports)
                 assert done.returncode != 0
                 assert done.stderr.count("invalid peer certificate: UnknownIssuer") == 1, done.stderr
                 assert database.password not in done.stderr
