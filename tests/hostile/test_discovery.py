@@ -7,6 +7,7 @@ import time
 
 import pytest
 from impostor import Impostor, endless, raw, redirect, reply
+from sockets import stop_listening
 
 AS = "/.well-known/oauth-authorization-server"
 PRM = "/.well-known/oauth-protected-resource/mcp"
@@ -27,8 +28,7 @@ def trap():
 
     threading.Thread(target=watch, daemon=True).start()
     yield f"http://[::1]:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    stop_listening(listener)
     assert not caught, "the gateway went where it must not"
 
 

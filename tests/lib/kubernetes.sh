@@ -14,9 +14,7 @@ go_build() {
   local stamp=k8s.io/component-base/version
   local flags="-s -w -X $stamp.gitVersion=v$kubernetes_version -X $stamp.gitMajor=${kubernetes_version%%.*}"
   flags+=" -X $stamp.gitMinor=$minor -X $stamp.gitTreeState=clean"
-  (cd "$tests/kubernetes/binaries/$module" &&
-    CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
-      nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags "$flags" -o "$kubernetes_folder/" "$@")
+  go_program "$tests/kubernetes/binaries/$module" "$flags" -o "$kubernetes_folder/" "$@"
 }
 
 kubernetes_api() {
@@ -33,10 +31,6 @@ kubernetes_node() {
 kubernetes_built() {
   local level=$1
   [ ! -e "$kubernetes_folder/.$level-complete" ] || return 0
-  command -v go >/dev/null || {
-    echo "the tests build Kubernetes $kubernetes_version from source and need Go (see tests/kubernetes/binaries)" >&2
-    return 1
-  }
   mkdir -p "$kubernetes_folder" || return 1
   (
     flock 9

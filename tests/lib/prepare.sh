@@ -73,14 +73,21 @@ rust_client() {
   export PATH=$folder:$PATH
 }
 
+# go_program MODULE LINKER_FLAGS ARGUMENTS...: `go build` in a module's folder, with nothing of this machine's own settings.
+go_program() {
+  local module=$1 flags=$2; shift 2
+  command -v go >/dev/null || { echo "the tests build Kubernetes and Vault from source and need Go" >&2; return 1; }
+  (cd "$module" && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
+    nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags "$flags" "$@")
+}
+
 # vault: the program around HashiCorp Vault, built once for its source and what it stands on. Minutes, the first time.
 vault() {
   local module=$tests/peers/vault folder
   if ! folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go"); then
     say "building HashiCorp Vault in $folder (once; some minutes)"
     rm -rf "$folder" && mkdir -p "$folder" || return 1
-    (cd "$module" && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off GOFLAGS=-mod=readonly \
-      nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$folder/vault" .) || return 1
+    go_program "$module" '-s -w' -o "$folder/vault" . || return 1
     touch "$folder/.complete"
   fi
   export PATH=$folder:$PATH

@@ -1,10 +1,8 @@
 """The chart with keys that HashiCorp Vault encrypts: pods sign in there as their service accounts (docs/keys.md)."""
 
-import base64
-import json
-
 import pytest
-from charts import NAMESPACE, PUBLICATION
+from charts import NAMESPACE
+from cluster_rings import stored
 from node_world import NodeWorld
 from processes import wait_until
 from raw import LEGACY
@@ -27,9 +25,12 @@ def world(folder):
         yield world
 
 
+def ready(pod: dict) -> bool:
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
+
+
 def test_given_vault_when_installed_then_the_keys_are_in_no_secret(world):
-    stored = world.node.api.get("Secret", "portcullis-keys", PUBLICATION)["data"]
-    assert set(json.loads(base64.b64decode(stored["keys.json"]))) == {"transit"}
+    assert set(stored(world.node)) == {"transit"}
     assert world.caller("open").call("echo", text="x").result["content"][0]["text"] == "x"
 
 
@@ -40,6 +41,8 @@ def test_given_vault_when_it_is_sealed_then_pods_serve_on_and_a_new_one_waits(wo
     world.delete(old[0])
     assert caller.call("echo", text="sealed").result["content"][0]["text"] == "sealed"
     wait_until(lambda: "Vault is sealed" in world.logs("data-plane"), seconds=60, what="the new pod to say what it waits for")
+    new = [each for each in world.pods("data-plane") if each["metadata"]["name"] not in old]
+    assert [ready(each) for each in new] == [False]
     world.vault.unseal()
     world.rolled_out("data-plane")
     assert caller.call("echo", text="unsealed").result["content"][0]["text"] == "unsealed"

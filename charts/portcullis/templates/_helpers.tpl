@@ -147,7 +147,7 @@ capabilities: {drop: [ALL]}
 - name: transit-account
   projected:
     sources:
-      - serviceAccountToken: {audience: {{ $transit.kubernetes.audience }}, expirationSeconds: 3600, path: token}
+      - serviceAccountToken: {audience: {{ $transit.kubernetes.audience | quote }}, expirationSeconds: 3600, path: token}
 {{- end }}
 {{- if $transit.caConfigMap.name }}
 - {name: transit-ca, configMap: {name: {{ $transit.caConfigMap.name }}}}
