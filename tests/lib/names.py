@@ -12,6 +12,7 @@ import dns.flags
 import dns.message
 import dns.rdatatype
 import dns.rrset
+from sockets import stop_listening
 
 HOST = "127.0.0.77"
 
@@ -40,12 +41,14 @@ class Names:
         self.names[name] = repeat(None)
 
     def close(self) -> None:
-        self.socket.close()
+        stop_listening(self.socket)
 
     def _serve(self) -> None:
         while True:
             try:
                 data, peer = self.socket.recvfrom(4096)
+                if peer is None:
+                    return
                 if answer := self._answer(dns.message.from_wire(data)):
                     self.socket.sendto(answer.to_wire(), peer)
             except OSError:

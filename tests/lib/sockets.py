@@ -2,6 +2,7 @@
 
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -73,9 +74,10 @@ class Wire:
 
 
 def stop_listening(listener: socket.socket) -> None:
-    """Closes it, and wakes whoever waits in `accept`. Closed alone it would keep them, and the kernel, when it has them call again, would
-    have them accept what comes to the next listener with the same number."""
-    listener.shutdown(socket.SHUT_RDWR)
+    """Closes it, and wakes whoever waits in `accept` or `recvfrom`. Closed alone it would keep them, and the kernel, when it has them call
+    again, would have them take what comes to the next socket with the same number."""
+    with suppress(OSError):  # one of datagrams says that it is not connected, and wakes them all the same
+        listener.shutdown(socket.SHUT_RDWR)
     listener.close()
 
 
