@@ -144,20 +144,25 @@ class Cluster:
         return file
 
     def kubectl(self, *arguments, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess:
-        """kubectl as the administrator, as a person would type it."""
+        """kubectl as the administrator, as a person would type it.
+
+        It keeps no cache: what `/openapi/v3` lists bears a time in whole seconds and no ETag, so that one who asks twice within a second is told
+        that nothing changed, whatever did.
+        """
         done = subprocess.run(
             [BINARIES / "kubectl", *map(str, arguments)],
             capture_output=True, text=True, timeout=60, input=input or "", check=False,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder)},
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder), "KUBECACHEDIR": os.devnull},
         )  # fmt: skip
         if check and done.returncode:
             raise RuntimeError(f"kubectl {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
 
     def install_crds(self) -> None:
-        """Applies the definitions as their readers will, and waits until they are served."""
+        """Applies the definitions as their readers will, and waits until they are served, and described, which takes a second longer."""
         self.kubectl("apply", "--server-side", "-f", CRDS)
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", CRDS)
+        wait_until(lambda: "apis/portcullis.dev/v1alpha1" in self.api.http.get("/openapi/v3").json()["paths"], what="the definitions to be described")
 
     def namespace(self, name: str, **labels: str) -> None:
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
