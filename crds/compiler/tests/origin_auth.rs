@@ -4,6 +4,9 @@
 
 mod support;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis_contract::{
     AuthorizationServer, ClientRegistration, OriginAuth, SecretKey, SubjectToken, TokenEndpointAuthMethod,
 };
@@ -37,6 +40,11 @@ fn refused(auth: &str, says: &str) {
 }
 
 const CLIENT: &str = "client: {id: gateway, secretRef: {name: key, key: value}}";
+
+/// As it stands in a manifest (RFC 7468).
+fn pem(kind: &str, der: &[u8]) -> String {
+    format!("\"-----BEGIN {kind}-----\\n{}\\n-----END {kind}-----\\n\"", STANDARD.encode(der))
+}
 
 fn key() -> SecretKey {
     SecretKey("default/key/value".to_owned())
@@ -171,12 +179,16 @@ fn given_two_ways_then_both_are_told() {
 fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
     let auth = "clientCredentials: {client: {id: gateway, secretRef: {name: key, key: value}, \
                 tokenEndpointAuthMethod: private_key_jwt, keyId: k1}}";
-    refused(auth, "client.secretRef: the value of 'value' in Secret default/key is no private key in PEM");
-    for other in ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN ENCRYPTED PRIVATE KEY-----"] {
-        let told = folder(auth, "*").edit("hunter2", other).told();
+    refused(
+        auth,
+        "client.secretRef: the value of 'value' in Secret default/key is no private key that can sign",
+    );
+    for kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+        let told = folder(auth, "*").edit("hunter2", &pem(kind, b"hunter2")).told();
         assert!(told.contains("openssl pkcs8 -topk8 -nocrypt"), "{told}");
     }
-    let pem = "\"-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----\\n\"";
+    let key_pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let pem = &pem("PRIVATE KEY", key_pair.to_pkcs8v1().unwrap().as_ref());
     let OriginAuth::ClientCredentials { client, .. } = compiled(&folder(auth, "*").edit("hunter2", pem))
     else {
         panic!("not client credentials")

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
+use portcullis_client_key::ClientKey;
 use portcullis_contract::{SecretKey, SecretValue};
 use portcullis_crds::words::SecretRef;
 use portcullis_crds::{ALLOWED_HOSTS_ANNOTATION, CREDENTIAL_LABEL};
@@ -35,9 +36,6 @@ pub(super) enum Use<'a> {
 
 /// A client secret is guessed offline by nobody, but a short one is often not random at all.
 const SHORTEST_WORKLOAD_SECRET: usize = 32;
-
-/// How a private key begins that says of which kind it is (RFC 7468 section 10).
-const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----";
 
 impl<'a> Credentials<'a> {
     pub(super) fn new(resources: &'a Resources) -> Self {
@@ -159,13 +157,15 @@ impl<'a> Credentials<'a> {
 }
 
 /// What keeps a value from being used, without quoting it.
-fn unfit(value: &str, purpose: Use<'_>) -> Option<&'static str> {
+fn unfit(value: &str, purpose: Use<'_>) -> Option<String> {
     if let Use::OriginClientKey = purpose {
-        let is_key = value.trim_start().starts_with(PRIVATE_KEY);
-        return (!is_key).then_some(
-            "is no private key in PEM (PKCS #8), which begins with -----BEGIN PRIVATE KEY----- (openssl pkcs8 -topk8 -nocrypt converts others)",
-        );
+        return ClientKey::from_pem(value).err().map(|error| error.to_string());
     }
+    unsendable(value, purpose).map(str::to_owned)
+}
+
+/// What keeps it from being sent as it is.
+fn unsendable(value: &str, purpose: Use<'_>) -> Option<&'static str> {
     if value.ends_with(['\n', '\r']) {
         return Some(
             "ends with a line break, which is hardly part of it; write it without (printf instead of echo)",
