@@ -1,27 +1,11 @@
 """Neither side ever sees the other's credential, and none lies in the state folder in the clear (Show 5)."""
 
-import base64
 import json
 import re
 
 import pytest
+from leaks import where
 from world import KEY, World
-
-
-def spellings(secret: str) -> set[bytes]:
-    """The secret as it could lie about: plain, percent-encoded, in Base64 at any of three alignments, in hex."""
-    plain = secret.encode()
-    found = {plain, plain.hex().encode(), plain.hex().upper().encode()}
-    for shift in range(3):
-        padded = b"\0" * shift + plain
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            # The first and last characters mix with what stands around.
-            found.add(encode(padded).rstrip(b"=")[4 if shift else 0 : -2])
-    return {each for each in found if len(each) >= 8}
-
-
-def where(secrets: set[str], text: bytes) -> list[str]:
-    return [secret for secret in secrets for spelling in spellings(secret) if spelling in text]
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, quote
 
 import manifests as m
 import pytest
+from leaks import where
 from peers import AUTHORIZATION_HOST, ORIGIN_HOST, PEOPLE, AuthorizationServer, Origin
 from processes import free_port
 from raw import LEGACY, MODERN, Caller
-from test_credentials import where
 from world import CLIENT, CLIENT_SECRET, World
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"

@@ -9,10 +9,10 @@ import httpx2
 import manifests as m
 import pytest
 from joserfc.jwk import ECKey
+from leaks import where
 from peers import AUTHORIZATION_HOST, ORIGIN_HOST
 from portal import Portal
 from raw import LEGACY, MODERN
-from test_credentials import where
 from world import AWKWARD_KEY, CLIENT_SECRET, World
 
 ERAS = [LEGACY, MODERN]
