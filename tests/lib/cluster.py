@@ -12,7 +12,7 @@ import httpx2
 import yaml
 from cluster_api import Api
 from cluster_identity import Authority, by_certificate, kubeconfig, signing_key
-from processes import Process, free_port, listening, wait_until
+from processes import Process, free_port, listening, wait_until, whole_lines
 
 HOST = "127.0.0.1"
 BINARIES = Path(os.environ.get("KUBERNETES_BIN", "/nonexistent"))
@@ -172,7 +172,7 @@ class Cluster:
     def requests(self, user: str | None = None, *verbs: str) -> list[dict]:
         """The audited requests so far, of this user (or whoever's name ends so) and with these verbs."""
         found = []
-        for line in self.audit_log.read_text().splitlines():
+        for line in whole_lines(self.audit_log):
             event = json.loads(line)
             if user and not event["user"]["username"].endswith(user):
                 continue

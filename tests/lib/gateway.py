@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 from manifests import Folder
-from processes import Process, free_port, wait_until
+from processes import Process, free_port, wait_until, whole_lines
 
 BINARY = os.environ.get("PORTCULLIS_BIN", "portcullis")
 HOST = "127.0.0.1"
@@ -92,8 +92,7 @@ class Gateway:
     def events(self, event: str | None = None, **fields) -> list[dict]:
         """The events so far, of this kind and with these fields."""
         found = []
-        # The last line may be in the middle of being written.
-        for line in self.stdout.read_text().rpartition("\n")[0].splitlines():
+        for line in whole_lines(self.stdout):
             if not line.startswith("{"):
                 continue
             each = json.loads(line)

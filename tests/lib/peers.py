@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import httpx2
-from processes import Process, free_port
+from processes import Process, free_port, whole_lines
 
 PEERS = Path(__file__).resolve().parent.parent / "peers"
 PROVIDER_HOST = "127.0.0.2"
@@ -71,7 +71,7 @@ class Peer:
         self.stop()
 
     def requests(self) -> list[dict]:
-        return [json.loads(line) for line in self.record.read_text().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.record)]
 
     def received(self) -> str:
         """Every byte received so far, as text."""

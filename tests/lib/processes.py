@@ -44,6 +44,11 @@ def wait_until(condition, *, seconds: float = 10, every: float = 0.02, what: str
     raise TimeoutError(f"waited {seconds} s for {what}")
 
 
+def whole_lines(file: Path) -> list[str]:
+    """What somebody has written to a file so far; the last line may be in the middle of being written, and is left out."""
+    return file.read_text().split("\n")[:-1]
+
+
 class Process:
     """A child in a process group of its own, its output in a file."""
 

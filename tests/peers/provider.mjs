@@ -17,20 +17,26 @@ const read = async (request) => {
   return Buffer.concat(chunks);
 };
 
-// Everything that arrives and the answer to it, as one JSON line a request.
+// Everything that arrives and the answer to it, as one JSON line a request: written before the answer ends, so that whoever has the answer
+// finds it here; or when the connection breaks before that.
 const record = (path, request, response) => {
   const entry = { at: Date.now(), method: request.method, url: request.url, headers: request.rawHeaders, body: '' };
   request.on('data', (chunk) => { entry.body += chunk.toString('latin1'); });
   const answer = [];
   const { write, end } = response;
+  let written = false;
+  const note = () => {
+    if (written) return;
+    written = true;
+    appendFileSync(path, `${JSON.stringify({ ...entry, status: response.statusCode, answer: Buffer.concat(answer).toString('latin1') })}\n`);
+  };
   response.write = (chunk, ...rest) => { if (chunk) answer.push(Buffer.from(chunk)); return write.call(response, chunk, ...rest); };
   response.end = (chunk, ...rest) => {
     if (typeof chunk === 'string' || chunk instanceof Uint8Array) answer.push(Buffer.from(chunk));
+    note();
     return end.call(response, chunk, ...rest);
   };
-  response.on('close', () => {
-    appendFileSync(path, `${JSON.stringify({ ...entry, status: response.statusCode, answer: Buffer.concat(answer).toString('latin1') })}\n`);
-  });
+  response.on('close', note);
   request.pause();
 };
 
