@@ -1,6 +1,7 @@
 """The Kubernetes API by hand: one call a method, without a client's caches in between."""
 
 import ssl
+import time
 
 import httpx2
 
@@ -24,6 +25,10 @@ GROUPS = {
     "CustomResourceDefinition": ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
 }
 CLUSTER_SCOPED = {"Namespace", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+# Seconds. An API server that has just started says 429 until it has read its storage, and when to ask again; any client does.
+PATIENCE = 30
 
 
 class ApiError(Exception):
@@ -62,7 +67,9 @@ class Api:
         self.http = httpx2.Client(base_url=server, verify=context, headers=headers, timeout=30, trust_env=False)
 
     def _ask(self, method: str, where: str, **given):
-        answer = self.http.request(method, where, **given)
+        deadline = time.monotonic() + PATIENCE
+        while (answer := self.http.request(method, where, **given)).status_code == 429 and time.monotonic() < deadline:
+            time.sleep(float(answer.headers.get("retry-after", 1)))
         if answer.status_code >= 400:
             raise ApiError(answer)
         return answer.json()
