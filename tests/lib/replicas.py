@@ -1,9 +1,11 @@
 """Several gateways on one PostgreSQL, as a Deployment has them: the same keys, the same identities, the same manifests."""
 
 import shutil
+import time
 from pathlib import Path
 
 from gateway import Gateway
+from processes import wait_until
 
 
 class Replica(Gateway):
@@ -37,3 +39,14 @@ def at(caller, replica: Replica, slug: str):
     caller.url = replica.own_url(f"/mcp/{slug}")
     caller.http.headers["Host"] = replica.host()
     return caller
+
+
+def holds_soon(condition, began: float, what: str) -> None:
+    """Waits for what must hold on a replica within two seconds, and prints how long after `began` it did."""
+    wait_until(condition, what=what)
+    print(f"{time.monotonic() - began:.2f} s of the promised 2 for {what}")
+
+
+def refused_soon(caller, began: float) -> None:
+    """Its token is refused, at the replica that it calls."""
+    holds_soon(lambda: caller.send("tools/list").status == 401, began, "the token to be refused")
