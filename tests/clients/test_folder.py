@@ -109,15 +109,15 @@ def test_an_edit_is_served_without_a_restart(world):
     caller = world.caller("open", world.browser("ana"))
     assert "add" in caller.names()
     world.manifests.put(m.virtual("open", "open", capabilities={"tools": {"include": ["echo"]}}))
-    wait_until(lambda: caller.names() == ["echo"], seconds=2, what="the edit to be served")
+    wait_until(lambda: caller.names() == ["echo"], what="the edit to be served")
     world.manifests.put(m.virtual("second", "open"))
-    wait_until(lambda: world.gateway.admin("/debug/routes").text.count("second"), seconds=2, what="the new route")
+    wait_until(lambda: world.gateway.admin("/debug/routes").text.count("second"), what="the new route")
     assert "add" in world.caller("second", world.browser("ana")).names()
     world.manifests.remove(m.virtual("second", "open"))
     gone = lambda: world.caller("second", token="none").send("tools/list").status == 404  # noqa: E731
-    wait_until(gone, seconds=2, what="the route to go")
+    wait_until(gone, what="the route to go")
     world.manifests.put(m.virtual("open", "open"))
-    wait_until(lambda: "add" in caller.names(), seconds=2, what="the first edit to be taken back")
+    wait_until(lambda: "add" in caller.names(), what="the first edit to be taken back")
     assert world.gateway.starts == 1
 
 
@@ -138,12 +138,12 @@ def test_suspending_a_virtual_mcp_ends_its_traffic_and_lifting_it_brings_it_back
     caller = world.caller("open", world.browser("ana"))
     assert caller.call("echo", text="x").status == 200
     world.manifests.put(m.virtual("open", "open", suspend=True))
-    wait_until(lambda: caller.call("echo", text="x").status >= 400, seconds=2, what="the suspension")
+    wait_until(lambda: caller.call("echo", text="x").status >= 400, what="the suspension")
     before = len(world.origins["open"].messages())
     caller.call("echo", text="x")
     assert len(world.origins["open"].messages()) == before
     world.manifests.put(m.virtual("open", "open"))
-    wait_until(lambda: caller.call("echo", text="x").status == 200, seconds=2, what="the end of the suspension")
+    wait_until(lambda: caller.call("echo", text="x").status == 200, what="the end of the suspension")
 
 
 def test_the_private_listener_refuses_browsers_and_the_public_one_has_none_of_it(world):

@@ -108,7 +108,7 @@ def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and
     client.stop()
     put(stored(world), json.dumps(aged(rings(world), MONTH)))
     wait_until(lambda: len(rings(world)["sealing"]) == 1, seconds=20, what="the old sealing key to go")
-    wait_until(lambda: caller.call("whoami").status == 404, seconds=5, what="the session to end")
+    wait_until(lambda: caller.call("whoami").status == 404, what="the session to end")
     caller.session = None
     caller.initialize()
     assert caller.call("whoami").result["content"][0]["text"] == "ana", "the connection needs no old key"

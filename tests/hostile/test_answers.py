@@ -96,7 +96,7 @@ def test_an_answer_that_drips_holds_up_nobody_else_and_ends_with_its_caller(atta
         wire.read(lambda received: b'{"jsonrpc":' in received)
         for _ in range(5):
             assert caller.send("tools/list").status == 200
-    wait_until(lambda: given.impostor.ended, seconds=5, what="the connection to the origin to end with the call")
+    wait_until(lambda: given.impostor.ended, what="the connection to the origin to end with the call")
     ended(given, "tools/call", reason="client_went_away")
 
 

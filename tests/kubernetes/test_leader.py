@@ -59,7 +59,7 @@ def test_given_a_leader_that_is_asked_to_end_when_it_is_gone_then_the_other_lead
     wait_until(lambda: leads(second), seconds=6, what="the other to lead: the Lease was given up")
     assert holder(world) == second.name
     world.apply(m.virtual("after-stop", "open"))
-    world.served("after-stop", seconds=5)
+    world.served("after-stop")
     now = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in world.api.list("ConfigMap", "portcullis-publication")}
     assert {name: now.get(name) for name in documents if name != "diagnoses"} == {name: at for name, at in documents.items() if name != "diagnoses"}
     first.launch()
@@ -73,7 +73,7 @@ def test_given_a_leader_that_is_killed_when_its_lease_has_run_out_then_the_other
     first.kill()
     wait_until(lambda: leads(second), seconds=LEASE + 6, what="the other to lead: the Lease ran out")
     world.apply(m.virtual("after-kill", "open"))
-    world.served("after-kill", seconds=5)
+    world.served("after-kill")
     first.launch()
     first.wait()
     assert not leads(first)

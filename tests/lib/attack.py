@@ -94,11 +94,11 @@ class Attack:
     def failures(self) -> list[dict]:
         """The events of attempts to connect that came to nothing, as soon as there is one."""
         kinds = ("upstream.request", "auth.connected")
-        return wait_until(lambda: [each for each in self.events() if each["event"] in kinds], seconds=5, what="an event of the failure")
+        return wait_until(lambda: [each for each in self.events() if each["event"] in kinds], what="an event of the failure")
 
     def one_event(self, event: str, **fields) -> dict:
         """The event of what went wrong: there is one, and no second."""
-        wait_until(lambda: self.events(event, **fields), seconds=5, what=f"the event {event} {fields} among {self.events()}")
+        wait_until(lambda: self.events(event, **fields), what=f"the event {event} {fields} among {self.events()}")
         found = self.events(event, **fields)
         assert len(found) == 1, found
         return found[0]

@@ -150,7 +150,7 @@ class ClusterWorld(Visitors):
                 text = self.operators[0].process.text()[-3000:] if self.operators else ""
                 raise TimeoutError(f"{late}; {each.name} wrote:\n{each.log()[-2000:]}\nthe operator wrote:\n{text}") from None
 
-    def gone(self, slug: str, by: list[Replica] | None = None, *, seconds: float = 5) -> None:
+    def gone(self, slug: str, by: list[Replica] | None = None, *, seconds: float = 15) -> None:
         """Waits until no replica serves this slug."""
         for each in by or self.replicas:
             wait_until(lambda each=each: slug not in each.routes(), seconds=seconds, what=f"{each.name} not to serve {slug}")

@@ -100,10 +100,10 @@ class Gateway:
                 found.append(each)
         return found
 
-    def wait_event(self, event: str, *, seconds: float = 5, **fields) -> dict:
+    def wait_event(self, event: str, *, seconds: float = 15, **fields) -> dict:
         return wait_until(lambda: self.events(event, **fields), seconds=seconds, what=f"the event {event} {fields}")[-1]
 
-    def edited(self, change, *, seconds: float = 5, event: str = "admin.snapshot") -> dict:
+    def edited(self, change, *, seconds: float = 15, event: str = "admin.snapshot") -> dict:
         """Makes a change to the folder and waits until the gateway has taken or refused it; returns what it said."""
         before = len(self.events(event))
         change()

@@ -34,7 +34,7 @@ def listening(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def wait_until(condition, *, seconds: float = 10, every: float = 0.02, what: str = "it to happen"):
+def wait_until(condition, *, seconds: float = 20, every: float = 0.02, what: str = "it to happen"):
     """Polls `condition` until it returns something true, and returns that."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -42,8 +42,9 @@ def at(caller, replica: Replica, slug: str):
 
 
 def holds_soon(condition, began: float, what: str) -> None:
-    """Waits for what must hold on a replica within two seconds, and prints how long after `began` it did."""
-    wait_until(condition, what=what)
+    """Waits for what is promised to hold on a replica within two seconds, and prints how long after `began` it did. A machine may be busy:
+    it fails after five, before the shortest of the tests' tokens would have ended by itself."""
+    wait_until(condition, seconds=5, what=what)
     print(f"{time.monotonic() - began:.2f} s of the promised 2 for {what}")
 
 
