@@ -26,7 +26,6 @@ GROUPS = {
 }
 CLUSTER_SCOPED = {"Namespace", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 
-
 # Seconds. An API server that has just started says 429 until it has read its storage, and when to ask again; any client does.
 PATIENCE = 30
 

@@ -46,7 +46,7 @@ def wait_until(condition, *, seconds: float = 20, every: float = 0.02, what: str
 
 def whole_lines(file: Path) -> list[str]:
     """What somebody has written to a file so far; the last line may be in the middle of being written, and is left out."""
-    return file.read_text().split("\n")[:-1]
+    return [line.decode() for line in file.read_bytes().split(b"\n")[:-1]]
 
 
 class Process:
