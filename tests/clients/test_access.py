@@ -7,6 +7,7 @@ import pytest
 from oauth import Denied
 from processes import wait_until
 from raw import LEGACY, MODERN
+from replicas import holds_soon
 from world import World
 
 FINANCE = m.team("finance", {"virtualMcp": "guarded", "tools": {"include": ["*"], "exclude": ["delete_*"]}}, groups=["finance"])
@@ -55,8 +56,7 @@ def test_access_lost_is_a_403_without_insufficient_scope_and_comes_back(world, e
     seen = len(world.gateway.events("policy.denied", status=403))
     world.manifests.put(NOBODY)
     edited = time.monotonic()
-    refused = wait_until(lambda: (answer := caller.call("echo", text="after")).status == 403 and answer, what="access to end")
-    print(f"access ended {time.monotonic() - edited:.2f} s after the edit, of two that are promised")
+    refused = holds_soon(lambda: (answer := caller.call("echo", text="after")).status == 403 and answer, edited, "access to end")
     assert "insufficient_scope" not in refused.headers.get("www-authenticate", "") + refused.text
     assert refused.error["message"]
     denied = wait_until(lambda: world.gateway.events("policy.denied", status=403)[seen:], what="the event")[-1]

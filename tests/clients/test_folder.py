@@ -2,6 +2,8 @@
 
 import manifests as m
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from gateway import run
 from processes import wait_until
 from world import World
@@ -66,6 +68,42 @@ def test_validate_names_what_is_wrong(sound, what):
     assert resource["metadata"]["name"] in said
     for word in words:
         assert word.strip("'") in said, said
+
+
+def pem(key, form=PrivateFormat.PKCS8, encryption=None) -> str:
+    return key.private_bytes(Encoding.PEM, form, encryption or NoEncryption()).decode()
+
+
+def signing_with(key: str) -> tuple[dict, dict]:
+    """An origin at whose authorization server the gateway shows itself by this key."""
+    client = {"id": "gateway", "secretRef": {"name": "key", "key": "value"}, "tokenEndpointAuthMethod": "private_key_jwt"}
+    return m.secret("key", hosts="auth.example.com", value=key), with_spec(SOUND[2], auth={"clientCredentials": {"client": client}})
+
+
+@pytest.mark.parametrize("make", [
+    lambda: pem(ec.generate_private_key(ec.SECP256R1())),
+    lambda: pem(ec.generate_private_key(ec.SECP384R1())),
+    lambda: pem(ed25519.Ed25519PrivateKey.generate()),
+    lambda: pem(rsa.generate_private_key(65537, 2048)),
+], ids=["P-256", "P-384", "Ed25519", "RSA of 2048 bits"])  # fmt: skip
+def test_a_clients_key_that_can_sign_is_valid(sound, make):
+    sound.put(*signing_with(make()))
+    result = run("validate", sound.path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("make", [
+    lambda: pem(rsa.generate_private_key(65537, 1024)),
+    lambda: pem(ec.generate_private_key(ec.SECP256K1())),
+    lambda: pem(ec.generate_private_key(ec.SECP256R1()), encryption=BestAvailableEncryption(b"a password")),
+    lambda: pem(rsa.generate_private_key(65537, 2048), PrivateFormat.TraditionalOpenSSL),
+], ids=["RSA of 1024 bits", "another curve", "encrypted", "PKCS 1"])  # fmt: skip
+def test_a_clients_key_that_cannot_sign_is_refused_with_what_can(sound, make):
+    sound.put(*signing_with(make()))
+    result = run("validate", sound.path)
+    assert result.returncode == 1
+    assert "'value' in Secret default/key is no private key that can sign" in result.stdout + result.stderr
+    assert "openssl pkcs8 -topk8 -nocrypt" in result.stdout + result.stderr
 
 
 def test_validate_reports_every_mistake_at_once(sound):

@@ -41,11 +41,12 @@ def at(caller, replica: Replica, slug: str):
     return caller
 
 
-def holds_soon(condition, began: float, what: str) -> None:
-    """Waits for what is promised to hold on a replica within two seconds, and prints how long after `began` it did. A machine may be busy:
-    it fails after five, before the shortest of the tests' tokens would have ended by itself."""
-    wait_until(condition, seconds=5, what=what)
+def holds_soon(condition, began: float, what: str):
+    """As `wait_until`, for what is promised to hold on a replica within two seconds; prints how long after `began` it did. A machine may be
+    busy: it fails after five, before the shortest of the tests' tokens would have ended by itself."""
+    found = wait_until(condition, seconds=5, what=what)
     print(f"{time.monotonic() - began:.2f} s of the promised 2 for {what}")
+    return found
 
 
 def refused_soon(caller, began: float) -> None:

@@ -5,6 +5,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use secrecy::SecretString;
 use serde::Serialize;
 
+/// How PEM begins that says itself of which kind its key is (RFC 7468 section 10).
+const PKCS8: &str = "-----BEGIN PRIVATE KEY-----";
+
 type ReadPem = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
 
 /// What each kind of key signs with. That of RSA is what every server verifies.
@@ -32,11 +35,14 @@ pub struct ClientKey {
 impl ClientKey {
     /// Reads PEM of any kind that [`NoClientKey`] names.
     pub fn from_pem(pem: &str) -> Result<Self, NoClientKey> {
-        let pem = pem.trim().as_bytes();
+        let pem = pem.trim();
+        if !pem.starts_with(PKCS8) {
+            return Err(NoClientKey);
+        }
         // Only a signature shows whether key and algorithm go together.
         ALGORITHMS
             .into_iter()
-            .filter_map(|(algorithm, read)| Some(Self { algorithm, key: read(pem).ok()? }))
+            .filter_map(|(algorithm, read)| Some(Self { algorithm, key: read(pem.as_bytes()).ok()? }))
             .find(|Self { algorithm, key }| jsonwebtoken::crypto::sign(b"", key, *algorithm).is_ok())
             .ok_or(NoClientKey)
     }
