@@ -384,3 +384,6 @@ fn status_key(id: &ResourceId) -> String {
 async fn patiently<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
     timeout(PATIENCE, write).await.unwrap_or(Err(WriteError::TimedOut))
 }
+
+#[cfg(test)]
+mod golden;

@@ -51,3 +51,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Run(arguments) => run::run(arguments),
     }
 }
+
+#[cfg(test)]
+mod golden;

@@ -11,6 +11,8 @@ mod catalog;
 mod command;
 mod edge;
 mod ending;
+#[cfg(test)]
+mod golden;
 mod pipeline;
 mod reseal;
 mod review;

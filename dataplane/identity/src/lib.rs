@@ -26,6 +26,8 @@ mod feed;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod identity;
 mod issue;
 mod issuer;

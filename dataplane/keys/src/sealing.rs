@@ -214,6 +214,9 @@ fn associated_data(parts: &[&str]) -> Vec<u8> {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -27,6 +27,8 @@ mod forms;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod home;
 mod mine;
 mod page;

@@ -18,6 +18,8 @@ mod begin;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod id_token;
 mod logout;
 mod metadata;

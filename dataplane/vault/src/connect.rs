@@ -388,3 +388,6 @@ fn refusal(code: &str, description: Option<&str>) -> String {
         (code, Some(text)) => format!("{text} ({})", plain(code)),
     }
 }
+
+#[cfg(test)]
+mod golden;

@@ -20,6 +20,8 @@ mod exchange;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod identity;
 mod machine;
 mod memory;

@@ -307,6 +307,9 @@ pub(crate) fn zeroizing(secret: &SecretString) -> Zeroizing<String> {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

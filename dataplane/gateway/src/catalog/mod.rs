@@ -4,6 +4,8 @@
 //!
 //! What an origin offers is bound to its URL: one that is moved is learned anew.
 
+#[cfg(test)]
+mod golden;
 mod part;
 
 use std::collections::{HashMap, HashSet};

@@ -2,6 +2,8 @@
 
 mod database;
 mod demo;
+#[cfg(test)]
+mod golden;
 mod keys;
 mod leave;
 mod listen;

@@ -169,6 +169,9 @@ async fn routes(State(private): State<Private>) -> Response {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

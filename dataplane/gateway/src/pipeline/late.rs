@@ -204,3 +204,6 @@ fn chosen_version(body: &[u8], events: bool) -> Option<HeaderValue> {
     }
     None
 }
+
+#[cfg(test)]
+mod golden;

@@ -23,6 +23,8 @@ mod courier;
 mod credential;
 mod discard;
 mod exchange;
+#[cfg(test)]
+mod golden;
 mod headers;
 mod late;
 mod message;

@@ -130,6 +130,9 @@ fn bound_to<'a>(person: &'a PrincipalId, route: &'a Route) -> [&'a str; 4] {
 }
 
 #[cfg(test)]
+pub(in crate::pipeline) mod golden;
+
+#[cfg(test)]
 mod tests {
     use portcullis_keys::Keys;
     use portcullis_policy::RouteTable;

@@ -336,3 +336,6 @@ fn params(body: &Bytes, version: &str) -> Result<String, Refusal> {
 fn nonce(context: &Context) -> Result<String, Refusal> {
     context.random.token().map_err(|_| Refusal::no_randomness())
 }
+
+#[cfg(test)]
+mod golden;

@@ -10,6 +10,8 @@
 
 pub(crate) mod cluster;
 mod folder;
+#[cfg(test)]
+mod golden;
 mod ids;
 mod keys;
 mod publish;

@@ -11,6 +11,8 @@
 mod answer;
 pub(crate) mod connect;
 pub(crate) mod consent;
+#[cfg(test)]
+mod golden;
 mod pending;
 mod request;
 

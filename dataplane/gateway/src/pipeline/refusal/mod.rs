@@ -1,6 +1,8 @@
 //! Every way in which the gateway itself says no, with its status, its code, its stable reason and a sentence that a person can
 //! act on.
 
+#[cfg(test)]
+mod golden;
 mod upstream;
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};

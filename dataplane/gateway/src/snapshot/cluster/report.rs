@@ -137,6 +137,9 @@ fn lease(replica: &Replica, report: Option<&Report>, since: Instant, now: Instan
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

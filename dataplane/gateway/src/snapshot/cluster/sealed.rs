@@ -139,6 +139,9 @@ impl SealedFile {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,188 @@
+//! What the operator and the replicas exchange: objects, sealed credentials, reports, catalogs, identities.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use portcullis_ambient::Random;
+use portcullis_contract::{SecretKey, SecretValue};
+use portcullis_golden::assert_golden;
+use portcullis_keys::Keys;
+use portcullis_publication::{
+    CredentialDoc, DEFAULT_NAMESPACE, Definition, DiagnosisDoc, GENERATION_ANNOTATION, IDENTITIES_NAME,
+    Inquiry, KEYS_DATA, KEYS_NAME, KEYS_VALUE, Kind, LABEL, LONGEST_ANSWER, ListKind, MAC_HEADER, MANAGED_BY,
+    NONCE_HEADER, OBSERVED_PATH, OWNER_NAME, OWNER_VALUE, Observations, REPORT_ANNOTATION,
+    REPORT_FRESH_SECONDS, REPORT_LABEL, Refused, Rejection, Report, SOURCE_ANNOTATION, object_name, publish,
+    publish_identities, verify_identities,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde_json::json;
+
+/// Sealed with the keys of `keyring/document.json`. Nonces are random, so these were kept from one run.
+const SEALED_CREDENTIAL: &str = "AXNlYTHhy2bu2HioLNaTUGZ6fRmQcmIs4G4K2RDAsuZgsMfz9g";
+const SEALED_ANSWER: &str = "AXNlYTGpa1Gr4uSiqQuM1cUPTTEM1HXrUg6aohyOg8BvD4fXgPRLLnG4byra8lMa_knPGli7BhgBa_aXik-06WArBYy8IM-_hwHt\
+    Ulf4RfSOv_2w6XHT_O8dgkuXsGMLDglyPc7NtS8WAGM1kziSPQYw8FJ1OVkAzTwPbv_ANGKPhvMUOc4U96BtpCAeydxHvw8Q3qGb\
+    VoAyRJgVGGLwa-cNmsK4lS0VElT0s5Gy1lR4cFM8-iLvIZINLAyDWamjZ8ZXOuXdz2BAmSSeqwJVniOEbjhSU-GJh0qrNfhJ2p5-\
+    6F4qV8uM5g7PETNLt_TdiRpheELcdc4yLck4_NKltd9eNT4QYqFOurX19CQrw3in5ky60bWqrJ1qIiAHxFDHGeVmh96MviuDTbSE\
+    tssMLAlQtx1BNYxDWH8w8qsCq1JHgRS6Vl_XP_S4XIEuzVtd6N61fZK1GLNUEwAzy7V5uYbYHD7QH1LzNgI6kcb8TQnF2gxnC2rX\
+    B-2pw1rOCt3Pt267hdioVl9VN1APP5e2omWF4g";
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+fn keys() -> Keys {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/files");
+    Keys::from_json(&std::fs::read(files.join("keyring/document.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn names_labels_annotations_and_limits_stay() {
+    let names = json!({
+        "namespace": DEFAULT_NAMESPACE,
+        "label": LABEL,
+        "managed by": MANAGED_BY,
+        "source annotation": SOURCE_ANNOTATION,
+        "generation annotation": GENERATION_ANNOTATION,
+        "keys": {"name": KEYS_NAME, "label value": KEYS_VALUE, "data": KEYS_DATA},
+        "owner": {"name": OWNER_NAME, "label value": OWNER_VALUE},
+        "identities": {"name": IDENTITIES_NAME},
+        "report": {"annotation": REPORT_ANNOTATION, "label": REPORT_LABEL, "fresh seconds": REPORT_FRESH_SECONDS},
+        "catalogs": {
+            "path": OBSERVED_PATH, "nonce header": NONCE_HEADER, "mac header": MAC_HEADER,
+            "limit in bytes": LONGEST_ANSWER,
+        },
+    });
+    assert_golden("config-distribution/names.json", &pretty(&names));
+}
+
+#[test]
+fn objects_of_every_kind_keep_names_hash_and_mac() {
+    let keys = keys();
+    let object = |kind: Kind| {
+        let name = object_name(kind, "uid-1");
+        let document = json!({"uid": "uid-1", "name": "mcp/ü"});
+        json!({
+            "label value": kind.label(), "kind": kind.object_kind(), "resource": kind.resource(), "name": name,
+            "data": publish(&keys.mac, kind, &name, &document).unwrap().data(),
+        })
+    };
+    assert_golden("config-distribution/objects.json", &pretty(&Kind::ALL.map(object)));
+}
+
+#[test]
+fn sealed_credentials_of_an_earlier_version_still_open() {
+    let keys = keys();
+    let key = SecretKey("mcp/key/token".into());
+    let allowed_hosts = vec!["mcp.linear.app".to_owned(), "*.example.com".to_owned()];
+    let value = SecretValue { value: SecretString::from("hush"), allowed_hosts };
+    let fresh = CredentialDoc::seal(&keys.sealing, &Random::system(), &key, &value).unwrap();
+    let kept = CredentialDoc { sealed: SEALED_CREDENTIAL.to_owned(), ..fresh.clone() };
+    for document in [&fresh, &kept] {
+        let opened = document.open(&keys.sealing);
+        assert!(opened.is_ok(), "it does not open; a fresh one is {}", fresh.sealed);
+        assert_eq!(opened.unwrap().value.expose_secret(), "hush");
+    }
+    assert_golden("config-distribution/credential.json", &pretty(&kept));
+}
+
+#[test]
+fn reports_of_replicas_keep_their_form() {
+    let report = Report {
+        observed: [("configmaps".to_owned(), "7".to_owned()), ("secrets".to_owned(), "8".to_owned())].into(),
+        table_hash: "hash".into(),
+        rejected: vec![Rejection {
+            name: "route-x".into(),
+            resource_version: "7".into(),
+            reason: "Forged".into(),
+        }],
+        version: "0.1.0".into(),
+        private: "10.1.2.3:9090".parse().ok(),
+        catalogs: "hash".into(),
+        keys: "fingerprint".into(),
+        sealed_under: "c2VhMQ".into(),
+    };
+    let reasons = [
+        Refused::Incomplete("mac"),
+        Refused::WrongHash,
+        Refused::Forged,
+        Refused::NotUnderstood(String::new()),
+        Refused::Unopenable,
+    ];
+    let mut text = pretty(&[&report, &Report::default()]);
+    let reasons: Vec<_> = reasons.iter().map(Refused::reason).collect();
+    text.push_str(&format!("\n{}", pretty(&json!({"rejection reasons": reasons}))));
+    assert_golden("config-distribution/reports.json", &text);
+}
+
+#[test]
+fn diagnostics_keep_their_form() {
+    let full = DiagnosisDoc {
+        severity: "error".into(),
+        resource: Some("Team mcp/finance".into()),
+        field: Some("spec.access[0].virtualMcp".into()),
+        reason: "VirtualMcpNotFound".into(),
+        message: "message".into(),
+    };
+    let least = DiagnosisDoc { resource: None, field: None, ..full.clone() };
+    assert_golden("config-distribution/diagnostics.json", &pretty(&[full, least]));
+}
+
+fn observations() -> Observations {
+    let mut seen = Observations::default();
+    let (origin, url) = ("uid-1", "https://mcp.example.com/mcp");
+    seen.speaks(origin, url, "2025-11-25", 5);
+    for (kind, name) in [
+        (ListKind::Tools, "get_issue"),
+        (ListKind::Prompts, "review"),
+        (ListKind::ResourceTemplates, "docs://{page}"),
+    ] {
+        seen.see(origin, url, kind, [Definition::new(name, r#"{"name":"a"}"#)], 7);
+    }
+    for version in 0..5 {
+        seen.see(origin, url, ListKind::Tools, [Definition::new("changes", &version.to_string())], 8);
+    }
+    seen
+}
+
+#[test]
+fn catalog_requests_and_answers_keep_their_form_and_hashes() {
+    let (keys, random, observed) = (keys(), Random::system(), observations());
+    let mut inquiry = Inquiry::new(&random, "replica-0").unwrap();
+    inquiry.nonce = "bm9uY2U".to_owned();
+    let fresh = base64(&inquiry.answer(&keys, &random, &observed).unwrap());
+    for answer in [fresh.as_str(), SEALED_ANSWER] {
+        let opened = inquiry.open(&keys, &unbase64(answer));
+        assert!(opened.is_ok_and(|it| it == observed), "it does not open; a fresh one is {fresh}");
+    }
+    let exchange = json!({
+        "nonce": inquiry.nonce,
+        "mac": inquiry.mac(&keys).unwrap(),
+        "sealed answer": SEALED_ANSWER,
+        "hash": observed.hash(),
+        "hash of one origin": observed.of("uid-1").unwrap().hash(),
+    });
+    let text = format!("{}\n{}", pretty(&exchange), pretty(&observed));
+    assert_golden("config-distribution/catalogs.json", &text);
+}
+
+#[test]
+fn identities_keep_their_form_and_mac() {
+    let keys = keys();
+    let identities = [("uid-new".to_owned(), "uid-old".to_owned())].into();
+    let data: BTreeMap<String, String> = publish_identities(&keys.mac, &identities).unwrap().data();
+    assert_eq!(verify_identities(&keys.mac, &data).unwrap(), identities);
+    assert_golden("config-distribution/identities.json", &pretty(&data));
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn unbase64(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}

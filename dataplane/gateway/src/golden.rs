@@ -1,0 +1,174 @@
+//! A gateway for golden tests: fixed keys, a clock of its own, one route, one person.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use portcullis_ambient::{Clock, Instant, Random};
+use portcullis_assertions::Verifier;
+use portcullis_events::EventSink;
+use portcullis_golden::assert_golden;
+use portcullis_identity::{Identity, IdentityParts};
+use portcullis_keys::{Keys, Purpose};
+use portcullis_outbound::Clients;
+use portcullis_policy::{Principal, RouteTable, Tables};
+use portcullis_portal::{Portal, PortalParts};
+use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_store::Store;
+use portcullis_vault::{Vault, VaultParts};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::catalog::Catalogs;
+use crate::ending::Ending;
+use crate::pipeline::{Context, LateSessions};
+
+const PURPOSES: [(&str, Purpose); 5] = [
+    ("credential", Purpose::Credential),
+    ("mcp-session", Purpose::McpSession),
+    ("browser", Purpose::Browser),
+    ("publication", Purpose::Publication),
+    ("provider", Purpose::Provider),
+];
+
+/// A sealed value: its name, what it is bound to, and the envelope that this build makes, in base64url.
+pub(crate) type Sealed<'a> = (&'a str, &'a [&'a str], String);
+
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+/// Fixed rings, derived because no usable key may be written in this repository.
+pub(crate) fn keys() -> Arc<Keys> {
+    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
+    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
+    Arc::new(Keys::from_json(document.to_string().as_bytes()).unwrap())
+}
+
+/// Compares the content of envelopes with a golden file, and opens the envelopes that the file keeps, which it returns by name.
+pub(crate) fn assert_sealed(file: &str, values: &[Sealed<'_>]) -> Vec<(String, String)> {
+    let path = format!("{}/../../tests/golden/files/{file}", env!("CARGO_MANIFEST_DIR"));
+    let kept: Value = serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default();
+    let keys = keys();
+    let open = |bound_to: &[&str], sealed: &str| {
+        let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
+        PURPOSES.into_iter().find_map(|(name, purpose)| {
+            let text = keys.sealing.open(purpose, bound_to, &envelope).ok()?;
+            Some((name, String::from_utf8(text.to_vec()).unwrap()))
+        })
+    };
+    let (mut golden, mut envelopes) = (Map::new(), Vec::new());
+    for (name, bound_to, fresh) in values {
+        let sealed = kept[*name]["sealed"].as_str().unwrap_or(fresh);
+        let (purpose, text) = open(bound_to, fresh).expect("it is bound to this");
+        assert_eq!(open(bound_to, sealed), Some((purpose, text.clone())), "{name} of an earlier build");
+        let entry = json!({"purpose": purpose, "bound_to": bound_to, "text": text, "sealed": sealed});
+        golden.insert((*name).to_owned(), entry);
+        envelopes.push(((*name).to_owned(), sealed.to_owned()));
+    }
+    assert_golden(file, &pretty(&Value::Object(golden)));
+    envelopes
+}
+
+pub(crate) fn table() -> Arc<RouteTable> {
+    table_with(|_| {})
+}
+
+/// The same with some of its documents changed.
+pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
+    let all = json!({"include": null, "exclude": [], "overrides": []});
+    let mut contract = json!({
+        "gateway": {
+            "name": "gateway", "publicUrl": "https://gateway.example",
+            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
+            "storeOutageGraceSeconds": 900,
+            "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
+        },
+        "origins": [{
+            "uid": "origin-uid", "id": "origin-id", "name": "mcp/o", "displayName": "O",
+            "url": "https://origin.example/mcp", "suspended": false, "auth": "none",
+            "network": {"privateNetworks": ["127.0.0.0/8"], "caBundlePem": null},
+            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
+        }],
+        "routes": [{
+            "uid": "route-uid", "name": "mcp/r", "slug": "r", "displayName": "R", "description": "",
+            "suspended": false, "identityProvider": "company", "origin": "origin-uid", "access": "Everyone",
+            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
+        }],
+        "teams": [],
+    });
+    change(&mut contract);
+    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+}
+
+/// What Ana's client sends.
+pub(crate) fn headers(context: &Context) -> HeaderMap {
+    let (url, now) = ("https://gateway.example/mcp/r", context.clock.now().seconds());
+    let claims = json!({
+        "iss": url, "aud": url, "sub": ana().id.as_str(), "client_id": "pc_client_x", "client_name": "Client", "jti": "jti",
+        "iat": now, "exp": now + 900, "scope": "mcp", "grant": "grant-id", "route": "route-uid",
+    });
+    let token = context.keys.signing.sign("at+jwt", &claims).unwrap();
+    HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())])
+}
+
+fn ana() -> Principal {
+    Principal::new("company", "ana", None, None, ["finance"])
+}
+
+pub(crate) async fn context() -> Context {
+    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), Clients::new());
+    let (clock, random) = (Clock::manual(Instant(1_790_000_000_000)), Random::system());
+    let (tables, events) = (Tables::default(), EventSink::new().0);
+    tables.swap(table());
+    let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
+    let providers = Providers::new(ProvidersParts {
+        verifier: Arc::clone(&verifier),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http: http.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+    });
+    let identity = Identity::new(IdentityParts {
+        tables: tables.clone(),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http: http.clone(),
+        verifier,
+        providers: providers.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        events: events.clone(),
+        reviewer: None,
+    });
+    identity.hear().await.unwrap();
+    identity.remember(&ana()).await.unwrap();
+    let vault = Vault::new(VaultParts {
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http,
+        identities: None,
+        clock: clock.clone(),
+        random: random.clone(),
+        events: events.clone(),
+    });
+    let portal = Portal::new(PortalParts {
+        tables: tables.clone(),
+        identity: identity.clone(),
+        vault: vault.clone(),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        providers,
+        clock: clock.clone(),
+        random: random.clone(),
+        events: events.clone(),
+    });
+    let catalogs = Catalogs::load(store.clone(), clock.clone()).await.unwrap();
+    let (late, ending) = (LateSessions::default(), Ending::default());
+    Context { tables, identity, portal, vault, store, keys, catalogs, late, clock, random, events, ending }
+}

@@ -1,0 +1,178 @@
+//! Golden tests of what a browser keeps, what is kept for it, and of the words that programs read.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_ambient::{Clock, Instant, Random};
+use portcullis_assertions::Verifier;
+use portcullis_events::EventSink;
+use portcullis_golden::assert_golden;
+use portcullis_identity::{Identity, IdentityParts};
+use portcullis_keys::{Keys, Purpose};
+use portcullis_outbound::Clients;
+use portcullis_policy::{RouteTable, Tables};
+use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_store::Store;
+use portcullis_vault::{ConnectionStatus, Vault, VaultParts};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::cookies::CookieKind;
+use crate::digest::digest;
+use crate::failure::Failure;
+use crate::mine::account::state;
+use crate::sign_in::start::{self, Begin};
+use crate::{Portal, PortalParts};
+
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+/// Fixed rings, derived because no usable key may be written in this repository.
+fn keys() -> Arc<Keys> {
+    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
+    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
+    Arc::new(Keys::from_json(document.to_string().as_bytes()).unwrap())
+}
+
+/// What an envelope for a browser holds, if it is bound to this.
+pub(crate) fn opened(portal: &Portal, bound_to: &[&str], sealed: &str) -> Value {
+    let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
+    let text = portal.keys.sealing.open(Purpose::Browser, bound_to, &envelope).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+fn table(public_url: &str) -> Arc<RouteTable> {
+    let contract = json!({
+        "gateway": {
+            "name": "gateway", "publicUrl": public_url,
+            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 28_800},
+            "storeOutageGraceSeconds": 900,
+            "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
+        },
+        "origins": [], "routes": [], "teams": [],
+    });
+    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+}
+
+pub(crate) async fn portal() -> Portal {
+    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), Clients::new());
+    let (clock, random) = (Clock::manual(Instant(1_790_000_000_000)), Random::system());
+    let (tables, events) = (Tables::default(), EventSink::new().0);
+    tables.swap(table("http://127.0.0.1:8080"));
+    let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
+    let providers = Providers::new(ProvidersParts {
+        verifier: Arc::clone(&verifier),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http: http.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+    });
+    let identity = Identity::new(IdentityParts {
+        tables: tables.clone(),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http: http.clone(),
+        verifier,
+        providers: providers.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        events: events.clone(),
+        reviewer: None,
+    });
+    let vault = Vault::new(VaultParts {
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+        http,
+        identities: None,
+        clock: clock.clone(),
+        random: random.clone(),
+        events: events.clone(),
+    });
+    Portal::new(PortalParts { tables, identity, vault, store, keys, providers, clock, random, events })
+}
+
+#[tokio::test]
+async fn form_tokens_and_sign_ins_are_sealed_as_before() {
+    let portal = portal().await;
+    let token = portal.form_token("form", "subject", "binding").unwrap();
+    let form = ["form", "form", "subject", "binding"];
+    let form = json!({"purpose": "browser", "bound_to": form, "text": opened(&portal, &form, &token)});
+    let table = portal.table().unwrap();
+    let begin = Begin {
+        provider: &table.gateway.identity_providers[0],
+        browser: "browser-digest",
+        return_to: "/connections",
+        another_account: false,
+    };
+    let url = start::begin(&portal, &table.gateway, &begin).await.unwrap();
+    let id = digest(url.split_once("state=").unwrap().1);
+    let row = portal.store.sign_in(&id, "browser-digest", 0).await.unwrap().unwrap();
+    let mut details = opened(&portal, &["sign-in", &id, "browser-digest"], &row.details);
+    for name in ["nonce", "verifier"] {
+        details[name] = format!("<{} characters>", details[name].as_str().unwrap().len()).into();
+    }
+    let bound_to = ["sign-in", "<digest of the state>", "browser-digest"];
+    let sign_in = json!({"purpose": "browser", "bound_to": bound_to, "text": details});
+    assert_golden("portal/sealed.json", &pretty(&json!({"form token": form, "sign-in": sign_in})));
+}
+
+#[test]
+fn cookies_have_their_names_and_attributes() {
+    let cookies = ["https://gateway.example", "http://127.0.0.1:8080"].map(|public_url| {
+        let gateway = &table(public_url).gateway;
+        let text = |value: http::HeaderValue| value.to_str().unwrap().to_owned();
+        let of = |kind: CookieKind| {
+            json!([text(kind.set(gateway, "<value>").unwrap()), text(kind.clear(gateway).unwrap())])
+        };
+        (
+            public_url.to_owned(),
+            json!({"browser": of(CookieKind::Browser), "session": of(CookieKind::Session)}),
+        )
+    });
+    assert_golden("portal/cookies.json", &pretty(&cookies.into_iter().collect()));
+}
+
+#[test]
+fn errors_and_states_of_the_api_have_their_words() {
+    let text = String::new;
+    let failures = [
+        Failure::NotServing,
+        Failure::Unavailable,
+        Failure::Busy,
+        Failure::NotFound,
+        Failure::NoSuchRoute,
+        Failure::Suspended(text()),
+        Failure::Client(text()),
+        Failure::Forged,
+        Failure::RequestOver,
+        Failure::OtherBrowser,
+        Failure::UnknownSignIn,
+        Failure::SignInRefused { provider: text(), reason: text(), back: None },
+        Failure::ProviderAway { provider: text(), back: None },
+        Failure::ProviderWrong { provider: text(), reason: text() },
+        Failure::NotLoopback,
+        Failure::LinkGone,
+        Failure::NotYours(text()),
+        Failure::NoAccess { account: text(), route: text() },
+        Failure::NotSignedIn,
+        Failure::NotAdmin(text()),
+        Failure::Connect { error: text(), passing: true, back: None },
+        Failure::Connect { error: text(), passing: false, back: None },
+    ];
+    let states = [
+        ConnectionStatus::NotNeeded,
+        ConnectionStatus::Connected,
+        ConnectionStatus::NeverConnected,
+        ConnectionStatus::ReconnectNeeded,
+        ConnectionStatus::AdminNeeded,
+        ConnectionStatus::SignInNeeded,
+    ];
+    let errors = failures.map(|it| json!({"error": it.word(), "status": it.status().as_u16()}));
+    let golden = json!({"errors": errors, "connection states": states.map(state)});
+    assert_golden("portal/words.json", &pretty(&golden));
+}
