@@ -1,4 +1,5 @@
-# The image of Portcullis: two programs, the libraries that they are linked against, certificates, and no shell. See image/rootfs.
+# The image of Portcullis: two programs, the libraries that they are linked against, and CA certificates. It
+# has no shell. See image/rootfs.
 #
 #   docker build -t REGISTRY/portcullis:0.1.0 .
 

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{/* What the objects of the release are called. */}}
+{{/* The name of the release's objects, or its prefix. */}}
 {{- define "portcullis.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 45 | trimSuffix "-" }}
@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{/* For objects without a namespace, so that two releases do not meet. */}}
+{{/* The name of cluster-scoped objects. It contains the namespace, to avoid collisions between releases. */}}
 {{- define "portcullis.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "portcullis.fullname" .) }}
 {{- end }}
@@ -56,7 +56,7 @@ app.kubernetes.io/component: data-plane
 {{- if eq .Values.database.kind "postgresql" }}true{{ end }}
 {{- end }}
 
-{{/* As many data-plane replicas as asked for, or as the database bears. */}}
+{{/* The number of data-plane replicas: the configured one, or the default for the database. */}}
 {{- define "portcullis.dataPlane.replicas" -}}
 {{- if kindIs "invalid" .Values.dataPlane.replicas }}
 {{- ternary 3 1 (eq .Values.database.kind "postgresql") }}
@@ -65,13 +65,13 @@ app.kubernetes.io/component: data-plane
 {{- end }}
 {{- end }}
 
-{{/* What every pod has in common: the restricted profile of the Pod Security Standards. */}}
+{{/* The security context of every pod: the restricted profile of the Pod Security Standards. */}}
 {{- define "portcullis.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch # else a restart would open the private folders of a volume to its group
+fsGroupChangePolicy: OnRootMismatch # Always would open private folders to the group at each restart
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
@@ -82,7 +82,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* The environment by which both programs know their proxy. */}}
+{{/* Environment variables that configure the egress proxy of both programs. */}}
 {{- define "portcullis.egressProxy" -}}
 {{- $proxy := .Values.egressProxy }}
 {{- if or $proxy.url $proxy.existingSecret.name }}
@@ -98,7 +98,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* How both programs open the keys: arguments, mounts and volumes. */}}
+{{/* Arguments, mounts and volumes with which both programs decrypt the keys. */}}
 {{- define "portcullis.keys.args" -}}
 {{- $transit := .Values.keys.transit }}
 {{- if eq .Values.keys.encryption "transit" }}
@@ -155,7 +155,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* How to place pods: (dict "values" .Values.operator "selector" (include …) "zones" bool) */}}
+{{/* Scheduling of pods: (dict "values" .Values.operator "selector" (include …)) */}}
 {{- define "portcullis.placement" -}}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -184,39 +184,39 @@ topologySpreadConstraints:
   {{- end }}
 {{- end }}
 
-{{/* What no single value's type can say. The schema says most of it too; this says it in words. */}}
+{{/* Checks that involve several values. The schema contains most of them too; these have clearer messages. */}}
 {{- define "portcullis.check" -}}
 {{- if eq .Values.database.kind "sqlite" }}
 {{- if ne (include "portcullis.dataPlane.replicas" .) "1" }}
-{{- fail "database.kind sqlite serves from exactly one data-plane replica: leave dataPlane.replicas out, or choose database.kind postgresql" }}
+{{- fail "database.kind sqlite supports exactly one data-plane replica: remove dataPlane.replicas, or set database.kind to postgresql" }}
 {{- end }}
 {{- if .Values.dataPlane.autoscaling.enabled }}
-{{- fail "database.kind sqlite cannot be scaled: turn dataPlane.autoscaling.enabled off, or choose database.kind postgresql" }}
+{{- fail "database.kind sqlite does not support autoscaling: set dataPlane.autoscaling.enabled to false, or database.kind to postgresql" }}
 {{- end }}
 {{- else if not .Values.database.postgresql.existingSecret.name }}
-{{- fail "database.kind postgresql needs database.postgresql.existingSecret.name: a Secret of the release's namespace whose key holds the URL" }}
+{{- fail "database.kind postgresql requires database.postgresql.existingSecret.name: a Secret in the release's namespace that contains the URL" }}
 {{- end }}
 {{- if eq .Values.publication.namespace .Release.Namespace }}
-{{- fail "publication.namespace must be a namespace of its own: whoever may read Secrets beside the pods could read the keys" }}
+{{- fail "publication.namespace must differ from the release's namespace: anyone who may read Secrets there could read the keys" }}
 {{- end }}
 {{- if and .Values.egressProxy.url .Values.egressProxy.existingSecret.name }}
-{{- fail "egressProxy.url and egressProxy.existingSecret.name both name a proxy: leave one out" }}
+{{- fail "egressProxy.url and egressProxy.existingSecret.name both configure a proxy: set only one of them" }}
 {{- end }}
 {{- if eq .Values.keys.encryption "transit" }}
 {{- if not .Values.keys.transit.address }}
-{{- fail "keys.encryption transit needs keys.transit.address: the URL of HashiCorp Vault or OpenBao" }}
+{{- fail "keys.encryption transit requires keys.transit.address: the URL of HashiCorp Vault or OpenBao" }}
 {{- end }}
 {{- if eq (empty .Values.keys.transit.kubernetes.role) (empty .Values.keys.transit.tokenSecret.name) }}
-{{- fail "keys.encryption transit needs one way to sign in: keys.transit.kubernetes.role or keys.transit.tokenSecret.name" }}
+{{- fail "keys.encryption transit requires exactly one sign-in method: keys.transit.kubernetes.role or keys.transit.tokenSecret.name" }}
 {{- end }}
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
-{{- fail "ingress.enabled needs ingress.host: the host of McpGateway's publicUrl" }}
+{{- fail "ingress.enabled requires ingress.host: the host of McpGateway's publicUrl" }}
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
-{{- fail "httpRoute.enabled needs httpRoute.parentRefs: the Gateways that it attaches to" }}
+{{- fail "httpRoute.enabled requires httpRoute.parentRefs: the Gateways that the HTTPRoute attaches to" }}
 {{- end }}
 {{- if gt (int .Values.dataPlane.autoscaling.minReplicas) (int .Values.dataPlane.autoscaling.maxReplicas) }}
-{{- fail "dataPlane.autoscaling.minReplicas is greater than maxReplicas" }}
+{{- fail "dataPlane.autoscaling.minReplicas is greater than maxReplicas: lower minReplicas or raise maxReplicas" }}
 {{- end }}
 {{- end }}
