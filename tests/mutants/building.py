@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
+import edits
 import rust_tests
 import scratch
-import switches
 from mutants import RUST, Mutant
 
 REACHED = "PORTCULLIS_MUTANTS_REACHED"
@@ -25,18 +25,18 @@ pub(crate) fn switched_off(mutant: &str) -> bool {{
             file.write_all(format!("{{mutant}}\\n").as_bytes()).unwrap();
         }}
     }}
-    std::env::var("{switches.VARIABLE}").is_ok_and(|on| on == mutant)
+    std::env::var("{edits.VARIABLE}").is_ok_and(|on| on == mutant)
 }}
 """
 
 
 def texts(repository: Path, mutants: list[Mutant]) -> dict[str, str]:
     """The sources with these mutants in them, by file."""
-    built = {"Cargo.toml": (repository / "Cargo.toml").read_text().replace(*switches.LINTS)}
+    built = {"Cargo.toml": (repository / "Cargo.toml").read_text().replace(*edits.LINTS)}
     for file in {each.file for each in mutants}:
-        edits = [each.edit for each in mutants if each.file == file]
-        built[file] = switches.edited((repository / file).read_text(), edits)
-    for root in {switches.crate_root(repository, file) for file in built if file.endswith(".rs")}:
+        changes = [each.edit for each in mutants if each.file == file]
+        built[file] = edits.edited((repository / file).read_text(), changes)
+    for root in {edits.crate_root(repository, file) for file in built if file.endswith(".rs")}:
         built[root] = built.get(root, (repository / root).read_text()) + ASK
     return built
 

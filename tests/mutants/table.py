@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import building
+import edits
 import mutants
 import rust_tests
-import switches
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -34,7 +34,7 @@ def main() -> int:
 
 def outcomes(found: list[mutants.Mutant]) -> dict[int, str]:
     """What became of each, by its number."""
-    env = {name: value for name, value in os.environ.items() if name not in (switches.VARIABLE, building.REACHED)}
+    env = {name: value for name, value in os.environ.items() if name not in (edits.VARIABLE, building.REACHED)}
     env["CARGO_TARGET_DIR"] = str(CACHE / "target")
     programs, built = building.build(REPOSITORY, CACHE / "tree", found, env)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -70,7 +70,7 @@ def alone(test: Test, env: dict[str, str]) -> tuple[bool, float, set[int]]:
 
 def outcome(mutant: mutants.Mutant, reached: list[tuple[float, Test]], env: dict[str, str]) -> str:
     """What the tests that meet it say of a mutant."""
-    env = env | {switches.VARIABLE: str(mutant.number)}
+    env = env | {edits.VARIABLE: str(mutant.number)}
     tests = [test for _, test in sorted(reached, key=lambda each: each[0])]
     done = 0
     for many in AT_A_TIME:
