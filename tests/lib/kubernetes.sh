@@ -1,8 +1,6 @@
-# The binaries of a real Kubernetes: Go modules without code of our own (tests/kubernetes/binaries), built once a machine
-# and kept in the cache, keyed by version. Minutes the first time, nothing after that.
-#
-# The API level is etcd, kube-apiserver and kubectl, and honours KUBEBUILDER_ASSETS, a folder that has them ready.
-# The node level is everything, Helm included. Both end up in one folder: KUBERNETES_BIN.
+# The binaries of a real Kubernetes: Go modules without code of our own (tests/kubernetes/binaries), built once and kept in the cache,
+# keyed by version. KUBERNETES_BIN is the folder. The suites that only talk to an API server honour KUBEBUILDER_ASSETS, a folder that
+# contains etcd, kube-apiserver and kubectl.
 
 kubernetes_version=$(sed -nE 's/^require k8s.io\/kubernetes v(.*)/\1/p' "$tests/kubernetes/binaries/kubernetes/go.mod")
 kubernetes_folder=$PORTCULLIS_CACHE/kubernetes-$kubernetes_version
@@ -17,30 +15,14 @@ go_build() {
   go_program "$tests/kubernetes/binaries/$module" "$flags" -o "$kubernetes_folder/" "$@"
 }
 
-kubernetes_api() {
+# One build for all components: they share most packages.
+kubernetes_components() {
   go_build etcd go.etcd.io/etcd/server/v3 && mv "$kubernetes_folder/server" "$kubernetes_folder/etcd" &&
-    go_build kubernetes k8s.io/kubernetes/cmd/{kube-apiserver,kubectl}
-}
-
-kubernetes_node() {
-  go_build kubernetes k8s.io/kubernetes/cmd/{kube-controller-manager,kube-scheduler,kubelet,kube-proxy} &&
+    go_build kubernetes k8s.io/kubernetes/cmd/{kube-apiserver,kubectl,kube-controller-manager,kube-scheduler,kubelet,kube-proxy} &&
     go_build helm helm.sh/helm/v4/cmd/helm
 }
 
-# kubernetes_built LEVEL: builds the level unless it is complete; one process at a time.
-kubernetes_built() {
-  local level=$1
-  [ ! -e "$kubernetes_folder/.$level-complete" ] || return 0
-  mkdir -p "$kubernetes_folder" || return 1
-  (
-    flock 9
-    [ ! -e "$kubernetes_folder/.$level-complete" ] || exit 0
-    say "building Kubernetes $kubernetes_version, $level level, in $kubernetes_folder (once; ten minutes or so)"
-    "kubernetes_$level" && touch "$kubernetes_folder/.$level-complete"
-  ) 9> "$kubernetes_folder/.lock"
-}
-
-# kubernetes_binaries LEVEL: `api` or `node`. After it, KUBERNETES_BIN is the folder.
+# kubernetes_binaries LEVEL: `api` or `node`.
 kubernetes_binaries() {
   if [ "$1" = api ] && [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     local each
@@ -50,7 +32,12 @@ kubernetes_binaries() {
     export KUBERNETES_BIN=$KUBEBUILDER_ASSETS
     return
   fi
-  kubernetes_built api || return 1
-  [ "$1" = api ] || kubernetes_built node || return 1
+  mkdir -p "$kubernetes_folder" || return 1
+  (
+    flock 9
+    [ ! -e "$kubernetes_folder/.complete" ] || exit 0
+    say "building Kubernetes $kubernetes_version in $kubernetes_folder (once; about ten minutes)"
+    kubernetes_components && touch "$kubernetes_folder/.complete"
+  ) 9> "$kubernetes_folder/.lock" || return 1
   export KUBERNETES_BIN=$kubernetes_folder
 }

@@ -93,14 +93,29 @@ vault() {
   export PATH=$folder:$PATH
 }
 
-# A program from a crate, built once and kept.
+# workflow_checker: actionlint, built once for its version.
+workflow_checker() {
+  local module=$tests/unit/actionlint folder
+  if ! folder=$(cached actionlint "$module/go.mod" "$module/go.sum"); then
+    say "building actionlint in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" || return 1
+    go_program "$module" '-s -w' -o "$folder/" github.com/rhysd/actionlint/cmd/actionlint || return 1
+    touch "$folder/.complete"
+  fi
+  export PATH=$folder:$PATH
+}
+
+# cargo_tool NAME VERSION: a cargo subcommand, kept in the cache. PyPI has some of them ready-made; others are built from their crates.
 cargo_tool() {
-  local name=$1 version=$2
-  local folder=$PORTCULLIS_CACHE/tools-$name-$version
+  local name=$1 version=$2 folder
+  folder=$PORTCULLIS_CACHE/tools-$name-$version
   if [ ! -x "$folder/bin/$name" ]; then
-    say "building $name $version"
-    cargo install --quiet --locked --version "$version" --root "$folder" --target-dir "$folder/target" "$name" || return 1
-    rm -rf "$folder/target"
+    say "installing $name $version"
+    python -m pip --disable-pip-version-check install -q --no-deps --prefix "$folder" "astral-dev-toolchain-$name==$version" 2>"$PORTCULLIS_CACHE/pip.log" || {
+      echo "no ready-made $name for this machine; building it"
+      cargo install --quiet --locked --version "$version" --root "$folder" --target-dir "$folder/target" "$name" || return 1
+      rm -rf "$folder/target"
+    }
   fi
   export PATH=$folder/bin:$PATH
 }
@@ -139,10 +154,11 @@ prepare() {
       ;;
   esac
   case " $* " in *" clients "* | *" oauth "* | *" kubernetes "* | *" node "*) vault || { echo "Vault could not be built" >&2; return 1; } ;; esac
-  case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 || { echo "cargo-deny could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" unit "*) cargo_tool cargo-deny 0.20.2 && cargo_tool cargo-shear 1.14.0 && workflow_checker ||
+      { echo "failed to install cargo-deny, cargo-shear and actionlint" >&2; return 1; } ;; esac
   case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
-  case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "cargo-fuzz could not be built" >&2; return 1; } ;; esac
-  case " $* " in *" mutants "*) cargo_tool cargo-mutants 27.1.0 || { echo "cargo-mutants could not be built" >&2; return 1; } ;; esac
+  case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "failed to install cargo-fuzz" >&2; return 1; } ;; esac
+  case " $* " in *" mutants "*) cargo_tool cargo-mutants 27.1.0 || { echo "failed to install cargo-mutants" >&2; return 1; } ;; esac
   case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
@@ -150,5 +166,5 @@ prepare() {
     *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
     *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz | switches | mutants) ;; *) gateway ;; esac
+  case "$*" in unit | store | fuzz | mutants) ;; *) gateway ;; esac
 }

@@ -35,7 +35,9 @@ suite() {
   local log=$logs/$name started=$SECONDS status=1
   if [ -x "$tests/$name/run" ]; then
     exec {shown}> >(tee "$log"); local tee=$!
-    env "$mark" "$tests/$name/run" "$@" >&$shown 2>&1 {shown}>&- &
+    # A whole run keeps what became of each test: the suite `oauth` reads it.
+    local results=(); [ -z "${PORTCULLIS_RESULTS:-}" ] || results=("PYTEST_ADDOPTS=--junitxml=$PORTCULLIS_RESULTS/$name.xml")
+    env "$mark" "${results[@]}" "$tests/$name/run" "$@" >&$shown 2>&1 {shown}>&- &
     wait $!; status=$?
     end_ours
     exec {shown}>&-; wait "$tee"
