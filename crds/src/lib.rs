@@ -9,7 +9,7 @@
 
 pub mod kinds;
 pub mod manifests;
-pub mod words;
+pub mod values;
 
 pub use kinds::{McpGateway, OriginMcp, Team, VirtualMcp};
 

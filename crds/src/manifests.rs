@@ -122,7 +122,9 @@ mod tests {
     #[test]
     fn given_the_schemas_then_every_pattern_is_known_in_words() {
         fn unknown(schema: &JSONSchemaProps, found: &mut Vec<String>) {
-            found.extend(schema.pattern.iter().filter(|it| crate::words::check(it, "").is_none()).cloned());
+            found.extend(
+                schema.pattern.iter().filter(|it| crate::values::check_pattern(it, "").is_none()).cloned(),
+            );
             schema.properties.iter().flatten().for_each(|(_, property)| unknown(property, found));
             if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
                 unknown(items, found);

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use portcullis_config_distribution::DEFAULT_NAMESPACE;
 use portcullis_crds::manifests;
-use portcullis_custody::KeysEncryption;
-use portcullis_publication::DEFAULT_NAMESPACE;
+use portcullis_key_encryption::KeyEncryptionArgs;
 
 /// The operator of Portcullis: reads its resources in a cluster and publishes what the data plane serves.
 #[derive(Parser)]
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Prints the CustomResourceDefinitions as YAML, ready for `kubectl apply --server-side -f -`.
     Crds {
         /// One kind only.
-        kind: Option<Kind>,
+        kind: Option<CrdKind>,
     },
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Adopt {
     #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_NAMESPACE)]
     pub(crate) publication_namespace: String,
     #[command(flatten)]
-    pub(crate) encryption: KeysEncryption,
+    pub(crate) encryption: KeyEncryptionArgs,
 }
 
 /// What `run` takes.
@@ -76,7 +76,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) discovery_interval: u64,
     #[command(flatten)]
-    pub(crate) encryption: KeysEncryption,
+    pub(crate) encryption: KeyEncryptionArgs,
 }
 
 /// Which replicas there are.
@@ -90,7 +90,7 @@ pub(crate) enum ReplicasFrom {
 
 /// The kinds, as one writes them.
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum CrdKind {
     #[value(name = "McpGateway", alias = "mcpgateway", alias = "mcpgw")]
     McpGateway,
     #[value(name = "OriginMcp", alias = "originmcp", alias = "omcp")]
@@ -101,7 +101,7 @@ pub(crate) enum Kind {
     Team,
 }
 
-impl Kind {
+impl CrdKind {
     fn name(self) -> &'static str {
         match self {
             Self::McpGateway => "McpGateway",
@@ -113,7 +113,7 @@ impl Kind {
 }
 
 /// The definitions of one kind or all, as a stream of YAML documents.
-pub(crate) fn crds(kind: Option<Kind>) -> anyhow::Result<String> {
+pub(crate) fn crds(kind: Option<CrdKind>) -> anyhow::Result<String> {
     let mut text = String::new();
     for definition in manifests::definitions() {
         if kind.is_none_or(|kind| kind.name() == definition.spec.names.kind) {
@@ -132,7 +132,7 @@ mod tests {
     fn given_no_kind_when_printed_then_all_are_there_and_given_one_then_it_alone() {
         let names = |text: String| text.lines().filter(|line| line.starts_with("  name: ")).count();
         assert_eq!(names(crds(None).unwrap()), 4);
-        for kind in Kind::value_variants() {
+        for kind in CrdKind::value_variants() {
             let text = crds(Some(*kind)).unwrap();
             assert!(text.contains(&format!("    kind: {}\n", kind.name())), "{text}");
             assert_eq!(names(text), 1);

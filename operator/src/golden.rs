@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use clap::{Arg, CommandFactory as _, Parser as _};
-use portcullis_ambient::{Clock, Instant};
+use portcullis_clock::{Clock, UnixMillis};
 use portcullis_golden::assert_golden;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::admin_server::{Stats, router};
 use crate::command::{Arguments, Command};
-use crate::private::{Figures, router};
 
 pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
@@ -52,8 +52,8 @@ fn commands_flags_variables_and_defaults_stay() {
     assert_golden("command-line/operator.json", &pretty(&describe(&command)));
 }
 
-async fn get(path: &str, figures: &Arc<Figures>) -> (u16, String) {
-    let router = router(Arc::clone(figures), Clock::manual(Instant(1_800_000_000_000)));
+async fn get(path: &str, stats: &Arc<Stats>) -> (u16, String) {
+    let router = router(Arc::clone(stats), Clock::manual(UnixMillis(1_800_000_000_000)));
     let request = axum::http::Request::get(path).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
@@ -63,18 +63,18 @@ async fn get(path: &str, figures: &Arc<Figures>) -> (u16, String) {
 
 #[tokio::test]
 async fn metrics_and_health_checks_stay() {
-    let figures = Arc::new(Figures::default());
-    figures.applied.store(7, std::sync::atomic::Ordering::Relaxed);
-    let (_, metrics) = get("/metrics", &figures).await;
+    let stats = Arc::new(Stats::default());
+    stats.applied.store(7, std::sync::atomic::Ordering::Relaxed);
+    let (_, metrics) = get("/metrics", &stats).await;
     let metrics: Vec<_> = metrics.lines().filter(|line| !line.starts_with("# HELP ")).collect();
     assert_golden("metrics/operator.txt", &metrics.join("\n"));
     let mut checks = Vec::new();
     for ready in [false, true] {
-        figures.ready.store(ready, std::sync::atomic::Ordering::Relaxed);
+        stats.ready.store(ready, std::sync::atomic::Ordering::Relaxed);
         let beat = if ready { 1_800_000_000_000 } else { 0 };
-        figures.beat.store(beat, std::sync::atomic::Ordering::Relaxed);
+        stats.last_pass_ms.store(beat, std::sync::atomic::Ordering::Relaxed);
         for path in ["/healthz", "/readyz", "/metrics", "/"] {
-            checks.push(format!("{} {path}", get(path, &figures).await.0));
+            checks.push(format!("{} {path}", get(path, &stats).await.0));
         }
     }
     assert_golden("metrics/operator-health.txt", &checks.join("\n"));
@@ -83,9 +83,9 @@ async fn metrics_and_health_checks_stay() {
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_created_renewed_and_released_in_the_same_form() {
     let (client, requests) = api_server::start();
-    let clock = Clock::manual(Instant(1_800_000_000_000));
+    let clock = Clock::manual(UnixMillis(1_800_000_000_000));
     let (candidate, _leading) =
-        crate::leader::Candidate::new(&client, "portcullis", "operator-0".to_owned(), clock);
+        crate::leader_election::LeaderElector::new(&client, "portcullis", "operator-0".to_owned(), clock);
     candidate.run(tokio::time::sleep(Duration::from_secs(3))).await;
     assert_golden("operator/lease-requests.json", &pretty(&requests.in_order()));
 }

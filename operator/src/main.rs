@@ -12,25 +12,25 @@
 //! leader     one of several operators acts, by a Lease
 //! ```
 //!
-//! *Architecture invariant:* there is one writer. [`engine`] owns what is known and takes changes from a channel, so that nothing
+//! *Architecture invariant:* there is one writer. [`reconciler`] owns what is known and takes changes from a channel, so that nothing
 //! is locked and no two decisions are made from different pasts.
 
-mod adopt;
+mod admin_server;
+mod cluster_state;
 mod command;
+mod desired_state;
 mod discover;
-mod engine;
-mod keys;
-mod leader;
-mod observe;
-mod plan;
-mod private;
+mod keys_secret;
+mod leader_election;
+mod poll_replicas;
 mod programmed;
 mod publish;
+mod reconciler;
+mod restore_uids;
 mod run;
 mod status;
-mod tell;
+mod status_writer;
 mod watch;
-mod world;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
             std::io::stdout().write_all(text.as_bytes()).context("the definitions could not be printed")?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Adopt(arguments) => adopt::run(arguments),
+        Command::Adopt(arguments) => restore_uids::run(arguments),
         Command::Run(arguments) => run::run(arguments),
     }
 }

@@ -1,34 +1,34 @@
 //! `Programmed`: whether what was published is what every replica serves. Pure.
 
-use portcullis_crds::words::ConditionStatus;
-use portcullis_publication::Observed;
+use portcullis_config_distribution::RolloutState;
+use portcullis_crds::values::ConditionStatus;
 
-use crate::world::Replica;
+use crate::cluster_state::Replica;
 
 /// One statement, without its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct ConditionState {
     pub(crate) status: ConditionStatus,
     pub(crate) reason: String,
     pub(crate) message: String,
 }
 
-impl Verdict {
+impl ConditionState {
     pub(crate) fn new(status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
         Self { status, reason: reason.to_owned(), message: message.into() }
     }
 }
 
 /// An object as it was last written: `configmaps` or `secrets`, name, version.
-pub(crate) type Written<'a> = (&'a str, &'a str, u64);
+pub(crate) type WrittenObject<'a> = (&'a str, &'a str, u64);
 
 /// Whether every replica that takes traffic serves these objects. True only where all of them say so.
 ///
 /// The words do not change with the number of replicas, so that a scaled data plane does not rewrite every status.
-pub(crate) fn programmed(objects: &[Written<'_>], replicas: &[Replica]) -> Verdict {
+pub(crate) fn programmed(objects: &[WrittenObject<'_>], replicas: &[Replica]) -> ConditionState {
     if replicas.is_empty() {
         let message = "no replica of the data plane is ready; look at its Deployment";
-        return Verdict::new(ConditionStatus::Unknown, "NoReplicas", message);
+        return ConditionState::new(ConditionStatus::Unknown, "NoReplicas", message);
     }
     let (mut behind, mut silent) = (false, None);
     for replica in replicas {
@@ -37,22 +37,22 @@ pub(crate) fn programmed(objects: &[Written<'_>], replicas: &[Replica]) -> Verdi
             continue;
         };
         for (resource, name, version) in objects {
-            match report.of(resource, name, *version) {
-                Observed::Serves => {}
-                Observed::Behind => behind = true,
-                Observed::Rejected(reason) => {
+            match report.state_of(resource, name, *version) {
+                RolloutState::Current => {}
+                RolloutState::Behind => behind = true,
+                RolloutState::Rejected(reason) => {
                     let message = format!(
                         "the replica {} refuses {name} ({reason}) and goes on with what it had; look at its log",
                         replica.name
                     );
-                    return Verdict::new(ConditionStatus::False, "Rejected", message);
+                    return ConditionState::new(ConditionStatus::False, "Rejected", message);
                 }
             }
         }
     }
     if behind {
         let message = "not every ready replica serves this version yet";
-        return Verdict::new(ConditionStatus::False, "Propagating", message);
+        return ConditionState::new(ConditionStatus::False, "Propagating", message);
     }
     match silent {
         Some(replica) => {
@@ -60,15 +60,15 @@ pub(crate) fn programmed(objects: &[Written<'_>], replicas: &[Replica]) -> Verdi
                 "the replica {} is ready but has not reported lately, so that nobody knows what it serves; look at its log",
                 replica.name
             );
-            Verdict::new(ConditionStatus::Unknown, "ReplicaSilent", message)
+            ConditionState::new(ConditionStatus::Unknown, "ReplicaSilent", message)
         }
-        None => Verdict::new(ConditionStatus::True, "Programmed", "every ready replica serves it"),
+        None => ConditionState::new(ConditionStatus::True, "Programmed", "every ready replica serves it"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_publication::{Rejection, Report};
+    use portcullis_config_distribution::{Rejection, ReplicaReport};
 
     use super::*;
 
@@ -76,14 +76,14 @@ mod tests {
         let observed = [("configmaps".to_owned(), config_maps.to_string())].into();
         Replica {
             name: name.to_owned(),
-            report: Some(Report { observed, ..Report::default() }),
+            report: Some(ReplicaReport { observed, ..ReplicaReport::default() }),
             private: None,
         }
     }
 
-    const OBJECT: Written<'static> = ("configmaps", "route-a", 100);
+    const OBJECT: WrittenObject<'static> = ("configmaps", "route-a", 100);
 
-    fn verdict(objects: &[Written<'_>], replicas: &[Replica]) -> (ConditionStatus, String) {
+    fn verdict(objects: &[WrittenObject<'_>], replicas: &[Replica]) -> (ConditionStatus, String) {
         let verdict = programmed(objects, replicas);
         (verdict.status, verdict.reason)
     }

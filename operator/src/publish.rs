@@ -7,37 +7,42 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
-use portcullis_ambient::Random;
-use portcullis_keys::Keys;
-use portcullis_publication::{
-    CredentialDoc, GENERATION_ANNOTATION, IDENTITIES_NAME, Identities, Kind, LABEL, MANAGED_BY, OWNER_NAME,
-    OWNER_VALUE, PublishError, SOURCE_ANNOTATION, Sealed, publish, publish_identities,
+use portcullis_clock::Random;
+use portcullis_config_distribution::{
+    DocumentKind, GENERATION_ANNOTATION, MANAGED_BY, OBJECT_KIND_LABEL, OWNER_CONFIG_MAP, OWNER_LABEL_VALUE,
+    RESTORED_UIDS_CONFIG_MAP, RestoredUids, SOURCE_ANNOTATION, SealedCredential, SignError, SignedDocument,
+    sign_document, sign_restored_uids,
 };
+use portcullis_keyring::Keyring;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::plan::{Content, Desired, Plan};
-use crate::world::{Change, Publication, Published};
+use crate::cluster_state::{ClusterEvent, PublishedConfig, PublishedObject};
+use crate::desired_state::{Content, DesiredObject, DesiredState};
 
 /// The one field manager of all that the operator applies.
-pub(crate) const MANAGER: &str = "portcullis-operator";
+pub(crate) const FIELD_MANAGER: &str = "portcullis-operator";
 
 /// What has to be done for the publication to be as planned.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// Objects to be applied, in this order: what others refer to comes first.
-    pub(crate) write: Vec<(Kind, String)>,
+    pub(crate) write: Vec<(DocumentKind, String)>,
     /// Objects to be removed, in this order.
-    pub(crate) remove: Vec<(Kind, String)>,
+    pub(crate) remove: Vec<(DocumentKind, String)>,
 }
 
 /// Compares. What was changed by somebody else, or bears the MAC of a key that is no longer current, is written again.
-pub(crate) fn difference(plan: &Plan, publication: &mut Publication, keys: &Keys) -> Difference {
+pub(crate) fn difference(
+    desired_state: &DesiredState,
+    published: &mut PublishedConfig,
+    keys: &Keyring,
+) -> Difference {
     let mut difference = Difference::default();
-    let Publication { objects, owner, .. } = publication;
-    let owned = |object: &Published| owner.as_ref().is_none_or(|owner| object.owners.contains(owner));
-    for (name, desired) in &plan.objects {
-        if matches!(desired.content, Content::AsItIs) {
+    let PublishedConfig { objects, owner, .. } = published;
+    let owned = |object: &PublishedObject| owner.as_ref().is_none_or(|owner| object.owners.contains(owner));
+    for (name, desired) in &desired_state.objects {
+        if matches!(desired.content, Content::Unchanged) {
             continue;
         }
         let same = objects.get_mut(name).is_some_and(|there| {
@@ -51,7 +56,7 @@ pub(crate) fn difference(plan: &Plan, publication: &mut Publication, keys: &Keys
         }
     }
     for (name, there) in objects.iter() {
-        if !plan.objects.contains_key(name) {
+        if !desired_state.objects.contains_key(name) {
             difference.remove.push((there.kind, name.clone()));
         }
     }
@@ -60,13 +65,13 @@ pub(crate) fn difference(plan: &Plan, publication: &mut Publication, keys: &Keys
     difference
 }
 
-fn is_same(content: &Content, there: &Published, keys: &Keys) -> bool {
+fn is_same(content: &Content, there: &PublishedObject, keys: &Keyring) -> bool {
     match content {
         Content::Document { hash, .. } => there.hash() == Some(hash),
-        Content::AsItIs => true,
+        Content::Unchanged => true,
         Content::Credential(key, value) => {
             let document = there.data.get("document");
-            let document = document.and_then(|text| serde_json::from_str::<CredentialDoc>(text).ok());
+            let document = document.and_then(|text| serde_json::from_str::<SealedCredential>(text).ok());
             document.filter(|document| document.key == *key).is_some_and(|document| {
                 document.open(&keys.sealing).is_ok_and(|there| {
                     there.allowed_hosts == value.allowed_hosts
@@ -78,7 +83,7 @@ fn is_same(content: &Content, there: &Published, keys: &Keys) -> bool {
 }
 
 /// Whether an object would still be believed if all but the current keys were gone.
-pub(crate) fn bears_current_mac(keys: &Keys, data: &BTreeMap<String, String>) -> bool {
+pub(crate) fn has_current_mac(keys: &Keyring, data: &BTreeMap<String, String>) -> bool {
     data.get("mac").is_some_and(|mac| keys.mac.is_current(mac))
 }
 
@@ -90,19 +95,19 @@ pub(crate) enum WriteError {
     Kube(#[from] kube::Error),
     /// It could not be made.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Publish(#[from] SignError),
     /// It could not be sealed.
     #[error(transparent)]
-    Seal(#[from] portcullis_keys::SealError),
+    Seal(#[from] portcullis_keyring::SealError),
     /// The keys cannot be used, or new ones could not be made.
     #[error(transparent)]
-    Keys(#[from] portcullis_keys::KeysError),
+    Keys(#[from] portcullis_keyring::KeyringError),
     /// No randomness for new keys.
     #[error(transparent)]
-    NoRandomness(#[from] portcullis_ambient::NoRandomness),
+    NoRandomness(#[from] portcullis_clock::NoRandomness),
     /// Whoever encrypts them did not.
     #[error(transparent)]
-    Custody(Box<portcullis_custody::CustodyError>),
+    KeyEncryption(Box<portcullis_key_encryption::KeyEncryptionError>),
     /// No answer.
     #[error("the API server did not answer in time")]
     TimedOut,
@@ -110,13 +115,13 @@ pub(crate) enum WriteError {
 
 /// Writes into the publication namespace.
 #[derive(Clone)]
-pub(crate) struct Publisher {
+pub(crate) struct ConfigWriter {
     config_maps: Api<ConfigMap>,
     secrets: Api<Secret>,
     random: Random,
 }
 
-impl Publisher {
+impl ConfigWriter {
     pub(crate) fn new(client: &Client, namespace: &str, random: Random) -> Self {
         let config_maps = Api::namespaced(client.clone(), namespace);
         Self { config_maps, secrets: Api::namespaced(client.clone(), namespace), random }
@@ -126,37 +131,37 @@ impl Publisher {
     pub(crate) async fn apply(
         &self,
         name: &str,
-        desired: &Desired,
-        keys: &Keys,
+        desired: &DesiredObject,
+        keys: &Keyring,
         owner: &str,
-    ) -> Result<Option<Change>, WriteError> {
+    ) -> Result<Option<ClusterEvent>, WriteError> {
         let sealed = match &desired.content {
-            Content::AsItIs => return Ok(None),
+            Content::Unchanged => return Ok(None),
             Content::Document { text, .. } => {
                 let document: &serde_json::value::RawValue =
-                    serde_json::from_str(text).map_err(PublishError::from)?;
-                publish(&keys.mac, desired.kind, name, &document)?
+                    serde_json::from_str(text).map_err(SignError::from)?;
+                sign_document(&keys.mac, desired.kind, name, &document)?
             }
             Content::Credential(key, value) => {
-                let document = CredentialDoc::seal(&keys.sealing, &self.random, key, value)?;
-                publish(&keys.mac, desired.kind, name, &document)?
+                let document = SealedCredential::seal(&keys.sealing, &self.random, key, value)?;
+                sign_document(&keys.mac, desired.kind, name, &document)?
             }
         };
-        let parameters = PatchParams::apply(MANAGER).force();
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(object(name, desired, sealed, owner));
-        Ok(Some(if desired.kind == Kind::Credential {
+        Ok(Some(if desired.kind == DocumentKind::Credential {
             let object = self.secrets.patch(name, &parameters, &patch).await?;
-            Change::Secret(kube::runtime::watcher::Event::Apply(object))
+            ClusterEvent::Secret(kube::runtime::watcher::Event::Apply(object))
         } else {
             let object = self.config_maps.patch(name, &parameters, &patch).await?;
-            Change::ConfigMap(kube::runtime::watcher::Event::Apply(object))
+            ClusterEvent::ConfigMap(kube::runtime::watcher::Event::Apply(object))
         }))
     }
 
     /// Removes one object; that it is gone already is as good.
-    pub(crate) async fn remove(&self, kind: Kind, name: &str) -> Result<(), WriteError> {
+    pub(crate) async fn remove(&self, kind: DocumentKind, name: &str) -> Result<(), WriteError> {
         let parameters = DeleteParams::default();
-        let result = if kind == Kind::Credential {
+        let result = if kind == DocumentKind::Credential {
             self.secrets.delete(name, &parameters).await.map(|_| ())
         } else {
             self.config_maps.delete(name, &parameters).await.map(|_| ())
@@ -168,42 +173,44 @@ impl Publisher {
     }
 
     /// Writes identities that are there already under the current key.
-    pub(crate) async fn vouch_for_identities(
+    pub(crate) async fn resign_restored_uids(
         &self,
-        keys: &Keys,
-        identities: &Identities,
-    ) -> Result<Change, WriteError> {
-        let data = publish_identities(&keys.mac, identities)?.data();
+        keys: &Keyring,
+        restored_uids: &RestoredUids,
+    ) -> Result<ClusterEvent, WriteError> {
+        let data = sign_restored_uids(&keys.mac, restored_uids)?.data();
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": IDENTITIES_NAME, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
+            "metadata": {"name": RESTORED_UIDS_CONFIG_MAP, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
             "data": data,
         });
-        let parameters = PatchParams::apply(MANAGER).force();
-        let object = self.config_maps.patch(IDENTITIES_NAME, &parameters, &Patch::Apply(object)).await?;
-        Ok(Change::ConfigMap(kube::runtime::watcher::Event::Apply(object)))
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let object =
+            self.config_maps.patch(RESTORED_UIDS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
+        Ok(ClusterEvent::ConfigMap(kube::runtime::watcher::Event::Apply(object)))
     }
 
     /// Makes the ConfigMap that owns all others; the chart makes it where there is one.
-    pub(crate) async fn make_owner(&self) -> Result<Change, WriteError> {
-        let labels = json!({LABEL: OWNER_VALUE, "app.kubernetes.io/managed-by": MANAGED_BY});
+    pub(crate) async fn create_owner(&self) -> Result<ClusterEvent, WriteError> {
+        let labels =
+            json!({OBJECT_KIND_LABEL: OWNER_LABEL_VALUE, "app.kubernetes.io/managed-by": MANAGED_BY});
         let owner = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": OWNER_NAME, "labels": labels},
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": OWNER_CONFIG_MAP, "labels": labels},
         });
-        let parameters = PatchParams::apply(MANAGER);
-        let owner = self.config_maps.patch(OWNER_NAME, &parameters, &Patch::Apply(owner)).await?;
-        Ok(Change::ConfigMap(kube::runtime::watcher::Event::Apply(owner)))
+        let parameters = PatchParams::apply(FIELD_MANAGER);
+        let owner = self.config_maps.patch(OWNER_CONFIG_MAP, &parameters, &Patch::Apply(owner)).await?;
+        Ok(ClusterEvent::ConfigMap(kube::runtime::watcher::Event::Apply(owner)))
     }
 }
 
-fn object(name: &str, desired: &Desired, sealed: Sealed, owner: &str) -> Value {
+fn object(name: &str, desired: &DesiredObject, sealed: SignedDocument, owner: &str) -> Value {
     let mut annotations = BTreeMap::new();
     if let Some((id, generation)) = &desired.source {
         annotations.insert(SOURCE_ANNOTATION, id.to_string());
         annotations.insert(GENERATION_ANNOTATION, generation.to_string());
     }
     let mut data = sealed.data();
-    if desired.kind == Kind::Credential {
+    if desired.kind == DocumentKind::Credential {
         data.values_mut().for_each(|value| *value = STANDARD.encode(value.as_bytes()));
     }
     json!({
@@ -211,9 +218,9 @@ fn object(name: &str, desired: &Desired, sealed: Sealed, owner: &str) -> Value {
         "kind": desired.kind.object_kind(),
         "metadata": {
             "name": name,
-            "labels": {LABEL: desired.kind.label(), "app.kubernetes.io/managed-by": MANAGED_BY},
+            "labels": {OBJECT_KIND_LABEL: desired.kind.label(), "app.kubernetes.io/managed-by": MANAGED_BY},
             "annotations": annotations,
-            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": OWNER_NAME, "uid": owner}],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": OWNER_CONFIG_MAP, "uid": owner}],
         },
         "data": data,
     })

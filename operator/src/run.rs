@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
-use portcullis_ambient::{Clock, Random};
-use portcullis_custody::Custody;
-use portcullis_outbound::{Clients, Egress, Proxies};
+use portcullis_clock::{Clock, Random};
+use portcullis_egress::{Egress, HttpClients, Proxies};
+use portcullis_key_encryption::KeyEncryption;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::EnvFilter;
 
+use crate::admin_server::{self, Stats};
+use crate::cluster_state::ClusterState;
 use crate::command;
 use crate::discover::discover;
-use crate::engine::{Engine, Parts};
-use crate::leader::Candidate;
-use crate::observe::observe;
-use crate::private::{self, Figures};
+use crate::leader_election::LeaderElector;
+use crate::poll_replicas::poll_replicas;
+use crate::reconciler::{Reconciler, ReconcilerContext};
 use crate::watch;
-use crate::world::World;
 
 /// Changes that wait while the loop writes; beyond, the watches wait.
-const CHANGES: usize = 4096;
+const CHANNEL_CAPACITY: usize = 4096;
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(settings: command::Run) -> anyhow::Result<ExitCode> {
@@ -38,13 +38,13 @@ pub(crate) fn run(settings: command::Run) -> anyhow::Result<ExitCode> {
 
 async fn operate(settings: command::Run) -> anyhow::Result<()> {
     let (clock, random) = (Clock::system(), Random::system());
-    let config = portcullis_api_server::config()
+    let config = portcullis_kube_endpoint::config()
         .await
         .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;
     let url = config.cluster_url.clone();
     let client = Client::try_from(config).context("the Kubernetes API cannot be reached as configured")?;
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
-    portcullis_api_server::keep_away(&egress, &url, &client).await;
+    portcullis_kube_endpoint::deny_api_server(&egress, &url, &client).await;
     let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
         format!(
             "cannot listen on {}: is another process using it? choose one with --admin-listen",
@@ -55,48 +55,48 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
         Some(name) => name,
         None => format!("operator-{}", random.token()?.get(..8).unwrap_or_default()),
     };
-    egress.never_own_listener(listener.local_addr()?);
-    let custody = Custody::new(&settings.encryption, &Clients::through(egress.clone()))?;
-    let figures = Arc::new(Figures::default());
-    figures.beat.store(clock.now().0, std::sync::atomic::Ordering::Relaxed);
-    let private = axum::serve(listener, private::router(Arc::clone(&figures), clock.clone()));
+    egress.deny_own_listener(listener.local_addr()?);
+    let key_encryption = KeyEncryption::new(&settings.encryption, &HttpClients::through(egress.clone()))?;
+    let stats = Arc::new(Stats::default());
+    stats.last_pass_ms.store(clock.now().0, std::sync::atomic::Ordering::Relaxed);
+    let private = axum::serve(listener, admin_server::router(Arc::clone(&stats), clock.clone()));
 
     let (candidate, leading) =
-        Candidate::new(&client, &settings.replica_namespace, identity.clone(), clock.clone());
+        LeaderElector::new(&client, &settings.replica_namespace, identity.clone(), clock.clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let candidacy = tokio::spawn(candidate.run(async {
         stopped.await.ok();
     }));
-    let (sender, changes) = mpsc::channel(CHANGES);
+    let (sender, changes) = mpsc::channel(CHANNEL_CAPACITY);
     watch::start(&client, &settings, &sender);
     let targets = (settings.discovery_interval > 0).then(|| {
         let (targets, wanted) = tokio::sync::watch::channel(Arc::default());
         let interval = Duration::from_secs(settings.discovery_interval);
-        tokio::spawn(discover(Clients::through(egress), wanted, sender.clone(), interval));
+        tokio::spawn(discover(HttpClients::through(egress), wanted, sender.clone(), interval));
         targets
     });
-    let (witnesses, wanted) = tokio::sync::watch::channel(None);
-    tokio::spawn(observe(wanted, sender.clone(), clock.clone(), random.clone()));
+    let (catalog_sources, wanted) = tokio::sync::watch::channel(None);
+    tokio::spawn(poll_replicas(wanted, sender.clone(), clock.clone(), random.clone()));
     drop(sender);
-    let world = World::new(&settings.publication_namespace, watch::sources(&settings));
-    let engine = Engine::new(Parts {
-        world,
+    let cluster_state = ClusterState::new(&settings.publication_namespace, watch::sources(&settings));
+    let reconciler = Reconciler::new(ReconcilerContext {
+        cluster_state,
         client,
         namespace: settings.publication_namespace,
         replicas_from: settings.replicas_from,
         identity,
         leading,
-        figures,
+        stats,
         clock,
         random,
-        custody,
+        key_encryption,
         targets,
-        witnesses,
+        catalog_sources,
     });
     let ended = tokio::select! {
-        () = engine.run(changes) => Err(anyhow::anyhow!("the cluster is no longer watched")),
+        () = reconciler.run(changes) => Err(anyhow::anyhow!("the cluster is no longer watched")),
         ended = private.into_future() => ended.context("the private listener failed"),
-        ended = asked_to_end() => ended,
+        ended = shutdown_signal() => ended,
     };
     // The loop is over, so nothing is written any more: the next may begin.
     stop.send(()).ok();
@@ -104,7 +104,7 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
     ended
 }
 
-async fn asked_to_end() -> anyhow::Result<()> {
+async fn shutdown_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {

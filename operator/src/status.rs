@@ -3,16 +3,16 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use portcullis_compiler::Diagnosis;
-use portcullis_crds::words::{Condition, ConditionStatus};
+use portcullis_compiler::Diagnostic;
+use portcullis_crds::values::{Condition, ConditionStatus};
 
-use crate::plan::GatewayState;
-use crate::programmed::Verdict;
+use crate::desired_state::GatewayState;
+use crate::programmed::ConditionState;
 
 use ConditionStatus::{False, True, Unknown};
 
 /// What is wrong with a reference, rather than with the resource itself.
-const REFERENCES: [&str; 12] = [
+const REFERENCE_REASONS: [&str; 12] = [
     "HostNotAllowed",
     "IdentityProviderNotFound",
     "InvalidCertificate",
@@ -28,21 +28,21 @@ const REFERENCES: [&str; 12] = [
 ];
 
 /// More sentences than these do not make a message clearer.
-const SENTENCES: usize = 5;
+const MAX_MESSAGES: usize = 5;
 
 /// What is known about one resource.
-pub(crate) struct About<'a> {
-    pub(crate) diagnoses: &'a [Diagnosis],
-    /// How things stand with the gateway; `Sound` for the gateway itself.
+pub(crate) struct StatusInput<'a> {
+    pub(crate) diagnostics: &'a [Diagnostic],
+    /// How things stand with the gateway; `Valid` for the gateway itself.
     pub(crate) gateway: GatewayState,
-    pub(crate) programmed: Verdict,
+    pub(crate) programmed: ConditionState,
     /// Of origins: `Reachable` and `CatalogSynced`.
-    pub(crate) origin: Option<(Verdict, Verdict)>,
+    pub(crate) origin: Option<(ConditionState, ConditionState)>,
 }
 
-impl About<'_> {
+impl StatusInput<'_> {
     /// All conditions, by type, `Ready` last.
-    fn verdicts(self) -> Vec<(&'static str, Verdict)> {
+    fn condition_states(self) -> Vec<(&'static str, ConditionState)> {
         let (accepted, resolved) = (self.accepted(), self.resolved_refs());
         let mut verdicts =
             vec![("Accepted", accepted), ("ResolvedRefs", resolved), ("Programmed", self.programmed)];
@@ -55,57 +55,61 @@ impl About<'_> {
         verdicts
     }
 
-    fn accepted(&self) -> Verdict {
-        let errors = |diagnosis: &&Diagnosis| diagnosis.is_error() && !is_reference(diagnosis);
-        if let Some(verdict) = told(self.diagnoses.iter().filter(errors), False) {
+    fn accepted(&self) -> ConditionState {
+        let errors = |diagnostic: &&Diagnostic| diagnostic.is_error() && !is_reference(diagnostic);
+        if let Some(verdict) = summarize(self.diagnostics.iter().filter(errors), False) {
             return verdict;
         }
         match self.gateway {
             GatewayState::Absent => {
                 let message = "there is no McpGateway, so that nothing is served; write one";
-                Verdict::new(Unknown, "NoGateway", message)
+                ConditionState::new(Unknown, "NoGateway", message)
             }
             GatewayState::Undecodable => {
                 let message =
                     "the McpGateway cannot be read, so that nobody knows who may attach what; mend it first";
-                Verdict::new(Unknown, "GatewayUnreadable", message)
+                ConditionState::new(Unknown, "GatewayUnreadable", message)
             }
-            GatewayState::Sound | GatewayState::Unsound => {
-                let warnings = |diagnosis: &&Diagnosis| !diagnosis.is_error() && !is_reference(diagnosis);
-                told(self.diagnoses.iter().filter(warnings), True)
-                    .unwrap_or_else(|| Verdict::new(True, "Accepted", "it is sound"))
+            GatewayState::Valid | GatewayState::Invalid => {
+                let warnings = |diagnostic: &&Diagnostic| !diagnostic.is_error() && !is_reference(diagnostic);
+                summarize(self.diagnostics.iter().filter(warnings), True)
+                    .unwrap_or_else(|| ConditionState::new(True, "Accepted", "it is sound"))
             }
         }
     }
 
-    fn resolved_refs(&self) -> Verdict {
-        told(self.diagnoses.iter().filter(|diagnosis| is_reference(diagnosis)), False).unwrap_or_else(|| {
-            Verdict::new(True, "ResolvedRefs", "all that it refers to is there and may be used")
-        })
+    fn resolved_refs(&self) -> ConditionState {
+        summarize(self.diagnostics.iter().filter(|diagnostic| is_reference(diagnostic)), False)
+            .unwrap_or_else(|| {
+                ConditionState::new(True, "ResolvedRefs", "all that it refers to is there and may be used")
+            })
     }
 }
 
-fn is_reference(diagnosis: &Diagnosis) -> bool {
-    REFERENCES.contains(&diagnosis.reason)
+fn is_reference(diagnostic: &Diagnostic) -> bool {
+    REFERENCE_REASONS.contains(&diagnostic.reason)
 }
 
 /// The first diagnosis gives the reason, all of them the message.
-fn told<'a>(diagnoses: impl Iterator<Item = &'a Diagnosis>, status: ConditionStatus) -> Option<Verdict> {
-    let diagnoses: Vec<_> = diagnoses.collect();
-    let first = diagnoses.first()?;
-    let sentence = |diagnosis: &&Diagnosis| match &diagnosis.field {
-        Some(field) => format!("{field}: {}", diagnosis.message),
-        None => diagnosis.message.clone(),
+fn summarize<'a>(
+    diagnostics: impl Iterator<Item = &'a Diagnostic>,
+    status: ConditionStatus,
+) -> Option<ConditionState> {
+    let diagnostics: Vec<_> = diagnostics.collect();
+    let first = diagnostics.first()?;
+    let sentence = |diagnostic: &&Diagnostic| match &diagnostic.field {
+        Some(field) => format!("{field}: {}", diagnostic.message),
+        None => diagnostic.message.clone(),
     };
-    let mut message = diagnoses.iter().take(SENTENCES).map(sentence).collect::<Vec<_>>().join("\n");
-    if diagnoses.len() > SENTENCES {
-        message.push_str(&format!("\nand {} more", diagnoses.len() - SENTENCES));
+    let mut message = diagnostics.iter().take(MAX_MESSAGES).map(sentence).collect::<Vec<_>>().join("\n");
+    if diagnostics.len() > MAX_MESSAGES {
+        message.push_str(&format!("\nand {} more", diagnostics.len() - MAX_MESSAGES));
     }
-    Some(Verdict::new(status, first.reason, message))
+    Some(ConditionState::new(status, first.reason, message))
 }
 
 /// The first that does not hold speaks for all; where all hold, the first with something to say.
-fn ready(verdicts: &[(&'static str, Verdict)]) -> Verdict {
+fn ready(verdicts: &[(&'static str, ConditionState)]) -> ConditionState {
     let of = |status| verdicts.iter().find(|(_, verdict)| verdict.status == status);
     // That nobody has asked an origin yet is no reason to call it not ready.
     let failed = of(False).or_else(|| of(Unknown).filter(|(type_, _)| *type_ != "Reachable"));
@@ -113,36 +117,36 @@ fn ready(verdicts: &[(&'static str, Verdict)]) -> Verdict {
         Some((_, verdict)) => verdict.clone(),
         None => match verdicts.first() {
             Some((type_, verdict)) if verdict.reason != *type_ => verdict.clone(),
-            _ => Verdict::new(True, "Ready", "it is served as written"),
+            _ => ConditionState::new(True, "Ready", "it is served as written"),
         },
     }
 }
 
 /// The conditions of a resource of this generation, given those that it has.
 pub(crate) fn conditions(
-    about: About<'_>,
+    about: StatusInput<'_>,
     generation: i64,
     there: &[Condition],
     now: Timestamp,
 ) -> Vec<Condition> {
-    let condition = |(type_, verdict): (&str, Verdict)| {
-        let Verdict { status, reason, message } = verdict;
+    let condition = |(type_, verdict): (&str, ConditionState)| {
+        let ConditionState { status, reason, message } = verdict;
         let before = there.iter().find(|condition| condition.type_ == type_ && condition.status == status);
         Condition {
             type_: type_.to_owned(),
             status,
             observed_generation: Some(generation),
             last_transition_time: before
-                .map_or_else(|| Time(seconds(now)), |before| before.last_transition_time.clone()),
+                .map_or_else(|| Time(whole_seconds(now)), |before| before.last_transition_time.clone()),
             reason,
             message,
         }
     };
-    about.verdicts().into_iter().map(condition).collect()
+    about.condition_states().into_iter().map(condition).collect()
 }
 
 /// What is written comes back the same: whole seconds.
-fn seconds(time: Timestamp) -> Timestamp {
+fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
@@ -174,14 +178,14 @@ mod tests {
 
     use super::*;
 
-    fn diagnosis(severity: Severity, reason: &'static str) -> Diagnosis {
+    fn diagnostic(severity: Severity, reason: &'static str) -> Diagnostic {
         let field = Some("spec.x".to_owned());
-        Diagnosis { severity, resource: None, file: None, field, reason, message: "do this".to_owned() }
+        Diagnostic { severity, resource: None, file: None, field, reason, message: "do this".to_owned() }
     }
 
-    fn about(diagnoses: &[Diagnosis]) -> About<'_> {
-        let programmed = Verdict::new(True, "Programmed", "every ready replica serves it");
-        About { diagnoses, gateway: GatewayState::Sound, programmed, origin: None }
+    fn about(diagnostics: &[Diagnostic]) -> StatusInput<'_> {
+        let programmed = ConditionState::new(True, "Programmed", "every ready replica serves it");
+        StatusInput { diagnostics, gateway: GatewayState::Valid, programmed, origin: None }
     }
 
     fn brief(conditions: &[Condition]) -> Vec<(String, ConditionStatus, String)> {
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn given_a_missing_secret_when_told_then_references_do_not_resolve_and_ready_says_why() {
-        let found = [diagnosis(Severity::Error, "SecretNotFound")];
+        let found = [diagnostic(Severity::Error, "SecretNotFound")];
         let conditions = conditions(about(&found), 1, &[], at(10));
         assert_eq!(brief(&conditions)[0].1, True);
         assert_eq!(brief(&conditions)[1], ("ResolvedRefs".into(), False, "SecretNotFound".into()));
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn given_a_warning_when_told_then_it_is_accepted_and_the_column_shows_it() {
-        let found = [diagnosis(Severity::Warning, "NobodyHasAccess")];
+        let found = [diagnostic(Severity::Warning, "NobodyHasAccess")];
         let conditions = conditions(about(&found), 1, &[], at(10));
         assert_eq!(brief(&conditions)[0], ("Accepted".into(), True, "NobodyHasAccess".into()));
         assert_eq!(brief(&conditions)[3], ("Ready".into(), True, "NobodyHasAccess".into()));
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn given_no_gateway_then_nobody_can_say_whether_it_is_accepted() {
-        let about = About { gateway: GatewayState::Absent, ..about(&[]) };
+        let about = StatusInput { gateway: GatewayState::Absent, ..about(&[]) };
         assert_eq!(
             brief(&conditions(about, 1, &[], at(10)))[0],
             ("Accepted".into(), Unknown, "NoGateway".into())
@@ -241,27 +245,27 @@ mod tests {
 
     #[test]
     fn given_an_origin_when_it_is_away_then_it_is_not_ready_but_an_unsynced_catalog_is_no_matter() {
-        let away = Verdict::new(False, "Unreachable", "nobody answers");
-        let unsynced = Verdict::new(False, "Unreachable", "nobody answers");
-        let unreachable = About { origin: Some((away, unsynced.clone())), ..about(&[]) };
+        let away = ConditionState::new(False, "Unreachable", "nobody answers");
+        let unsynced = ConditionState::new(False, "Unreachable", "nobody answers");
+        let unreachable = StatusInput { origin: Some((away, unsynced.clone())), ..about(&[]) };
         assert_eq!(conditions(unreachable, 1, &[], at(1)).last().unwrap().status, False);
-        let fine = Verdict::new(True, "Reachable", "it answers");
-        let reachable = About { origin: Some((fine, unsynced)), ..about(&[]) };
+        let fine = ConditionState::new(True, "Reachable", "it answers");
+        let reachable = StatusInput { origin: Some((fine, unsynced)), ..about(&[]) };
         assert_eq!(conditions(reachable, 1, &[], at(1)).last().unwrap().status, True);
-        let unasked = Verdict::new(Unknown, "NotAskedYet", "soon");
-        let unknown = About { origin: Some((unasked.clone(), unasked)), ..about(&[]) };
+        let unasked = ConditionState::new(Unknown, "NotAskedYet", "soon");
+        let unknown = StatusInput { origin: Some((unasked.clone(), unasked)), ..about(&[]) };
         assert_eq!(conditions(unknown, 1, &[], at(1)).last().unwrap().status, True);
     }
 
     #[test]
     fn given_conditions_when_only_reason_or_generation_change_then_the_transition_time_stays() {
         let before = conditions(about(&[]), 1, &[], at(10));
-        let warned = [diagnosis(Severity::Warning, "NoEffect")];
+        let warned = [diagnostic(Severity::Warning, "NoEffect")];
         let after = conditions(about(&warned), 2, &before, at(20));
         assert!(
             after.iter().all(|it| it.last_transition_time.0 == at(10) && it.observed_generation == Some(2))
         );
-        let found = [diagnosis(Severity::Error, "SlugTaken")];
+        let found = [diagnostic(Severity::Error, "SlugTaken")];
         let refused = conditions(about(&found), 3, &after, at(30));
         assert_eq!(refused[0].last_transition_time.0, at(30));
         assert_eq!(refused[1].last_transition_time.0, at(10));
@@ -276,7 +280,7 @@ mod tests {
         };
         let well = conditions(about(&[]), 1, &[], at(10));
         assert_eq!(told(&[], &well), Vec::<String>::new());
-        let found = [diagnosis(Severity::Error, "SlugTaken")];
+        let found = [diagnostic(Severity::Error, "SlugTaken")];
         let ill = conditions(about(&found), 2, &well, at(20));
         assert_eq!(told(&well, &ill), ["SlugTaken"]);
         assert_eq!(told(&[], &ill), ["SlugTaken"]);

@@ -12,13 +12,13 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
+use portcullis_config_distribution::REPLICA_OF_LABEL;
 use portcullis_crds::{CREDENTIAL_LABEL, McpGateway, OriginMcp, Team, VirtualMcp};
-use portcullis_publication::REPORT_LABEL;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::Sender;
 
+use crate::cluster_state::{ClusterEvent, WatchSource};
 use crate::command::{ReplicasFrom, Run};
-use crate::world::{Change, Source};
 
 /// The four kinds, as the API server knows them.
 pub(crate) fn api_resource(kind: &str) -> ApiResource {
@@ -33,15 +33,20 @@ pub(crate) fn api_resource(kind: &str) -> ApiResource {
 pub(crate) const KINDS: [&str; 4] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team"];
 
 /// What is watched under these settings.
-pub(crate) fn sources(settings: &Run) -> Vec<Source> {
-    let mut sources = KINDS.map(Source::Resources).to_vec();
-    sources.extend([Source::Credentials, Source::ConfigMaps, Source::Secrets, Source::Leases]);
-    sources.extend((settings.replicas_from == ReplicasFrom::Pods).then_some(Source::Pods));
+pub(crate) fn sources(settings: &Run) -> Vec<WatchSource> {
+    let mut sources = KINDS.map(WatchSource::Resources).to_vec();
+    sources.extend([
+        WatchSource::Credentials,
+        WatchSource::ConfigMaps,
+        WatchSource::Secrets,
+        WatchSource::Leases,
+    ]);
+    sources.extend((settings.replicas_from == ReplicasFrom::Pods).then_some(WatchSource::Pods));
     sources
 }
 
 /// Starts all watches. They end with the process.
-pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<Change>) {
+pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEvent>) {
     let everything = watcher::Config::default;
     for kind in KINDS {
         let resource = api_resource(kind);
@@ -49,62 +54,62 @@ pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<Change>) {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
-        follow(kind, api, everything(), changes, move |event| Change::Resource(kind, event));
+        spawn_watch(kind, api, everything(), changes, move |event| ClusterEvent::Resource(kind, event));
     }
     let credentials: Api<Secret> = match &settings.watch_namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let opted_in = everything().labels(&format!("{CREDENTIAL_LABEL}=true"));
-    follow("credentials", credentials, opted_in, changes, Change::Credential);
-    let publication = settings.publication_namespace.as_str();
-    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), publication);
-    follow("published ConfigMaps", config_maps, everything(), changes, Change::ConfigMap);
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), publication);
-    follow("published Secrets", secrets, everything(), changes, Change::Secret);
-    let ours = || everything().labels(&format!("{REPORT_LABEL}={}", settings.replica_of));
+    spawn_watch("credentials", credentials, opted_in, changes, ClusterEvent::Credential);
+    let published = settings.publication_namespace.as_str();
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), published);
+    spawn_watch("published ConfigMaps", config_maps, everything(), changes, ClusterEvent::ConfigMap);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), published);
+    spawn_watch("published Secrets", secrets, everything(), changes, ClusterEvent::Secret);
+    let ours = || everything().labels(&format!("{REPLICA_OF_LABEL}={}", settings.replica_of));
     let leases: Api<Lease> = Api::namespaced(client.clone(), &settings.replica_namespace);
-    follow("Leases of replicas", leases, ours(), changes, Change::Lease);
+    spawn_watch("Leases of replicas", leases, ours(), changes, ClusterEvent::Lease);
     if settings.replicas_from == ReplicasFrom::Pods {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &settings.replica_namespace);
-        follow("pods of replicas", pods, ours(), changes, Change::Pod);
+        spawn_watch("pods of replicas", pods, ours(), changes, ClusterEvent::Pod);
     }
 }
 
-const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(4);
+const INITIAL_DELAY: Duration = Duration::from_millis(250);
+const MAX_DELAY: Duration = Duration::from_secs(4);
 
 /// How long to wait before a watch is resumed: soon, because nobody is served anew until it is, but never in a hurry.
-struct Wait(Duration);
+struct WatchBackoff(Duration);
 
-impl Iterator for Wait {
+impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
         let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST);
+        self.0 = (wait * 2).min(MAX_DELAY);
         Some(wait)
     }
 }
 
-impl Backoff for Wait {
+impl Backoff for WatchBackoff {
     fn reset(&mut self) {
-        self.0 = FIRST;
+        self.0 = INITIAL_DELAY;
     }
 }
 
-fn follow<K>(
+fn spawn_watch<K>(
     what: &'static str,
     api: Api<K>,
     config: watcher::Config,
-    changes: &Sender<Change>,
-    change: impl Fn(Event<K>) -> Change + Send + 'static,
+    changes: &Sender<ClusterEvent>,
+    change: impl Fn(Event<K>) -> ClusterEvent + Send + 'static,
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let changes = changes.clone();
     tokio::spawn(async move {
-        let backoff = Wait(FIRST);
+        let backoff = WatchBackoff(INITIAL_DELAY);
         let mut events = watcher::watcher(api, config).backoff(backoff).into_stream().boxed();
         loop {
             match events.try_next().await {

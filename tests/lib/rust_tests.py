@@ -63,7 +63,7 @@ def build(
 
 
 def crate_of(package: str) -> str:
-    """`identity`, of `path+file:///…/dataplane/identity#portcullis-identity@0.1.0` or `…/identity#0.1.0`."""
+    """`identity`, of `path+file:///…/dataplane/authorization-server#portcullis-identity@0.1.0` or `…/identity#0.1.0`."""
     path, _, name = package.rpartition("#")
     name = name.partition("@")[0] if "@" in name else path.rpartition("/")[2]
     return name.removeprefix("portcullis-")

@@ -6,12 +6,12 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 /// How PEM begins that says itself of which kind its key is (RFC 7468 section 10).
-const PKCS8: &str = "-----BEGIN PRIVATE KEY-----";
+const PKCS8_HEADER: &str = "-----BEGIN PRIVATE KEY-----";
 
-type ReadPem = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
+type PemParser = fn(&[u8]) -> jsonwebtoken::errors::Result<EncodingKey>;
 
 /// What each kind of key signs with. That of RSA is what every server verifies.
-const ALGORITHMS: [(Algorithm, ReadPem); 4] = [
+const ALGORITHMS: [(Algorithm, PemParser); 4] = [
     (Algorithm::ES256, EncodingKey::from_ec_pem),
     (Algorithm::ES384, EncodingKey::from_ec_pem),
     (Algorithm::EdDSA, EncodingKey::from_ed_pem),
@@ -24,7 +24,7 @@ const ALGORITHMS: [(Algorithm, ReadPem); 4] = [
     "is no private key that can sign: write one in PEM (PKCS #8, which begins with -----BEGIN PRIVATE KEY-----; openssl pkcs8 -topk8 \
      -nocrypt converts others), EC of P-256 or P-384, Ed25519, or RSA of 2048 bits or more"
 )]
-pub struct NoClientKey;
+pub struct InvalidClientKey;
 
 /// A key that has been seen to sign.
 pub struct ClientKey {
@@ -33,23 +33,27 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// Reads PEM of any kind that [`NoClientKey`] names.
-    pub fn from_pem(pem: &str) -> Result<Self, NoClientKey> {
+    /// Reads PEM of any kind that [`InvalidClientKey`] names.
+    pub fn from_pem(pem: &str) -> Result<Self, InvalidClientKey> {
         let pem = pem.trim();
-        if !pem.starts_with(PKCS8) {
-            return Err(NoClientKey);
+        if !pem.starts_with(PKCS8_HEADER) {
+            return Err(InvalidClientKey);
         }
         // Only a signature shows whether key and algorithm go together.
         ALGORITHMS
             .into_iter()
             .filter_map(|(algorithm, read)| Some(Self { algorithm, key: read(pem.as_bytes()).ok()? }))
             .find(|Self { algorithm, key }| jsonwebtoken::crypto::sign(b"", key, *algorithm).is_ok())
-            .ok_or(NoClientKey)
+            .ok_or(InvalidClientKey)
     }
 
     /// A JWT of these claims; `key_id` tells the verifier which of the client's keys it is.
-    pub fn sign(&self, key_id: Option<String>, claims: &impl Serialize) -> Result<SecretString, NoClientKey> {
+    pub fn sign(
+        &self,
+        key_id: Option<String>,
+        claims: &impl Serialize,
+    ) -> Result<SecretString, InvalidClientKey> {
         let header = Header { kid: key_id, ..Header::new(self.algorithm) };
-        jsonwebtoken::encode(&header, claims, &self.key).map(SecretString::from).map_err(|_| NoClientKey)
+        jsonwebtoken::encode(&header, claims, &self.key).map(SecretString::from).map_err(|_| InvalidClientKey)
     }
 }

@@ -9,13 +9,13 @@
 //! on a laptop and in a cluster. Every diagnosis says what is wrong, in which field, and what to do about it.
 
 mod compile;
-mod diagnosis;
-mod nearest;
+mod diagnostic;
 mod read;
 mod resources;
+mod suggest;
 
-pub use compile::{Compiled, Parts, compile, compile_parts};
-pub use diagnosis::{Diagnosis, Severity};
+pub use compile::{Compiled, PartialConfig, compile, compile_partial};
+pub use diagnostic::{Diagnostic, Severity};
 pub use read::read;
 pub use resources::{Catalog, ResourceId, Resources};
 

@@ -77,7 +77,7 @@ pub struct Resources {
 impl Resources {
     /// Every object's name and UID (those of Secrets aside, which nothing is bound to), so that a source without an API
     /// server can give them identities.
-    pub fn identities_mut(&mut self) -> impl Iterator<Item = (ResourceId, &mut Option<String>)> {
+    pub fn uids_mut(&mut self) -> impl Iterator<Item = (ResourceId, &mut Option<String>)> {
         fn identity<'a>(kind: &str, metadata: &'a mut ObjectMeta) -> (ResourceId, &'a mut Option<String>) {
             (ResourceId::of(kind, metadata), &mut metadata.uid)
         }

@@ -7,27 +7,27 @@ mod support;
 
 use std::path::Path;
 
-use portcullis_compiler::{Diagnosis, ResourceId, compile, read};
-use portcullis_contract::{
-    Access, ClientRegistration, Contract, IdentityProviderKind, OriginAuth, RegisteredClient, SecretKey,
+use portcullis_compiler::{Diagnostic, ResourceId, compile, read};
+use portcullis_config::{
+    Access, ClientRegistration, Config, IdentityProviderKind, OriginAuth, RegisteredClient, SecretKey,
     TokenEndpointAuthMethod,
 };
 use portcullis_policy::RouteTable;
 use secrecy::ExposeSecret as _;
 use support::{Folder, ORIGIN, VIRTUAL};
 
-fn contract(folder: &Folder) -> Contract {
+fn config(folder: &Folder) -> Config {
     let compiled = folder.compile();
     let errors: Vec<_> =
-        compiled.diagnoses.iter().filter(|it| it.is_error()).map(Diagnosis::to_string).collect();
+        compiled.diagnostics.iter().filter(|it| it.is_error()).map(Diagnostic::to_string).collect();
     assert_eq!(errors, Vec::<String>::new());
-    compiled.contract.unwrap()
+    compiled.config.unwrap()
 }
 
 #[test]
 fn given_a_sound_folder_then_a_route_table_can_be_built() {
-    let contract = contract(&Folder::sound());
-    let table = RouteTable::build(&contract, 1).unwrap();
+    let config = config(&Folder::sound());
+    let table = RouteTable::build(&config, 1).unwrap();
     let route = table.route("linear-read").unwrap();
     assert_eq!(&*route.url, "http://127.0.0.1:8080/mcp/linear-read");
     assert_eq!(&*route.origin.name, "default/linear");
@@ -35,7 +35,7 @@ fn given_a_sound_folder_then_a_route_table_can_be_built() {
 
 #[test]
 fn given_a_gateway_that_says_little_then_the_defaults_of_the_design_hold() {
-    let gateway = contract(&Folder::sound()).gateway;
+    let gateway = config(&Folder::sound()).gateway;
     assert_eq!((gateway.name.as_str(), gateway.public_url.as_str()), ("gateway", "http://127.0.0.1:8080/"));
     let tokens = gateway.tokens;
     assert_eq!(
@@ -68,8 +68,8 @@ fn given_an_oauth_provider_then_it_is_a_client_without_openid_and_with_an_addres
         "oidc: {issuer",
         "oauth: {userinfoUrl: 'https://api.example.com/user', claims: {subject: id}, renew: false, issuer",
     );
-    let contract = contract(&folder);
-    let IdentityProviderKind::Oauth { client, userinfo_url } = &contract.gateway.identity_providers[0].kind
+    let config = config(&folder);
+    let IdentityProviderKind::Oauth { client, userinfo_url } = &config.gateway.identity_providers[0].kind
     else {
         panic!("not oauth")
     };
@@ -81,41 +81,41 @@ fn given_an_oauth_provider_then_it_is_a_client_without_openid_and_with_an_addres
 
 #[test]
 fn given_an_origin_and_a_route_that_say_little_then_the_defaults_of_the_design_hold() {
-    let contract = contract(&Folder::sound().edit(", access: Everyone", ""));
-    let origin = &contract.origins[0];
+    let config = config(&Folder::sound().edit(", access: Everyone", ""));
+    let origin = &config.origins[0];
     assert_eq!((origin.name.as_str(), origin.display_name.as_str()), ("default/linear", "linear"));
     assert_eq!((origin.limits.request_timeout_ms, origin.limits.response_bytes), (60_000, 10 << 20));
     assert_eq!(origin.network.private_networks, ["127.0.0.0/8".parse().unwrap()]);
     assert!(!origin.suspended);
-    let route = &contract.routes[0];
+    let route = &config.routes[0];
     assert_eq!((route.slug.as_str(), route.display_name.as_str()), ("linear-read", "linear-read"));
     assert_eq!(route.access, Access::Teams);
     assert_eq!(route.identity_provider, "company");
     assert_eq!(route.origin, origin.uid);
     assert_eq!(route.capabilities.tools.include, None);
-    assert_eq!(contract.teams[0].access[0].route, route.uid);
+    assert_eq!(config.teams[0].access[0].route, route.uid);
 }
 
 #[test]
 fn given_settings_then_they_are_in_the_contract() {
-    let contract = contract(
+    let config = config(
         &Folder::sound()
             .edit("  tenancy:", "  tokens: {access: 5m, refresh: 7d, session: 1h}\n  storeOutageGrace: 0s\n  clients: {dynamicRegistration: false, metadataDocuments: {allowedHosts: []}}\n  tenancy:")
             .edit("auth: {none: {}}", "suspend: true, auth: {userOAuth: {scopes: [read]}}, limits: {requestTimeout: 500ms, responseBytes: 1Ki}")
             .edit("access: Everyone", "slug: read, capabilities: {tools: {include: ['list_*'], overrides: [{name: list_issues, as: issues, annotations: {readOnlyHint: true}}]}}"),
     );
-    let gateway = &contract.gateway;
+    let gateway = &config.gateway;
     assert_eq!((gateway.tokens.access_seconds, gateway.store_outage_grace_seconds), (300, 0));
     assert!(gateway.clients.metadata_document_hosts.is_empty() && !gateway.clients.dynamic_registration);
-    let origin = &contract.origins[0];
+    let origin = &config.origins[0];
     assert!(origin.suspended);
     assert_eq!((origin.limits.request_timeout_ms, origin.limits.response_bytes), (500, 1024));
     assert_eq!(
         origin.auth,
         OriginAuth::UserOAuth { scopes: vec!["read".into()], registration: ClientRegistration::Auto }
     );
-    let tools = &contract.routes[0].capabilities.tools;
-    assert_eq!(contract.routes[0].slug, "read");
+    let tools = &config.routes[0].capabilities.tools;
+    assert_eq!(config.routes[0].slug, "read");
     assert_eq!(tools.include.as_deref(), Some(&["list_*".to_owned()][..]));
     assert_eq!(tools.overrides[0].exposed.as_deref(), Some("issues"));
     assert_eq!(tools.overrides[0].annotations["readOnlyHint"], true);
@@ -136,15 +136,15 @@ stringData: {unused: x}
     let header =
         "auth: {header: {name: Authorization, prefix: 'Bearer ', valueRef: {name: key, key: value}}}";
     let folder = Folder::sound().edit("auth: {none: {}}", header).add(key);
-    let contract = contract(&folder);
-    let names: Vec<_> = contract.secrets.iter().map(|(key, _)| key.0.as_str()).collect();
+    let config = config(&folder);
+    let names: Vec<_> = config.secrets.iter().map(|(key, _)| key.0.as_str()).collect();
     assert_eq!(names, ["default/idp/clientSecret", "default/key/value"]);
-    let secret = contract.secrets.get(&SecretKey("default/key/value".into())).unwrap();
+    let secret = config.secrets.get(&SecretKey("default/key/value".into())).unwrap();
     assert_eq!(secret.value.expose_secret(), "hunter2");
     assert_eq!(secret.allowed_hosts, ["mcp.linear.app", "*.example.com"]);
-    assert!(RouteTable::build(&contract, 1).is_ok());
-    assert!(!serde_json::to_string(&contract).unwrap().contains("hunter2"));
-    assert!(!format!("{contract:?}").contains("hunter2"));
+    assert!(RouteTable::build(&config, 1).is_ok());
+    assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
 }
 
 #[test]
@@ -159,16 +159,14 @@ fn given_a_client_by_hand_then_its_secret_is_sent_by_http_basic_unless_told_othe
         ("", TokenEndpointAuthMethod::ClientSecretBasic),
         (", tokenEndpointAuthMethod: client_secret_post", TokenEndpointAuthMethod::ClientSecretPost),
     ] {
-        let contract = contract(&folder(method));
-        let OriginAuth::UserOAuth { registration, .. } = &contract.origins[0].auth else {
-            panic!("not OAuth")
-        };
+        let config = config(&folder(method));
+        let OriginAuth::UserOAuth { registration, .. } = &config.origins[0].auth else { panic!("not OAuth") };
         let ClientRegistration::Client(RegisteredClient { token_endpoint_auth_method, .. }) = registration
         else {
             panic!("not by hand")
         };
         assert_eq!(*token_endpoint_auth_method, expected);
-        assert!(RouteTable::build(&contract, 1).is_ok());
+        assert!(RouteTable::build(&config, 1).is_ok());
     }
 }
 
@@ -177,9 +175,9 @@ fn given_an_unsound_resource_then_the_contract_holds_the_others() {
     let broken = ORIGIN.replace("name: linear", "name: broken").replace("none: {}", "");
     let lost = VIRTUAL.replace("linear-read", "lost").replace("name: linear}", "name: broken}");
     let compiled = Folder::sound().add(&broken).add(&lost).compile();
-    let contract = compiled.contract.unwrap();
-    assert_eq!((contract.origins.len(), contract.routes.len(), contract.teams.len()), (1, 1, 1));
-    assert!(RouteTable::build(&contract, 1).is_ok());
+    let config = compiled.config.unwrap();
+    assert_eq!((config.origins.len(), config.routes.len(), config.teams.len()), (1, 1, 1));
+    assert!(RouteTable::build(&config, 1).is_ok());
 }
 
 #[test]
@@ -188,10 +186,10 @@ fn given_an_unsound_gateway_then_there_is_no_contract_and_the_others_are_examine
         .edit("http://127.0.0.1:8080", "http://mcp.example.com")
         .edit("none: {}", "")
         .compile();
-    assert!(compiled.contract.is_none());
+    assert!(compiled.config.is_none());
     assert!(
         compiled
-            .diagnoses
+            .diagnostics
             .iter()
             .any(|it| it.resource == Some(ResourceId::new("OriginMcp", "default", "linear")))
     );
@@ -203,7 +201,7 @@ fn given_a_credential_of_an_unsound_origin_then_it_is_not_in_the_contract() {
                annotations: {portcullis.dev/allowed-hosts: '*'}}, stringData: {value: hunter2}}";
     let header = "auth: {header: {name: Host, valueRef: {name: key, key: value}}}";
     let compiled = Folder::sound().edit("auth: {none: {}}", header).add(key).compile();
-    let names: Vec<_> = compiled.contract.unwrap().secrets.iter().map(|(key, _)| key.0.clone()).collect();
+    let names: Vec<_> = compiled.config.unwrap().secrets.iter().map(|(key, _)| key.0.clone()).collect();
     assert_eq!(names, ["default/idp/clientSecret"]);
 }
 
@@ -212,10 +210,10 @@ fn given_identities_then_the_documents_are_bound_to_them_and_the_opaque_id_follo
     let texts = [support::GATEWAY, support::IDP, ORIGIN, VIRTUAL];
     let compiled_with = |prefix: &str| {
         let (mut resources, _) = read(texts.map(|text| ("all.yaml", text)));
-        for (id, uid) in resources.identities_mut() {
+        for (id, uid) in resources.uids_mut() {
             *uid = Some(format!("{prefix}-{}", id.name));
         }
-        compile(&resources).contract.unwrap()
+        compile(&resources).config.unwrap()
     };
     let (first, second) = (compiled_with("a"), compiled_with("b"));
     assert_eq!(first.origins[0].uid, "a-linear");
@@ -231,7 +229,7 @@ fn given_identities_then_the_documents_are_bound_to_them_and_the_opaque_id_follo
 fn given_the_same_resources_in_another_order_then_the_contract_is_the_same() {
     let more = [ORIGIN.replace("name: linear", "name: a"), VIRTUAL.replace("linear-read", "b")];
     let forward = more.iter().fold(Folder::sound(), |folder, text| folder.add(text));
-    let json = |folder: &Folder| serde_json::to_string(&contract(folder)).unwrap();
+    let json = |folder: &Folder| serde_json::to_string(&config(folder)).unwrap();
     assert_eq!(json(&forward), json(&forward.clone().reversed()));
 }
 
@@ -246,10 +244,10 @@ fn given_the_quickstart_then_it_is_sound_and_a_route_table_can_be_built() {
             std::fs::read_to_string(path).unwrap(),
         ));
     }
-    let (resources, mut diagnoses) = read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+    let (resources, mut diagnostics) = read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
     let compiled = compile(&resources);
-    diagnoses.extend(compiled.diagnoses);
-    assert_eq!(diagnoses, Vec::new(), "not even a warning");
-    let table = RouteTable::build(&compiled.contract.unwrap(), 1).unwrap();
+    diagnostics.extend(compiled.diagnostics);
+    assert_eq!(diagnostics, Vec::new(), "not even a warning");
+    let table = RouteTable::build(&compiled.config.unwrap(), 1).unwrap();
     assert_eq!(table.routes().count(), 2);
 }

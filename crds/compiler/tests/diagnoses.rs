@@ -743,7 +743,7 @@ fn given_a_known_catalog_when_a_curation_names_what_is_not_in_it_then_that_is_a_
     let id = portcullis_compiler::ResourceId::new("OriginMcp", "default", "linear");
     resources.catalogs.insert(id.clone(), catalog.clone());
     let compiled = portcullis_compiler::compile(&resources);
-    let of_the_catalog = compiled.diagnoses.iter().filter(|diagnosis| diagnosis.reason == "NotInCatalog");
+    let of_the_catalog = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.reason == "NotInCatalog");
     let told: Vec<_> = of_the_catalog.map(ToString::to_string).collect();
     let expected = [
         "spec.capabilities.tools.include[1]: the origin has no tool 'ekko' (NotInCatalog)",
@@ -754,11 +754,11 @@ fn given_a_known_catalog_when_a_curation_names_what_is_not_in_it_then_that_is_a_
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with("warning: ") && told.ends_with(expected), "{told} is not {expected}");
     }
-    assert_eq!(compiled.contract.unwrap().routes.len(), 1);
+    assert_eq!(compiled.config.unwrap().routes.len(), 1);
     // What people were shown so far may not be all.
     let observed = portcullis_compiler::Catalog { observed: true, ..catalog };
     resources.catalogs.insert(id, observed);
-    let told = portcullis_compiler::compile(&resources).diagnoses;
+    let told = portcullis_compiler::compile(&resources).diagnostics;
     let expected = "nobody has been shown a tool 'ad' by the origin so far; did you mean 'add'?";
-    assert!(told.iter().any(|diagnosis| diagnosis.message == expected), "{told:?}");
+    assert!(told.iter().any(|diagnostic| diagnostic.message == expected), "{told:?}");
 }

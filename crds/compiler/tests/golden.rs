@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use portcullis_compiler::{Catalog, Compiled, ResourceId, compile, read};
-use portcullis_contract::Contract;
+use portcullis_config::Config;
 use portcullis_golden::assert_golden;
 use serde::Serialize;
 use support::{Folder, GATEWAY, IDP, ORIGIN, TEAM, VIRTUAL};
 
 #[derive(Serialize)]
 struct Published {
-    contract: Contract,
+    config: Config,
     /// Of each credential, the hosts that it may be sent to.
     credentials: BTreeMap<String, Vec<String>>,
     warnings: BTreeSet<String>,
@@ -24,13 +24,13 @@ struct Published {
 fn published(files: &[(&str, String)]) -> Published {
     let (resources, problems) = read(files.iter().map(|(name, text)| (*name, text.as_str())));
     assert!(problems.is_empty(), "{problems:?}");
-    let Compiled { contract, diagnoses } = compile(&resources);
-    assert!(!diagnoses.iter().any(|it| it.is_error()), "{diagnoses:?}");
-    let contract = contract.unwrap();
-    let credentials = contract.secrets.iter();
+    let Compiled { config, diagnostics } = compile(&resources);
+    assert!(!diagnostics.iter().any(|it| it.is_error()), "{diagnostics:?}");
+    let config = config.unwrap();
+    let credentials = config.secrets.iter();
     let credentials = credentials.map(|(key, value)| (key.0.clone(), value.allowed_hosts.clone())).collect();
-    let warnings = diagnoses.iter().map(|it| it.reason.to_owned()).collect();
-    Published { contract, credentials, warnings }
+    let warnings = diagnostics.iter().map(|it| it.reason.to_owned()).collect();
+    Published { config, credentials, warnings }
 }
 
 fn pretty(value: &impl Serialize) -> String {
@@ -39,10 +39,10 @@ fn pretty(value: &impl Serialize) -> String {
 
 /// Display names and descriptions in the examples are prose, which may be written better.
 fn without_texts(mut published: Published) -> Published {
-    let contract = &mut published.contract;
-    contract.origins.iter_mut().for_each(|origin| origin.display_name.clear());
-    contract.teams.iter_mut().for_each(|team| team.display_name.clear());
-    for route in &mut contract.routes {
+    let config = &mut published.config;
+    config.origins.iter_mut().for_each(|origin| origin.display_name.clear());
+    config.teams.iter_mut().for_each(|team| team.display_name.clear());
+    for route in &mut config.routes {
         route.display_name.clear();
         route.description.clear();
         let capabilities = &mut route.capabilities;
@@ -211,11 +211,11 @@ fn diagnostics_keep_their_severities_fields_and_reasons() {
     let edits = EDITS.iter().map(|(from, to)| Folder::sound().edit(from, to));
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let compiled = edits.chain(additions()).map(|folder| folder.compile()).chain([unknown_tool()]);
-    for diagnosis in compiled.flat_map(|compiled| compiled.diagnoses) {
-        let kind = diagnosis.resource.map_or_else(|| "-".to_owned(), |id| id.kind);
-        let field = diagnosis.field.unwrap_or_else(|| "-".to_owned());
-        let place = format!("{} {kind} {field}", diagnosis.severity);
-        found.entry(diagnosis.reason.to_owned()).or_default().insert(place);
+    for diagnostic in compiled.flat_map(|compiled| compiled.diagnostics) {
+        let kind = diagnostic.resource.map_or_else(|| "-".to_owned(), |id| id.kind);
+        let field = diagnostic.field.unwrap_or_else(|| "-".to_owned());
+        let place = format!("{} {kind} {field}", diagnostic.severity);
+        found.entry(diagnostic.reason.to_owned()).or_default().insert(place);
     }
     assert_golden("config/diagnostic-reasons.json", &pretty(&found));
 }

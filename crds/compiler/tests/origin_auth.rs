@@ -7,7 +7,7 @@ mod support;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_contract::{
+use portcullis_config::{
     AuthorizationServer, ClientRegistration, OriginAuth, SecretKey, SubjectToken, TokenEndpointAuthMethod,
 };
 use portcullis_policy::RouteTable;
@@ -24,11 +24,11 @@ fn folder(auth: &str, hosts: &str) -> Folder {
 
 fn compiled(folder: &Folder) -> OriginAuth {
     assert_eq!(folder.told(), "");
-    let contract = folder.compile().contract.unwrap();
-    let text = serde_json::to_string(&contract).unwrap();
+    let config = folder.compile().config.unwrap();
+    let text = serde_json::to_string(&config).unwrap();
     assert!(!text.contains("hunter2"), "{text}");
-    assert!(RouteTable::build(&contract, 1).is_ok());
-    let auth = contract.origins[0].auth.clone();
+    assert!(RouteTable::build(&config, 1).is_ok());
+    let auth = config.origins[0].auth.clone();
     let again: OriginAuth = serde_json::from_str(&serde_json::to_string(&auth).unwrap()).unwrap();
     assert_eq!(again, auth);
     auth

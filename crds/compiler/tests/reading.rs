@@ -1,6 +1,6 @@
 //! Given the texts of a folder, when they are read, then resources come out, and whatever is wrong is told with file and field.
 
-use portcullis_compiler::{Diagnosis, ResourceId, Resources, read};
+use portcullis_compiler::{Diagnostic, ResourceId, Resources, read};
 
 const ORIGIN: &str = "
 apiVersion: portcullis.dev/v1alpha1
@@ -10,8 +10,8 @@ spec: {url: 'https://mcp.linear.app/mcp', auth: {none: {}}}
 ";
 
 fn read_one(text: &str) -> (Resources, Vec<String>) {
-    let (resources, diagnoses) = read([("linear.yaml", text)]);
-    (resources, diagnoses.iter().map(Diagnosis::to_string).collect())
+    let (resources, diagnostics) = read([("linear.yaml", text)]);
+    (resources, diagnostics.iter().map(Diagnostic::to_string).collect())
 }
 
 fn told(text: &str) -> String {
@@ -46,8 +46,7 @@ fn given_documents_and_comments_when_read_then_each_is_a_resource_in_the_default
 #[test]
 fn given_an_identity_in_a_manifest_when_read_then_it_is_the_folders_to_give() {
     let (mut resources, _) = read_one(&ORIGIN.replace("linear}", "linear, uid: of-another-cluster}"));
-    let identities: Vec<_> =
-        resources.identities_mut().map(|(id, uid)| (id.to_string(), uid.clone())).collect();
+    let identities: Vec<_> = resources.uids_mut().map(|(id, uid)| (id.to_string(), uid.clone())).collect();
     assert_eq!(identities, [("OriginMcp default/linear".to_owned(), None)]);
 }
 
@@ -183,9 +182,9 @@ fn given_yaml_that_breaks_off_when_read_then_the_documents_before_it_are_kept() 
 
 #[test]
 fn given_a_resource_in_two_files_when_read_then_the_second_is_a_duplicate_that_names_the_first() {
-    let (resources, diagnoses) = read([("a.yaml", ORIGIN), ("b.yaml", ORIGIN)]);
+    let (resources, diagnostics) = read([("a.yaml", ORIGIN), ("b.yaml", ORIGIN)]);
     assert_eq!(resources.origins.len(), 1);
-    let told: Vec<_> = diagnoses.iter().map(Diagnosis::to_string).collect();
+    let told: Vec<_> = diagnostics.iter().map(Diagnostic::to_string).collect();
     assert_eq!(
         told,
         ["error: b.yaml: OriginMcp default/linear: it is in a.yaml too; keep one of the two (Duplicate)"]

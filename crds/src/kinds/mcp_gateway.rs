@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use super::workload::Workload;
-use crate::words::{Cidr, Duration, Empty, SecretRef, syntax};
+use crate::values::{Cidr, Duration, Empty, SecretRef, syntax};
 
 /// One installation and its settings: where it is reached, who signs in and how, who may attach what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -81,7 +81,7 @@ pub struct McpGatewaySpec {
 #[cfg_attr(test, x_kube(cel))]
 pub struct IdentityProvider {
     /// Unique within the gateway, and part of every subject that signs in through it: it is not to be reused for another provider.
-    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::LABEL))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     pub name: String,
     /// OpenID Connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -278,7 +278,7 @@ pub struct Tenancy {
     /// The namespaces whose resources are served.
     #[schemars(
         length(min = 1, max = 256),
-        inner(length(min = 1, max = 63), regex(pattern = syntax::LABEL))
+        inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))
     )]
     pub namespaces: Vec<String>,
     /// Whether virtual MCPs there may say `access: Everyone`. Default: false.

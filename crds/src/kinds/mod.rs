@@ -15,7 +15,7 @@ pub use virtual_mcp::{VirtualMcp, VirtualMcpSpec};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::words::Condition;
+use crate::values::Condition;
 
 /// What the operator last found out about a resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]

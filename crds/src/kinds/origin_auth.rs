@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::words::{Empty, SecretRef, syntax};
+use crate::values::{Empty, SecretRef, syntax};
 
 /// How the gateway authenticates to an origin: exactly one member.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]

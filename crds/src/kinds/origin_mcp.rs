@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::origin_auth::OriginAuth;
-use crate::words::{ByteSize, Condition, Duration, SecretRef, syntax};
+use crate::values::{ByteSize, Condition, Duration, SecretRef, syntax};
 
 /// An upstream MCP server: where it is, and how the gateway authenticates there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -51,7 +51,7 @@ pub struct OriginMcpSpec {
     /// Other namespaces whose virtual MCPs may use this origin; `*` for all that the gateway's tenancy serves. Default: none.
     #[schemars(
         length(max = 256),
-        inner(length(min = 1, max = 63), regex(pattern = syntax::LABEL_OR_ALL))
+        inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL_OR_WILDCARD))
     )]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_namespaces: Vec<String>,

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::Status;
-use crate::words::{VisibleTools, syntax};
+use crate::values::{VisibleTools, syntax};
 
 /// People, and what they may use. Teams add up; within a team, exclude wins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -61,7 +61,7 @@ pub struct Members {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<String>,
     /// Programs, as `spec.clients.workloads` of the gateway names them.
-    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = syntax::LABEL)))]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<String>,
     /// Kubernetes service accounts, `namespace/name`. Their tokens are verified by the cluster that the gateway runs in, so that

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::words::{Condition, PromptSelection, ResourceSelection, ToolSelection, syntax};
+use crate::values::{Condition, PromptSelection, ResourceSelection, ToolSelection, syntax};
 
 /// What clients connect to: a slug, an origin, a curated set of capabilities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -37,7 +37,7 @@ use crate::words::{Condition, PromptSelection, ResourceSelection, ToolSelection,
 #[serde(rename_all = "camelCase")]
 pub struct VirtualMcpSpec {
     /// Served at `{publicUrl}/mcp/{slug}`. Unique within the gateway. Default: the name.
-    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::LABEL))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
     /// For people. Default: the name.

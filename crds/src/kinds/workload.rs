@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::words::{SecretRef, syntax};
+use crate::values::{SecretRef, syntax};
 
 /// An OAuth client that is registered by hand: a program that signs in as itself (`client_credentials`), or that acts for people
 /// by the identity assertions of an identity provider (`idJag`). Its name is its `client_id`.
@@ -13,7 +13,7 @@ use crate::words::{SecretRef, syntax};
 #[cfg_attr(test, x_kube(cel))]
 pub struct Workload {
     /// Unique within the gateway; the `client_id`, and what Teams name.
-    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::LABEL))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     pub name: String,
     /// For people. Default: the name.
     #[schemars(length(max = 256))]

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 /// The accounts that the authorization page offers; the first is the one that is chosen beforehand.
-pub(crate) const NAMES: [&str; 3] = ["otter", "heron", "badger"];
+pub(crate) const ACCOUNT_NAMES: [&str; 3] = ["otter", "heron", "badger"];
 
 /// How many notes an account keeps.
-const MOST_NOTES: usize = 100;
+const MAX_NOTES: usize = 100;
 
 /// How long a note may be, in bytes.
-const LONGEST_NOTE: usize = 4000;
+const MAX_NOTE_LEN: usize = 4000;
 
 /// Whose account a request acts for. The bearer check makes it; tools read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Account(&'static str);
 impl Account {
     /// The account of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        NAMES.into_iter().find(|known| *known == name).map(Self)
+        ACCOUNT_NAMES.into_iter().find(|known| *known == name).map(Self)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -30,38 +30,38 @@ impl Account {
 
 /// Why a note was not kept. The sentence is the tool's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotKept {
+pub(crate) enum NoteError {
     Full,
     TooLong,
     Empty,
 }
 
-impl std::fmt::Display for NotKept {
+impl std::fmt::Display for NoteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full => write!(f, "The notebook is full ({MOST_NOTES} notes). Delete one first."),
-            Self::TooLong => write!(f, "A note holds at most {LONGEST_NOTE} bytes. Shorten it."),
+            Self::Full => write!(f, "The notebook is full ({MAX_NOTES} notes). Delete one first."),
+            Self::TooLong => write!(f, "A note holds at most {MAX_NOTE_LEN} bytes. Shorten it."),
             Self::Empty => f.write_str("There is nothing to note: `text` is empty."),
         }
     }
 }
 
-struct Notebook {
+struct AccountNotes {
     next: u64,
     notes: BTreeMap<u64, String>,
 }
 
 /// Every account's notebook.
-pub(crate) struct Accounts(Mutex<BTreeMap<&'static str, Notebook>>);
+pub(crate) struct Accounts(Mutex<BTreeMap<&'static str, AccountNotes>>);
 
 impl Accounts {
     /// Each account with a first note, so that there is something to list.
     pub(crate) fn new() -> Self {
         let with_welcome = |name: &'static str| {
             let welcome = format!("Welcome to the {name}'s notebook. Ask your assistant to add a note.");
-            (name, Notebook { next: 2, notes: BTreeMap::from([(1, welcome)]) })
+            (name, AccountNotes { next: 2, notes: BTreeMap::from([(1, welcome)]) })
         };
-        Self(Mutex::new(NAMES.into_iter().map(with_welcome).collect()))
+        Self(Mutex::new(ACCOUNT_NAMES.into_iter().map(with_welcome).collect()))
     }
 
     /// The account's notes, oldest first.
@@ -76,18 +76,18 @@ impl Accounts {
     }
 
     /// Keeps a note and gives it a number, which no other note of the account ever had.
-    pub(crate) fn add(&self, account: Account, text: &str) -> Result<u64, NotKept> {
+    pub(crate) fn add(&self, account: Account, text: &str) -> Result<u64, NoteError> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(NotKept::Empty);
+            return Err(NoteError::Empty);
         }
-        if text.len() > LONGEST_NOTE {
-            return Err(NotKept::TooLong);
+        if text.len() > MAX_NOTE_LEN {
+            return Err(NoteError::TooLong);
         }
         let mut books = self.0.lock();
-        let book = books.entry(account.0).or_insert_with(|| Notebook { next: 1, notes: BTreeMap::new() });
-        if book.notes.len() >= MOST_NOTES {
-            return Err(NotKept::Full);
+        let book = books.entry(account.0).or_insert_with(|| AccountNotes { next: 1, notes: BTreeMap::new() });
+        if book.notes.len() >= MAX_NOTES {
+            return Err(NoteError::Full);
         }
         let id = book.next;
         book.next += 1;
@@ -121,14 +121,14 @@ mod tests {
     fn given_a_full_notebook_then_a_note_is_refused_with_what_to_do() {
         let accounts = Accounts::new();
         let otter = Account::named("otter").unwrap();
-        while accounts.notes(otter).len() < MOST_NOTES {
+        while accounts.notes(otter).len() < MAX_NOTES {
             accounts.add(otter, "x").unwrap();
         }
         let refused = accounts.add(otter, "one more").unwrap_err();
-        assert_eq!(refused, NotKept::Full);
+        assert_eq!(refused, NoteError::Full);
         assert!(refused.to_string().contains("Delete one"));
-        assert_eq!(accounts.add(otter, &"x".repeat(LONGEST_NOTE + 1)), Err(NotKept::TooLong));
-        assert_eq!(accounts.add(otter, " \n"), Err(NotKept::Empty));
+        assert_eq!(accounts.add(otter, &"x".repeat(MAX_NOTE_LEN + 1)), Err(NoteError::TooLong));
+        assert_eq!(accounts.add(otter, " \n"), Err(NoteError::Empty));
     }
 
     #[test]

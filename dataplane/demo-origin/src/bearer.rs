@@ -8,22 +8,26 @@ use axum::response::{IntoResponse, Response};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 
-use crate::site::{SCOPE, Site};
+use crate::app_state::{AppState, SCOPE};
 
 /// Lets requests with a live access token pass, with the token's account as an extension in the token's place.
-pub(crate) async fn check(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
-    let account = bearer(request.headers()).map(|token| site.ledger.account(token));
+pub(crate) async fn require_token(
+    State(site): State<Arc<AppState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let account = bearer(request.headers()).map(|token| site.store.account(token));
     match account {
         Some(Some(account)) => {
             request.headers_mut().remove(AUTHORIZATION);
             request.extensions_mut().insert(account);
             next.run(request).await
         }
-        Some(None) => refusal(
+        Some(None) => unauthorized(
             &site,
             ", error=\"invalid_token\", error_description=\"the token is unknown, expired or revoked\"",
         ),
-        None => refusal(&site, ""),
+        None => unauthorized(&site, ""),
     }
 }
 
@@ -33,7 +37,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// 401 with the challenge that leads a client to the authorization server (RFC 9728, section 5.1).
-fn refusal(site: &Site, error: &str) -> Response {
+fn unauthorized(site: &AppState, error: &str) -> Response {
     let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", site.issuer);
     let challenge = format!("Bearer resource_metadata=\"{metadata}\", scope=\"{SCOPE}\"{error}");
     (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)], "A token of the demo's is needed.\n")

@@ -9,27 +9,27 @@
 //! be bound to anything but loopback and answers to no other name than its own address.
 
 mod accounts;
+mod app_state;
 mod authorization;
 mod bearer;
 mod notebook;
 mod pages;
-mod serve;
-mod site;
+mod routes;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portcullis_ambient::{Clock, Random};
+use portcullis_clock::{Clock, Random};
 use tokio::net::TcpListener;
 
-use crate::site::Site;
+use crate::app_state::AppState;
 
 /// A demo origin that has its port and is about to serve.
 pub struct DemoOrigin {
     listener: TcpListener,
-    site: Arc<Site>,
+    site: Arc<AppState>,
 }
 
 /// Takes a port, so that [`DemoOrigin::url`] is known before anything is served. Port 0 takes a free one.
@@ -51,7 +51,7 @@ pub async fn bind_with(address: SocketAddr, clock: Clock, random: Random) -> io:
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let listener = TcpListener::bind(address).await?;
-    let site = Arc::new(Site::new(listener.local_addr()?, clock, random));
+    let site = Arc::new(AppState::new(listener.local_addr()?, clock, random));
     Ok(DemoOrigin { listener, site })
 }
 
@@ -67,7 +67,7 @@ impl DemoOrigin {
     /// # Errors
     /// When the listener fails.
     pub fn serve(self) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        let router = serve::router(self.site);
+        let router = routes::router(self.site);
         async move { axum::serve(self.listener, router).await }
     }
 }

@@ -24,13 +24,13 @@ use rmcp::{
 use serde::Deserialize;
 
 use crate::accounts::{Account, Accounts};
-use crate::site::Site;
+use crate::app_state::AppState;
 
 const ALL_NOTES: &str = "notebook://notes";
 const ONE_NOTE: &str = "notebook://notes/{id}";
 
 /// The endpoint, in both eras: sessions for clients that initialize, none for those of 2026-07-28.
-pub(crate) fn service(site: &Site) -> StreamableHttpService<Notebook, LocalSessionManager> {
+pub(crate) fn service(site: &AppState) -> StreamableHttpService<Notebook, LocalSessionManager> {
     let (accounts, tools, prompts) =
         (site.accounts.clone(), Notebook::tool_router(), Notebook::prompt_router());
     let notebook = Notebook { accounts, tools, prompts };
@@ -80,15 +80,15 @@ fn account(context: &RequestContext<RoleServer>) -> Result<Account, ErrorData> {
         .ok_or_else(|| ErrorData::internal_error("the request reached the notebook without an account", None))
 }
 
-fn says(text: impl Into<String>) -> CallToolResult {
+fn text_result(text: impl Into<String>) -> CallToolResult {
     CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
-fn fails(text: impl Into<String>) -> CallToolResult {
+fn error_result(text: impl Into<String>) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-fn as_lines(notes: &[(u64, String)]) -> String {
+fn format_notes(notes: &[(u64, String)]) -> String {
     if notes.is_empty() {
         return "There are no notes.".to_owned();
     }
@@ -101,13 +101,13 @@ impl Notebook {
     #[tool(annotations(title = "Who am I", read_only_hint = true, open_world_hint = false))]
     async fn whoami(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
         let name = account(&context)?.name();
-        Ok(says(format!("This is the {name}'s account at the demo origin.")))
+        Ok(text_result(format!("This is the {name}'s account at the demo origin.")))
     }
 
     /// Lists the account's notes, each with its number.
     #[tool(annotations(title = "List notes", read_only_hint = true, open_world_hint = false))]
     async fn list_notes(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
-        Ok(says(as_lines(&self.accounts.notes(account(&context)?))))
+        Ok(text_result(format_notes(&self.accounts.notes(account(&context)?))))
     }
 
     /// Writes a note down and says its number.
@@ -118,8 +118,8 @@ impl Notebook {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         Ok(match self.accounts.add(account(&context)?, &note.text) {
-            Ok(id) => says(format!("Noted as number {id}.")),
-            Err(not_kept) => fails(not_kept.to_string()),
+            Ok(id) => text_result(format!("Noted as number {id}.")),
+            Err(not_kept) => error_result(not_kept.to_string()),
         })
     }
 
@@ -136,9 +136,9 @@ impl Notebook {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         Ok(if self.accounts.delete(account(&context)?, note.id) {
-            says(format!("Note {} is gone.", note.id))
+            text_result(format!("Note {} is gone.", note.id))
         } else {
-            fails(format!("There is no note {}. `list_notes` shows which there are.", note.id))
+            error_result(format!("There is no note {}. `list_notes` shows which there are.", note.id))
         })
     }
 
@@ -150,13 +150,13 @@ impl Notebook {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         if !(1..=8).contains(&cups) {
-            return Ok(fails("The pot holds 1 to 8 cups."));
+            return Ok(error_result("The pot holds 1 to 8 cups."));
         }
         let token = context.meta.get_progress_token();
         for cup in 1..=cups {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
-                () = context.ct.cancelled() => return Ok(fails("The tea was called off.")),
+                () = context.ct.cancelled() => return Ok(error_result("The tea was called off.")),
             }
             if let Some(token) = token.clone() {
                 let progress =
@@ -167,7 +167,7 @@ impl Notebook {
             }
         }
         let what = if cups == 1 { "One cup of tea is".to_owned() } else { format!("{cups} cups of tea are") };
-        Ok(says(format!("{what} ready.")))
+        Ok(text_result(format!("{what} ready.")))
     }
 }
 
@@ -180,7 +180,7 @@ impl Notebook {
         Parameters(Tone { tone }): Parameters<Tone>,
         context: RequestContext<RoleServer>,
     ) -> Result<Vec<PromptMessage>, ErrorData> {
-        let notes = as_lines(&self.accounts.notes(account(&context)?));
+        let notes = format_notes(&self.accounts.notes(account(&context)?));
         let tone = tone.map(|tone| format!(" Tone: {tone}.")).unwrap_or_default();
         Ok(vec![PromptMessage::new_text(Role::User, format!("Summarize these notes.{tone}\n\n{notes}"))])
     }
@@ -233,7 +233,7 @@ impl ServerHandler for Notebook {
     ) -> Result<ReadResourceResponse, ErrorData> {
         let account = account(&context)?;
         let text = match request.uri.strip_prefix(ALL_NOTES) {
-            Some("") => Some(as_lines(&self.accounts.notes(account))),
+            Some("") => Some(format_notes(&self.accounts.notes(account))),
             Some(rest) => rest
                 .strip_prefix('/')
                 .and_then(|id| id.parse().ok())

@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode};
 /// Asks whether a client may use one of the accounts.
 #[derive(Template)]
 #[template(path = "authorize.html")]
-pub(crate) struct Authorize<'a> {
+pub(crate) struct ConsentPage<'a> {
     /// The client's name, as it registered.
     pub(crate) client: &'a str,
     /// The host that the answer goes to.
@@ -24,7 +24,7 @@ pub(crate) struct Authorize<'a> {
 /// Says why a request to authorize cannot be answered, where it would be unsafe to redirect.
 #[derive(Template)]
 #[template(path = "refused.html")]
-pub(crate) struct Refused<'a> {
+pub(crate) struct ErrorPage<'a> {
     pub(crate) reason: &'a str,
 }
 

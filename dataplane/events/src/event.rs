@@ -1,9 +1,9 @@
-use portcullis_ambient::Instant;
+use portcullis_clock::UnixMillis;
 use serde::Serialize;
 
 /// What kind of thing happened. The part before the dot is its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Kind {
+pub enum EventKind {
     /// A request at a route's boundary that carries no capability: `initialize`, lists, `ping`, streams.
     #[serde(rename = "mcp.request")]
     McpRequest,
@@ -134,9 +134,9 @@ pub enum AuthMode {
 pub struct Event {
     /// When it ended (RFC 3339 in the output).
     #[serde(serialize_with = "rfc3339")]
-    pub time: Instant,
+    pub time: UnixMillis,
     /// What kind of thing.
-    pub event: Kind,
+    pub event: EventKind,
     /// How it ended.
     pub outcome: Outcome,
     /// Name of the gateway.
@@ -219,7 +219,7 @@ pub struct Event {
 impl Event {
     /// An event with nothing but its kind and outcome, and whoever the task works for.
     #[must_use]
-    pub fn new(time: Instant, event: Kind, outcome: Outcome) -> Self {
+    pub fn new(time: UnixMillis, event: EventKind, outcome: Outcome) -> Self {
         Self {
             time,
             event,
@@ -230,7 +230,7 @@ impl Event {
             subject: None,
             target: None,
             teams: None,
-            client_address: portcullis_ambient::client_address(),
+            client_address: portcullis_rate_limit::client_address(),
             client_id: None,
             client_name: None,
             method: None,
@@ -253,7 +253,7 @@ impl Event {
     }
 }
 
-fn rfc3339<S: serde::Serializer>(time: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+fn rfc3339<S: serde::Serializer>(time: &UnixMillis, serializer: S) -> Result<S::Ok, S::Error> {
     let time = jiff::Timestamp::from_millisecond(time.0).map_err(serde::ser::Error::custom)?;
     serializer.collect_str(&format_args!("{time:.3}"))
 }

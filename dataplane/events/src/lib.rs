@@ -9,5 +9,5 @@
 mod event;
 mod sink;
 
-pub use event::{AuthMode, CapabilityKind, Event, FailureOrigin, Kind, Outcome};
-pub use sink::{EventSink, Writer};
+pub use event::{AuthMode, CapabilityKind, Event, EventKind, FailureOrigin, Outcome};
+pub use sink::{EventSink, EventWriter};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::Event;
 
 /// How many events may wait for the writer. Beyond that they are dropped and counted: traffic never waits for an audit disk.
-const QUEUE: usize = 65_536;
+const QUEUE_CAPACITY: usize = 65_536;
 /// Output is handed on when this much is waiting, or when nothing more is.
 const BATCH_BYTES: usize = 64 * 1024;
 /// How long the first event of a batch waits for others. While the writer sleeps nobody has to wake it, which would cost a
 /// request more than the rest of its event.
-const GATHER: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// Where events are recorded. Cheap to clone.
 #[derive(Clone)]
@@ -31,10 +31,10 @@ struct Counts {
 impl EventSink {
     /// A sink and the writer that empties it.
     #[must_use]
-    pub fn new() -> (Self, Writer) {
-        let (queue, events) = sync_channel(QUEUE);
+    pub fn new() -> (Self, EventWriter) {
+        let (queue, events) = sync_channel(QUEUE_CAPACITY);
         let counts = Arc::new(Counts::default());
-        (Self { queue, counts: Arc::clone(&counts) }, Writer { events, counts })
+        (Self { queue, counts: Arc::clone(&counts) }, EventWriter { events, counts })
     }
 
     /// Records an event; never waits.
@@ -67,12 +67,12 @@ impl EventSink {
 }
 
 /// The other end of an [`EventSink`].
-pub struct Writer {
+pub struct EventWriter {
     events: Receiver<Event>,
     counts: Arc<Counts>,
 }
 
-impl Writer {
+impl EventWriter {
     /// Writes one JSON object per line until every sink is gone. Blocks: give it a thread of its own.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(BATCH_BYTES + 4096);
         while let Ok(first) = self.events.recv() {
             append(&mut batch, &first);
-            std::thread::sleep(GATHER);
+            std::thread::sleep(BATCH_DELAY);
             let mut written = 1;
             while batch.len() < BATCH_BYTES
                 && let Ok(next) = self.events.try_recv()
@@ -117,16 +117,16 @@ fn append(batch: &mut Vec<u8>, event: &Event) {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_ambient::Instant;
+    use portcullis_clock::UnixMillis;
 
     use super::*;
-    use crate::{Kind, Outcome};
+    use crate::{EventKind, Outcome};
 
     #[test]
     fn given_recorded_events_when_the_sinks_are_gone_then_the_writer_has_written_a_line_for_each() {
         let (sink, writer) = EventSink::new();
         for _ in 0..3 {
-            sink.record(Event::new(Instant(1_700_000_000_123), Kind::McpRequest, Outcome::Success));
+            sink.record(Event::new(UnixMillis(1_700_000_000_123), EventKind::McpRequest, Outcome::Success));
         }
         drop(sink);
         let mut out = Vec::new();
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn given_a_full_queue_when_recording_then_the_event_is_counted_as_dropped() {
         let (sink, _writer) = EventSink::new();
-        for _ in 0..=QUEUE {
-            sink.record(Event::new(Instant(0), Kind::McpRequest, Outcome::Success));
+        for _ in 0..=QUEUE_CAPACITY {
+            sink.record(Event::new(UnixMillis(0), EventKind::McpRequest, Outcome::Success));
         }
         assert_eq!(sink.dropped(), 1);
     }

@@ -1,37 +1,37 @@
 //! Every event and every value of its fields, as they are written.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use portcullis_ambient::Instant;
-use portcullis_events::{AuthMode, CapabilityKind, Event, EventSink, FailureOrigin, Kind, Outcome};
+use portcullis_clock::UnixMillis;
+use portcullis_events::{AuthMode, CapabilityKind, Event, EventKind, EventSink, FailureOrigin, Outcome};
 use portcullis_golden::assert_golden;
 use serde_json::json;
 
-const KINDS: [Kind; 19] = [
-    Kind::McpRequest,
-    Kind::McpCapability,
-    Kind::PolicyDenied,
-    Kind::Unauthenticated,
-    Kind::ClientRegistered,
-    Kind::SignIn,
-    Kind::Renewed,
-    Kind::LoggedOut,
-    Kind::Consent,
-    Kind::Token,
-    Kind::Revoked,
-    Kind::Connected,
-    Kind::Disconnected,
-    Kind::UpstreamRefresh,
-    Kind::UpstreamRequest,
-    Kind::AdminConnected,
-    Kind::AdminRevoked,
-    Kind::Snapshot,
-    Kind::Keys,
+const KINDS: [EventKind; 19] = [
+    EventKind::McpRequest,
+    EventKind::McpCapability,
+    EventKind::PolicyDenied,
+    EventKind::Unauthenticated,
+    EventKind::ClientRegistered,
+    EventKind::SignIn,
+    EventKind::Renewed,
+    EventKind::LoggedOut,
+    EventKind::Consent,
+    EventKind::Token,
+    EventKind::Revoked,
+    EventKind::Connected,
+    EventKind::Disconnected,
+    EventKind::UpstreamRefresh,
+    EventKind::UpstreamRequest,
+    EventKind::AdminConnected,
+    EventKind::AdminRevoked,
+    EventKind::Snapshot,
+    EventKind::Keys,
 ];
 
 /// Names every field: a new one does not compile until it is added here.
-fn full(event: Kind) -> Event {
+fn full(event: EventKind) -> Event {
     Event {
-        time: Instant(1_790_000_000_123),
+        time: UnixMillis(1_790_000_000_123),
         event,
         outcome: Outcome::Success,
         gateway: Some("gateway".into()),
@@ -66,7 +66,7 @@ fn full(event: Kind) -> Event {
 fn every_event_is_written_as_one_line_of_json() {
     let (sink, writer) = EventSink::new();
     KINDS.into_iter().for_each(|kind| sink.record(full(kind)));
-    sink.record(Event::new(Instant(0), Kind::McpRequest, Outcome::Denied));
+    sink.record(Event::new(UnixMillis(0), EventKind::McpRequest, Outcome::Denied));
     drop(sink);
     let mut lines = Vec::new();
     writer.run(&mut lines).unwrap();

@@ -6,31 +6,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use portcullis_ambient::{Clock, Instant, Random};
-use portcullis_assertions::Verifier;
+use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies};
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
 use portcullis_golden::assert_golden;
-use portcullis_identity::{Identity, IdentityParts};
-use portcullis_keys::{Keys, Purpose};
-use portcullis_outbound::Clients;
-use portcullis_policy::{Principal, RouteTable, Tables};
-use portcullis_portal::{Portal, PortalParts};
-use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_jwt_verification::JwtVerifier;
+use portcullis_keyring::{Keyring, Purpose};
+use portcullis_origin_auth::{BrokerDependencies, CredentialBroker};
+use portcullis_policy::{Principal, RouteTable, RouteTableHandle};
+use portcullis_portal::{Portal, PortalDependencies};
 use portcullis_store::Store;
-use portcullis_vault::{Vault, VaultParts};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::Catalogs;
-use crate::ending::Ending;
-use crate::pipeline::{Context, LateSessions};
+use crate::pipeline::{Context, DeferredSessions};
+use crate::shutdown::Shutdown;
 
 const PURPOSES: [(&str, Purpose); 5] = [
     ("credential", Purpose::Credential),
     ("mcp-session", Purpose::McpSession),
     ("browser", Purpose::Browser),
-    ("publication", Purpose::Publication),
-    ("provider", Purpose::Provider),
+    ("publication", Purpose::PublishedConfig),
+    ("provider", Purpose::IdentityProvider),
 ];
 
 /// A sealed value: its name, what it is bound to, and the envelope that this build makes, in base64url.
@@ -41,10 +41,10 @@ pub(crate) fn pretty(value: &Value) -> String {
 }
 
 /// Fixed rings, derived because no usable key may be written in this repository.
-pub(crate) fn keys() -> Arc<Keys> {
+pub(crate) fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keys::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
 /// Compares the content of envelopes with a golden file, and opens the envelopes that the file keeps, which it returns by name.
@@ -79,7 +79,7 @@ pub(crate) fn table() -> Arc<RouteTable> {
 /// The same with some of its documents changed.
 pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
     let all = json!({"include": null, "exclude": [], "overrides": []});
-    let mut contract = json!({
+    let mut config = json!({
         "gateway": {
             "name": "gateway", "publicUrl": "https://gateway.example",
             "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
@@ -101,8 +101,8 @@ pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
         }],
         "teams": [],
     });
-    change(&mut contract);
-    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+    change(&mut config);
+    Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 
 /// What Ana's client sends.
@@ -121,12 +121,12 @@ fn ana() -> Principal {
 }
 
 pub(crate) async fn context() -> Context {
-    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), Clients::new());
-    let (clock, random) = (Clock::manual(Instant(1_790_000_000_000)), Random::system());
-    let (tables, events) = (Tables::default(), EventSink::new().0);
+    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), HttpClients::new());
+    let (clock, random) = (Clock::manual(UnixMillis(1_790_000_000_000)), Random::system());
+    let (tables, events) = (RouteTableHandle::default(), EventSink::new().0);
     tables.swap(table());
-    let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
-    let providers = Providers::new(ProvidersParts {
+    let verifier = Arc::new(JwtVerifier::new(http.clone(), store.clone(), clock.clone()));
+    let providers = IdentityProviders::new(IdentityProvidersDependencies {
         verifier: Arc::clone(&verifier),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -134,7 +134,7 @@ pub(crate) async fn context() -> Context {
         clock: clock.clone(),
         random: random.clone(),
     });
-    let identity = Identity::new(IdentityParts {
+    let identity = AuthorizationServer::new(AuthorizationServerDependencies {
         tables: tables.clone(),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -146,9 +146,9 @@ pub(crate) async fn context() -> Context {
         events: events.clone(),
         reviewer: None,
     });
-    identity.hear().await.unwrap();
-    identity.remember(&ana()).await.unwrap();
-    let vault = Vault::new(VaultParts {
+    identity.read_feed().await.unwrap();
+    identity.save_principal(&ana()).await.unwrap();
+    let vault = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(&keys),
         http,
@@ -157,7 +157,7 @@ pub(crate) async fn context() -> Context {
         random: random.clone(),
         events: events.clone(),
     });
-    let portal = Portal::new(PortalParts {
+    let portal = Portal::new(PortalDependencies {
         tables: tables.clone(),
         identity: identity.clone(),
         vault: vault.clone(),
@@ -169,6 +169,19 @@ pub(crate) async fn context() -> Context {
         events: events.clone(),
     });
     let catalogs = Catalogs::load(store.clone(), clock.clone()).await.unwrap();
-    let (late, ending) = (LateSessions::default(), Ending::default());
-    Context { tables, identity, portal, vault, store, keys, catalogs, late, clock, random, events, ending }
+    let (late, ending) = (DeferredSessions::default(), Shutdown::default());
+    Context {
+        tables,
+        identity,
+        portal,
+        vault,
+        store,
+        keys,
+        catalogs,
+        deferred_sessions: late,
+        clock,
+        random,
+        events,
+        shutdown: ending,
+    }
 }

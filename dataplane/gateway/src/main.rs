@@ -9,15 +9,15 @@
 
 mod catalog;
 mod command;
+mod config_source;
 mod edge;
-mod ending;
 #[cfg(test)]
 mod golden;
 mod pipeline;
-mod reseal;
-mod review;
-mod sign_ins;
-mod snapshot;
+mod reencrypt;
+mod shutdown;
+mod sign_in_tokens;
+mod token_review;
 mod upstream;
 
 use std::io::IsTerminal as _;

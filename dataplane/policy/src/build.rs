@@ -3,16 +3,16 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
-use portcullis_contract::{
-    IdentityProviderDoc, OriginAuth, OriginDoc, SecretKey, SecretValue, WorkloadCredential, WorkloadDoc,
-    with_parameter,
+use portcullis_config::{
+    IdentityProviderConfig, OriginAuth, OriginConfig, SecretKey, SecretValue, WorkloadConfig,
+    WorkloadCredential, with_query_parameter,
 };
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Position;
 
-use crate::names::NameSet;
-use crate::table::{IdentityProvider, Origin, OriginCredential, Workload, WorkloadProof};
+use crate::name_set::NameSet;
+use crate::route_table::{IdentityProvider, Origin, OriginCredential, Workload, WorkloadAuth};
 
 /// The contract does not hold together. The compiler makes none like that, so this is a document that was not its work.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +74,12 @@ pub enum BuildError {
 pub(crate) type Credentials = HashMap<SecretKey, Arc<SecretValue>>;
 
 /// The credential that an identity provider's document names.
-pub(crate) fn key_of_provider(doc: &IdentityProviderDoc) -> Option<&SecretKey> {
+pub(crate) fn provider_secret_key(doc: &IdentityProviderConfig) -> Option<&SecretKey> {
     doc.kind.client()?.client_secret.as_ref()
 }
 
 /// The credential that a workload's document names.
-pub(crate) fn key_of_workload(doc: &WorkloadDoc) -> Option<&SecretKey> {
+pub(crate) fn workload_secret_key(doc: &WorkloadConfig) -> Option<&SecretKey> {
     match &doc.credential {
         WorkloadCredential::Secret(key) => Some(key),
         WorkloadCredential::Jwks(_) | WorkloadCredential::JwksUri { .. } => None,
@@ -88,11 +88,11 @@ pub(crate) fn key_of_workload(doc: &WorkloadDoc) -> Option<&SecretKey> {
 
 /// A way to sign in, with its secret.
 pub(crate) fn identity_provider(
-    doc: &IdentityProviderDoc,
+    doc: &IdentityProviderConfig,
     credentials: &Credentials,
 ) -> Result<IdentityProvider, BuildError> {
     let from = || format!("identity provider {}", doc.name);
-    let client_secret = match key_of_provider(doc) {
+    let client_secret = match provider_secret_key(doc) {
         Some(key) => Some(credential(key, credentials, from)?.value.clone()),
         None => None,
     };
@@ -100,22 +100,22 @@ pub(crate) fn identity_provider(
 }
 
 /// A program, with its credential.
-pub(crate) fn workload(doc: &WorkloadDoc, credentials: &Credentials) -> Result<Workload, BuildError> {
+pub(crate) fn workload(doc: &WorkloadConfig, credentials: &Credentials) -> Result<Workload, BuildError> {
     let proof = match &doc.credential {
         WorkloadCredential::Secret(key) => {
             let from = || format!("workload {}", doc.name);
-            WorkloadProof::Secret(credential(key, credentials, from)?.value.clone())
+            WorkloadAuth::Secret(credential(key, credentials, from)?.value.clone())
         }
-        WorkloadCredential::Jwks(keys) => WorkloadProof::Keys(keys.clone()),
+        WorkloadCredential::Jwks(keys) => WorkloadAuth::Jwks(keys.clone()),
         WorkloadCredential::JwksUri { url, private_networks } => {
-            WorkloadProof::KeysAt { url: url.clone(), private_networks: private_networks.clone() }
+            WorkloadAuth::JwksUri { url: url.clone(), private_networks: private_networks.clone() }
         }
     };
     Ok(Workload { name: doc.name.as_str().into(), display_name: doc.display_name.clone(), proof })
 }
 
 /// An origin, with its static credential.
-pub(crate) fn origin(doc: &OriginDoc, credentials: &Credentials) -> Result<Origin, BuildError> {
+pub(crate) fn origin(doc: &OriginConfig, credentials: &Credentials) -> Result<Origin, BuildError> {
     Ok(Origin {
         uid: doc.uid.as_str().into(),
         id: doc.id.as_str().into(),
@@ -130,7 +130,7 @@ pub(crate) fn origin(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
 }
 
 /// Checked against the hosts that it may go to, where these are known before it is sent.
-fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<OriginCredential, BuildError> {
+fn origin_credential(doc: &OriginConfig, credentials: &Credentials) -> Result<OriginCredential, BuildError> {
     let from = || format!("origin {}", doc.name);
     let Some(key) = doc.auth.secret() else { return Ok(OriginCredential::None) };
     let secret = credential(key, credentials, from)?;
@@ -154,12 +154,12 @@ fn origin_credential(doc: &OriginDoc, credentials: &Credentials) -> Result<Origi
             Ok(OriginCredential::Header(name, value))
         }
         OriginAuth::QueryParameter { name, .. } => {
-            let url = with_parameter(&doc.url, name, secret.value.expose_secret());
+            let url = with_query_parameter(&doc.url, name, secret.value.expose_secret());
             let target = &url[Position::BeforePath..Position::AfterQuery];
             if PathAndQuery::try_from(target).is_err() {
                 return Err(BuildError::Parameter { from: from(), name: name.clone() });
             }
-            Ok(OriginCredential::Target(SecretString::from(target)))
+            Ok(OriginCredential::RequestTarget(SecretString::from(target)))
         }
         _ => Ok(OriginCredential::None),
     }

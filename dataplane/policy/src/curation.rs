@@ -2,22 +2,22 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use portcullis_contract::{Capabilities, Override, Selection};
+use portcullis_config::{Capabilities, Override, Selection};
 
 use crate::NameSet;
-use crate::template::expands_to;
+use crate::uri_template::expands_to;
 
 /// What of an origin a route offers, and under what names.
 #[derive(Clone, Debug, Default)]
 pub struct Curation {
     /// By tool name.
-    pub tools: KindRules,
+    pub tools: CapabilityRules,
     /// By prompt name.
-    pub prompts: KindRules,
+    pub prompts: CapabilityRules,
     /// By URI.
-    pub resources: KindRules,
+    pub resources: CapabilityRules,
     /// By URI template.
-    pub resource_templates: KindRules,
+    pub resource_templates: CapabilityRules,
 }
 
 impl Curation {
@@ -25,17 +25,17 @@ impl Curation {
     #[must_use]
     pub fn new(capabilities: &Capabilities) -> Self {
         Self {
-            tools: KindRules::new(&capabilities.tools),
-            prompts: KindRules::new(&capabilities.prompts),
-            resources: KindRules::new(&capabilities.resources),
-            resource_templates: KindRules::new(&capabilities.resource_templates),
+            tools: CapabilityRules::new(&capabilities.tools),
+            prompts: CapabilityRules::new(&capabilities.prompts),
+            resources: CapabilityRules::new(&capabilities.resources),
+            resource_templates: CapabilityRules::new(&capabilities.resource_templates),
         }
     }
 
     /// Whether a URI may be read: the resource rules allow it, or a template that is offered expands to it. `known` are the
     /// templates that the origin has been seen to list.
     #[must_use]
-    pub fn readable<'a>(&'a self, uri: &str, known: impl IntoIterator<Item = &'a str>) -> bool {
+    pub fn is_readable<'a>(&'a self, uri: &str, known: impl IntoIterator<Item = &'a str>) -> bool {
         if self.resources.offers(uri) {
             return true;
         }
@@ -45,7 +45,7 @@ impl Curation {
         }
         let templates = &self.resource_templates;
         templates
-            .listed()
+            .included_literals()
             .chain(known)
             .any(|template| templates.offers(template) && expands_to(template, uri))
     }
@@ -53,7 +53,7 @@ impl Curation {
 
 /// The rules of one kind of capability.
 #[derive(Clone, Debug, Default)]
-pub struct KindRules {
+pub struct CapabilityRules {
     include: Option<NameSet>,
     exclude: NameSet,
     overrides: HashMap<Box<str>, Arc<Override>>,
@@ -61,7 +61,7 @@ pub struct KindRules {
     renamed: HashMap<Box<str>, Box<str>>,
 }
 
-impl KindRules {
+impl CapabilityRules {
     /// Compiles a selection.
     #[must_use]
     pub fn new(selection: &Selection) -> Self {
@@ -81,7 +81,7 @@ impl KindRules {
 
     /// Whether everything is offered as it is: lists need no rewriting.
     #[must_use]
-    pub fn is_transparent(&self) -> bool {
+    pub fn is_passthrough(&self) -> bool {
         self.include.is_none() && self.exclude == NameSet::default() && self.overrides.is_empty()
     }
 
@@ -118,7 +118,7 @@ impl KindRules {
     }
 
     /// Names that were written out in the selection.
-    pub fn listed(&self) -> impl Iterator<Item = &str> {
+    pub fn included_literals(&self) -> impl Iterator<Item = &str> {
         self.include.iter().flat_map(NameSet::literals)
     }
 
@@ -133,9 +133,9 @@ impl KindRules {
 mod tests {
     use super::*;
 
-    fn rules(include: Option<&[&str]>, exclude: &[&str], renames: &[(&str, &str)]) -> KindRules {
+    fn rules(include: Option<&[&str]>, exclude: &[&str], renames: &[(&str, &str)]) -> CapabilityRules {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        KindRules::new(&Selection {
+        CapabilityRules::new(&Selection {
             include: include.map(strings),
             exclude: strings(exclude),
             overrides: renames
@@ -186,10 +186,10 @@ mod tests {
             ..Curation::default()
         };
         let known = ["demo://res/{id}", "secret://{id}"];
-        assert!(curation.readable("demo://a", known));
-        assert!(curation.readable("demo://res/7", known));
-        assert!(!curation.readable("demo://res/9", known));
-        assert!(!curation.readable("secret://7", known));
-        assert!(!curation.readable("demo://res/7", []));
+        assert!(curation.is_readable("demo://a", known));
+        assert!(curation.is_readable("demo://res/7", known));
+        assert!(!curation.is_readable("demo://res/9", known));
+        assert!(!curation.is_readable("secret://7", known));
+        assert!(!curation.is_readable("demo://res/7", []));
     }
 }

@@ -5,25 +5,26 @@
 //!
 //! *Architecture invariant:* no I/O, no clock, no interior mutability. A request holds one `Arc<RouteTable>` from start to end.
 
-mod admission;
-mod assembly;
+mod access;
 mod build;
+mod builder_entries;
+mod credential_subject;
 mod curation;
-mod holder;
-mod names;
-mod parts;
+mod name_set;
 mod principal;
-mod table;
-mod template;
+mod route_table;
+mod table_builder;
+mod uri_template;
 
-pub use admission::{Admission, ToolRules};
-pub use assembly::{Assembly, Part, Problem};
+pub use access::{RouteAccess, ToolRules};
 pub use build::BuildError;
-pub use curation::{Curation, KindRules};
-pub use holder::Holder;
-pub use names::NameSet;
+pub use credential_subject::CredentialSubject;
+pub use curation::{CapabilityRules, Curation};
+pub use name_set::NameSet;
 pub use principal::{Principal, PrincipalId, PrincipalKind};
-pub use table::{
-    Gateway, IdentityProvider, Origin, OriginCredential, Route, RouteTable, Tables, Workload, WorkloadProof,
+pub use route_table::{
+    Gateway, IdentityProvider, Origin, OriginCredential, Route, RouteTable, RouteTableHandle, Workload,
+    WorkloadAuth,
 };
-pub use template::expands_to;
+pub use table_builder::{DocumentRef, RejectedDocument, RouteTableBuilder};
+pub use uri_template::expands_to;

@@ -23,8 +23,8 @@ impl PrincipalId {
 
     /// Who holds what is nobody's own: the gateway's tokens, and accounts that are shared. No person and no program is called so.
     #[must_use]
-    pub fn everybody() -> Self {
-        Self::of(EVERYBODY, "")
+    pub fn shared() -> Self {
+        Self::of(SHARED_PROVIDER, "")
     }
 
     /// Takes an id back from a token or a row.
@@ -42,12 +42,12 @@ impl PrincipalId {
 
 const NO_GROUPS: [&str; 0] = [];
 /// What workloads have in place of an identity provider. No provider is called so: their names are DNS labels.
-const WORKLOADS: &str = "system:workload";
+const WORKLOAD_PROVIDER: &str = "system:workload";
 /// The same for service accounts: with it, their subjects are the user names that Kubernetes gives them.
-const SERVICE_ACCOUNTS: &str = "system:serviceaccount";
+const SERVICE_ACCOUNT_PROVIDER: &str = "system:serviceaccount";
 
 /// What whatever belongs to everybody alike has in place of an identity provider.
-const EVERYBODY: &str = "system:everybody";
+const SHARED_PROVIDER: &str = "system:everybody";
 
 /// What sort of principal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,22 +100,22 @@ impl Principal {
     /// A program that is registered with the gateway.
     #[must_use]
     pub fn workload(name: &str, display_name: &str) -> Self {
-        Self::new(WORKLOADS, name, None, Some(display_name), NO_GROUPS)
+        Self::new(WORKLOAD_PROVIDER, name, None, Some(display_name), NO_GROUPS)
     }
 
     /// A Kubernetes service account. Its subject is the user name that Kubernetes gives it.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str) -> Self {
         let shown = format!("{namespace}/{name}");
-        Self::new(SERVICE_ACCOUNTS, &format!("{namespace}:{name}"), None, Some(&shown), NO_GROUPS)
+        Self::new(SERVICE_ACCOUNT_PROVIDER, &format!("{namespace}:{name}"), None, Some(&shown), NO_GROUPS)
     }
 
     /// What sort of principal it is.
     #[must_use]
     pub fn kind(&self) -> PrincipalKind {
         match &*self.identity_provider {
-            WORKLOADS => PrincipalKind::Workload,
-            SERVICE_ACCOUNTS => PrincipalKind::ServiceAccount,
+            WORKLOAD_PROVIDER => PrincipalKind::Workload,
+            SERVICE_ACCOUNT_PROVIDER => PrincipalKind::ServiceAccount,
             _ => PrincipalKind::Person,
         }
     }

@@ -5,20 +5,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_contract::{
-    Access, Capabilities, ClientPolicy, GatewayDoc, IdentityProviderDoc, IdentityProviderKind, Members,
-    Network, OriginAuth, OriginDoc, OriginLimits, RouteDoc, SecretKey, SecretValue, Selection, TeamAccess,
-    TeamDoc, TokenLifetimes,
+use portcullis_config::{
+    Access, Capabilities, ClientPolicy, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members,
+    Network, OriginAuth, OriginConfig, OriginLimits, RouteConfig, SecretKey, SecretValue, Selection,
+    TeamAccess, TeamConfig, TokenLifetimes,
 };
-use portcullis_policy::{Assembly, Part, Principal, Problem, RouteTable, ToolRules};
+use portcullis_policy::{DocumentRef, Principal, RejectedDocument, RouteTable, RouteTableBuilder, ToolRules};
 use secrecy::SecretString;
 use url::Url;
 
-fn gateway() -> GatewayDoc {
-    GatewayDoc {
+fn gateway() -> GatewayConfig {
+    GatewayConfig {
         name: "mcp/main".to_owned(),
         public_url: Url::parse("https://gateway.example").unwrap(),
-        identity_providers: vec![IdentityProviderDoc {
+        identity_providers: vec![IdentityProviderConfig {
             name: "company".to_owned(),
             kind: IdentityProviderKind::Development { users: Vec::new() },
         }],
@@ -34,8 +34,8 @@ fn gateway() -> GatewayDoc {
     }
 }
 
-fn origin(id: &str, auth: OriginAuth) -> OriginDoc {
-    OriginDoc {
+fn origin(id: &str, auth: OriginAuth) -> OriginConfig {
+    OriginConfig {
         uid: format!("origin-{id}"),
         id: id.to_owned(),
         name: format!("mcp/{id}"),
@@ -48,8 +48,8 @@ fn origin(id: &str, auth: OriginAuth) -> OriginDoc {
     }
 }
 
-fn route(slug: &str, origin: &str) -> RouteDoc {
-    RouteDoc {
+fn route(slug: &str, origin: &str) -> RouteConfig {
+    RouteConfig {
         uid: format!("route-{slug}"),
         name: format!("mcp/{slug}"),
         slug: slug.to_owned(),
@@ -63,8 +63,8 @@ fn route(slug: &str, origin: &str) -> RouteDoc {
     }
 }
 
-fn team(name: &str, group: &str, slugs: &[&str]) -> TeamDoc {
-    TeamDoc {
+fn team(name: &str, group: &str, slugs: &[&str]) -> TeamConfig {
+    TeamConfig {
         uid: format!("team-{name}"),
         name: format!("mcp/{name}"),
         display_name: name.to_owned(),
@@ -89,8 +89,8 @@ fn credential(value: &str) -> SecretValue {
 }
 
 /// Two routes on `x`, one on `y`.
-fn assembly() -> Assembly {
-    let mut assembly = Assembly::default();
+fn assembly() -> RouteTableBuilder {
+    let mut assembly = RouteTableBuilder::default();
     assembly.put_gateway(gateway());
     assembly.put_origin(origin("x", OriginAuth::None));
     assembly.put_origin(origin("y", OriginAuth::None));
@@ -101,7 +101,7 @@ fn assembly() -> Assembly {
     assembly
 }
 
-fn whole(assembly: &mut Assembly) -> RouteTable {
+fn whole(assembly: &mut RouteTableBuilder) -> RouteTable {
     let (table, problems) = assembly.table(1);
     assert!(problems.is_empty(), "{problems:?}");
     table.unwrap()
@@ -119,12 +119,12 @@ fn rebuilt(before: &RouteTable, after: &RouteTable) -> Vec<String> {
     slugs(before).into_iter().filter(other).collect()
 }
 
-fn parts(problems: &[Problem]) -> Vec<Part> {
-    problems.iter().map(|problem| problem.part.clone()).collect()
+fn parts(problems: &[RejectedDocument]) -> Vec<DocumentRef> {
+    problems.iter().map(|problem| problem.document.clone()).collect()
 }
 
 fn admits(table: &RouteTable, slug: &str, group: &str) -> bool {
-    table.route(slug).unwrap().admit(&Principal::new("company", "ana", None, None, [group])).is_some()
+    table.route(slug).unwrap().authorize(&Principal::new("company", "ana", None, None, [group])).is_some()
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn given_a_table_when_one_document_changes_then_only_the_routes_that_it_concerns
     let second = whole(&mut assembly);
     assert_eq!(rebuilt(&first, &second), [] as [&str; 0], "nothing has changed");
 
-    assembly.put_route(RouteDoc { display_name: "Other".to_owned(), ..route("b", "x") });
+    assembly.put_route(RouteConfig { display_name: "Other".to_owned(), ..route("b", "x") });
     let third = whole(&mut assembly);
     assert_eq!(rebuilt(&second, &third), ["b"]);
 
     let moved = Url::parse("https://other.example/mcp").unwrap();
-    assembly.put_origin(OriginDoc { url: moved.clone(), ..origin("x", OriginAuth::None) });
+    assembly.put_origin(OriginConfig { url: moved.clone(), ..origin("x", OriginAuth::None) });
     let fourth = whole(&mut assembly);
     assert_eq!(rebuilt(&third, &fourth), ["a", "b"]);
     assert_eq!(fourth.route("a").unwrap().origin.url, moved);
@@ -152,13 +152,13 @@ fn given_a_table_when_one_document_changes_then_only_the_routes_that_it_concerns
     assert_eq!(rebuilt(&fourth, &fifth), ["a", "c"]);
     assert!(admits(&fifth, "a", "readers") && !admits(&fifth, "c", "readers"));
 
-    assembly.put_gateway(GatewayDoc { store_outage_grace_seconds: 1, ..gateway() });
+    assembly.put_gateway(GatewayConfig { store_outage_grace_seconds: 1, ..gateway() });
     let sixth = whole(&mut assembly);
     assert_eq!(rebuilt(&fifth, &sixth), [] as [&str; 0], "no route shows that setting");
     assert_eq!(sixth.gateway.store_outage_grace_seconds, 1);
 
     let elsewhere = Url::parse("https://elsewhere.example").unwrap();
-    assembly.put_gateway(GatewayDoc { public_url: elsewhere, ..gateway() });
+    assembly.put_gateway(GatewayConfig { public_url: elsewhere, ..gateway() });
     let seventh = whole(&mut assembly);
     assert_eq!(rebuilt(&sixth, &seventh), ["a", "b", "c"]);
     assert_eq!(&*seventh.route("a").unwrap().url, "https://elsewhere.example/mcp/a");
@@ -169,13 +169,13 @@ fn tools(table: &RouteTable, slug: &str) -> ToolRules {
     table
         .route(slug)
         .unwrap()
-        .admit(&Principal::new("company", "ana", None, None, ["readers"]))
+        .authorize(&Principal::new("company", "ana", None, None, ["readers"]))
         .unwrap()
         .tools
 }
 
 /// A team whose members may use these tools, or all of them.
-fn team_with(name: &str, access: &[(&str, Option<&str>)]) -> TeamDoc {
+fn team_with(name: &str, access: &[(&str, Option<&str>)]) -> TeamConfig {
     let slugs: Vec<_> = access.iter().map(|(slug, _)| *slug).collect();
     let mut doc = team(name, "readers", &slugs);
     for (access, (_, tool)) in doc.access.iter_mut().zip(access) {
@@ -205,10 +205,10 @@ fn given_the_tools_of_several_teams_then_nothing_is_to_be_filtered_where_one_of_
     let mut assembly = assembly();
     assembly.put_team(&team_with("readers", &[("a", Some("read")), ("b", Some("read"))]));
     assembly.put_team(&team_with("writers", &[("a", None)]));
-    assembly.put_route(RouteDoc { access: Access::Everyone, ..route("c", "y") });
+    assembly.put_route(RouteConfig { access: Access::Everyone, ..route("c", "y") });
     let table = whole(&mut assembly);
     for (slug, all) in [("a", true), ("b", false), ("c", true)] {
-        assert_eq!(tools(&table, slug).is_transparent(), all, "{slug}");
+        assert_eq!(tools(&table, slug).is_passthrough(), all, "{slug}");
         assert_eq!(tools(&table, slug).allow("write"), all, "{slug}");
     }
 }
@@ -217,7 +217,7 @@ fn given_the_tools_of_several_teams_then_nothing_is_to_be_filtered_where_one_of_
 fn given_an_origin_when_it_is_suspended_then_its_routes_are_and_the_origin_stays_the_same() {
     let mut assembly = assembly();
     let before = whole(&mut assembly);
-    assembly.put_origin(OriginDoc { suspended: true, ..origin("x", OriginAuth::None) });
+    assembly.put_origin(OriginConfig { suspended: true, ..origin("x", OriginAuth::None) });
     let after = whole(&mut assembly);
     assert!(after.route("a").unwrap().suspended && !after.route("c").unwrap().suspended);
     assert!(Arc::ptr_eq(&before.route("a").unwrap().origin, &after.route("a").unwrap().origin));
@@ -225,14 +225,14 @@ fn given_an_origin_when_it_is_suspended_then_its_routes_are_and_the_origin_stays
 
 #[test]
 fn given_documents_in_any_order_when_all_are_there_then_the_table_is_the_same() {
-    let mut assembly = Assembly::default();
+    let mut assembly = RouteTableBuilder::default();
     assembly.put_team(&team("writers", "writers", &["a"]));
     assembly.put_route(route("a", "x"));
     assert!(assembly.table(1).0.is_none(), "no gateway, no table");
     assembly.put_gateway(gateway());
     let (table, problems) = assembly.table(1);
     assert_eq!(slugs(&table.unwrap()), [] as [&str; 0]);
-    assert_eq!(parts(&problems), [Part::Route("route-a".into())], "it waits for its origin");
+    assert_eq!(parts(&problems), [DocumentRef::Route("route-a".into())], "it waits for its origin");
     assembly.put_origin(origin("x", header("mcp/key/token")));
     let (_, problems) = assembly.table(1);
     assert!(problems.iter().any(|it| it.error.to_string().contains("mcp/key/token")), "{problems:?}");
@@ -256,7 +256,7 @@ fn given_an_origin_whose_new_credential_is_not_there_yet_then_the_old_one_serves
 
     assembly.put_origin(origin("x", header(&new.0)));
     let (table, problems) = assembly.table(2);
-    assert_eq!(parts(&problems), [Part::Origin("origin-x".into())]);
+    assert_eq!(parts(&problems), [DocumentRef::Origin("origin-x".into())]);
     assert_eq!(rebuilt(&before, &table.unwrap()), [] as [&str; 0]);
 
     assembly.remove_credential(&old);
@@ -300,13 +300,13 @@ fn given_a_credential_for_the_query_when_no_url_could_carry_it_then_the_origin_i
 fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_until_it_lets_go() {
     let mut assembly = assembly();
     whole(&mut assembly);
-    assembly.put_route(RouteDoc { uid: "route-0".to_owned(), ..route("a", "y") });
+    assembly.put_route(RouteConfig { uid: "route-0".to_owned(), ..route("a", "y") });
     let (table, problems) = assembly.table(2);
     assert_eq!(&*table.unwrap().route("a").unwrap().uid, "route-a");
-    assert_eq!(parts(&problems), [Part::Route("route-0".into())]);
+    assert_eq!(parts(&problems), [DocumentRef::Route("route-0".into())]);
     assert!(problems[0].error.to_string().contains("the slug a is taken"), "{}", problems[0].error);
     // They change places in one step.
-    assembly.put_route(RouteDoc { uid: "route-a".to_owned(), ..route("z", "x") });
+    assembly.put_route(RouteConfig { uid: "route-a".to_owned(), ..route("z", "x") });
     let table = whole(&mut assembly);
     assert_eq!(&*table.route("a").unwrap().uid, "route-0");
     assert_eq!(&*table.route("z").unwrap().uid, "route-a");
@@ -318,7 +318,7 @@ fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_u
 /// Not a measure of this machine, but a bound that only rebuilding everything would break by far. Prints what it found.
 #[test]
 fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_cheap() {
-    let mut assembly = Assembly::default();
+    let mut assembly = RouteTableBuilder::default();
     assembly.put_gateway(gateway());
     for number in 0..10 {
         assembly.put_origin(origin(&number.to_string(), OriginAuth::None));
@@ -331,13 +331,13 @@ fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_c
             ..Selection::default()
         };
         let capabilities = Capabilities { tools, ..Capabilities::default() };
-        assembly.put_route(RouteDoc { capabilities, ..route(name, &(number % 5).to_string()) });
+        assembly.put_route(RouteConfig { capabilities, ..route(name, &(number % 5).to_string()) });
     }
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     assembly.put_team(&team("everyone", "all", &all));
     let mut table = whole(&mut assembly);
     println!("5,000 routes from nothing: {:?}", started.elapsed());
-    let mut measure = |what: &str, change: &mut dyn FnMut(&mut Assembly, usize)| {
+    let mut measure = |what: &str, change: &mut dyn FnMut(&mut RouteTableBuilder, usize)| {
         let mut times: Vec<Duration> = (0..20)
             .map(|turn| {
                 let started = Instant::now();
@@ -351,10 +351,10 @@ fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_c
         times[10]
     };
     let one = measure("one route", &mut |assembly, turn| {
-        assembly.put_route(RouteDoc { description: turn.to_string(), ..route("r7", "2") });
+        assembly.put_route(RouteConfig { description: turn.to_string(), ..route("r7", "2") });
     });
     let thousand = measure("an origin of 1,000 routes", &mut |assembly, turn| {
-        assembly.put_origin(OriginDoc { display_name: turn.to_string(), ..origin("3", OriginAuth::None) });
+        assembly.put_origin(OriginConfig { display_name: turn.to_string(), ..origin("3", OriginAuth::None) });
     });
     let every = measure("a team of 5,000 routes", &mut |assembly, turn| {
         assembly.put_team(&team("everyone", &turn.to_string(), &all));

@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
-use portcullis_contract::{Contract, SecretKey, SecretValue, WorkloadCredential, WorkloadDoc};
-use portcullis_policy::{Assembly, Part, Principal, PrincipalKind, Route, RouteTable, ToolRules};
+use portcullis_config::{Config, SecretKey, SecretValue, WorkloadConfig, WorkloadCredential};
+use portcullis_policy::{
+    DocumentRef, Principal, PrincipalKind, Route, RouteTable, RouteTableBuilder, ToolRules,
+};
 use secrecy::SecretString;
 use serde_json::json;
 
-fn contract(access: &str, members: serde_json::Value) -> Contract {
+fn contract(access: &str, members: serde_json::Value) -> Config {
     let all = json!({"include": null, "exclude": [], "overrides": []});
     serde_json::from_value(json!({
         "gateway": {
@@ -66,7 +68,7 @@ fn given_a_team_that_names_programs_then_they_and_no_others_are_admitted() {
     );
     assert!(route.has_service_accounts());
     for admitted in [Principal::workload("reporter", "x"), Principal::service_account("mcp", "indexer")] {
-        assert!(route.admit(&admitted).is_some(), "{admitted:?}");
+        assert!(route.authorize(&admitted).is_some(), "{admitted:?}");
     }
     for refused in [
         Principal::workload("indexer", "reporter"),
@@ -81,28 +83,28 @@ fn given_a_team_that_names_programs_then_they_and_no_others_are_admitted() {
             ["reporter", "mcp/indexer"],
         ),
     ] {
-        assert!(route.admit(&refused).is_none(), "{refused:?}");
+        assert!(route.authorize(&refused).is_none(), "{refused:?}");
     }
 }
 
 #[test]
 fn given_a_route_for_everyone_then_programs_are_not_among_them() {
     let nobody = route("Everyone", json!({"groups": [], "users": [], "serviceAccounts": []}));
-    assert!(nobody.admit(&Principal::new("company", "ana", None, None, ["x"])).is_some());
-    assert!(nobody.admit(&Principal::workload("reporter", "x")).is_none());
-    assert!(nobody.admit(&Principal::service_account("mcp", "reporter")).is_none());
+    assert!(nobody.authorize(&Principal::new("company", "ana", None, None, ["x"])).is_some());
+    assert!(nobody.authorize(&Principal::workload("reporter", "x")).is_none());
+    assert!(nobody.authorize(&Principal::service_account("mcp", "reporter")).is_none());
     let named = route(
         "Everyone",
         json!({"groups": [], "users": [], "workloads": ["reporter"], "serviceAccounts": []}),
     );
     assert!(!nobody.has_service_accounts() && !named.has_service_accounts());
-    let tools = named.admit(&Principal::workload("reporter", "x")).unwrap().tools;
+    let tools = named.authorize(&Principal::workload("reporter", "x")).unwrap().tools;
     assert!(matches!(tools, ToolRules::AnyOf(_)) && tools.allow("read") && !tools.allow("write"));
 }
 
 #[test]
 fn given_a_workload_whose_secret_is_not_there_then_it_alone_is_left_out_until_it_comes() {
-    let workload = |name: &str| WorkloadDoc {
+    let workload = |name: &str| WorkloadConfig {
         name: name.to_owned(),
         display_name: name.to_owned(),
         credential: WorkloadCredential::Secret(SecretKey(name.to_owned())),
@@ -110,12 +112,15 @@ fn given_a_workload_whose_secret_is_not_there_then_it_alone_is_left_out_until_it
     let secret = || SecretValue { value: SecretString::from("x"), allowed_hosts: Vec::new() };
     let mut gateway = contract("Teams", json!({"groups": [], "users": [], "serviceAccounts": []})).gateway;
     gateway.clients.workloads = vec![workload("here"), workload("late")];
-    let mut assembly = Assembly::default();
+    let mut assembly = RouteTableBuilder::default();
     assembly.put_credential(SecretKey("here".to_owned()), secret());
     assembly.put_gateway(gateway);
     for _ in 0..2 {
         let (table, problems) = assembly.table(1);
-        assert_eq!(problems.iter().map(|problem| &problem.part).collect::<Vec<_>>(), [&Part::Gateway]);
+        assert_eq!(
+            problems.iter().map(|problem| &problem.document).collect::<Vec<_>>(),
+            [&DocumentRef::Gateway]
+        );
         let workloads = &table.unwrap().gateway.workloads;
         assert!(workloads.contains_key("here") && !workloads.contains_key("late"));
     }

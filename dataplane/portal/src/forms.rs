@@ -2,32 +2,42 @@ use http::{HeaderMap, header};
 use portcullis_policy::Gateway;
 
 use crate::Portal;
-use crate::failure::Failure;
+use crate::error::PortalError;
 
 /// How long a page may lie open before its form is worth nothing, in milliseconds.
 const FORM_LIFETIME: i64 = 12 * 60 * 60 * 1000;
 
 impl Portal {
     /// The hidden token of a form: what it is for and whose browser it was shown in, sealed.
-    pub(crate) fn form_token(&self, form: &str, subject: &str, binding: &str) -> Result<String, Failure> {
+    pub(crate) fn form_token(&self, form: &str, subject: &str, binding: &str) -> Result<String, PortalError> {
         self.seal(&["form", form, subject, binding], &self.clock.now().0)
     }
 
     /// Whether a form's token is the one that this browser was shown.
-    pub(crate) fn form_is_ours(&self, form: &str, subject: &str, binding: &str, token: Option<&str>) -> bool {
-        let shown: Option<i64> = token.and_then(|token| self.open(&["form", form, subject, binding], token));
-        shown.is_some_and(|shown| self.clock.now().0.saturating_sub(shown) < FORM_LIFETIME)
-    }
-
-    /// Refuses a form that another browser, or nobody, was shown.
-    pub(crate) fn check_form(
+    pub(crate) fn is_valid_form_token(
         &self,
         form: &str,
         subject: &str,
         binding: &str,
         token: Option<&str>,
-    ) -> Result<(), Failure> {
-        if self.form_is_ours(form, subject, binding, token) { Ok(()) } else { Err(Failure::Forged) }
+    ) -> bool {
+        let shown: Option<i64> = token.and_then(|token| self.open(&["form", form, subject, binding], token));
+        shown.is_some_and(|shown| self.clock.now().0.saturating_sub(shown) < FORM_LIFETIME)
+    }
+
+    /// Refuses a form that another browser, or nobody, was shown.
+    pub(crate) fn check_form_token(
+        &self,
+        form: &str,
+        subject: &str,
+        binding: &str,
+        token: Option<&str>,
+    ) -> Result<(), PortalError> {
+        if self.is_valid_form_token(form, subject, binding, token) {
+            Ok(())
+        } else {
+            Err(PortalError::InvalidForm)
+        }
     }
 }
 
@@ -35,7 +45,7 @@ impl Portal {
 ///
 /// `Sec-Fetch-Site` decides where there is one. Our pages have `Referrer-Policy: no-referrer`, under which browsers send
 /// `Origin: null` with their forms (Fetch, section 3.2), so that `Origin` alone would not do.
-pub(crate) fn check_same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check_same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), PortalError> {
     let header = |name| headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
     let site = header(http::HeaderName::from_static("sec-fetch-site"));
     let origin = header(header::ORIGIN);
@@ -45,5 +55,5 @@ pub(crate) fn check_same_origin(gateway: &Gateway, headers: &HeaderMap) -> Resul
         (Some(b"same-origin") | None, Some(_)) => ours,
         _ => false,
     };
-    if ok { Ok(()) } else { Err(Failure::Forged) }
+    if ok { Ok(()) } else { Err(PortalError::InvalidForm) }
 }

@@ -4,36 +4,36 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_ambient::{Clock, Instant, Random};
-use portcullis_assertions::Verifier;
+use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies};
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
 use portcullis_golden::assert_golden;
-use portcullis_identity::{Identity, IdentityParts};
-use portcullis_keys::{Keys, Purpose};
-use portcullis_outbound::Clients;
-use portcullis_policy::{RouteTable, Tables};
-use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_jwt_verification::JwtVerifier;
+use portcullis_keyring::{Keyring, Purpose};
+use portcullis_origin_auth::{BrokerDependencies, ConnectionStatus, CredentialBroker};
+use portcullis_policy::{RouteTable, RouteTableHandle};
 use portcullis_store::Store;
-use portcullis_vault::{ConnectionStatus, Vault, VaultParts};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::account::user_connection::state;
 use crate::cookies::CookieKind;
 use crate::digest::digest;
-use crate::failure::Failure;
-use crate::mine::account::state;
-use crate::sign_in::start::{self, Begin};
-use crate::{Portal, PortalParts};
+use crate::error::PortalError;
+use crate::sign_in::start::{self, SignInStart};
+use crate::{Portal, PortalDependencies};
 
 pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
 /// Fixed rings, derived because no usable key may be written in this repository.
-fn keys() -> Arc<Keys> {
+fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keys::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
 /// What an envelope for a browser holds, if it is bound to this.
@@ -59,12 +59,12 @@ fn table(public_url: &str) -> Arc<RouteTable> {
 }
 
 pub(crate) async fn portal() -> Portal {
-    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), Clients::new());
-    let (clock, random) = (Clock::manual(Instant(1_790_000_000_000)), Random::system());
-    let (tables, events) = (Tables::default(), EventSink::new().0);
+    let (store, keys, http) = (Store::in_memory().await.unwrap(), keys(), HttpClients::new());
+    let (clock, random) = (Clock::manual(UnixMillis(1_790_000_000_000)), Random::system());
+    let (tables, events) = (RouteTableHandle::default(), EventSink::new().0);
     tables.swap(table("http://127.0.0.1:8080"));
-    let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
-    let providers = Providers::new(ProvidersParts {
+    let verifier = Arc::new(JwtVerifier::new(http.clone(), store.clone(), clock.clone()));
+    let providers = IdentityProviders::new(IdentityProvidersDependencies {
         verifier: Arc::clone(&verifier),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -72,7 +72,7 @@ pub(crate) async fn portal() -> Portal {
         clock: clock.clone(),
         random: random.clone(),
     });
-    let identity = Identity::new(IdentityParts {
+    let identity = AuthorizationServer::new(AuthorizationServerDependencies {
         tables: tables.clone(),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -84,7 +84,7 @@ pub(crate) async fn portal() -> Portal {
         events: events.clone(),
         reviewer: None,
     });
-    let vault = Vault::new(VaultParts {
+    let vault = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(&keys),
         http,
@@ -93,7 +93,7 @@ pub(crate) async fn portal() -> Portal {
         random: random.clone(),
         events: events.clone(),
     });
-    Portal::new(PortalParts { tables, identity, vault, store, keys, providers, clock, random, events })
+    Portal::new(PortalDependencies { tables, identity, vault, store, keys, providers, clock, random, events })
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn form_tokens_and_sign_ins_are_sealed_as_before() {
     let form = ["form", "form", "subject", "binding"];
     let form = json!({"purpose": "browser", "bound_to": form, "text": opened(&portal, &form, &token)});
     let table = portal.table().unwrap();
-    let begin = Begin {
+    let begin = SignInStart {
         provider: &table.gateway.identity_providers[0],
         browser: "browser-digest",
         return_to: "/connections",
@@ -141,28 +141,28 @@ fn cookies_have_their_names_and_attributes() {
 fn errors_and_states_of_the_api_have_their_words() {
     let text = String::new;
     let failures = [
-        Failure::NotServing,
-        Failure::Unavailable,
-        Failure::Busy,
-        Failure::NotFound,
-        Failure::NoSuchRoute,
-        Failure::Suspended(text()),
-        Failure::Client(text()),
-        Failure::Forged,
-        Failure::RequestOver,
-        Failure::OtherBrowser,
-        Failure::UnknownSignIn,
-        Failure::SignInRefused { provider: text(), reason: text(), back: None },
-        Failure::ProviderAway { provider: text(), back: None },
-        Failure::ProviderWrong { provider: text(), reason: text() },
-        Failure::NotLoopback,
-        Failure::LinkGone,
-        Failure::NotYours(text()),
-        Failure::NoAccess { account: text(), route: text() },
-        Failure::NotSignedIn,
-        Failure::NotAdmin(text()),
-        Failure::Connect { error: text(), passing: true, back: None },
-        Failure::Connect { error: text(), passing: false, back: None },
+        PortalError::NotServing,
+        PortalError::Unavailable,
+        PortalError::Busy,
+        PortalError::NotFound,
+        PortalError::UnknownRoute,
+        PortalError::Suspended(text()),
+        PortalError::Client(text()),
+        PortalError::InvalidForm,
+        PortalError::RequestExpired,
+        PortalError::WrongBrowser,
+        PortalError::UnknownSignIn,
+        PortalError::SignInRefused { provider: text(), reason: text(), back: None },
+        PortalError::ProviderUnavailable { provider: text(), back: None },
+        PortalError::InvalidProviderResponse { provider: text(), reason: text() },
+        PortalError::NotLoopback,
+        PortalError::LinkExpired,
+        PortalError::WrongAccount(text()),
+        PortalError::NoAccess { account: text(), route: text() },
+        PortalError::NotSignedIn,
+        PortalError::NotAdmin(text()),
+        PortalError::Connect { error: text(), passing: true, back: None },
+        PortalError::Connect { error: text(), passing: false, back: None },
     ];
     let states = [
         ConnectionStatus::NotNeeded,
@@ -172,7 +172,7 @@ fn errors_and_states_of_the_api_have_their_words() {
         ConnectionStatus::AdminNeeded,
         ConnectionStatus::SignInNeeded,
     ];
-    let errors = failures.map(|it| json!({"error": it.word(), "status": it.status().as_u16()}));
+    let errors = failures.map(|it| json!({"error": it.code(), "status": it.status().as_u16()}));
     let golden = json!({"errors": errors, "connection states": states.map(state)});
     assert_golden("portal/words.json", &pretty(&golden));
 }

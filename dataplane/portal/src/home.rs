@@ -2,30 +2,30 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use portcullis_origin_auth::ConnectionStatus;
 use portcullis_policy::Route;
-use portcullis_vault::ConnectionStatus;
 
 use crate::Portal;
-use crate::failure::Failure;
-use crate::frame::{Frame, Here};
-use crate::recipes::Recipes;
+use crate::client_setup::ClientSetup;
+use crate::error::PortalError;
+use crate::layout::{Layout, Section};
 use crate::visitor::Visitor;
-use crate::welcome::SignIn;
+use crate::welcome::SignInOption;
 use crate::{page, welcome};
 
 /// What somebody may use, and how.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
-    frame: Frame,
+    frame: Layout,
     entries: Vec<Entry<'a>>,
-    sign_ins: Vec<SignIn<'a>>,
+    sign_ins: Vec<SignInOption<'a>>,
 }
 
 /// A virtual MCP.
 struct Entry<'a> {
     route: &'a Route,
-    recipes: Recipes,
+    recipes: ClientSetup,
     /// How the person stands with its origin.
     status: ConnectionStatus,
 }
@@ -43,7 +43,7 @@ impl Entry<'_> {
 }
 
 /// `GET /`
-pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, Failure> {
+pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
@@ -52,15 +52,17 @@ pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Res
     }
     let mut entries = Vec::new();
     for route in table.routes().filter(|route| !route.suspended) {
-        let Some(person) = visitor.people().find(|person| route.admit(person).is_some()) else { continue };
+        let Some(person) = visitor.people().find(|person| route.authorize(person).is_some()) else {
+            continue;
+        };
         let status = portal.vault.status(&person.id, &route.origin).await?;
-        entries.push(Entry { route, recipes: Recipes::new(route), status });
+        entries.push(Entry { route, recipes: ClientSetup::new(route), status });
     }
     entries.sort_by_key(|entry| (&entry.route.display_name, &entry.route.slug));
     let page = HomePage {
-        frame: Frame::new(&portal, gateway, &visitor, Here::Servers)?,
+        frame: Layout::new(&portal, gateway, &visitor, Section::Servers)?,
         entries,
-        sign_ins: SignIn::ways(&portal, gateway, &visitor, "/")?,
+        sign_ins: SignInOption::available(&portal, gateway, &visitor, "/")?,
     };
     Ok(page::render(StatusCode::OK, &page))
 }

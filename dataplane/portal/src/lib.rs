@@ -16,29 +16,29 @@
 //! for (the confused deputy of the MCP security practices). Every form carries a token and is posted from our own pages. No page
 //! runs a script, and every POST is answered by a page of ours, so that `form-action 'self'` holds whatever comes after.
 
+mod account;
 mod admin;
 mod api;
 mod authorize;
+mod client_setup;
 mod connect;
 mod cookies;
 mod digest;
-mod failure;
+mod error;
 mod forms;
-mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 #[cfg(test)]
 mod golden;
 mod home;
-mod mine;
+mod layout;
 mod page;
 mod paths;
 mod portal;
-mod recipes;
 mod sign_in;
+mod time_format;
 mod visitor;
 mod welcome;
-mod when;
 
 pub use connect::ConnectLinkError;
-pub use portal::{Portal, PortalParts};
+pub use portal::{Portal, PortalDependencies};

@@ -19,7 +19,7 @@ pub(crate) fn render(status: StatusCode, page: &impl Template) -> Response {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
             headers
                 .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-            guard(headers);
+            set_security_headers(headers);
             response
         }
         Err(error) => {
@@ -37,12 +37,12 @@ pub(crate) fn see_other(location: &str) -> Response {
         // Redirect URIs and states are checked to be printable before they come here.
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
-    guard(response.headers_mut());
+    set_security_headers(response.headers_mut());
     response
 }
 
 /// What every answer to a browser says, pages or not.
-pub(crate) fn guard(headers: &mut HeaderMap) {
+pub(crate) fn set_security_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -63,15 +63,15 @@ pub(crate) fn with_cookies(
 
 #[derive(Template)]
 #[template(path = "leaving.html")]
-struct Leaving<'a> {
+struct RedirectPage<'a> {
     url: &'a str,
     to: &'a str,
 }
 
 /// Answers a form by going elsewhere: a page of our own that goes on by itself. A redirect would be held against our
 /// `form-action` on every hop that the other side adds, and nobody knows those.
-pub(crate) fn leave(url: &str, to: &str) -> Response {
-    render(StatusCode::OK, &Leaving { url, to })
+pub(crate) fn redirect_page(url: &str, to: &str) -> Response {
+    render(StatusCode::OK, &RedirectPage { url, to })
 }
 
 /// `GET /portal.css`

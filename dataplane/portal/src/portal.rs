@@ -6,40 +6,40 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_ambient::{Clock, Random};
-use portcullis_events::{Event, EventSink, Kind, Outcome};
-use portcullis_identity::Identity;
-use portcullis_keys::{Keys, Purpose};
-use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable, Tables};
-use portcullis_providers::Providers;
+use portcullis_authorization_server::AuthorizationServer;
+use portcullis_clock::{Clock, Random};
+use portcullis_events::{Event, EventKind, EventSink, Outcome};
+use portcullis_identity_providers::IdentityProviders;
+use portcullis_keyring::{Keyring, Purpose};
+use portcullis_origin_auth::CredentialBroker;
+use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable, RouteTableHandle};
 use portcullis_store::Store;
-use portcullis_vault::Vault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::failure::Failure;
-use crate::{ConnectLinkError, admin, api, authorize, connect, home, mine, page, paths, sign_in};
+use crate::error::PortalError;
+use crate::{ConnectLinkError, account, admin, api, authorize, connect, home, page, paths, sign_in};
 
 /// How often what browsers left behind is cleared away, in milliseconds.
-const TIDY_EVERY: i64 = 10 * 60 * 1000;
+const PRUNE_INTERVAL_MS: i64 = 10 * 60 * 1000;
 
 /// Largest form that is read, in bytes.
-const LARGEST_FORM: usize = 64 * 1024;
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
 /// What the portal works with.
-pub struct PortalParts {
+pub struct PortalDependencies {
     /// The current route table.
-    pub tables: Tables,
+    pub tables: RouteTableHandle,
     /// Clients, codes and people.
-    pub identity: Identity,
+    pub identity: AuthorizationServer,
     /// Accounts at origins.
-    pub vault: Vault,
+    pub vault: CredentialBroker,
     /// Sessions, approvals, and what waits for a browser to come back.
     pub store: Store,
     /// Seals what is stored or travels through a browser.
-    pub keys: Arc<Keys>,
+    pub keys: Arc<Keyring>,
     /// Where people sign in.
-    pub providers: Providers,
+    pub providers: IdentityProviders,
     /// The time.
     pub clock: Clock,
     /// Secrets.
@@ -53,14 +53,14 @@ pub struct PortalParts {
 pub struct Portal(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) parts: PortalParts,
+    pub(crate) parts: PortalDependencies,
     tidied: AtomicI64,
 }
 
 impl std::ops::Deref for Portal {
-    type Target = PortalParts;
+    type Target = PortalDependencies;
 
-    fn deref(&self) -> &PortalParts {
+    fn deref(&self) -> &PortalDependencies {
         &self.0.parts
     }
 }
@@ -68,7 +68,7 @@ impl std::ops::Deref for Portal {
 impl Portal {
     /// Pages that share these parts with the rest of the process.
     #[must_use]
-    pub fn new(parts: PortalParts) -> Self {
+    pub fn new(parts: PortalDependencies) -> Self {
         let tidied = AtomicI64::new(parts.clock.now().0);
         Self(Arc::new(Inner { parts, tidied }))
     }
@@ -79,8 +79,8 @@ impl Portal {
         Router::new()
             .route("/", get(home::get))
             .route(page::STYLESHEET, get(page::stylesheet))
-            .route("/mcp/{slug}/oauth/authorize", get(authorize::of_route))
-            .route("/oauth/authorize", get(authorize::of_root))
+            .route("/mcp/{slug}/oauth/authorize", get(authorize::authorize_route))
+            .route("/oauth/authorize", get(authorize::authorize_root))
             .route("/consent/{id}", get(authorize::consent::get).post(authorize::consent::post))
             .route("/consent/{id}/connect", post(authorize::connect::post))
             .route("/login", post(sign_in::start::post))
@@ -91,12 +91,12 @@ impl Portal {
             .route("/connect/{origin}", get(connect::link::get).post(connect::link::post))
             .route("/connect/{origin}/callback", get(connect::callback::get))
             .route("/connect/{origin}/done", get(connect::callback::done))
-            .route("/connect/{origin}/client.json", get(connect::document::get))
-            .route(paths::MY_ACCOUNTS, get(mine::accounts::get))
+            .route("/connect/{origin}/client.json", get(connect::client_metadata::get))
+            .route(paths::MY_ACCOUNTS, get(account::connections::get))
             .route("/connections/{origin}/connect", post(connect::manage::connect))
             .route("/connections/{origin}/disconnect", post(connect::manage::disconnect))
-            .route(paths::MY_CLIENTS, get(mine::clients::get))
-            .route("/clients/{grant}/revoke", post(mine::clients::revoke))
+            .route(paths::MY_CLIENTS, get(account::clients::get))
+            .route("/clients/{grant}/revoke", post(account::clients::revoke))
             .route(paths::PEOPLE, get(admin::pages::people))
             .route(paths::CLIENTS, get(admin::pages::clients))
             .route(paths::TEAMS, get(admin::pages::teams))
@@ -109,7 +109,7 @@ impl Portal {
             .route("/admin/origins/{id}/revoke", post(admin::forms::origin))
             .route("/admin/grants/{id}/revoke", post(admin::forms::grant))
             .merge(api::router())
-            .route_layer(DefaultBodyLimit::max(LARGEST_FORM))
+            .route_layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
             .with_state(self.clone())
     }
 
@@ -124,16 +124,16 @@ impl Portal {
         who: &PrincipalId,
         route: &Route,
     ) -> Result<String, ConnectLinkError> {
-        connect::link::make(self, table, who, route).await
+        connect::link::create_link(self, table, who, route).await
     }
 
     /// The route table of this request.
-    pub(crate) fn table(&self) -> Result<Arc<RouteTable>, Failure> {
-        self.tables.current().ok_or(Failure::NotServing)
+    pub(crate) fn table(&self) -> Result<Arc<RouteTable>, PortalError> {
+        self.tables.current().ok_or(PortalError::NotServing)
     }
 
     /// An event with what all of the portal's have in common.
-    pub(crate) fn event(&self, table: &RouteTable, kind: Kind, outcome: Outcome) -> Event {
+    pub(crate) fn event(&self, table: &RouteTable, kind: EventKind, outcome: Outcome) -> Event {
         let mut event = Event::new(self.clock.now(), kind, outcome);
         event.gateway = Some(Arc::clone(&table.gateway.name));
         event
@@ -148,7 +148,7 @@ impl Portal {
         origin: &Origin,
         reason: &'static str,
     ) {
-        let mut event = self.event(table, Kind::PolicyDenied, Outcome::Denied);
+        let mut event = self.event(table, EventKind::PolicyDenied, Outcome::Denied);
         event.subject = person.map(|person| Arc::clone(&person.subject));
         event.route = route.map(|route| Arc::clone(&route.slug));
         event.origin = Some(Arc::clone(&origin.name));
@@ -157,13 +157,13 @@ impl Portal {
     }
 
     /// Seals a value for the store or a form; it opens only with the same `bound_to`.
-    pub(crate) fn seal(&self, bound_to: &[&str], value: &impl Serialize) -> Result<String, Failure> {
-        let text = serde_json::to_vec(value).map_err(Failure::internal)?;
+    pub(crate) fn seal(&self, bound_to: &[&str], value: &impl Serialize) -> Result<String, PortalError> {
+        let text = serde_json::to_vec(value).map_err(PortalError::internal)?;
         let sealed = self
             .keys
             .sealing
             .seal(&self.random, Purpose::Browser, bound_to, &text)
-            .map_err(Failure::internal)?;
+            .map_err(PortalError::internal)?;
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
@@ -175,15 +175,15 @@ impl Portal {
     }
 
     /// Clears away what has expired, now and then, on the way of whoever adds something.
-    pub(crate) async fn tidy(&self) {
+    pub(crate) async fn prune_expired(&self) {
         let now = self.clock.now().0;
         let last = self.0.tidied.load(Ordering::Relaxed);
-        if now.saturating_sub(last) < TIDY_EVERY
+        if now.saturating_sub(last) < PRUNE_INTERVAL_MS
             || self.0.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return;
         }
-        if let Err(error) = self.store.forget_expired_browser_state(now).await {
+        if let Err(error) = self.store.prune_expired_browser_state(now).await {
             tracing::warn!(%error, "expired sessions and sign-ins could not be cleared away; the next visit tries again");
         }
     }

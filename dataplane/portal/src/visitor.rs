@@ -4,7 +4,7 @@ use portcullis_policy::{Gateway, Principal};
 use crate::Portal;
 use crate::cookies::CookieKind;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 
 /// Whoever sits at the browser, as far as its cookies tell.
 pub(crate) struct Visitor {
@@ -12,12 +12,12 @@ pub(crate) struct Visitor {
     browser: Option<String>,
     /// Digest of the session cookie, where it means something.
     session: Option<String>,
-    sign_ins: Vec<SignedIn>,
+    sign_ins: Vec<SignedInUser>,
 }
 
 /// One person at the browser. Somebody may have signed in through several identity providers at once.
 #[derive(Clone)]
-pub(crate) struct SignedIn {
+pub(crate) struct SignedInUser {
     /// Who.
     pub(crate) principal: Principal,
     /// When, in Unix milliseconds.
@@ -36,7 +36,11 @@ pub(crate) struct Browser {
 
 impl Visitor {
     /// Reads the cookies.
-    pub(crate) async fn of(portal: &Portal, gateway: &Gateway, headers: &HeaderMap) -> Result<Self, Failure> {
+    pub(crate) async fn of(
+        portal: &Portal,
+        gateway: &Gateway,
+        headers: &HeaderMap,
+    ) -> Result<Self, PortalError> {
         let browser = CookieKind::Browser.read(gateway, headers).map(|token| digest(&token));
         let mut visitor = Self { browser, session: None, sign_ins: Vec::new() };
         let Some(token) = CookieKind::Session.read(gateway, headers) else { return Ok(visitor) };
@@ -48,7 +52,7 @@ impl Visitor {
                 gateway.identity_providers.iter().any(|provider| *provider.name == *row.identity_provider);
             if let (true, Some(principal)) = (known, portal.identity.principal(&id).await?) {
                 let provider_session = row.provider_session;
-                visitor.sign_ins.push(SignedIn { principal, at: row.signed_in_at, provider_session });
+                visitor.sign_ins.push(SignedInUser { principal, at: row.signed_in_at, provider_session });
             }
         }
         visitor.session = Some(session).filter(|_| !visitor.sign_ins.is_empty());
@@ -56,7 +60,7 @@ impl Visitor {
     }
 
     /// Who has signed in through this identity provider.
-    pub(crate) fn signed_in(&self, identity_provider: &str) -> Option<&SignedIn> {
+    pub(crate) fn signed_in(&self, identity_provider: &str) -> Option<&SignedInUser> {
         self.sign_ins.iter().find(|each| *each.principal.identity_provider == *identity_provider)
     }
 
@@ -81,7 +85,7 @@ impl Visitor {
     }
 
     /// The browser, named now where it had no name.
-    pub(crate) fn browser_or_new(&self, portal: &Portal, gateway: &Gateway) -> Result<Browser, Failure> {
+    pub(crate) fn browser_or_new(&self, portal: &Portal, gateway: &Gateway) -> Result<Browser, PortalError> {
         if let Some(id) = &self.browser {
             return Ok(Browser { id: id.clone(), cookie: None });
         }

@@ -5,31 +5,31 @@
 mod support;
 
 use http::Method;
-use portcullis_contract::Contract;
+use portcullis_config::Config;
 use serde_json::{Value, json};
-use support::{Browser, World};
+use support::{Browser, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
 
 /// Eve administers the gateway.
-fn eve_administers(contract: &mut Contract) {
+fn eve_administers(contract: &mut Config) {
     contract.gateway.admins.users = vec![EVE.to_owned()];
 }
 
-async fn world() -> World {
-    let mut world = World::new().await;
-    world.change(eve_administers);
+async fn test_gateway() -> TestGateway {
+    let mut world = TestGateway::new().await;
+    world.update_config(eve_administers);
     world
 }
 
-async fn ended(world: &World) -> Value {
+async fn revoked_event(world: &TestGateway) -> Value {
     world.events("admin.revoked").await.pop().unwrap()
 }
 
 #[tokio::test]
 async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_and_that_is_written_down() {
-    let world = world().await;
+    let world = test_gateway().await;
     let mut ana = world.signed_in(ANA).await;
     for path in ["/admin", "/admin/clients", "/admin/teams", "/admin/origins", "/admin/people/anybody"] {
         let page = ana.get(path).await;
@@ -63,12 +63,12 @@ async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_
 #[tokio::test]
 async fn given_another_identity_provider_when_its_groups_and_emails_are_an_administrators_then_they_give_nothing()
  {
-    let mut world = World::new().await;
-    world.change(|contract| contract.gateway.admins.users = vec![ANA.to_owned()]);
+    let mut world = TestGateway::new().await;
+    world.update_config(|contract| contract.gateway.admins.users = vec![ANA.to_owned()]);
     let mut shopper = world.browser();
     let page = shopper.get(&world.authorize("shop", &[])).await;
-    let users = shopper.press(&page, "decision", "approve").await;
-    shopper.press(&users, "user", ANA).await;
+    let users = shopper.submit(&page, "decision", "approve").await;
+    shopper.submit(&users, "user", ANA).await;
     assert_eq!(shopper.get("/admin").await.status, 403, "a customer with the email of an administrator");
     assert_eq!(world.signed_in(ANA).await.get("/admin").await.status, 200);
 }
@@ -76,7 +76,7 @@ async fn given_another_identity_provider_when_its_groups_and_emails_are_an_admin
 #[tokio::test]
 async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_has_ended_and_nobody_elses_has()
  {
-    let world = world().await;
+    let world = test_gateway().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let anas = world.grant(&mut ana, "open", ANA).await;
     let guarded = world.grant(&mut ana, "guarded", ANA).await;
@@ -84,18 +84,21 @@ async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_
 
     let page = eve.get("/admin?q=ANA@").await;
     assert!(page.has("company:ana@example.com") && !page.has("company:eve@"), "{}", page.html);
-    let id = eve.id_of("ana").await;
+    let id = eve.find_person_id("ana").await;
     let page = eve.get(&format!("/admin/people/{id}")).await;
     for shown in ["Route open", "Route guarded", "in one browser", "finance", "End everything of Ana"] {
         assert!(page.has(shown), "{shown} is not on {}", page.html);
     }
-    let done = eve.press(&page, "", &format!("/admin/people/{id}/revoke")).await;
+    let done = eve.submit(&page, "", &format!("/admin/people/{id}/revoke")).await;
     assert!(done.has("2 grants, 1 session and 0 connected accounts ended"), "{}", done.html);
-    assert!(!world.still_good("open", &anas).await && !world.still_good("guarded", &guarded).await);
-    assert!(world.still_good("open", &eves).await);
+    assert!(
+        !world.refresh_token_works("open", &anas).await
+            && !world.refresh_token_works("guarded", &guarded).await
+    );
+    assert!(world.refresh_token_works("open", &eves).await);
     assert!(ana.get("/clients").await.has("Sign in with company"), "signed out");
 
-    let event = ended(&world).await;
+    let event = revoked_event(&world).await;
     assert_eq!(
         (&event["reason"], &event["subject"], &event["target"], &event["outcome"]),
         (
@@ -114,7 +117,7 @@ async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_
 
 #[tokio::test]
 async fn given_a_client_when_it_is_ended_then_it_is_for_everybody_and_other_clients_go_on() {
-    let mut world = world().await;
+    let mut world = test_gateway().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let one = world.grant(&mut ana, "open", ANA).await;
     let two = world.grant(&mut eve, "open", EVE).await;
@@ -128,20 +131,20 @@ async fn given_a_client_when_it_is_ended_then_it_is_for_everybody_and_other_clie
     let (status, counted) =
         eve.api(Method::POST, "/api/admin/clients/revoke", Some(json!({"client_id": first}))).await;
     assert_eq!((status, &counted["grants"]), (200, &json!(2)));
-    assert!(!world.still_good("open", &one).await && !world.still_good("open", &two).await);
+    assert!(!world.refresh_token_works("open", &one).await && !world.refresh_token_works("open", &two).await);
     world.client = second;
-    assert!(world.still_good("open", &other).await);
-    let event = ended(&world).await;
+    assert!(world.refresh_token_works("open", &other).await);
+    let event = revoked_event(&world).await;
     assert_eq!((&event["reason"], &event["target"]), (&"client".into(), &first.as_str().into()));
 }
 
 #[tokio::test]
 async fn given_a_team_when_its_grants_are_ended_then_its_members_lose_them_on_its_routes_alone() {
-    let mut world = world().await;
-    world.change(|contract| {
+    let mut world = test_gateway().await;
+    world.update_config(|contract| {
         eve_administers(contract);
         for route in contract.routes.iter_mut().filter(|route| *route.slug == *"guarded") {
-            route.access = portcullis_contract::Access::Everyone;
+            route.access = portcullis_config::Access::Everyone;
         }
     });
     let (mut ana, mut eve) = (world.browser(), world.browser());
@@ -150,11 +153,11 @@ async fn given_a_team_when_its_grants_are_ended_then_its_members_lose_them_on_it
     let outsider = world.grant(&mut eve, "guarded", EVE).await;
     let page = eve.get("/admin/teams").await;
     assert!(page.has("default/finance") && page.has("Route guarded"), "{}", page.html);
-    let done = eve.press(&page, "", "default/finance").await;
+    let done = eve.submit(&page, "", "default/finance").await;
     assert!(done.has("1 grant, 0 sessions"), "{}", done.html);
-    assert!(!world.still_good("guarded", &member).await);
-    assert!(world.still_good("open", &elsewhere).await, "a route that the team does not name");
-    assert!(world.still_good("guarded", &outsider).await, "no member");
+    assert!(!world.refresh_token_works("guarded", &member).await);
+    assert!(world.refresh_token_works("open", &elsewhere).await, "a route that the team does not name");
+    assert!(world.refresh_token_works("guarded", &outsider).await, "no member");
     let (status, _) =
         eve.api(Method::POST, "/api/admin/teams/revoke", Some(json!({"team": "default/none"}))).await;
     assert_eq!(status, 404);
@@ -162,19 +165,22 @@ async fn given_a_team_when_its_grants_are_ended_then_its_members_lose_them_on_it
 
 #[tokio::test]
 async fn given_one_grant_when_it_is_ended_then_the_others_stay() {
-    let world = world().await;
+    let world = test_gateway().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let open = world.grant(&mut ana, "open", ANA).await;
     let guarded = world.grant(&mut ana, "guarded", ANA).await;
     world.grant(&mut eve, "open", EVE).await;
-    let id = eve.id_of("ana").await;
+    let id = eve.find_person_id("ana").await;
     let (_, shown) = eve.api(Method::GET, &format!("/api/admin/people/{id}"), None).await;
     let grants = shown["clients"].as_array().unwrap();
     let grant = grants.iter().find(|grant| grant["server"]["slug"] == "open").unwrap();
     let path = format!("/api/admin/grants/{}", grant["id"].as_str().unwrap());
     assert_eq!(eve.api(Method::DELETE, &path, None).await.1["grants"], 1);
     assert_eq!(eve.api(Method::DELETE, &path, None).await.1["grants"], 0, "it had ended");
-    assert!(!world.still_good("open", &open).await && world.still_good("guarded", &guarded).await);
+    assert!(
+        !world.refresh_token_works("open", &open).await
+            && world.refresh_token_works("guarded", &guarded).await
+    );
 }
 
 /// What is on each page of a list, up to the last.
@@ -194,12 +200,12 @@ async fn pages(admin: &mut Browser, path: &str, list: &str, name: &str) -> Vec<V
 #[tokio::test]
 async fn given_more_people_or_clients_than_a_page_holds_when_listed_then_each_comes_once_and_no_page_is_empty()
  {
-    let mut world = world().await;
+    let mut world = test_gateway().await;
     let mut eve = world.signed_in(EVE).await;
     let (mut people, mut clients) = (Vec::new(), Vec::new());
     for number in 0..7 {
         let who = portcullis_policy::Principal::new("company", &format!("p{number}"), None, None, [""; 0]);
-        world.identity.remember(&who).await.unwrap();
+        world.identity.save_principal(&who).await.unwrap();
         people.push(who.subject.to_string());
         world.client = world.register(&[support::REDIRECT]).await;
         world.grant(&mut eve, "open", EVE).await;
@@ -217,7 +223,7 @@ async fn given_more_people_or_clients_than_a_page_holds_when_listed_then_each_co
 
 #[tokio::test]
 async fn given_the_pages_of_the_administration_then_each_says_which_it_is_and_leads_to_the_others() {
-    let world = world().await;
+    let world = test_gateway().await;
     let mut eve = world.signed_in(EVE).await;
     let pages = [
         ("/admin", "People"),

@@ -4,7 +4,7 @@ mod support;
 
 use http::Method;
 use serde_json::json;
-use support::World;
+use support::TestGateway;
 
 const ANA: &str = "ana@example.com";
 
@@ -35,7 +35,7 @@ const READS: [&str; 9] = [
 
 #[tokio::test]
 async fn given_nobody_signed_in_when_the_api_is_asked_then_it_is_a_401_in_json() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     for path in READS {
         let (status, problem) = browser.api(Method::GET, path, None).await;
@@ -48,7 +48,7 @@ async fn given_nobody_signed_in_when_the_api_is_asked_then_it_is_a_401_in_json()
 
 #[tokio::test]
 async fn given_a_change_that_no_page_of_ours_asks_for_then_nothing_happens() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.signed_in(ANA).await;
     let foreign: [&[(&str, &str)]; 6] = [
         &[],
@@ -71,7 +71,7 @@ async fn given_a_change_that_no_page_of_ours_asks_for_then_nothing_happens() {
 
 #[tokio::test]
 async fn given_somebody_signed_in_when_asked_who_and_what_then_it_is_theirs() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.signed_in(ANA).await;
     let (_, me) = ana.api(Method::GET, "/api/me", None).await;
     assert_eq!((&me["people"][0]["email"], &me["is_admin"]), (&json!(ANA), &json!(false)));
@@ -85,11 +85,11 @@ async fn given_somebody_signed_in_when_asked_who_and_what_then_it_is_theirs() {
 
 #[tokio::test]
 async fn given_two_people_in_one_browser_when_one_has_to_be_meant_then_it_has_to_be_said_which() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.signed_in(ANA).await;
     let page = ana.get(&world.authorize("shop", &[])).await;
-    let users = ana.press(&page, "decision", "approve").await;
-    ana.press(&users, "user", ANA).await;
+    let users = ana.submit(&page, "decision", "approve").await;
+    ana.submit(&users, "user", ANA).await;
     let (_, me) = ana.api(Method::GET, "/api/me", None).await;
     assert_eq!(me["people"].as_array().unwrap().len(), 2);
     let path = "/api/connections/id-accounts";

@@ -4,22 +4,22 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Browser, PUBLIC_URL, Page, REDIRECT, World};
+use support::{Browser, PUBLIC_URL, Page, REDIRECT, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
 
 /// Approves, signs in, and stops at whatever comes then.
 async fn sign_in(browser: &mut Browser, page: &Page, email: &str) -> Page {
-    let users = browser.press(page, "decision", "approve").await;
+    let users = browser.submit(page, "decision", "approve").await;
     assert!(users.has("Who are you?"), "{}", users.html);
-    browser.press(&users, "user", email).await
+    browser.submit(&users, "user", email).await
 }
 
-async fn allow(world: &World, browser: &mut Browser, route: &str, email: &str) -> Page {
+async fn approve(world: &TestGateway, browser: &mut Browser, route: &str, email: &str) -> Page {
     let page = browser.get(&world.authorize(route, &[])).await;
     let confirm = sign_in(browser, &page, email).await;
-    browser.press(&confirm, "decision", "approve").await
+    browser.submit(&confirm, "decision", "approve").await
 }
 
 fn is_code(page: &Page) -> bool {
@@ -28,7 +28,7 @@ fn is_code(page: &Page) -> bool {
 
 #[tokio::test]
 async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_gets_a_code() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[("state", "x%2B%2F%3D")])).await;
     assert_eq!(page.status, 200);
@@ -42,7 +42,7 @@ async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_g
 
     let confirm = sign_in(&mut browser, &page, ANA).await;
     assert!(confirm.has("Ana") && confirm.has(ANA), "{}", confirm.html);
-    let done = browser.press(&confirm, "decision", "approve").await;
+    let done = browser.submit(&confirm, "decision", "approve").await;
     assert!(is_code(&done), "{}", done.url);
     assert_eq!(done.parameter("state").as_deref(), Some("x+/="));
     assert_eq!(done.parameter("iss").as_deref(), Some("http://127.0.0.1:8080/mcp/open"));
@@ -55,33 +55,33 @@ async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_g
 
 #[tokio::test]
 async fn given_states_of_any_spelling_then_they_come_back_byte_for_byte() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     for state in ["a+/=", "a%2B%2f%3D", "%7E~", "%C3%A9%20+"] {
         let mut browser = world.browser();
         let page = browser.get(&world.authorize("open", &[("state", state)])).await;
-        let done = browser.press(&page, "decision", "deny").await;
+        let done = browser.submit(&page, "decision", "deny").await;
         assert!(done.url.contains(&format!("&state={state}&")), "{} does not hold {state}", done.url);
     }
 }
 
 #[tokio::test]
 async fn given_a_stranger_when_they_deny_then_the_client_hears_it_and_nobody_signs_in() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let done = browser.press(&page, "decision", "deny").await;
+    let done = browser.submit(&page, "decision", "deny").await;
     assert!(done.url.starts_with(REDIRECT));
     assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
     assert_eq!(done.parameter("iss").as_deref(), Some("http://127.0.0.1:8080/mcp/open"));
     assert!(browser.cookies.is_empty());
     assert_eq!(world.events("auth.consent").await[0]["outcome"], "denied");
-    let again = browser.press(&page, "decision", "approve").await;
+    let again = browser.submit(&page, "decision", "approve").await;
     assert_eq!(again.status, 410, "the request is over");
 }
 
 #[tokio::test]
 async fn given_a_client_that_cannot_be_trusted_with_an_answer_then_there_is_a_page_and_no_redirect() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     for wrong in [
         ("redirect_uri", "http://127.0.0.1:33418/other"),
@@ -104,7 +104,7 @@ async fn given_a_client_that_cannot_be_trusted_with_an_answer_then_there_is_a_pa
 
 #[tokio::test]
 async fn given_a_request_when_it_is_longer_than_16_kib_then_there_is_a_page_and_no_redirect() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let asked = format!("{}&more=", world.authorize("open", &[]));
     let query = asked.split_once('?').unwrap().1.len();
@@ -117,7 +117,7 @@ async fn given_a_request_when_it_is_longer_than_16_kib_then_there_is_a_page_and_
 
 #[tokio::test]
 async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_state_and_issuer() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     for (wrong, error) in [
         (("code_challenge", ""), "invalid_request"),
@@ -152,7 +152,7 @@ async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_st
 
 #[tokio::test]
 async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_name() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let at_root = |changes: &[(&str, &str)]| world.authorize("open", changes).replacen("/mcp/open", "", 1);
     let page = browser.get(&at_root(&[("resource", "")])).await;
@@ -160,7 +160,7 @@ async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_nam
     assert_eq!(page.parameter("iss").as_deref(), Some(PUBLIC_URL));
     let page = browser.get(&at_root(&[])).await;
     let confirm = sign_in(&mut browser, &page, ANA).await;
-    let done = browser.press(&confirm, "decision", "approve").await;
+    let done = browser.submit(&confirm, "decision", "approve").await;
     assert!(is_code(&done), "{}", done.url);
     assert_eq!(done.parameter("iss").as_deref(), Some(PUBLIC_URL));
     // The route's own issuer is left out of resource by some clients.
@@ -169,9 +169,9 @@ async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_nam
 
 #[tokio::test]
 async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await));
+    assert!(is_code(&approve(&world, &mut browser, "open", ANA).await));
     assert!(is_code(&browser.get(&world.authorize("open", &[])).await));
     assert!(is_code(&browser.get(&world.authorize("open", &[("prompt", "none")])).await));
     // Another port of the same client on this machine is the same client; anything else is not.
@@ -186,7 +186,7 @@ async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
         let page = browser.get(&asked).await;
         assert_eq!(page.status, 200);
         assert!(page.has("Your account") && page.has("Ana"), "one page, with the account: {}", page.html);
-        let done = browser.press(&page, "decision", "approve").await;
+        let done = browser.submit(&page, "decision", "approve").await;
         assert!(is_code(&done), "{}", done.url);
     }
     let other = world.register(&[REDIRECT]).await;
@@ -196,18 +196,18 @@ async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
 
 #[tokio::test]
 async fn given_an_approval_when_its_user_denies_the_next_time_then_it_is_taken_back() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await));
+    assert!(is_code(&approve(&world, &mut browser, "open", ANA).await));
     let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
-    let done = browser.press(&page, "decision", "deny").await;
+    let done = browser.submit(&page, "decision", "deny").await;
     assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
     assert_eq!(browser.get(&world.authorize("open", &[])).await.status, 200, "they are asked again");
 }
 
 #[tokio::test]
 async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_client_hears_access_denied() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("guarded", &[])).await;
     let told = sign_in(&mut browser, &page, EVE).await;
@@ -220,7 +220,7 @@ async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_
         (&denied["route"], &denied["subject"]),
         (&"guarded".into(), &"company:eve@example.com".into())
     );
-    let done = browser.press(&told, "", "deny").await;
+    let done = browser.submit(&told, "", "deny").await;
     assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
     let page = browser.get(&world.authorize("guarded", &[("prompt", "none")])).await;
     assert_eq!(page.parameter("error").as_deref(), Some("access_denied"));
@@ -228,24 +228,24 @@ async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_
 
 #[tokio::test]
 async fn given_somebody_in_no_team_when_they_sign_in_as_somebody_else_then_they_go_on_as_them() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("guarded", &[])).await;
     let told = sign_in(&mut browser, &page, EVE).await;
-    let users = browser.press(&told, "decision", "switch").await;
-    let confirm = browser.press(&users, "user", ANA).await;
+    let users = browser.submit(&told, "decision", "switch").await;
+    let confirm = browser.submit(&users, "user", ANA).await;
     assert!(confirm.has(ANA), "{}", confirm.html);
-    assert!(is_code(&browser.press(&confirm, "decision", "approve").await));
+    assert!(is_code(&browser.submit(&confirm, "decision", "approve").await));
 }
 
 #[tokio::test]
 async fn given_a_session_when_another_account_is_wanted_then_the_client_is_approved_anew_and_the_old_session_is_over()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    allow(&world, &mut browser, "open", ANA).await;
+    approve(&world, &mut browser, "open", ANA).await;
     let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
-    let page = browser.press(&page, "decision", "switch").await;
+    let page = browser.submit(&page, "decision", "switch").await;
     assert!(page.has("Allow and sign in"), "{}", page.html);
     assert!(!browser.cookies.contains_key("portcullis-session"), "nobody is left in it");
     let confirm = sign_in(&mut browser, &page, EVE).await;
@@ -254,9 +254,9 @@ async fn given_a_session_when_another_account_is_wanted_then_the_client_is_appro
 
 #[tokio::test]
 async fn given_prompt_login_when_there_is_a_session_then_its_user_signs_in_again() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    allow(&world, &mut browser, "open", ANA).await;
+    approve(&world, &mut browser, "open", ANA).await;
     world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     assert!(page.has("Allow and sign in"), "{}", page.html);
@@ -267,23 +267,23 @@ async fn given_prompt_login_when_there_is_a_session_then_its_user_signs_in_again
 #[tokio::test]
 async fn given_a_session_at_one_provider_when_a_route_is_anothers_then_its_user_signs_in_there_and_keeps_both()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    allow(&world, &mut browser, "open", ANA).await;
+    approve(&world, &mut browser, "open", ANA).await;
     let page = browser.get(&world.authorize("shop", &[])).await;
     assert!(page.has("Allow and sign in") && page.has("customers"), "{}", page.html);
     let confirm = sign_in(&mut browser, &page, ANA).await;
     assert!(confirm.has("Ana at the shop"), "{}", confirm.html);
-    assert!(is_code(&browser.press(&confirm, "decision", "approve").await));
+    assert!(is_code(&browser.submit(&confirm, "decision", "approve").await));
     assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "the first session is still there");
     let page = browser.get(&world.authorize("shop", &[("prompt", "consent")])).await;
-    browser.press(&page, "decision", "switch").await;
+    browser.submit(&page, "decision", "switch").await;
     assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "only the other one is given up");
 }
 
 #[tokio::test]
 async fn given_a_form_that_another_site_sent_or_without_its_token_then_it_is_refused() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
     let (action, fields) = page.form("decision", "approve");
@@ -309,22 +309,22 @@ async fn given_a_form_that_another_site_sent_or_without_its_token_then_it_is_ref
 
 #[tokio::test]
 async fn given_a_confirmation_when_its_form_was_shown_to_another_browser_then_it_is_refused() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let page = ana.get(&world.authorize("open", &[])).await;
     let confirm = sign_in(&mut ana, &page, ANA).await;
     let page = eve.get(&world.authorize("open", &[])).await;
     sign_in(&mut eve, &page, EVE).await;
-    let refused = eve.press(&confirm, "decision", "approve").await;
+    let refused = eve.submit(&confirm, "decision", "approve").await;
     assert_eq!(refused.status, 403);
     let seen = eve.get(confirm.url.strip_prefix(PUBLIC_URL).unwrap()).await;
     assert_eq!(seen.status, 403, "a request that another browser has taken up");
-    assert!(is_code(&ana.press(&confirm, "decision", "approve").await));
+    assert!(is_code(&ana.submit(&confirm, "decision", "approve").await));
 }
 
 #[tokio::test]
 async fn given_a_confirmation_of_one_session_when_another_of_the_same_browser_sends_it_then_it_is_refused() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
     let shown_to_ana = sign_in(&mut browser, &page, ANA).await;
@@ -332,14 +332,14 @@ async fn given_a_confirmation_of_one_session_when_another_of_the_same_browser_se
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     let shown_to_eve = sign_in(&mut browser, &page, EVE).await;
     assert!(shown_to_ana.has(ANA) && shown_to_eve.has(EVE));
-    assert_eq!(browser.press(&shown_to_ana, "decision", "approve").await.status, 403);
-    assert!(is_code(&browser.press(&shown_to_eve, "decision", "approve").await));
+    assert_eq!(browser.submit(&shown_to_ana, "decision", "approve").await.status, 403);
+    assert!(is_code(&browser.submit(&shown_to_eve, "decision", "approve").await));
 }
 
 #[tokio::test]
 async fn given_a_form_of_before_a_sign_in_when_it_is_sent_after_it_then_nothing_is_decided_and_the_page_is_shown_again()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     for (route, email) in [("open", ANA), ("guarded", EVE)] {
         let mut browser = world.browser();
         let before = browser.get(&world.authorize(route, &[])).await;
@@ -357,27 +357,27 @@ async fn given_a_form_of_before_a_sign_in_when_it_is_sent_after_it_then_nothing_
 #[tokio::test]
 async fn given_a_sign_in_when_its_state_is_used_in_another_browser_then_it_is_refused_and_still_good_in_its_own()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let page = ana.get(&world.authorize("open", &[])).await;
-    let users = ana.press(&page, "decision", "approve").await;
-    for stranger in [eve.get(&users.url).await, eve.press(&users, "user", ANA).await] {
+    let users = ana.submit(&page, "decision", "approve").await;
+    for stranger in [eve.get(&users.url).await, eve.submit(&users, "user", ANA).await] {
         assert!(stranger.status >= 400, "{}", stranger.html);
     }
     let page = eve.get(&world.authorize("open", &[])).await;
-    eve.press(&page, "decision", "approve").await;
-    for stranger in [eve.get(&users.url).await, eve.press(&users, "user", ANA).await] {
+    eve.submit(&page, "decision", "approve").await;
+    for stranger in [eve.get(&users.url).await, eve.submit(&users, "user", ANA).await] {
         assert!(stranger.status >= 400, "{}", stranger.html);
     }
-    assert!(ana.press(&users, "user", ANA).await.has(ANA));
-    assert!(ana.press(&users, "user", ANA).await.status >= 400, "once");
+    assert!(ana.submit(&users, "user", ANA).await.has(ANA));
+    assert!(ana.submit(&users, "user", ANA).await.status >= 400, "once");
 }
 
 #[tokio::test]
 async fn given_a_sign_in_then_the_session_cookie_is_new_and_the_one_before_is_worth_nothing() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
-    allow(&world, &mut browser, "open", ANA).await;
+    approve(&world, &mut browser, "open", ANA).await;
     let before = browser.cookies.clone();
     let page = browser.get(&world.authorize("shop", &[])).await;
     sign_in(&mut browser, &page, ANA).await;
@@ -389,7 +389,7 @@ async fn given_a_sign_in_then_the_session_cookie_is_new_and_the_one_before_is_wo
 
 #[tokio::test]
 async fn given_pages_then_they_carry_no_script_and_the_headers_that_guard_them() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     for page in [
         browser.get(&world.authorize("open", &[])).await,
@@ -410,12 +410,12 @@ async fn given_pages_then_they_carry_no_script_and_the_headers_that_guard_them()
 
 #[tokio::test]
 async fn given_a_public_url_that_others_can_reach_then_the_development_sign_in_lets_nobody_in() {
-    let mut world = World::new().await;
+    let mut world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    world.change(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
+    world.update_config(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
     browser.post_headers = vec![("sec-fetch-site", "same-origin".to_owned())];
-    let refused = browser.press(&page, "decision", "approve").await;
+    let refused = browser.submit(&page, "decision", "approve").await;
     assert_eq!(refused.status, 403);
     assert!(refused.has("development sign-in"), "{}", refused.html);
 }
@@ -424,41 +424,41 @@ async fn given_a_public_url_that_others_can_reach_then_the_development_sign_in_l
 #[tokio::test]
 async fn given_a_browser_that_knows_the_gateway_by_a_name_that_others_own_then_the_development_sign_in_lets_nobody_in()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let users = browser.press(&page, "decision", "approve").await;
+    let users = browser.submit(&page, "decision", "approve").await;
     for host in ["evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1:8080", ""] {
         browser.host = host;
-        for refused in [browser.get(&users.url).await, browser.press(&users, "user", ANA).await] {
+        for refused in [browser.get(&users.url).await, browser.submit(&users, "user", ANA).await] {
             assert_eq!(refused.status, 403, "{host}: {}", refused.html);
             assert!(refused.has("development sign-in"), "{host}: {}", refused.html);
         }
     }
     browser.host = "localhost:8080";
-    assert!(browser.press(&users, "user", ANA).await.has(ANA), "nothing was used up");
+    assert!(browser.submit(&users, "user", ANA).await.has(ANA), "nothing was used up");
 }
 
 #[tokio::test]
 async fn given_a_session_of_an_identity_provider_when_it_is_gone_from_the_settings_then_nobody_has_signed_in()
 {
-    let mut world = World::new().await;
+    let mut world = TestGateway::new().await;
     let mut browser = world.browser();
-    allow(&world, &mut browser, "shop", ANA).await;
-    world.change(|contract| {
+    approve(&world, &mut browser, "shop", ANA).await;
+    world.update_config(|contract| {
         contract.routes.retain(|route| *route.slug != *"shop");
         contract.gateway.identity_providers.retain(|provider| *provider.name == *"company");
     });
     assert!(browser.get("/clients").await.has("Sign in with company"));
     assert_eq!(browser.api(http::Method::GET, "/api/me", None).await.0, 401);
-    assert!(is_code(&allow(&world, &mut browser, "open", ANA).await), "and they sign in elsewhere");
+    assert!(is_code(&approve(&world, &mut browser, "open", ANA).await), "and they sign in elsewhere");
 }
 
 #[tokio::test]
 async fn given_a_flood_of_requests_that_wait_then_more_are_asked_to_come_later() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     for _ in 0..200 {
-        assert!(world.identity.may_wait());
+        assert!(world.identity.allow_pending_authorization());
     }
     let page = world.browser().get(&world.authorize("open", &[])).await;
     assert_eq!((page.status, page.headers["retry-after"].to_str().unwrap()), (429, "10"));

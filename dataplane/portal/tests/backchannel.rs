@@ -6,23 +6,28 @@ mod support;
 
 use http::Method;
 use serde_json::{Value, json};
-use support::{Browser, OpenIdProvider, World};
+use support::{Browser, OpenIdProvider, TestGateway};
 
 const PATH: &str = "/login/backchannel/company";
 
 /// Somebody signs in, in a session of this name at the provider, and gives a client a grant for `open`.
-async fn granted(world: &World, idp: &OpenIdProvider, sub: &str, sid: Option<&str>) -> (Browser, String) {
-    idp.says(json!({"sub": sub, "sid": sid}), json!({"sub": sub}));
+async fn granted(
+    world: &TestGateway,
+    idp: &OpenIdProvider,
+    sub: &str,
+    sid: Option<&str>,
+) -> (Browser, String) {
+    idp.set_claims(json!({"sub": sub, "sid": sid}), json!({"sub": sub}));
     let mut browser = world.browser();
     let page = browser.get("/").await;
-    let leaving = browser.press(&page, "", "company").await;
-    browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "", "company").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await;
     let refresh = world.grant(&mut browser, "open", "").await;
     (browser, refresh)
 }
 
 /// Whether somebody's browser and client have been logged out: both or neither.
-async fn is_out(world: &World, (browser, refresh): &mut (Browser, String)) -> bool {
+async fn is_logged_out(world: &TestGateway, (browser, refresh): &mut (Browser, String)) -> bool {
     let (status, _) = browser.api(Method::GET, "/api/me", None).await;
     let good = world.token("open", &[("grant_type", "refresh_token"), ("refresh_token", refresh)]).await;
     assert_eq!(status == 401, good.is_err(), "{status} {good:?}");
@@ -32,7 +37,7 @@ async fn is_out(world: &World, (browser, refresh): &mut (Browser, String)) -> bo
     status == 401
 }
 
-async fn log_out(world: &World, path: &str, token: &str) -> (u16, Value) {
+async fn log_out(world: &TestGateway, path: &str, token: &str) -> (u16, Value) {
     let (status, body) = world.post(path, &[("logout_token", token)]).await;
     (status, serde_json::from_str(&body).unwrap_or_default())
 }
@@ -40,15 +45,15 @@ async fn log_out(world: &World, path: &str, token: &str) -> (u16, Value) {
 #[tokio::test]
 async fn given_a_provider_that_logs_somebody_out_then_their_sessions_and_grants_end_and_nobody_elses() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut laptop = granted(&world, &idp, "1", Some("laptop")).await;
     let mut phone = granted(&world, &idp, "1", Some("phone")).await;
     let mut other = granted(&world, &idp, "2", Some("other")).await;
 
     let token = idp.logout_token(world.clock.now(), &json!({"sid": "laptop", "jti": "one"}));
     assert_eq!(log_out(&world, PATH, &token).await, (200, Value::Null));
-    assert!(is_out(&world, &mut laptop).await);
-    assert!(!is_out(&world, &mut phone).await, "another session at the provider");
+    assert!(is_logged_out(&world, &mut laptop).await);
+    assert!(!is_logged_out(&world, &mut phone).await, "another session at the provider");
     let event = world.events("auth.logged_out").await.pop().unwrap();
     assert_eq!(
         (&event["outcome"], &event["message"]),
@@ -59,14 +64,14 @@ async fn given_a_provider_that_logs_somebody_out_then_their_sessions_and_grants_
 
     let token = idp.logout_token(world.clock.now(), &json!({"jti": "two"}));
     assert_eq!(log_out(&world, PATH, &token).await.0, 200);
-    assert!(is_out(&world, &mut phone).await, "wherever they are");
-    assert!(!is_out(&world, &mut other).await);
+    assert!(is_logged_out(&world, &mut phone).await, "wherever they are");
+    assert!(!is_logged_out(&world, &mut other).await);
 }
 
 #[tokio::test]
 async fn given_a_logout_that_does_not_count_then_the_provider_hears_why_and_nobody_has_left() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut ana = granted(&world, &idp, "1", None).await;
     let now = world.clock.now();
     let (good, foreign) =
@@ -89,14 +94,14 @@ async fn given_a_logout_that_does_not_count_then_the_provider_hears_why_and_nobo
         let found = (&event["outcome"], &event["reason"], &event["failure_origin"]);
         assert_eq!(found, (&json!("denied"), &json!(reason), &json!("client")), "{event}");
     }
-    assert!(!is_out(&world, &mut ana).await);
+    assert!(!is_logged_out(&world, &mut ana).await);
     assert_eq!(log_out(&world, PATH, &good).await.0, 200, "what was not carried out is not used up");
 }
 
 #[tokio::test]
 async fn given_a_store_that_is_away_when_a_provider_logs_somebody_out_then_it_is_the_gateways_trouble() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let token = idp.logout_token(world.clock.now(), &json!({}));
     world.store.close().await;
     let (status, problem) = log_out(&world, PATH, &token).await;
@@ -109,7 +114,7 @@ async fn given_a_store_that_is_away_when_a_provider_logs_somebody_out_then_it_is
 
 #[tokio::test]
 async fn given_a_gateway_that_serves_nothing_yet_then_a_provider_is_to_try_again() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     world.tables.clear();
     let (status, problem) = log_out(&world, PATH, "any").await;
     assert_eq!(status, 400);

@@ -4,43 +4,43 @@ mod support;
 
 use std::time::Duration;
 
-use portcullis_vault::ConnectionStatus;
+use portcullis_origin_auth::ConnectionStatus;
 use serde_json::{Value, json};
-use support::{Browser, OpenIdProvider, PUBLIC_URL, Page, REDIRECT, World};
+use support::{Browser, OpenIdProvider, PUBLIC_URL, Page, REDIRECT, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
 
-async fn development(browser: &mut Browser, world: &World, email: &str) -> Page {
+async fn development(browser: &mut Browser, world: &TestGateway, email: &str) -> Page {
     let page = browser.get(&world.authorize("open", &[])).await;
-    let users = browser.press(&page, "decision", "approve").await;
-    let confirm = browser.press(&users, "user", email).await;
-    browser.press(&confirm, "decision", "approve").await
+    let users = browser.submit(&page, "decision", "approve").await;
+    let confirm = browser.submit(&users, "user", email).await;
+    browser.submit(&confirm, "decision", "approve").await
 }
 
 /// Approves and signs in at the provider; stops at whatever comes then.
-async fn sign_in(browser: &mut Browser, world: &World, idp: &OpenIdProvider, route: &str) -> Page {
+async fn sign_in(browser: &mut Browser, world: &TestGateway, idp: &OpenIdProvider, route: &str) -> Page {
     let page = browser.get(&world.authorize(route, &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
-    browser.get(&idp.answer(&leaving.url)).await
+    let leaving = browser.submit(&page, "decision", "approve").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await
 }
 
 #[tokio::test]
 async fn given_an_openid_provider_when_somebody_signs_in_then_they_are_who_it_says() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
-    idp.says(
+    let world = TestGateway::with(Some(&idp)).await;
+    idp.set_claims(
         json!({"sub": "7", "name": "Ana", "email": ANA, "email_verified": "true"}),
         json!({"sub": "7", "groups": ["finance"]}),
     );
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("guarded", &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
     assert!(!leaving.url.contains("resource"), "resource is not for the identity provider: {}", leaving.url);
     assert_eq!(leaving.parameter("scope").as_deref(), Some("openid email"));
-    let confirm = browser.get(&idp.answer(&leaving.url)).await;
+    let confirm = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(confirm.has("Ana") && confirm.has(ANA), "{}", confirm.html);
-    let done = browser.press(&confirm, "decision", "approve").await;
+    let done = browser.submit(&confirm, "decision", "approve").await;
     assert!(done.url.starts_with(REDIRECT) && done.parameter("code").is_some(), "{}", done.url);
 
     let (authorization, form) = &idp.token_requests()[0];
@@ -54,31 +54,31 @@ async fn given_an_openid_provider_when_somebody_signs_in_then_they_are_who_it_sa
 #[tokio::test]
 async fn given_somebody_who_wants_to_be_somebody_else_then_the_provider_has_to_ask_who_they_are() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
     assert_eq!(leaving.parameter("prompt"), None);
-    let confirm = browser.get(&idp.answer(&leaving.url)).await;
-    let leaving = browser.press(&confirm, "decision", "switch").await;
+    let confirm = browser.get(&idp.complete_authorization(&leaving.url)).await;
+    let leaving = browser.submit(&confirm, "decision", "switch").await;
     assert_eq!(leaving.parameter("prompt").as_deref(), Some("login"));
 }
 
 #[tokio::test]
 async fn given_answers_that_do_not_hold_then_nobody_is_signed_in() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     for claims in [
         json!({"nonce": "another"}),
         json!({"iss": "https://elsewhere.example"}),
         json!({"aud": ["another"]}),
         json!({"exp": 1_600_000_001}),
     ] {
-        idp.says(claims.clone(), json!({"sub": "1"}));
+        idp.set_claims(claims.clone(), json!({"sub": "1"}));
         let refused = sign_in(&mut world.browser(), &world, &idp, "open").await;
         assert_eq!(refused.status, 502, "{claims}: {}", refused.html);
     }
-    idp.says(json!({}), json!({"sub": "2", "groups": ["finance"]}));
+    idp.set_claims(json!({}), json!({"sub": "2", "groups": ["finance"]}));
     assert_eq!(sign_in(&mut world.browser(), &world, &idp, "open").await.status, 502, "another's userinfo");
     assert_eq!(world.events("auth.sign_in").await[0]["outcome"], "denied");
 }
@@ -86,10 +86,10 @@ async fn given_answers_that_do_not_hold_then_nobody_is_signed_in() {
 #[tokio::test]
 async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do() {
     let idp = OpenIdProvider::start().await;
-    let mut world = World::with(Some(&idp)).await;
+    let mut world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
     let state = leaving.parameter("state").unwrap();
     let denied = format!("/login/callback?error=access_denied&iss={}&state=", idp.issuer);
     let refused = browser.get(&format!("{denied}{state}")).await;
@@ -99,26 +99,26 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
     for (error, said) in
         [("invalid_scope", "invalid_scope"), ("server_error&error_description=It+is+Sunday", "It is Sunday")]
     {
-        let state = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+        let state = browser.submit(&page, "decision", "approve").await.parameter("state").unwrap();
         let answer = format!("/login/callback?error={error}&iss={}&state={state}", idp.issuer);
         let refused = browser.get(&answer).await;
         assert!(refused.has(&format!("company did not sign you in: {said}")), "{}", refused.html);
     }
-    let unnamed = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+    let unnamed = browser.submit(&page, "decision", "approve").await.parameter("state").unwrap();
     let unnamed = browser.get(&format!("/login/callback?error=access_denied&state={unnamed}")).await;
     assert_eq!(unnamed.status, 502, "it promises to name itself: {}", unnamed.html);
-    let wrong = browser.press(&page, "decision", "approve").await.parameter("state").unwrap();
+    let wrong = browser.submit(&page, "decision", "approve").await.parameter("state").unwrap();
     let mixed = browser.get(&format!("/login/callback?code=c&state={wrong}&iss=https://evil.example")).await;
     assert_eq!(mixed.status, 502, "{}", mixed.html);
 
-    world.change(|contract| {
-        if let portcullis_contract::IdentityProviderKind::Oidc(oidc) =
+    world.update_config(|contract| {
+        if let portcullis_config::IdentityProviderKind::Oidc(oidc) =
             &mut contract.gateway.identity_providers[0].kind
         {
             oidc.issuer = "http://127.0.0.1:9".to_owned();
         }
     });
-    let away = browser.press(&page, "decision", "approve").await;
+    let away = browser.submit(&page, "decision", "approve").await;
     assert_eq!(away.status, 503);
     assert!(away.headers.contains_key("retry-after") && away.has("try again"), "{}", away.html);
 }
@@ -127,17 +127,18 @@ async fn given_a_provider_that_refuses_or_is_away_then_the_page_says_what_to_do(
 #[tokio::test]
 async fn given_an_answer_of_another_identity_provider_then_neither_its_code_nor_its_error_is_believed() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let elsewhere = |answer: &str| {
         let (ours, _) = answer.split_once("&iss=").unwrap();
         format!("{ours}&iss=https://evil.example")
     };
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
-    assert_eq!(browser.get(&elsewhere(&idp.answer(&leaving.url))).await.status, 502);
-    let leaving = browser.press(&page, "decision", "approve").await;
-    let refused = elsewhere(&idp.answer(&leaving.url)).replace("code=a-code", "error=access_denied");
+    let leaving = browser.submit(&page, "decision", "approve").await;
+    assert_eq!(browser.get(&elsewhere(&idp.complete_authorization(&leaving.url))).await.status, 502);
+    let leaving = browser.submit(&page, "decision", "approve").await;
+    let refused =
+        elsewhere(&idp.complete_authorization(&leaving.url)).replace("code=a-code", "error=access_denied");
     assert_eq!(browser.get(&refused).await.status, 502, "not what the provider said");
     assert!(idp.token_requests().is_empty(), "no code was sent anywhere");
     let events = world.events("auth.sign_in").await;
@@ -148,20 +149,20 @@ async fn given_an_answer_of_another_identity_provider_then_neither_its_code_nor_
 async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent_page_then_they_come_back_to_it()
  {
     let idp = OpenIdProvider::start().await;
-    let mut world = World::with(Some(&idp)).await;
+    let mut world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
     assert!(confirm.has("Connect Origin accounts") && confirm.has("not connected yet"), "{}", confirm.html);
-    let leaving = browser.press(&confirm, "", "Connect Origin").await;
-    let page = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&confirm, "", "Connect Origin").await;
+    let page = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(page.has("your account is connected") && page.has("Allow"), "{}", page.html);
     assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
-    let done = browser.press(&page, "decision", "approve").await;
+    let done = browser.submit(&page, "decision", "approve").await;
     assert!(done.parameter("code").is_some(), "{}", done.url);
     let again = browser.get(&world.authorize("accounts", &[])).await;
     assert!(again.url.starts_with(REDIRECT), "nothing is left to ask: {}", again.html);
     let elsewhere = format!("{}/elsewhere", idp.issuer).parse().unwrap();
-    world.change(|contract| contract.origins[1].url = elsewhere);
+    world.update_config(|contract| contract.origins[1].url = elsewhere);
     let moved = browser.get(&world.authorize("accounts", &[])).await;
     assert!(moved.has("Reconnect Origin accounts") && moved.has("connected again"), "{}", moved.html);
 }
@@ -169,13 +170,13 @@ async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent
 #[tokio::test]
 async fn given_an_unconnected_account_when_its_user_goes_on_without_then_they_may_and_are_asked_again_next_time()
  {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     development(&mut browser, &world, ANA).await;
     for _ in 0..2 {
         let page = browser.get(&world.authorize("accounts", &[])).await;
         assert!(page.has("Connect Origin accounts"), "{}", page.html);
-        let done = browser.press(&page, "decision", "approve").await;
+        let done = browser.submit(&page, "decision", "approve").await;
         assert!(done.parameter("code").is_some(), "{}", done.url);
     }
     let silent = browser.get(&world.authorize("accounts", &[("prompt", "none")])).await;
@@ -185,17 +186,17 @@ async fn given_an_unconnected_account_when_its_user_goes_on_without_then_they_ma
 #[tokio::test]
 async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_is_used_up() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
-    let link = world.link("1").await;
+    let link = world.connect_link_path("1").await;
     let first = browser.get(&link).await;
     assert!(first.has("Sign in to connect"), "{}", first.html);
-    let leaving = browser.press(&first, "", "Sign in").await;
-    let page = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&first, "", "Sign in").await;
+    let page = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(page.has("Connect Origin accounts"), "{}", page.html);
     assert!(browser.get(&link).await.has("Connect Origin accounts"), "looking at it does not use it up");
-    let leaving = browser.press(&page, "", "ticket").await;
-    let done = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "", "ticket").await;
+    let done = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(done.has("account is connected"), "{}", done.html);
     assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
     let gone = browser.get(&link).await;
@@ -205,10 +206,10 @@ async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_
 
 #[tokio::test]
 async fn given_a_connect_link_when_somebody_else_opens_it_then_it_is_refused_and_stays_good_for_its_person() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut eve = world.browser();
     development(&mut eve, &world, EVE).await;
-    let link = world.link(ANA).await;
+    let link = world.connect_link_path(ANA).await;
     let refused = eve.get(&link).await;
     assert_eq!(refused.status, 403);
     assert!(refused.has("another account") && refused.has("Eve"), "{}", refused.html);
@@ -230,22 +231,22 @@ async fn given_a_connect_link_when_somebody_else_opens_it_then_it_is_refused_and
 
 #[tokio::test]
 async fn given_a_connect_link_when_it_is_bent_to_another_origin_then_it_is_none() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.browser();
     development(&mut ana, &world, ANA).await;
-    let link = world.link(ANA).await;
+    let link = world.connect_link_path(ANA).await;
     assert_eq!(ana.get(&link.replace("id-accounts", "id-plain")).await.status, 410);
     assert!(ana.get(&link).await.has("Connect Origin accounts"));
 }
 
 #[tokio::test]
 async fn given_an_origin_that_is_away_when_connecting_then_the_page_says_so_and_the_link_stays_good() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.browser();
     development(&mut ana, &world, ANA).await;
-    let link = world.link(ANA).await;
+    let link = world.connect_link_path(ANA).await;
     let page = ana.get(&link).await;
-    let failed = ana.press(&page, "", "ticket").await;
+    let failed = ana.submit(&page, "", "ticket").await;
     assert!(failed.status >= 400, "{}", failed.html);
     assert!(ana.get(&link).await.has("Connect Origin accounts"));
 }
@@ -254,31 +255,31 @@ async fn given_an_origin_that_is_away_when_connecting_then_the_page_says_so_and_
 async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhile_then_nothing_is_connected()
 {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
-    let leaving = browser.press(&confirm, "", "Connect Origin").await;
-    let answer = idp.answer(&leaving.url);
-    idp.says(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
+    let leaving = browser.submit(&confirm, "", "Connect Origin").await;
+    let answer = idp.complete_authorization(&leaving.url);
+    idp.set_claims(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
     let page = browser.get("/").await;
-    let page = browser.press(&page, "", "/sign-out").await;
+    let page = browser.submit(&page, "", "/sign-out").await;
     assert!(page.has("Sign in with company"), "{}", page.html);
-    let leaving = browser.press(&page, "", "company").await;
-    browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "", "company").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(browser.get(&answer).await.status >= 400);
     assert_ne!(world.connection("1").await, ConnectionStatus::Connected);
     assert_ne!(world.connection("2").await, ConnectionStatus::Connected);
 
     // Without signing out, so that it is the same browser still.
-    idp.says(json!({}), json!({"sub": "1"}));
+    idp.set_claims(json!({}), json!({"sub": "1"}));
     let mut browser = world.browser();
     let confirm = sign_in(&mut browser, &world, &idp, "accounts").await;
-    let answer = idp.answer(&browser.press(&confirm, "", "Connect Origin").await.url);
-    idp.says(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
+    let answer = idp.complete_authorization(&browser.submit(&confirm, "", "Connect Origin").await.url);
+    idp.set_claims(json!({"sub": "2", "name": "Eve"}), json!({"sub": "2"}));
     world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
-    browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert_eq!(browser.get(&answer).await.status, 403);
     assert_ne!(world.connection("1").await, ConnectionStatus::Connected);
     assert_ne!(world.connection("2").await, ConnectionStatus::Connected);
@@ -287,12 +288,12 @@ async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhil
 #[tokio::test]
 async fn given_the_portal_then_it_shows_what_one_may_use_and_connects_and_disconnects() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let stranger = browser.get("/").await;
     assert!(stranger.has("Sign in with company") && !stranger.has("/mcp/open"), "{}", stranger.html);
-    let leaving = browser.press(&stranger, "", "company").await;
-    let home = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&stranger, "", "company").await;
+    let home = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(home.has("claude mcp add --transport http open http://127.0.0.1:8080/mcp/open"), "{}", home.html);
     for hidden in ["/mcp/guarded", "/mcp/off", "/mcp/shop"] {
         assert!(!home.has(hidden), "{hidden}");
@@ -300,19 +301,19 @@ async fn given_the_portal_then_it_shows_what_one_may_use_and_connects_and_discon
     assert!(home.has("Connect your Origin accounts account"), "{}", home.html);
     let mine = browser.get("/connections").await;
     assert!(mine.has("Not connected") && mine.has("Route accounts"), "{}", mine.html);
-    let leaving = browser.press(&mine, "", "/connections/").await;
-    let mine = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&mine, "", "/connections/").await;
+    let mine = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(mine.has("Disconnect Origin accounts") && mine.has("Since"), "{}", mine.html);
-    let mine = browser.press(&mine, "", "/disconnect").await;
+    let mine = browser.submit(&mine, "", "/disconnect").await;
     assert!(mine.has("Not connected") && mine.has(">Connect Origin accounts"), "{}", mine.html);
-    let gone = browser.press(&mine, "", "/sign-out").await;
+    let gone = browser.submit(&mine, "", "/sign-out").await;
     assert!(gone.has("Sign in with company"));
     assert!(browser.cookies.is_empty());
 }
 
 #[tokio::test]
 async fn given_an_origin_then_the_gateway_describes_itself_to_it_as_a_client_of_its_own() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get("/connect/id-accounts/client.json").await;
     assert_eq!(page.headers["content-type"], "application/json");
@@ -327,13 +328,13 @@ async fn given_an_origin_then_the_gateway_describes_itself_to_it_as_a_client_of_
 #[tokio::test]
 async fn given_https_then_cookies_are_secure_and_no_other_host_can_set_them() {
     let idp = OpenIdProvider::start().await;
-    let mut world = World::with(Some(&idp)).await;
-    world.change(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
+    let mut world = TestGateway::with(Some(&idp)).await;
+    world.update_config(|contract| contract.gateway.public_url = "https://mcp.example.com".parse().unwrap());
     let mut browser = world.browser();
     let asked = world.authorize("open", &[("resource", "")]);
     let page = browser.get(&asked).await.url;
     let page = browser.get(page.strip_prefix("https://mcp.example.com").unwrap()).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
     let cookie = leaving.headers["set-cookie"].to_str().unwrap();
     assert!(cookie.starts_with("__Host-portcullis-browser=") && cookie.ends_with("; Secure"), "{cookie}");
 }

@@ -7,15 +7,15 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Browser, PUBLIC_URL, Page, World};
+use support::{Browser, PUBLIC_URL, Page, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
 
 /// Eve administers the gateway, and everybody has given one client a grant, in `open`.
-async fn world() -> (World, Browser, Browser) {
-    let mut world = World::new().await;
-    world.change(|contract| contract.gateway.admins.users = vec![EVE.to_owned()]);
+async fn test_gateway() -> (TestGateway, Browser, Browser) {
+    let mut world = TestGateway::new().await;
+    world.update_config(|contract| contract.gateway.admins.users = vec![EVE.to_owned()]);
     let (mut ana, mut eve) = (world.browser(), world.browser());
     world.grant(&mut ana, "open", ANA).await;
     world.grant(&mut eve, "open", EVE).await;
@@ -23,7 +23,7 @@ async fn world() -> (World, Browser, Browser) {
 }
 
 /// The same form, held by somebody else or changed, does nothing; by whom it was shown to, it does.
-async fn counts_once_it_is_theirs(owner: &mut Browser, other: &mut Browser, page: &Page, form: &str) {
+async fn assert_bound_to_owner(owner: &mut Browser, other: &mut Browser, page: &Page, form: &str) {
     let (action, fields) = page.form("", form);
     let own_headers = owner.post_headers.clone();
     for headers in [
@@ -45,22 +45,22 @@ async fn counts_once_it_is_theirs(owner: &mut Browser, other: &mut Browser, page
 
 #[tokio::test]
 async fn given_a_form_of_somebodys_own_pages_when_it_is_not_theirs_to_send_then_nothing_happens() {
-    let (world, mut ana, mut eve) = world().await;
+    let (world, mut ana, mut eve) = test_gateway().await;
     let page = ana.get("/clients").await;
-    counts_once_it_is_theirs(&mut ana, &mut eve, &page, "/revoke").await;
+    assert_bound_to_owner(&mut ana, &mut eve, &page, "/revoke").await;
     let events = world.events("auth.revoked").await;
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["subject"], "company:ana@example.com");
     let page = ana.get("/connections").await;
-    counts_once_it_is_theirs(&mut ana, &mut eve, &page, "/connect").await;
+    assert_bound_to_owner(&mut ana, &mut eve, &page, "/connect").await;
 }
 
 #[tokio::test]
 async fn given_a_form_of_the_administration_when_another_site_or_browser_sends_it_then_nothing_ends() {
-    let (world, _, mut eve) = world().await;
+    let (world, _, mut eve) = test_gateway().await;
     // An administrator too, in another browser.
     let mut again = world.signed_in(EVE).await;
-    let id = eve.id_of("ana@").await;
+    let id = eve.find_person_id("ana@").await;
     for (path, form) in [
         (format!("/admin/people/{id}"), "/admin/grants/"),
         (format!("/admin/people/{id}"), "/admin/people/"),
@@ -69,7 +69,7 @@ async fn given_a_form_of_the_administration_when_another_site_or_browser_sends_i
         ("/admin/origins".to_owned(), "/admin/origins/"),
     ] {
         let page = eve.get(&path).await;
-        counts_once_it_is_theirs(&mut eve, &mut again, &page, form).await;
+        assert_bound_to_owner(&mut eve, &mut again, &page, form).await;
     }
     let ended = world.events_once("admin.revoked", 5).await;
     let ended: Vec<_> = ended.iter().map(|it| it["reason"].clone()).collect();
@@ -78,9 +78,9 @@ async fn given_a_form_of_the_administration_when_another_site_or_browser_sends_i
 
 #[tokio::test]
 async fn given_the_token_of_one_form_when_it_is_sent_with_another_then_nothing_ends() {
-    let (world, _, mut eve) = world().await;
-    let id = eve.id_of("ana@").await;
-    let other = eve.id_of("eve@").await;
+    let (world, _, mut eve) = test_gateway().await;
+    let id = eve.find_person_id("ana@").await;
+    let other = eve.find_person_id("eve@").await;
     let page = eve.get(&format!("/admin/people/{id}")).await;
     let (_, fields) = page.form("", "/admin/people/");
     for action in [
@@ -94,17 +94,17 @@ async fn given_the_token_of_one_form_when_it_is_sent_with_another_then_nothing_e
         fields.push(("of".to_owned(), id.clone()));
         assert_eq!(eve.post(&action, &fields).await.status, 403, "{action}");
     }
-    eve.press(&page, "", "/admin/people/").await;
+    eve.submit(&page, "", "/admin/people/").await;
     assert_eq!(world.events("admin.revoked").await.len(), 1, "what was meant, and nothing before");
 }
 
 #[tokio::test]
 async fn given_the_form_of_an_account_when_it_is_sent_for_another_origin_or_person_then_nothing_is_connected()
 {
-    let (world, mut ana, _) = world().await;
+    let (world, mut ana, _) = test_gateway().await;
     let page = ana.get(&world.authorize("shop", &[])).await;
-    let users = ana.press(&page, "decision", "approve").await;
-    ana.press(&users, "user", ANA).await;
+    let users = ana.submit(&page, "decision", "approve").await;
+    ana.submit(&users, "user", ANA).await;
     let page = ana.get("/connections").await;
     let (_, fields) = page.form("", "/connections/id-accounts/connect");
     let token = fields.iter().find(|(name, _)| name == "token").unwrap();
@@ -121,10 +121,10 @@ async fn given_the_form_of_an_account_when_it_is_sent_for_another_origin_or_pers
 async fn given_a_page_that_has_lain_open_for_twelve_hours_then_its_form_is_worth_nothing() {
     let twelve_hours = Duration::from_secs(12 * 60 * 60);
     for (open_for, expected) in [(twelve_hours - Duration::from_millis(1), 200), (twelve_hours, 403)] {
-        let world = World::new().await;
+        let world = TestGateway::new().await;
         let mut browser = world.browser();
         let page = browser.get("/").await;
         world.clock.advance(open_for);
-        assert_eq!(browser.press(&page, "", "company").await.status, expected, "{open_for:?}");
+        assert_eq!(browser.submit(&page, "", "company").await.status, expected, "{open_for:?}");
     }
 }

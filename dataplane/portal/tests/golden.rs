@@ -6,7 +6,7 @@ mod support;
 use http::Method;
 use portcullis_golden::assert_golden;
 use serde_json::{Map, Value, json};
-use support::{Browser, Page, World};
+use support::{Browser, Page, TestGateway};
 
 const ANA: &str = "ana@example.com";
 
@@ -31,9 +31,9 @@ fn shown(value: &Value) -> Value {
     }
 }
 
-async fn administrator() -> (World, Browser) {
-    let mut world = World::new().await;
-    world.change(|contract| contract.gateway.admins.users = vec![ANA.to_owned()]);
+async fn administrator() -> (TestGateway, Browser) {
+    let mut world = TestGateway::new().await;
+    world.update_config(|contract| contract.gateway.admins.users = vec![ANA.to_owned()]);
     let mut ana = world.browser();
     world.grant(&mut ana, "open", ANA).await;
     (world, ana)
@@ -42,7 +42,7 @@ async fn administrator() -> (World, Browser) {
 #[tokio::test]
 async fn bodies_of_the_api_are_stable() {
     let (world, mut ana) = administrator().await;
-    let id = ana.id_of("ana").await;
+    let id = ana.find_person_id("ana").await;
     let (_, clients) = ana.api(Method::GET, "/api/clients", None).await;
     let grant = clients["clients"][0]["id"].as_str().unwrap().to_owned();
     let requests = [
@@ -111,7 +111,7 @@ fn forms(page: &Page) -> Value {
 #[tokio::test]
 async fn pages_have_their_paths_forms_and_headers() {
     let (world, mut ana) = administrator().await;
-    let id = ana.id_of("ana").await;
+    let id = ana.find_person_id("ana").await;
     let person = format!("/admin/people/{id}");
     let paths = [
         "/",
@@ -130,14 +130,14 @@ async fn pages_have_their_paths_forms_and_headers() {
     }
     let mut eve = world.browser();
     let approve = eve.get(&world.authorize("guarded", &[])).await;
-    let users = eve.press(&approve, "decision", "approve").await;
-    let refused = eve.press(&users, "user", "eve@example.com").await;
+    let users = eve.submit(&approve, "decision", "approve").await;
+    let refused = eve.submit(&users, "user", "eve@example.com").await;
     let headers =
         approve.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()));
     pages.insert("approval before sign-in".to_owned(), forms(&approve));
     pages.insert("development sign-in".to_owned(), forms(&users));
     pages.insert("no access".to_owned(), forms(&refused));
-    let link = ana.get(&world.link(ANA).await).await;
+    let link = ana.get(&world.connect_link_path(ANA).await).await;
     pages.insert("connect link".to_owned(), forms(&link));
     pages.insert("headers of every page".to_owned(), headers.collect::<Map<_, _>>().into());
     assert_golden("portal/pages.json", &pretty(&Value::Object(pages)));
@@ -145,7 +145,7 @@ async fn pages_have_their_paths_forms_and_headers() {
 
 #[tokio::test]
 async fn errors_of_the_authorization_endpoint_are_stable() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let cases = [
         ("response_type", "token"),
         ("response_type", ""),
@@ -169,8 +169,8 @@ async fn errors_of_the_authorization_endpoint_are_stable() {
 
 #[tokio::test]
 async fn a_connect_link_is_stable() {
-    let world = World::new().await;
-    let link = world.link(ANA).await;
+    let world = TestGateway::new().await;
+    let link = world.connect_link_path(ANA).await;
     let (path, ticket) = link.split_once("?ticket=").unwrap();
     let golden = json!({"path": path, "parameter": "ticket", "characters": ticket.len()});
     assert_golden("portal/connect-link.json", &pretty(&golden));

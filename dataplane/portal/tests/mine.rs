@@ -3,31 +3,31 @@
 mod support;
 
 use http::Method;
-use portcullis_contract::{Access, RouteDoc};
+use portcullis_config::{Access, RouteConfig};
+use portcullis_origin_auth::ConnectionStatus;
 use portcullis_store::{GrantRow, StepUpRow};
-use portcullis_vault::ConnectionStatus;
 use serde_json::json;
-use support::{OpenIdProvider, PUBLIC_URL, World};
+use support::{OpenIdProvider, PUBLIC_URL, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
 
 #[tokio::test]
 async fn given_a_stranger_when_they_open_a_page_of_their_own_then_they_sign_in_and_come_back_to_it() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     for path in ["/connections", "/clients"] {
         let mut browser = world.browser();
         let page = browser.get(path).await;
         assert!(page.has("Sign in with company"), "{}", page.html);
-        let users = browser.press(&page, "", r#"value="company""#).await;
-        let back = browser.press(&users, "user", ANA).await;
+        let users = browser.submit(&page, "", r#"value="company""#).await;
+        let back = browser.submit(&users, "user", ANA).await;
         assert_eq!(back.url, format!("{PUBLIC_URL}{path}"));
     }
 }
 
 #[tokio::test]
 async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ended_and_must_ask_again() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.browser();
     let refresh = world.grant(&mut ana, "open", ANA).await;
     let page = ana.get("/clients").await;
@@ -39,10 +39,10 @@ async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ende
     ] {
         assert!(page.has(shown), "{shown} is not on {}", page.html);
     }
-    let page = ana.press(&page, "", "/revoke").await;
+    let page = ana.submit(&page, "", "/revoke").await;
     assert_eq!(page.status, 200);
     assert!(page.has("There is none"), "{}", page.html);
-    assert!(!world.still_good("open", &refresh).await);
+    assert!(!world.refresh_token_works("open", &refresh).await);
     let event = &world.events("auth.revoked").await[0];
     assert_eq!(
         (&event["reason"], &event["subject"]),
@@ -54,7 +54,7 @@ async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ende
 
 #[tokio::test]
 async fn given_another_persons_grant_when_somebody_names_it_then_there_is_no_such_thing() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let (mut ana, mut eve) = (world.browser(), world.browser());
     let anas = world.grant(&mut ana, "open", ANA).await;
     world.grant(&mut eve, "open", EVE).await;
@@ -74,23 +74,23 @@ async fn given_another_persons_grant_when_somebody_names_it_then_there_is_no_suc
         let (status, problem) = eve.api(Method::DELETE, &format!("/api/clients/{missing}"), None).await;
         assert_eq!((status, &problem["error"]), (404, &json!("not_found")), "{missing}");
     }
-    assert!(world.still_good("open", &anas).await);
+    assert!(world.refresh_token_works("open", &anas).await);
 }
 
 #[tokio::test]
 async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_how_it_stands() {
     let idp = OpenIdProvider::start().await;
-    let world = World::with(Some(&idp)).await;
+    let world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let page = browser.get("/connections").await;
-    let leaving = browser.press(&page, "", r#"value="company""#).await;
-    let page = browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "", r#"value="company""#).await;
+    let page = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(page.has("Not connected"), "{}", page.html);
     assert!(!page.has("Last used") && !page.has("Disconnect"), "nothing is there to forget: {}", page.html);
 
     let (status, began) = browser.api(Method::POST, "/api/connections/id-accounts/connect", None).await;
     assert_eq!(status, 200, "{began}");
-    let page = browser.get(&idp.answer(began["url"].as_str().unwrap())).await;
+    let page = browser.get(&idp.complete_authorization(began["url"].as_str().unwrap())).await;
     assert!(page.has("Connected") && page.has("never"), "{}", page.html);
     assert!(!page.has("It was asked to") && !page.has("/connect\""), "it works: {}", page.html);
     let (_, listed) = browser.api(Method::GET, "/api/connections", None).await;
@@ -109,7 +109,7 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
     assert!(world.store.put_step_up(&wish, None).await.unwrap());
     let page = browser.get("/connections").await;
     assert!(page.has(">Allow more at Origin accounts") && page.has("It was asked to"), "{}", page.html);
-    assert!(world.store.bury_connection(&row, "dead").await.unwrap());
+    assert!(world.store.mark_connection_dead(&row, "dead").await.unwrap());
     let page = browser.get("/connections").await;
     assert!(page.has("Has to be connected again") && page.has(">Reconnect Origin accounts"), "{}", page.html);
     assert!(!page.has("Allow more at") && page.has(">Disconnect Origin accounts"), "{}", page.html);
@@ -120,15 +120,15 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
 
 #[tokio::test]
 async fn given_routes_of_one_origin_then_it_is_one_account_used_by_those_that_its_person_may_use() {
-    let mut world = World::new().await;
-    world.change(|contract| {
+    let mut world = TestGateway::new().await;
+    world.update_config(|contract| {
         let route = contract.routes.iter().find(|route| *route.slug == *"accounts").unwrap().clone();
         for (slug, access, suspended) in [
             ("accounts-a", Access::Everyone, false),
             ("accounts-b", Access::Teams, false),
             ("accounts-c", Access::Everyone, true),
         ] {
-            contract.routes.push(RouteDoc {
+            contract.routes.push(RouteConfig {
                 uid: format!("uid-{slug}"),
                 slug: slug.to_owned(),
                 display_name: format!("Route {slug}"),
@@ -150,14 +150,14 @@ async fn given_routes_of_one_origin_then_it_is_one_account_used_by_those_that_it
 async fn given_an_account_when_its_person_may_use_it_no_more_then_they_can_disconnect_it_and_then_it_is_gone()
 {
     let idp = OpenIdProvider::start().await;
-    let mut world = World::with(Some(&idp)).await;
+    let mut world = TestGateway::with(Some(&idp)).await;
     let mut browser = world.browser();
     let page = browser.get("/connections").await;
-    let leaving = browser.press(&page, "", r#"value="company""#).await;
-    let page = browser.get(&idp.answer(&leaving.url)).await;
-    let leaving = browser.press(&page, "", "/connections/").await;
-    browser.get(&idp.answer(&leaving.url)).await;
-    world.change(|contract| {
+    let leaving = browser.submit(&page, "", r#"value="company""#).await;
+    let page = browser.get(&idp.complete_authorization(&leaving.url)).await;
+    let leaving = browser.submit(&page, "", "/connections/").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await;
+    world.update_config(|contract| {
         for route in contract.routes.iter_mut().filter(|route| *route.slug == *"accounts") {
             route.access = Access::Teams;
         }
@@ -167,13 +167,13 @@ async fn given_an_account_when_its_person_may_use_it_no_more_then_they_can_disco
     assert_eq!((&listed["state"], &listed["may_connect"]), (&json!("connected"), &json!(false)));
     let page = browser.get("/connections").await;
     assert!(page.has("You may not use any server there any more"), "{}", page.html);
-    let page = browser.press(&page, "", "/disconnect").await;
+    let page = browser.submit(&page, "", "/disconnect").await;
     assert!(page.has("No server that you may use needs an account of yours"), "{}", page.html);
 }
 
 #[tokio::test]
 async fn given_a_client_with_a_metadata_document_then_its_host_vouches_for_its_name() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut ana = world.browser();
     world.grant(&mut ana, "open", ANA).await;
     let (_, listed) = ana.api(Method::GET, "/api/clients", None).await;
@@ -190,10 +190,10 @@ async fn given_a_client_with_a_metadata_document_then_its_host_vouches_for_its_n
 
 #[tokio::test]
 async fn given_a_route_that_somebody_may_not_use_when_they_connect_its_origin_then_they_may_not() {
-    let world = World::new().await;
+    let world = TestGateway::new().await;
     let mut eve = world.signed_in(EVE).await;
     let mut world = world;
-    world.change(|contract| {
+    world.update_config(|contract| {
         for route in contract.routes.iter_mut().filter(|route| *route.slug == *"accounts") {
             route.access = Access::Teams;
         }

@@ -5,17 +5,17 @@
 mod support;
 
 use http::Method;
-use portcullis_contract::{ClientRegistration, OriginAuth};
+use portcullis_config::{ClientRegistration, OriginAuth};
 use portcullis_policy::PrincipalId;
 use serde_json::{Value, json};
-use support::{Browser, OpenIdProvider, PUBLIC_URL, World};
+use support::{Browser, OpenIdProvider, PUBLIC_URL, TestGateway};
 
 const PATH: &str = "/api/admin/origins/id-accounts";
 
 /// Whoever signs in as `1` administers the gateway; `accounts` has one account for everybody.
-async fn world(idp: &OpenIdProvider) -> World {
-    let mut world = World::with(Some(idp)).await;
-    world.change(|contract| {
+async fn test_gateway(idp: &OpenIdProvider) -> TestGateway {
+    let mut world = TestGateway::with(Some(idp)).await;
+    world.update_config(|contract| {
         contract.gateway.admins.users = vec!["boss@example.com".to_owned()];
         contract.origins[1].auth =
             OriginAuth::SharedOAuth { scopes: Vec::new(), registration: ClientRegistration::Auto };
@@ -23,13 +23,13 @@ async fn world(idp: &OpenIdProvider) -> World {
     world
 }
 
-async fn signed_in(world: &World, idp: &OpenIdProvider, sub: &str) -> Browser {
+async fn signed_in(world: &TestGateway, idp: &OpenIdProvider, sub: &str) -> Browser {
     let email = if sub == "1" { "boss@example.com" } else { "ana@example.com" };
-    idp.says(json!({"sub": sub}), json!({"sub": sub, "email": email, "email_verified": true}));
+    idp.set_claims(json!({"sub": sub}), json!({"sub": sub, "email": email, "email_verified": true}));
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("open", &[])).await;
-    let leaving = browser.press(&page, "decision", "approve").await;
-    browser.get(&idp.answer(&leaving.url)).await;
+    let leaving = browser.submit(&page, "decision", "approve").await;
+    browser.get(&idp.complete_authorization(&leaving.url)).await;
     browser
 }
 
@@ -42,7 +42,7 @@ async fn state(boss: &mut Browser) -> Value {
 #[tokio::test]
 async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_then_it_is_everybodys() {
     let idp = OpenIdProvider::start().await;
-    let world = world(&idp).await;
+    let world = test_gateway(&idp).await;
     let mut ana = signed_in(&world, &idp, "2").await;
     assert!(ana.get("/").await.has("An administrator has to connect Origin accounts first"));
     assert!(!ana.get("/connections").await.has("Origin accounts"), "it is no account of hers");
@@ -54,17 +54,17 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     assert!(page.has(&back), "for whoever registers the gateway at the origin by hand");
     let (_, found) = boss.api(Method::GET, "/api/admin/origins", None).await;
     assert_eq!(found["origins"][0]["redirect_uri"], back);
-    let leaving = boss.press(&page, "", "for everybody").await;
-    let done = boss.get(&idp.answer(&leaving.url)).await;
+    let leaving = boss.submit(&page, "", "for everybody").await;
+    let done = boss.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(done.url.ends_with("/admin/origins") && done.has("Connected"), "{}: {}", done.url, done.html);
     assert_eq!(state(&mut boss).await, "connected");
     let event = &world.events("admin.connected").await[0];
     assert_eq!((&event["subject"], &event["target"]), (&json!("company:1"), &json!("default/accounts")));
     assert!(!ana.get("/").await.has("An administrator has to connect"));
 
-    let everybody = PrincipalId::everybody();
+    let everybody = PrincipalId::shared();
     let row = world.store.connection(everybody.as_str(), "accounts").await.unwrap().unwrap();
-    assert!(world.store.bury_connection(&row, "dead").await.unwrap());
+    assert!(world.store.mark_connection_dead(&row, "dead").await.unwrap());
     let page = boss.get("/admin/origins").await;
     assert!(page.has("Has to be connected again") && page.has(">Reconnect<"), "{}", page.html);
 
@@ -76,7 +76,7 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
 #[tokio::test]
 async fn given_a_shared_account_when_anybody_else_connects_or_finishes_it_then_it_stays_unconnected() {
     let idp = OpenIdProvider::start().await;
-    let world = world(&idp).await;
+    let world = test_gateway(&idp).await;
     let mut boss = signed_in(&world, &idp, "1").await;
     let mut ana = signed_in(&world, &idp, "2").await;
     for path in [format!("{PATH}/connect"), format!("{PATH}/revoke")] {
@@ -87,7 +87,7 @@ async fn given_a_shared_account_when_anybody_else_connects_or_finishes_it_then_i
     assert_eq!(status, 400);
     let (status, begun) = boss.api(Method::POST, &format!("{PATH}/connect"), None).await;
     assert_eq!(status, 200, "{begun}");
-    let back = idp.answer(begun["url"].as_str().unwrap());
+    let back = idp.complete_authorization(begun["url"].as_str().unwrap());
     assert_eq!(ana.get(&back).await.status, 403);
     assert_eq!(world.browser().get(&back).await.status, 401);
     assert_eq!(state(&mut boss).await, "never_connected");
@@ -99,8 +99,8 @@ async fn given_a_shared_account_when_anybody_else_connects_or_finishes_it_then_i
 #[tokio::test]
 async fn given_an_origin_with_accounts_of_peoples_own_then_none_is_connected_for_everybody() {
     let idp = OpenIdProvider::start().await;
-    let mut world = world(&idp).await;
-    world.change(|contract| {
+    let mut world = test_gateway(&idp).await;
+    world.update_config(|contract| {
         contract.origins[1].auth =
             OriginAuth::UserOAuth { scopes: Vec::new(), registration: ClientRegistration::Auto };
     });

@@ -36,7 +36,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_assertions(&self, expired_before: i64) -> Result<(), StoreError> {
-        self.forget(&[forget!("used_assertions", "id", "expires_at < $1")], expired_before).await
+    pub async fn prune_assertions(&self, expired_before: i64) -> Result<(), StoreError> {
+        self.prune(&[delete_batch!("used_assertions", "id", "expires_at < $1")], expired_before).await
     }
 }

@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_clients(&self, unused_since: i64) -> Result<(), StoreError> {
-        self.forget(&[forget!("clients", "id", "last_used_at < $1")], unused_since).await
+    pub async fn prune_clients(&self, unused_since: i64) -> Result<(), StoreError> {
+        self.prune(&[delete_batch!("clients", "id", "last_used_at < $1")], unused_since).await
     }
 }

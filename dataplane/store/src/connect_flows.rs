@@ -23,7 +23,8 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn begin_connect_flow(&self, row: &ConnectFlowRow, now: i64) -> Result<(), StoreError> {
-        let too_late = sqlx::query(forget!("connect_flows", "state_digest", "expires_at <= $1")).bind(now);
+        let too_late =
+            sqlx::query(delete_batch!("connect_flows", "state_digest", "expires_at <= $1")).bind(now);
         if let Err(error) = self.execute(too_late).await {
             tracing::warn!(%error, "consents that are too late could not be forgotten; the next one tries again");
         }

@@ -1,10 +1,10 @@
-use crate::revocations::{CONNECTED, DISCONNECTED, note_connection};
-use crate::step_ups::forget_step_up;
+use crate::change_log::{CONNECTED, DISCONNECTED, log_connection_change};
+use crate::step_ups::delete_step_up;
 use crate::text::text;
 use crate::{Store, StoreError};
 
 /// How many links one transaction removes.
-const AT_ONCE: i64 = 100;
+const BATCH_SIZE: i64 = 100;
 
 /// One person's link to one origin.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -51,7 +51,7 @@ pub struct ConnectionRow {
 
 /// Whose links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionsOf<'a> {
+pub enum ConnectionFilter<'a> {
     /// One person's, as a principal's id.
     Person(&'a str),
     /// Everybody's at one origin, by its UID.
@@ -141,7 +141,7 @@ impl Store {
             .bind(row.connected_at)
             .execute(&mut *work)
             .await?;
-            note_connection(work, CONNECTED, &row.principal_id, &row.origin_uid, row.connected_at).await
+            log_connection_change(work, CONNECTED, &row.principal_id, &row.origin_uid, row.connected_at).await
         })
         .await
     }
@@ -225,7 +225,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn bury_connection(&self, row: &ConnectionRow, revision: &str) -> Result<bool, StoreError> {
+    pub async fn mark_connection_dead(
+        &self,
+        row: &ConnectionRow,
+        revision: &str,
+    ) -> Result<bool, StoreError> {
         let done = self
             .execute(
                 sqlx::query(
@@ -265,8 +269,8 @@ impl Store {
             .await?
             .pop();
             if removed.is_some() {
-                forget_step_up(work, principal_id, origin_uid).await?;
-                note_connection(work, DISCONNECTED, principal_id, origin_uid, now).await?;
+                delete_step_up(work, principal_id, origin_uid).await?;
+                log_connection_change(work, DISCONNECTED, principal_id, origin_uid, now).await?;
             }
             Ok(removed)
         })
@@ -279,7 +283,7 @@ impl Store {
     /// When the database does not answer. What was returned before is removed.
     pub async fn remove_connections(
         &self,
-        whose: ConnectionsOf<'_>,
+        whose: ConnectionFilter<'_>,
         now: i64,
     ) -> Result<Vec<ConnectionRow>, StoreError> {
         macro_rules! of {
@@ -298,15 +302,15 @@ impl Store {
             };
         }
         let (statement, value) = match whose {
-            ConnectionsOf::Person(id) => (of!("principal_id = $1"), id),
-            ConnectionsOf::Origin(uid) => (of!("origin_uid = $1"), uid),
+            ConnectionFilter::Person(id) => (of!("principal_id = $1"), id),
+            ConnectionFilter::Origin(uid) => (of!("origin_uid = $1"), uid),
         };
         self.transaction(async |work| {
             let removed: Vec<ConnectionRow> =
-                sqlx::query_as(statement).bind(value).bind(AT_ONCE).fetch_all(&mut *work).await?;
+                sqlx::query_as(statement).bind(value).bind(BATCH_SIZE).fetch_all(&mut *work).await?;
             for row in &removed {
-                forget_step_up(work, &row.principal_id, &row.origin_uid).await?;
-                note_connection(work, DISCONNECTED, &row.principal_id, &row.origin_uid, now).await?;
+                delete_step_up(work, &row.principal_id, &row.origin_uid).await?;
+                log_connection_change(work, DISCONNECTED, &row.principal_id, &row.origin_uid, now).await?;
             }
             Ok(removed)
         })
@@ -317,7 +321,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn connections_at(&self, origin_uid: &str) -> Result<i64, StoreError> {
+    pub async fn count_connections_at(&self, origin_uid: &str) -> Result<i64, StoreError> {
         let count: Option<(i64,)> = self
             .row(sqlx::query_as("SELECT COUNT(*) FROM connections WHERE origin_uid = $1").bind(origin_uid))
             .await?;

@@ -21,7 +21,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn consented(&self, consent: &Consent<'_>) -> Result<bool, StoreError> {
+    pub async fn has_consent(&self, consent: &Consent<'_>) -> Result<bool, StoreError> {
         let found: Option<(i64,)> = self
             .row(
                 sqlx::query_as(
@@ -89,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn withdraw_consents_of(&self, principal: &str) -> Result<(), StoreError> {
+    pub async fn withdraw_principal_consents(&self, principal: &str) -> Result<(), StoreError> {
         self.execute(sqlx::query("DELETE FROM consents WHERE principal = $1").bind(principal)).await?;
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn withdraw_consents_to(&self, client_id: &str) -> Result<(), StoreError> {
+    pub async fn withdraw_client_consents(&self, client_id: &str) -> Result<(), StoreError> {
         self.execute(sqlx::query("DELETE FROM consents WHERE client_id = $1").bind(key(client_id))).await?;
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn withdraw_consents_for(
+    pub async fn withdraw_grant_consents(
         &self,
         principal: &str,
         client_id: &str,

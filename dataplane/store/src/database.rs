@@ -14,44 +14,44 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection as _};
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::kind::Kind;
+use crate::dialect::Dialect;
 use crate::{StoreError, migrations};
 
 /// For a connection, new or from the pool.
-const TO_CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// For the schema, with other replicas before this one.
-const TO_MIGRATE: Duration = Duration::from_secs(90);
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Connections of one replica. PostgreSQL allows 100 in all unless it is told otherwise.
-const CONNECTIONS: u32 = 10;
-const CONNECTIONS_SQLITE: u32 = 4;
+const MAX_POSTGRES_CONNECTIONS: u32 = 10;
+const MAX_SQLITE_CONNECTIONS: u32 = 4;
 
 /// `read_only_sql_transaction`: the server has become a standby, and its connections are of no use any more.
-const READ_ONLY: &str = "25006";
+const READ_ONLY_SQLSTATE: &str = "25006";
 
 /// Where a database is.
-struct Address {
-    kind: Kind,
+struct DatabaseUrl {
+    dialect: Dialect,
     options: AnyConnectOptions,
 }
 
-impl Address {
+impl DatabaseUrl {
     fn parse(url: &str) -> Result<Self, StoreError> {
         let (kind, url) = match url.split_once(':') {
             // The file is made where there is none.
             Some(("sqlite", _)) if !url.contains('?') && !url.ends_with(":memory:") => {
-                (Kind::Sqlite, format!("{url}?mode=rwc"))
+                (Dialect::Sqlite, format!("{url}?mode=rwc"))
             }
-            Some(("sqlite", _)) => (Kind::Sqlite, url.to_owned()),
-            Some(("postgres" | "postgresql", _)) => (Kind::Postgres, url.to_owned()),
+            Some(("sqlite", _)) => (Dialect::Sqlite, url.to_owned()),
+            Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, url.to_owned()),
             _ => return Err(StoreError::Url),
         };
         let options = url.parse().map_err(|_| StoreError::Url)?;
-        Ok(Self { kind, options })
+        Ok(Self { dialect: kind, options })
     }
 
-    fn of_file(path: &Path) -> Result<Self, StoreError> {
+    fn from_path(path: &Path) -> Result<Self, StoreError> {
         let path = std::path::absolute(path).map_err(|_| StoreError::Url)?;
         let url = Url::from_file_path(path).map_err(|()| StoreError::Url)?;
         Self::parse(&format!("sqlite://{}", url.path()))
@@ -61,32 +61,32 @@ impl Address {
 #[derive(Clone)]
 pub(crate) struct Database {
     pool: AnyPool,
-    kind: Kind,
+    dialect: Dialect,
     /// The runtime that the store was opened in. A connection's socket belongs to the runtime in which it was opened; worker
     /// threads have runtimes of their own, and one that ends must not take connections of all others along.
-    home: Handle,
+    runtime: Handle,
 }
 
 impl Database {
     pub(crate) async fn open(url: &str) -> Result<Self, StoreError> {
-        Self::at(Address::parse(url)?).await
+        Self::connect(DatabaseUrl::parse(url)?).await
     }
 
     pub(crate) async fn open_file(path: &Path) -> Result<Self, StoreError> {
-        Self::at(Address::of_file(path)?).await
+        Self::connect(DatabaseUrl::from_path(path)?).await
     }
 
     pub(crate) async fn in_memory() -> Result<Self, StoreError> {
-        let address = Address::parse("sqlite::memory:")?;
+        let address = DatabaseUrl::parse("sqlite::memory:")?;
         // One connection, kept: a second one would see a database of its own.
         let options = AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         Self::with_pool(address, options).await
     }
 
-    async fn at(address: Address) -> Result<Self, StoreError> {
-        let (kind, connections) = match address.kind {
-            Kind::Sqlite => (Kind::Sqlite, CONNECTIONS_SQLITE),
-            Kind::Postgres => (Kind::Postgres, CONNECTIONS),
+    async fn connect(address: DatabaseUrl) -> Result<Self, StoreError> {
+        let (kind, connections) = match address.dialect {
+            Dialect::Sqlite => (Dialect::Sqlite, MAX_SQLITE_CONNECTIONS),
+            Dialect::Postgres => (Dialect::Postgres, MAX_POSTGRES_CONNECTIONS),
         };
         let options =
             AnyPoolOptions::new().max_connections(connections).after_connect(move |connection, _| {
@@ -98,23 +98,23 @@ impl Database {
         Self::with_pool(address, options).await
     }
 
-    async fn with_pool(address: Address, options: AnyPoolOptions) -> Result<Self, StoreError> {
+    async fn with_pool(address: DatabaseUrl, options: AnyPoolOptions) -> Result<Self, StoreError> {
         install_default_drivers();
-        let pool = options.acquire_timeout(TO_CONNECT).connect_lazy_with(address.options);
-        let database = Self { pool, kind: address.kind, home: Handle::current() };
-        let mut lent = database.lend().await?;
-        tokio::time::timeout(TO_MIGRATE, migrations::apply(&mut lent.connection, database.kind))
+        let pool = options.acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(address.options);
+        let database = Self { pool, dialect: address.dialect, runtime: Handle::current() };
+        let mut lent = database.acquire_connection().await?;
+        tokio::time::timeout(MIGRATION_TIMEOUT, migrations::apply(&mut lent.connection, database.dialect))
             .await
-            .map_err(|_| StoreError::Late { seconds: TO_MIGRATE.as_secs() })??;
+            .map_err(|_| StoreError::Timeout { seconds: MIGRATION_TIMEOUT.as_secs() })??;
         lent.is_idle = true;
         drop(lent);
         Ok(database)
     }
 
     /// Uses another address for connections that are opened from now on: another password, say.
-    pub(crate) fn move_to(&self, url: &str) -> Result<(), StoreError> {
-        let address = Address::parse(url)?;
-        if address.kind != self.kind {
+    pub(crate) fn set_url(&self, url: &str) -> Result<(), StoreError> {
+        let address = DatabaseUrl::parse(url)?;
+        if address.dialect != self.dialect {
             return Err(StoreError::Url);
         }
         self.pool.set_connect_options(address.options);
@@ -126,15 +126,15 @@ impl Database {
     }
 
     /// Does something with a connection, within the time that it may take.
-    pub(crate) async fn with<T>(
+    pub(crate) async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let mut lent = self.lend().await?;
-        let patience = self.kind.patience();
+        let mut lent = self.acquire_connection().await?;
+        let patience = self.dialect.statement_timeout();
         let done = tokio::time::timeout(patience, work(&mut lent.connection))
             .await
-            .map_err(|_| StoreError::Late { seconds: patience.as_secs() })?;
+            .map_err(|_| StoreError::Timeout { seconds: patience.as_secs() })?;
         lent.is_idle = !matches!(&done, Err(error) if is_read_only(error));
         Ok(done?)
     }
@@ -144,8 +144,8 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
-        let begin = self.kind.begin();
-        self.with(async |connection: &mut AnyConnection| {
+        let begin = self.dialect.begin();
+        self.with_connection(async |connection: &mut AnyConnection| {
             let mut transaction = connection.begin_with(begin).await?;
             let done = work(&mut transaction).await?;
             transaction.commit().await?;
@@ -154,37 +154,37 @@ impl Database {
         .await
     }
 
-    async fn lend(&self) -> Result<Lent, StoreError> {
+    async fn acquire_connection(&self) -> Result<PooledConnection, StoreError> {
         let mut acquiring = pin!(self.pool.acquire());
         let acquired = poll_fn(|context| {
-            let _home = self.home.enter();
+            let _home = self.runtime.enter();
             acquiring.as_mut().poll(context)
         });
         match acquired.await {
-            Ok(connection) => Ok(Lent { connection, kind: self.kind, is_idle: false }),
-            Err(sqlx::Error::PoolTimedOut) => Err(StoreError::Late { seconds: TO_CONNECT.as_secs() }),
+            Ok(connection) => Ok(PooledConnection { connection, dialect: self.dialect, is_idle: false }),
+            Err(sqlx::Error::PoolTimedOut) => Err(StoreError::Timeout { seconds: CONNECT_TIMEOUT.as_secs() }),
             Err(error) => Err(error.into()),
         }
     }
 }
 
 fn is_read_only(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY)
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY_SQLSTATE)
 }
 
 /// A connection on loan from the pool.
-struct Lent {
+struct PooledConnection {
     connection: PoolConnection<Any>,
-    kind: Kind,
+    dialect: Dialect,
     /// Nothing is under way on it.
     is_idle: bool,
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     /// Whoever stopped waiting leaves a connection behind whose answer may never come: the network may be cut. The pool would wait
     /// for that before it lends the connection again, so it gets none back. SQLite always answers.
     fn drop(&mut self) {
-        if !self.is_idle && self.kind == Kind::Postgres {
+        if !self.is_idle && self.dialect == Dialect::Postgres {
             self.connection.close_on_drop();
         }
     }
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn given_urls_when_read_then_they_name_one_of_two_kinds_and_the_rest_is_refused() {
-        let kind = |url| Address::parse(url).map(|address| address.kind).ok();
-        assert_eq!(kind("sqlite://data/portcullis.sqlite"), Some(Kind::Sqlite));
-        assert_eq!(kind("sqlite:///data/portcullis.sqlite"), Some(Kind::Sqlite));
-        assert_eq!(kind("postgres://ana:secret@db/portcullis?sslmode=verify-full"), Some(Kind::Postgres));
-        assert_eq!(kind("postgresql:///portcullis?host=/run/postgresql"), Some(Kind::Postgres));
+        let kind = |url| DatabaseUrl::parse(url).map(|address| address.dialect).ok();
+        assert_eq!(kind("sqlite://data/portcullis.sqlite"), Some(Dialect::Sqlite));
+        assert_eq!(kind("sqlite:///data/portcullis.sqlite"), Some(Dialect::Sqlite));
+        assert_eq!(kind("postgres://ana:secret@db/portcullis?sslmode=verify-full"), Some(Dialect::Postgres));
+        assert_eq!(kind("postgresql:///portcullis?host=/run/postgresql"), Some(Dialect::Postgres));
         for other in
             ["", "portcullis.sqlite", "/data/portcullis.sqlite", "mysql://db/portcullis", "postgres://["]
         {
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn given_a_refused_url_when_it_is_told_of_then_its_password_is_not() {
-        let error = Address::parse("postgre://ana:secret@db/portcullis").err().map(|error| error.to_string());
+        let error =
+            DatabaseUrl::parse("postgre://ana:secret@db/portcullis").err().map(|error| error.to_string());
         assert!(error.is_some_and(|text| !text.contains("secret") && text.contains("postgres://")));
     }
 }

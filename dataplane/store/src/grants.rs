@@ -136,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn spoil_code(&self, digest: &str, now: i64) -> Result<bool, StoreError> {
+    pub async fn invalidate_code(&self, digest: &str, now: i64) -> Result<bool, StoreError> {
         let spoiled = self
             .execute(
                 sqlx::query("UPDATE codes SET consumed_at = $2 WHERE digest = $1 AND consumed_at IS NULL")
@@ -173,7 +173,7 @@ impl Store {
             if !won {
                 return Ok(false);
             }
-            insertion(grant).execute(&mut *work).await?;
+            insert_grant(grant).execute(&mut *work).await?;
             sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued_at) VALUES ($1, $2, $3)")
                 .bind(refresh_digest)
                 .bind(&grant.id)
@@ -190,7 +190,7 @@ impl Store {
     /// # Errors
     /// When the database does not answer.
     pub async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError> {
-        self.execute(insertion(grant)).await?;
+        self.execute(insert_grant(grant)).await?;
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         self.transaction(async |work| {
-            if !hold_grant(work, &used.grant_id).await? {
+            if !lock_grant(work, &used.grant_id).await? {
                 return Ok(false);
             }
             let won = sqlx::query(
@@ -284,7 +284,7 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         self.transaction(async |work| {
-            if !hold_grant(work, &used.grant_id).await? {
+            if !lock_grant(work, &used.grant_id).await? {
                 return Ok(false);
             }
             let given = sqlx::query(
@@ -310,22 +310,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_grants(&self, ended_before: i64, used_before: i64) -> Result<(), StoreError> {
-        self.forget(
+    pub async fn prune_grants(&self, ended_before: i64, used_before: i64) -> Result<(), StoreError> {
+        self.prune(
             &[
-                forget!("codes", "digest", "expires_at < $1"),
+                delete_batch!("codes", "digest", "expires_at < $1"),
                 // Refresh tokens go with their grant.
-                forget!("grants", "id", "(expires_at < $1 OR revoked_at < $1)"),
+                delete_batch!("grants", "id", "(expires_at < $1 OR revoked_at < $1)"),
             ],
             ended_before,
         )
         .await?;
-        self.forget(&[forget!("refresh_tokens", "digest", "consumed_at < $1")], used_before).await
+        self.prune(&[delete_batch!("refresh_tokens", "digest", "consumed_at < $1")], used_before).await
     }
 }
 
 /// The statement that stores a grant.
-fn insertion(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
+fn insert_grant(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
     sqlx::query(
         "INSERT INTO grants (id, principal, client_id, client_name, issuer, route_uid,
              resource, scope, created_at, expires_at, provider_session)
@@ -346,7 +346,7 @@ fn insertion(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
 
 /// Holds a grant that has not ended until the end of the transaction, so that nobody ends it meanwhile, and nobody else gives
 /// successors in its family. `false` when it has ended.
-async fn hold_grant(work: &mut AnyConnection, id: &str) -> Result<bool, sqlx::Error> {
+async fn lock_grant(work: &mut AnyConnection, id: &str) -> Result<bool, sqlx::Error> {
     let held = sqlx::query("UPDATE grants SET revoked_at = NULL WHERE id = $1 AND revoked_at IS NULL")
         .bind(id)
         .execute(work)

@@ -4,46 +4,46 @@
 //! arrive here sealed or hashed: the store could be read by a stranger and would give nothing away.
 
 #[macro_use]
-mod forget;
+mod prune;
 
 mod assertions;
 mod catalogs;
+mod change_log;
 mod clients;
 mod connect_flows;
+mod connect_links;
 mod connections;
 mod consents;
 mod database;
+mod deferred_sessions;
+mod dialect;
 mod grants;
-mod kind;
-mod late_sessions;
 mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
 mod provider_accounts;
-mod resealing;
-mod revocations;
+mod reencryption;
 mod sessions;
 mod sign_ins;
 mod step_ups;
 mod text;
-mod tickets;
 
 pub use catalogs::CatalogRow;
+pub use change_log::{ConnectionChangeRow, IdentityChange, IdentityChangeRow};
 pub use clients::ClientRow;
 pub use connect_flows::ConnectFlowRow;
-pub use connections::{ConnectionRow, ConnectionsOf, Renewal};
+pub use connect_links::ConnectLinkRow;
+pub use connections::{ConnectionFilter, ConnectionRow, Renewal};
 pub use consents::Consent;
 pub use grants::{CodeRow, GrantRow, RefreshTokenRow};
-pub use live_grants::{ClientInUseRow, GrantsOf, LiveGrantRow};
+pub use live_grants::{ClientInUseRow, GrantFilter, LiveGrantRow};
 pub use origin_clients::OriginClientRow;
 pub use principals::PrincipalRow;
 pub use provider_accounts::ProviderAccountRow;
-pub use revocations::{Change, ChangeRow, ConnectionChangeRow};
-pub use sessions::{SessionRow, SessionsOf};
+pub use sessions::{SessionFilter, SessionRow};
 pub use sign_ins::{PendingAuthorizationRow, SignInRow};
 pub use step_ups::StepUpRow;
-pub use tickets::TicketRow;
 
 use std::path::Path;
 
@@ -63,7 +63,7 @@ pub enum StoreError {
     #[error(
         "the database did not answer within {seconds} s; see whether it is up, reachable from here, and not overloaded"
     )]
-    Late {
+    Timeout {
         /// How long it was waited for.
         seconds: u64,
     },
@@ -136,8 +136,8 @@ impl Store {
     ///
     /// # Errors
     /// When the URL does not read.
-    pub fn move_to(&self, url: &str) -> Result<(), StoreError> {
-        self.database.move_to(url)
+    pub fn set_url(&self, url: &str) -> Result<(), StoreError> {
+        self.database.set_url(url)
     }
 
     /// Lets what is under way finish and closes the database. Every call after that is an error.
@@ -147,7 +147,9 @@ impl Store {
 
     /// Runs a statement and returns how many rows it concerned.
     async fn execute(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, StoreError> {
-        self.database.with(async |connection| Ok(query.execute(connection).await?.rows_affected())).await
+        self.database
+            .with_connection(async |connection| Ok(query.execute(connection).await?.rows_affected()))
+            .await
     }
 
     /// Runs a statement that returns rows. Always to its end, also where one row is enough: a statement that changes something has
@@ -156,7 +158,7 @@ impl Store {
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
     {
-        self.database.with(async |connection| query.fetch_all(connection).await).await
+        self.database.with_connection(async |connection| query.fetch_all(connection).await).await
     }
 
     /// The same for a statement that returns one row or none.

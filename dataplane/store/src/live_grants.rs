@@ -1,14 +1,14 @@
 //! Grants that have not ended, as people and administrators look at them, and ending many of them at once.
 
-use crate::revocations::{REVOKED_GRANT, note_change};
+use crate::change_log::{REVOKED_GRANT, log_change};
 use crate::{GrantRow, Store, StoreError};
 
 /// How many grants one transaction ends. Each is a line in the log, and all that must be done in its time.
-const AT_ONCE: i64 = 100;
+const BATCH_SIZE: i64 = 100;
 
 /// Whose grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GrantsOf<'a> {
+pub enum GrantFilter<'a> {
     /// One person's, as a principal's id.
     Person(&'a str),
     /// One client's, whoever approved it.
@@ -21,7 +21,7 @@ pub enum GrantsOf<'a> {
     Unattributed(&'a str),
 }
 
-impl GrantsOf<'_> {
+impl GrantFilter<'_> {
     const fn value(&self) -> &str {
         match self {
             Self::Person(value)
@@ -33,16 +33,16 @@ impl GrantsOf<'_> {
     }
 }
 
-/// The statement for each kind of [`GrantsOf`]: the same one, with another condition on `$1`. `principal`, `client_id`,
+/// The statement for each kind of [`GrantFilter`]: the same one, with another condition on `$1`. `principal`, `client_id`,
 /// `route_uid` and `provider_session` are columns of `codes` and of `grants`.
 macro_rules! of {
     ($whose:expr, $before:literal, $after:literal) => {
         match $whose {
-            GrantsOf::Person(_) => concat!($before, "principal = $1", $after),
-            GrantsOf::Client(_) => concat!($before, "client_id = $1", $after),
-            GrantsOf::Route(_) => concat!($before, "route_uid = $1", $after),
-            GrantsOf::ProviderSession(_) => concat!($before, "provider_session = $1", $after),
-            GrantsOf::Unattributed(_) => {
+            GrantFilter::Person(_) => concat!($before, "principal = $1", $after),
+            GrantFilter::Client(_) => concat!($before, "client_id = $1", $after),
+            GrantFilter::Route(_) => concat!($before, "route_uid = $1", $after),
+            GrantFilter::ProviderSession(_) => concat!($before, "provider_session = $1", $after),
+            GrantFilter::Unattributed(_) => {
                 concat!($before, "principal = $1 AND provider_session IS NULL", $after)
             }
         }
@@ -80,7 +80,7 @@ impl Store {
     /// When the database does not answer.
     pub async fn live_grants(
         &self,
-        whose: GrantsOf<'_>,
+        whose: GrantFilter<'_>,
         now: i64,
         after: &str,
         limit: i64,
@@ -107,7 +107,7 @@ impl Store {
     /// When the database does not answer. What was returned before has ended.
     pub async fn revoke_grants(
         &self,
-        whose: GrantsOf<'_>,
+        whose: GrantFilter<'_>,
         now: i64,
         heard_by: i64,
     ) -> Result<Vec<GrantRow>, StoreError> {
@@ -125,11 +125,11 @@ impl Store {
             let ended: Vec<GrantRow> = sqlx::query_as(statement)
                 .bind(whose.value())
                 .bind(now)
-                .bind(AT_ONCE)
+                .bind(BATCH_SIZE)
                 .fetch_all(&mut *work)
                 .await?;
             for grant in &ended {
-                note_change(work, REVOKED_GRANT, &grant.id, now, heard_by).await?;
+                log_change(work, REVOKED_GRANT, &grant.id, now, heard_by).await?;
             }
             Ok(ended)
         })
@@ -141,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn spoil_codes(&self, whose: GrantsOf<'_>, now: i64) -> Result<(), StoreError> {
+    pub async fn invalidate_codes(&self, whose: GrantFilter<'_>, now: i64) -> Result<(), StoreError> {
         let statement = of!(
             whose,
             "UPDATE codes SET consumed_at = $2 WHERE ",
@@ -176,7 +176,7 @@ impl Store {
             )
             .bind(now)
             .bind(after)
-            .bind(crate::text::containing(text))
+            .bind(crate::text::like_pattern(text))
             .bind(limit),
         )
         .await

@@ -4,13 +4,13 @@ use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection as _};
 
 use crate::StoreError;
-use crate::kind::Kind;
+use crate::dialect::Dialect;
 
 /// What replicas of every version wait for, one after the other. Any number would do; it must never change.
-const LOCK: i64 = 0x706f_7274_6375_6c6c;
+const MIGRATION_LOCK_ID: i64 = 0x706f_7274_6375_6c6c;
 
 /// How long a replica waits for others that migrate, and how long one migration may take.
-const PATIENCE: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '60s'";
+const MIGRATION_TIMEOUTS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '60s'";
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
@@ -22,11 +22,14 @@ fn migrator() -> Migrator {
 }
 
 /// Applies what is missing, all or nothing, one replica at a time.
-pub(crate) async fn apply(connection: &mut AnyConnection, kind: Kind) -> Result<(), StoreError> {
+pub(crate) async fn apply(connection: &mut AnyConnection, kind: Dialect) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with(kind.begin()).await?;
-    if kind == Kind::Postgres {
-        sqlx::raw_sql(PATIENCE).execute(&mut *transaction).await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
+    if kind == Dialect::Postgres {
+        sqlx::raw_sql(MIGRATION_TIMEOUTS).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(MIGRATION_LOCK_ID)
+            .execute(&mut *transaction)
+            .await?;
     }
     migrator().run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;

@@ -1,5 +1,5 @@
-use crate::revocations::{CHANGED_PRINCIPAL, note_change};
-use crate::text::{containing, text};
+use crate::change_log::{CHANGED_PRINCIPAL, log_change};
+use crate::text::{like_pattern, text};
 use crate::{Store, StoreError};
 
 /// Who signed in, as their identity provider last described them.
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn describe_principal(
+    pub async fn put_principal(
         &self,
         row: &PrincipalRow,
         now: i64,
@@ -55,7 +55,7 @@ impl Store {
             .rows_affected()
                 > 0;
             if changed {
-                note_change(work, CHANGED_PRINCIPAL, &row.id, now, heard_by).await?;
+                log_change(work, CHANGED_PRINCIPAL, &row.id, now, heard_by).await?;
             }
             Ok(changed)
         })
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn principals_like(
+    pub async fn search_principals(
         &self,
         sought: &str,
         after: &str,
@@ -100,7 +100,7 @@ impl Store {
                   LIMIT $3",
             )
             .bind(after)
-            .bind(containing(sought))
+            .bind(like_pattern(sought))
             .bind(limit),
         )
         .await

@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn people_of_account(&self, subject: &str) -> Result<Vec<String>, StoreError> {
+    pub async fn principals_of_account(&self, subject: &str) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> = self
             .rows(sqlx::query_as("SELECT principal FROM provider_accounts WHERE subject = $1").bind(subject))
             .await?;
@@ -161,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_provider_token_of(&self, principal: &str) -> Result<(), StoreError> {
+    pub async fn clear_provider_token(&self, principal: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE principal = $1").bind(principal),
         )
@@ -173,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_provider_tokens_of_session(&self, provider_session: &str) -> Result<(), StoreError> {
+    pub async fn clear_provider_session_tokens(&self, provider_session: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE provider_session = $1")
                 .bind(provider_session),
@@ -186,7 +186,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_provider_accounts(&self, renewed_before: i64) -> Result<(), StoreError> {
-        self.forget(&[forget!("provider_accounts", "principal", "renewed_at < $1")], renewed_before).await
+    pub async fn prune_provider_accounts(&self, renewed_before: i64) -> Result<(), StoreError> {
+        self.prune(&[delete_batch!("provider_accounts", "principal", "renewed_at < $1")], renewed_before)
+            .await
     }
 }

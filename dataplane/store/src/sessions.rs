@@ -19,7 +19,7 @@ pub struct SessionRow {
 
 /// Whose sign-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionsOf<'a> {
+pub enum SessionFilter<'a> {
     /// One person's, as a principal's id.
     Person(&'a str),
     /// Those of one session of an identity provider's, by its digest.
@@ -116,13 +116,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn end_sessions(&self, whose: SessionsOf<'_>) -> Result<u64, StoreError> {
+    pub async fn end_sessions(&self, whose: SessionFilter<'_>) -> Result<u64, StoreError> {
         let (statement, value) = match whose {
-            SessionsOf::Person(id) => ("DELETE FROM browser_sessions WHERE principal = $1", id),
-            SessionsOf::ProviderSession(session) => {
+            SessionFilter::Person(id) => ("DELETE FROM browser_sessions WHERE principal = $1", id),
+            SessionFilter::ProviderSession(session) => {
                 ("DELETE FROM browser_sessions WHERE provider_session = $1", session)
             }
-            SessionsOf::Unattributed(id) => {
+            SessionFilter::Unattributed(id) => {
                 ("DELETE FROM browser_sessions WHERE principal = $1 AND provider_session IS NULL", id)
             }
         };
@@ -133,7 +133,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn sessions_of(&self, principal: &str, now: i64) -> Result<i64, StoreError> {
+    pub async fn count_sessions_of(&self, principal: &str, now: i64) -> Result<i64, StoreError> {
         let count: Option<(i64,)> = self
             .row(
                 sqlx::query_as(
@@ -151,14 +151,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn forget_expired_browser_state(&self, now: i64) -> Result<(), StoreError> {
-        self.forget(
+    pub async fn prune_expired_browser_state(&self, now: i64) -> Result<(), StoreError> {
+        self.prune(
             &[
-                forget!("browser_sessions", "id, identity_provider", "expires_at <= $1"),
-                forget!("pending_authorizations", "id", "expires_at <= $1"),
-                forget!("sign_ins", "id", "expires_at <= $1"),
-                forget!("connect_tickets", "id", "expires_at <= $1"),
-                forget!("connect_flows", "state_digest", "expires_at <= $1"),
+                delete_batch!("browser_sessions", "id, identity_provider", "expires_at <= $1"),
+                delete_batch!("pending_authorizations", "id", "expires_at <= $1"),
+                delete_batch!("sign_ins", "id", "expires_at <= $1"),
+                delete_batch!("connect_tickets", "id", "expires_at <= $1"),
+                delete_batch!("connect_flows", "state_digest", "expires_at <= $1"),
             ],
             now,
         )

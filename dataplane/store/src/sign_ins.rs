@@ -73,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn take_up_authorization(&self, id: &str, browser: &str) -> Result<bool, StoreError> {
+    pub async fn bind_authorization(&self, id: &str, browser: &str) -> Result<bool, StoreError> {
         let done = self
             .execute(
                 sqlx::query(
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn change_pending_authorization(&self, id: &str, request: &str) -> Result<(), StoreError> {
+    pub async fn update_pending_authorization(&self, id: &str, request: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE pending_authorizations SET request = $1 WHERE id = $2")
                 .bind(request)

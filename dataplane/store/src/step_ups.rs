@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn stepped_up(
+    pub async fn record_step_up(
         &self,
         principal_id: &str,
         origin_uid: &str,
@@ -99,7 +99,7 @@ impl Store {
 }
 
 /// Forgets it, with the connection.
-pub(crate) async fn forget_step_up(
+pub(crate) async fn delete_step_up(
     work: &mut AnyConnection,
     principal_id: &str,
     origin_uid: &str,

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// What PostgreSQL can index is limited to some 2,700 bytes a row; five parts of this size stay below.
-const LONGEST_KEY: usize = 512;
+const MAX_KEY_LEN: usize = 512;
 
 /// Text as it can be stored. PostgreSQL has no U+0000 in its text.
 pub(crate) fn text(value: &str) -> String {
@@ -12,14 +12,14 @@ pub(crate) fn text(value: &str) -> String {
 
 /// Text as part of a key: as it is, or its digest where it is long.
 pub(crate) fn key(value: &str) -> String {
-    if value.len() <= LONGEST_KEY && !value.contains('\0') {
+    if value.len() <= MAX_KEY_LEN && !value.contains('\0') {
         return value.to_owned();
     }
     Sha256::digest(value).iter().fold(String::from("sha256:"), |digest, byte| digest + &format!("{byte:02x}"))
 }
 
 /// A pattern for `LOWER(...) LIKE ... ESCAPE '\'` that finds whatever contains a text.
-pub(crate) fn containing(value: &str) -> String {
+pub(crate) fn like_pattern(value: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text(value).to_lowercase().chars() {
         if matches!(letter, '%' | '_' | '\\') {
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn given_what_means_something_in_a_pattern_when_looked_for_then_it_means_itself() {
-        assert_eq!(containing(r"Ana_100%\"), r"%ana\_100\%\\%");
+        assert_eq!(like_pattern(r"Ana_100%\"), r"%ana\_100\%\\%");
     }
 
     #[test]

@@ -56,7 +56,7 @@ async fn every_kind_of_change_is_logged_under_its_name() {
     store.add_grant(&grant()).await.unwrap();
     store.revoke_grant("grant-id", 2, 1_000).await.unwrap();
     for email in [None, Some("ana@example.com".to_owned())] {
-        store.describe_principal(&person(email), 3, 1_000).await.unwrap();
+        store.put_principal(&person(email), 3, 1_000).await.unwrap();
     }
     store.put_connection(&credential()).await.unwrap();
     store.remove_connection("principal-id", "origin-uid", 4).await.unwrap();

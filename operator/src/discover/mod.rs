@@ -9,38 +9,38 @@
 //! Origins are asked by the rules by which calls reach them: the same guard on addresses, the same trust anchors, the credential
 //! only where its Secret allows the host.
 
-pub(crate) mod answer;
-mod ask;
-mod listing;
+mod mcp_session;
+pub(crate) mod outcome;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_contract::{OriginAuth, OriginDoc, with_parameter};
-use portcullis_outbound::Clients;
+use portcullis_config::{OriginAuth, OriginConfig, with_query_parameter};
+use portcullis_egress::HttpClients;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use crate::discover::answer::{Answer, Asked};
-use crate::world::Change;
+use crate::cluster_state::ClusterEvent;
+use crate::discover::outcome::{Discovery, DiscoveryOutcome};
 
 /// Origins that are asked at the same time.
-const ABREAST: usize = 8;
+const MAX_CONCURRENT_PROBES: usize = 8;
 /// After a failure, doubled with each further one.
-const AGAIN: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// An origin to be asked.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) document: Arc<OriginDoc>,
+    pub(crate) document: Arc<OriginConfig>,
     /// The header's or query parameter's whole value, where it takes one.
     pub(crate) credential: Option<SecretString>,
 }
 
-struct State {
+struct TargetState {
     target: Target,
     due: Instant,
     failures: u32,
@@ -48,7 +48,7 @@ struct State {
 }
 
 impl Target {
-    fn is(&self, other: &Self) -> bool {
+    fn is_same(&self, other: &Self) -> bool {
         let secret = |target: &Self| target.credential.as_ref().map(|it| it.expose_secret().to_owned());
         self.document == other.document && secret(self) == secret(other)
     }
@@ -57,7 +57,7 @@ impl Target {
     fn url(&self) -> Url {
         match (&self.document.auth, &self.credential) {
             (OriginAuth::QueryParameter { name, .. }, Some(value)) => {
-                with_parameter(&self.document.url, name, value.expose_secret())
+                with_query_parameter(&self.document.url, name, value.expose_secret())
             }
             _ => self.document.url.clone(),
         }
@@ -74,14 +74,14 @@ impl Target {
 
 /// Asks the targets that it is given, whenever they are due, until nobody wants to know.
 pub(crate) async fn discover(
-    clients: Clients,
+    clients: HttpClients,
     mut targets: watch::Receiver<Arc<Vec<Target>>>,
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<ClusterEvent>,
     interval: Duration,
 ) {
-    let abreast = Arc::new(Semaphore::new(ABREAST));
-    let (done, mut answers) = mpsc::channel::<(String, Target, Answer)>(ABREAST);
-    let mut states: BTreeMap<String, State> = BTreeMap::new();
+    let abreast = Arc::new(Semaphore::new(MAX_CONCURRENT_PROBES));
+    let (done, mut answers) = mpsc::channel::<(String, Target, DiscoveryOutcome)>(MAX_CONCURRENT_PROBES);
+    let mut states: BTreeMap<String, TargetState> = BTreeMap::new();
     loop {
         let now = Instant::now();
         for (uid, state) in states.iter_mut().filter(|(_, state)| !state.asking && state.due <= now) {
@@ -90,8 +90,8 @@ pub(crate) async fn discover(
             let (clients, abreast, done) = (clients.clone(), Arc::clone(&abreast), done.clone());
             tokio::spawn(async move {
                 let Ok(_permit) = abreast.acquire().await else { return };
-                let answer = ask::ask(&clients, &target).await;
-                done.send((uid, target, answer)).await.ok();
+                let outcome = probe::probe(&clients, &target).await;
+                done.send((uid, target, outcome)).await.ok();
             });
         }
         let next = states.values().filter(|state| !state.asking).map(|state| state.due).min();
@@ -102,23 +102,23 @@ pub(crate) async fn discover(
                     return;
                 }
                 let wanted = Arc::clone(&targets.borrow_and_update());
-                take(&mut states, &wanted);
+                update_targets(&mut states, &wanted);
             }
-            Some((uid, target, answer)) = answers.recv() => {
+            Some((uid, target, outcome)) = answers.recv() => {
                 let Some(state) = states.get_mut(&uid) else { continue };
                 state.asking = false;
-                if !state.target.is(&target) {
+                if !state.target.is_same(&target) {
                     continue; // asked what is no longer the question; it is due already
                 }
-                let failed = !matches!(answer, Answer::Offers(_) | Answer::NeedsAccount);
+                let failed = !matches!(outcome, DiscoveryOutcome::Offers(_) | DiscoveryOutcome::NeedsAccount);
                 state.failures = if failed { state.failures.saturating_add(1) } else { 0 };
                 let wait = match state.failures {
                     0 => interval,
-                    failures => (AGAIN * 2u32.saturating_pow(failures.min(10) - 1)).min(interval.max(AGAIN)),
+                    failures => (RETRY_DELAY * 2u32.saturating_pow(failures.min(10) - 1)).min(interval.max(RETRY_DELAY)),
                 };
                 state.due = Instant::now() + wait;
-                let asked = Asked { document: target.document, answer };
-                if changes.send(Change::Asked(uid, asked)).await.is_err() {
+                let asked = Discovery { document: target.document, outcome };
+                if changes.send(ClusterEvent::Discovery(uid, asked)).await.is_err() {
                     return;
                 }
             }
@@ -128,18 +128,19 @@ pub(crate) async fn discover(
 }
 
 /// Whoever is new or differs is due at once; whoever is no longer wanted is forgotten.
-fn take(states: &mut BTreeMap<String, State>, wanted: &[Target]) {
+fn update_targets(states: &mut BTreeMap<String, TargetState>, wanted: &[Target]) {
     states.retain(|uid, _| wanted.iter().any(|target| target.document.uid == *uid));
     for target in wanted {
         match states.get_mut(&target.document.uid) {
-            Some(state) if state.target.is(target) => {}
+            Some(state) if state.target.is_same(target) => {}
             Some(state) => {
                 state.target = target.clone();
                 state.due = Instant::now();
                 state.failures = 0;
             }
             None => {
-                let state = State { target: target.clone(), due: Instant::now(), failures: 0, asking: false };
+                let state =
+                    TargetState { target: target.clone(), due: Instant::now(), failures: 0, asking: false };
                 states.insert(target.document.uid.clone(), state);
             }
         }

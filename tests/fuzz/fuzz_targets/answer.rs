@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_wire::answer::{Streamed, Verdict, verdict};
+use portcullis_mcp::response::{StreamMessage, ResponseOutcome, response_outcome};
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let parsed = serde_json::from_slice::<Value>(data);
-    if let Ok(read) = Streamed::parse(data)
+    if let Ok(read) = StreamMessage::parse(data)
         && let Ok(value) = &parsed
     {
         assert_eq!(read.method.as_deref(), value.get("method").and_then(Value::as_str));
@@ -17,13 +17,13 @@ fuzz_target!(|data: &[u8]| {
         );
         let uri = read.params.as_ref().and_then(|params| params.uri.as_deref());
         assert_eq!(uri, value.get("params").and_then(|params| params.get("uri")).and_then(Value::as_str));
-        assert_eq!(read.is_answer(), read.method.is_none() && read.id.is_some());
+        assert_eq!(read.is_response(), read.method.is_none() && read.id.is_some());
     }
-    match verdict(data) {
-        Verdict::Error => assert!(parsed.is_err() || parsed.unwrap().get("error").is_some()),
-        Verdict::ToolError | Verdict::Success => {
+    match response_outcome(data) {
+        ResponseOutcome::Error => assert!(parsed.is_err() || parsed.unwrap().get("error").is_some()),
+        ResponseOutcome::ToolError | ResponseOutcome::Success => {
             assert!(parsed.is_err() || parsed.unwrap().get("result").is_some());
         }
-        Verdict::NotAnAnswer => {}
+        ResponseOutcome::NotAResponse => {}
     }
 });

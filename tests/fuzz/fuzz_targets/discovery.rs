@@ -4,7 +4,7 @@
 
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use portcullis_vault::fuzzing::{access_token, challenge, is_of, issuer};
+use portcullis_origin_auth::fuzzing::{access_token, challenge, is_metadata_of, issuer};
 use serde_json::Value;
 use url::Url;
 
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let origin = Url::parse("https://h/mcp").expect("a URL");
     let value = serde_json::from_slice::<Value>(data).ok();
-    if is_of(data, &origin) == Some(true) {
+    if is_metadata_of(data, &origin) == Some(true) {
         let stated = value.as_ref().expect("JSON")["resource"]
             .as_str()
             .expect("a resource")

@@ -4,7 +4,7 @@
 
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use portcullis_wire::header::{decode, encode};
+use portcullis_mcp::header::{decode, encode};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {

@@ -5,11 +5,11 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_wire::item::Members;
-use portcullis_wire::list::{Decision, List, Shape};
+use portcullis_mcp::item::JsonObject;
+use portcullis_mcp::list::{ItemAction, List, ListShape};
 use serde_json::Value;
 
-const TOOLS: Shape = Shape { key: "tools", identifier: "name" };
+const TOOLS: ListShape = ListShape { key: "tools", identifier: "name" };
 
 fuzz_target!(|data: &[u8]| {
     let Ok(list) = List::parse(data, TOOLS) else { return };
@@ -20,9 +20,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let count = items.len();
     let Ok(curated) = list.curate(true, |item| match fate(&item.key) {
-        0 => Decision::Hide,
-        1 => presented(item.json).map_or(Decision::Hide, Decision::Replace),
-        _ => Decision::Keep,
+        0 => ItemAction::Hide,
+        1 => presented(item.json).map_or(ItemAction::Hide, ItemAction::Replace),
+        _ => ItemAction::Keep,
     }) else {
         return;
     };
@@ -62,7 +62,7 @@ fn fate(name: &str) -> u64 {
 }
 
 fn presented(item: &str) -> Option<Vec<u8>> {
-    let mut members = Members::parse(item).ok()?;
+    let mut members = JsonObject::parse(item).ok()?;
     members.set("description", "another");
     Some(members.to_json())
 }

@@ -12,15 +12,15 @@ const SECRET: [&str; 2] = ["c2VjcmV0LXRoYXQtbm9ib2R5LXNlZXM", "secret-that-nobod
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let (resources, diagnoses) = read([("a.yaml", text)]);
+    let (resources, diagnostics) = read([("a.yaml", text)]);
     let (again, same) = read([("a.yaml", text)]);
-    assert_eq!(diagnoses.len(), same.len());
+    assert_eq!(diagnostics.len(), same.len());
     assert_eq!(resources.secrets.len(), again.secrets.len());
     let compiled = compile(&resources);
     let public = public(text);
-    for diagnosis in diagnoses.iter().chain(&compiled.diagnoses) {
-        assert!(!diagnosis.message.is_empty() && !diagnosis.reason.is_empty());
-        assert!(SECRET.iter().all(|secret| public.contains(secret) || !diagnosis.message.contains(secret)));
+    for diagnostic in diagnostics.iter().chain(&compiled.diagnostics) {
+        assert!(!diagnostic.message.is_empty() && !diagnostic.reason.is_empty());
+        assert!(SECRET.iter().all(|secret| public.contains(secret) || !diagnostic.message.contains(secret)));
     }
 });
 

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_contract::Selection;
-use portcullis_policy::{KindRules, NameSet, expands_to};
+use portcullis_config::Selection;
+use portcullis_policy::{CapabilityRules, NameSet, expands_to};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -16,7 +16,7 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(expands, template(pattern, name));
     }
     let rules =
-        KindRules::new(&Selection { include: Some(vec![pattern.to_owned()]), ..Selection::default() });
+        CapabilityRules::new(&Selection { include: Some(vec![pattern.to_owned()]), ..Selection::default() });
     assert_eq!(rules.offers(name), NameSet::new([pattern]).contains(name));
     if let Some(exposed) = rules.exposed(name) {
         assert_eq!(rules.original(exposed).as_deref(), Some(name));

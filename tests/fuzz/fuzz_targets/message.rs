@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_wire::header;
-use portcullis_wire::message::{Message, Shape, Text};
+use portcullis_mcp::header;
+use portcullis_mcp::message::{Message, MessageKind, JsonString};
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(value["jsonrpc"], "2.0");
     assert_eq!(value.get("method").and_then(Value::as_str).unwrap_or_default(), message.method_name);
     assert_eq!(message.id.map(|id| serde_json::from_str(id.get()).unwrap()), value.get("id").cloned());
-    assert_eq!(message.shape == Shape::Response, value.get("method").is_none());
+    assert_eq!(message.kind == MessageKind::Response, value.get("method").is_none());
     let text = std::str::from_utf8(data).expect("it is UTF-8");
     agrees(text, message.name.as_ref(), &value["params"]["name"]);
     agrees(text, message.uri.as_ref(), &value["params"]["uri"]);
@@ -31,10 +31,10 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(serde_json::from_str::<Value>(&changed).unwrap(), expected);
         assert_eq!(Message::parse(changed.as_bytes()).unwrap().name.unwrap().value, "renamed");
     }
-    let _ = header::mismatch(&http::HeaderMap::new(), &message);
+    let _ = header::find_mismatch(&http::HeaderMap::new(), &message);
 });
 
-fn agrees(text: &str, read: Option<&Text<'_>>, value: &Value) {
+fn agrees(text: &str, read: Option<&JsonString<'_>>, value: &Value) {
     assert_eq!(read.map(|read| &*read.value), value.as_str());
     if let Some(read) = read {
         assert_eq!(serde_json::from_str::<String>(&text[read.span.clone()]).unwrap(), read.value);

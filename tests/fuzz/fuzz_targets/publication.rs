@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_ambient::Random;
-use portcullis_keys::Keys;
-use portcullis_publication::{Kind, Piece, Pieces, Refused, publish};
+use portcullis_clock::Random;
+use portcullis_keyring::Keyring;
+use portcullis_config_distribution::{DocumentKind, VerifiedDocument, VerifiedDocuments, VerifyError, sign_document};
 use serde_json::Value;
 
-static KEYS: LazyLock<Keys> =
-    LazyLock::new(|| Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap());
-const KINDS: [Kind; 5] = [Kind::Gateway, Kind::Origin, Kind::Route, Kind::Team, Kind::Credential];
+static KEYS: LazyLock<Keyring> =
+    LazyLock::new(|| Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap());
+const KINDS: [DocumentKind; 5] = [DocumentKind::Gateway, DocumentKind::Origin, DocumentKind::Route, DocumentKind::Team, DocumentKind::Credential];
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, document)) = data.split_first() else { return };
@@ -23,16 +23,16 @@ fuzz_target!(|data: &[u8]| {
     // Somebody else's: any MAC, any hash.
     let forged: BTreeMap<String, String> =
         ["document", "hash", "mac"].map(|name| (name.to_owned(), text.clone())).into();
-    assert!(matches!(Piece::read(&KEYS, kind, "x", &forged), Err(Refused::Forged)));
+    assert!(matches!(VerifiedDocument::from_object(&KEYS, kind, "x", &forged), Err(VerifyError::Forged)));
     // The operator's, of another version perhaps.
     let Ok(value) = serde_json::from_slice::<Value>(document) else { return };
-    let written = publish(&KEYS.mac, kind, "x", &value).unwrap().data();
+    let written = sign_document(&KEYS.mac, kind, "x", &value).unwrap().data();
     for other in KINDS.into_iter().filter(|other| *other != kind) {
-        assert!(matches!(Piece::read(&KEYS, other, "x", &written), Err(Refused::Forged)));
+        assert!(matches!(VerifiedDocument::from_object(&KEYS, other, "x", &written), Err(VerifyError::Forged)));
     }
-    if let Ok(Some(piece)) = Piece::read(&KEYS, kind, "x", &written) {
-        let mut pieces = Pieces::default();
+    if let Ok(Some(piece)) = VerifiedDocument::from_object(&KEYS, kind, "x", &written) {
+        let mut pieces = VerifiedDocuments::default();
         pieces.insert("x", piece);
-        assert!(pieces.join().0.is_none() || kind == Kind::Gateway, "a contract without a gateway");
+        assert!(pieces.join().0.is_none() || kind == DocumentKind::Gateway, "a contract without a gateway");
     }
 });

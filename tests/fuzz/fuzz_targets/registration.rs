@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_identity::fuzzing::{basic, document, is_redirect, is_registered, parameter, registration};
+use portcullis_authorization_server::fuzzing::{basic, document, is_redirect, is_registered, parameter, registration};
 use url::Url;
 
 const ID: &str = "https://client.example/client.json";

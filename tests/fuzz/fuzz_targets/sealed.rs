@@ -5,11 +5,11 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_ambient::Random;
-use portcullis_keys::{Keys, Purpose};
+use portcullis_clock::Random;
+use portcullis_keyring::{Keyring, Purpose};
 
-static KEYS: LazyLock<Keys> =
-    LazyLock::new(|| Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap());
+static KEYS: LazyLock<Keyring> =
+    LazyLock::new(|| Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap());
 
 fuzz_target!(|data: &[u8]| {
     let ring = &KEYS.sealing;

@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_contract::{ClaimNames, ProviderClient};
+use portcullis_config::{ClaimNames, ProviderClient};
 use portcullis_portal::fuzzing::parameter;
-use portcullis_providers::fuzzing::principal;
+use portcullis_identity_providers::fuzzing::principal;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {

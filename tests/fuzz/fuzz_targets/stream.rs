@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_wire::sse::{Splitter, data, with_data};
+use portcullis_mcp::sse::{Splitter, data, with_data};
 
 const LIMIT: usize = 4096;
 

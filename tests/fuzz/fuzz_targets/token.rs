@@ -5,12 +5,12 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_ambient::Random;
-use portcullis_keys::Keys;
+use portcullis_clock::Random;
+use portcullis_keyring::Keyring;
 use serde_json::{Value, json};
 
-static KEYS: LazyLock<Keys> =
-    LazyLock::new(|| Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap());
+static KEYS: LazyLock<Keyring> =
+    LazyLock::new(|| Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap());
 static TOKEN: LazyLock<String> =
     LazyLock::new(|| KEYS.signing.sign("at+jwt", &json!({"sub": "ana", "exp": 1})).unwrap());
 

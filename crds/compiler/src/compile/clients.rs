@@ -1,19 +1,19 @@
 use std::collections::BTreeSet;
 
-use portcullis_contract::{ClientPolicy, WorkloadCredential, WorkloadDoc};
+use portcullis_config::{ClientPolicy, WorkloadConfig, WorkloadCredential};
 use portcullis_crds::kinds::mcp_gateway::McpGatewaySpec;
 use portcullis_crds::kinds::workload::{Jwk, Jwks, Workload};
 
-use super::case::Case;
-use super::credential::{Credentials, Use};
+use super::credential::{SecretResolver, SecretUse};
+use super::diagnostics::ResourceDiagnostics;
 use super::endpoint;
-use super::surroundings::Surroundings;
+use super::tenancy::TenancyRules;
 
 pub(super) fn compile(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     spec: &McpGatewaySpec,
-    surroundings: &Surroundings<'_>,
-    credentials: &Credentials<'_>,
+    tenancy: &TenancyRules<'_>,
+    credentials: &SecretResolver<'_>,
 ) -> ClientPolicy {
     let clients = spec.clients.clone().unwrap_or_default();
     let hosts = clients.metadata_documents.unwrap_or_default().allowed_hosts;
@@ -22,7 +22,7 @@ pub(super) fn compile(
         let is_host = |c: char| c.is_ascii_alphanumeric() || "*.-:[]".contains(c);
         if host.is_empty() || !host.chars().all(is_host) {
             let message = format!("'{host}' is no host; write a host or a glob of hosts, like *.example.com");
-            case.error(
+            diagnostics.error(
                 format!("spec.clients.metadataDocuments.allowedHosts[{index}]"),
                 "InvalidValue",
                 message,
@@ -32,7 +32,7 @@ pub(super) fn compile(
     let mut workloads = Vec::new();
     for (index, it) in clients.workloads.iter().enumerate() {
         let field = format!("spec.clients.workloads[{index}]");
-        workloads.extend(workload(case, &field, it, surroundings, credentials));
+        workloads.extend(workload(diagnostics, &field, it, tenancy, credentials));
     }
     ClientPolicy {
         metadata_document_hosts: hosts,
@@ -42,33 +42,41 @@ pub(super) fn compile(
 }
 
 fn workload(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     field: &str,
     workload: &Workload,
-    surroundings: &Surroundings<'_>,
-    credentials: &Credentials<'_>,
-) -> Option<WorkloadDoc> {
+    tenancy: &TenancyRules<'_>,
+    credentials: &SecretResolver<'_>,
+) -> Option<WorkloadConfig> {
     let credential = match workload {
         Workload { secret_ref: Some(reference), jwks: None, jwks_uri: None, .. } => {
             let field = format!("{field}.secretRef");
-            WorkloadCredential::Secret(credentials.take(case, &field, reference, Use::Workload)?)
+            WorkloadCredential::Secret(credentials.resolve(
+                diagnostics,
+                &field,
+                reference,
+                SecretUse::Workload,
+            )?)
         }
         Workload { secret_ref: None, jwks: Some(jwks), jwks_uri: None, .. } => {
-            WorkloadCredential::Jwks(public_keys(case, &format!("{field}.jwks"), jwks)?)
+            WorkloadCredential::Jwks(check_jwks(diagnostics, &format!("{field}.jwks"), jwks)?)
         }
         Workload { secret_ref: None, jwks: None, jwks_uri: Some(url), .. } => {
-            let url = endpoint::read(case, &format!("{field}.jwksUri"), url, surroundings)?;
-            WorkloadCredential::JwksUri { url, private_networks: surroundings.networks(case.namespace()) }
+            let url = endpoint::parse_endpoint(diagnostics, &format!("{field}.jwksUri"), url, tenancy)?;
+            WorkloadCredential::JwksUri {
+                url,
+                private_networks: tenancy.private_networks(diagnostics.namespace()),
+            }
         }
         _ => {
             let message =
                 "a workload has exactly one of secretRef, jwks, jwksUri: what it shows to be itself";
-            case.error(field, "NotExactlyOne", message);
+            diagnostics.error(field, "NotExactlyOne", message);
             return None;
         }
     };
     let display_name = workload.display_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    Some(WorkloadDoc {
+    Some(WorkloadConfig {
         name: workload.name.clone(),
         display_name: display_name.unwrap_or(&workload.name).to_owned(),
         credential,
@@ -77,26 +85,26 @@ fn workload(
 
 /// Keys that a gateway can verify with. What is wrong with one is told here, where somebody reads it; a client would only hear
 /// that its signature does not verify.
-fn public_keys(case: &mut Case, field: &str, jwks: &Jwks) -> Option<serde_json::Value> {
-    let before = case.is_sound();
+fn check_jwks(diagnostics: &mut ResourceDiagnostics, field: &str, jwks: &Jwks) -> Option<serde_json::Value> {
+    let before = diagnostics.is_valid();
     let mut ids = BTreeSet::new();
     for (index, key) in jwks.keys.iter().enumerate() {
         let field = format!("{field}.keys[{index}]");
-        if let Some(problem) = unusable(key) {
-            case.error(field, "InvalidKey", format!("the key cannot be used: {problem}"));
+        if let Some(problem) = unusable_key_reason(key) {
+            diagnostics.error(field, "InvalidKey", format!("the key cannot be used: {problem}"));
         } else if !ids.insert(&key.kid) {
             let message =
                 "its kid is missing or another key's too; of several keys each needs one of its own";
-            case.error(format!("{field}.kid"), "Duplicate", message);
+            diagnostics.error(format!("{field}.kid"), "Duplicate", message);
         }
     }
-    if before && !case.is_sound() {
+    if before && !diagnostics.is_valid() {
         return None;
     }
     serde_json::to_value(jwks).ok()
 }
 
-fn unusable(key: &Jwk) -> Option<&'static str> {
+fn unusable_key_reason(key: &Jwk) -> Option<&'static str> {
     if key.usage.as_deref().is_some_and(|usage| usage != "sig") {
         return Some("its use is not sig");
     }

@@ -2,24 +2,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use portcullis_client_key::ClientKey;
-use portcullis_contract::{SecretKey, SecretValue};
-use portcullis_crds::words::SecretRef;
+use portcullis_config::{SecretKey, SecretValue};
+use portcullis_crds::values::SecretRef;
 use portcullis_crds::{ALLOWED_HOSTS_ANNOTATION, CREDENTIAL_LABEL};
 use secrecy::SecretString;
 
-use super::case::Case;
-use crate::nearest::did_you_mean;
+use super::diagnostics::ResourceDiagnostics;
+use crate::suggest::did_you_mean;
 use crate::{ResourceId, Resources};
 
 /// The Secrets, as others refer to them.
-pub(super) struct Credentials<'a> {
+pub(super) struct SecretResolver<'a> {
     secrets: BTreeMap<ResourceId, &'a Secret>,
     unreadable: &'a BTreeSet<ResourceId>,
 }
 
 /// What a credential is for.
 #[derive(Clone, Copy)]
-pub(super) enum Use<'a> {
+pub(super) enum SecretUse<'a> {
     /// It is sent to an origin at this host, in a header, after this prefix.
     Header { host: &'a str, prefix: &'a str },
     /// It is sent to an origin at this host, in its URL's query.
@@ -35,37 +35,37 @@ pub(super) enum Use<'a> {
 }
 
 /// A client secret is guessed offline by nobody, but a short one is often not random at all.
-const SHORTEST_WORKLOAD_SECRET: usize = 32;
+const MIN_WORKLOAD_SECRET_LEN: usize = 32;
 
-impl<'a> Credentials<'a> {
+impl<'a> SecretResolver<'a> {
     pub(super) fn new(resources: &'a Resources) -> Self {
         let named = |secret: &'a Secret| (ResourceId::of("Secret", &secret.metadata), secret);
         Self { secrets: resources.secrets.iter().map(named).collect(), unreadable: &resources.unreadable }
     }
 
     /// Resolves a credential for its use. What is found goes with the case.
-    pub(super) fn take(
+    pub(super) fn resolve(
         &self,
-        case: &mut Case,
+        diagnostics: &mut ResourceDiagnostics,
         field: &str,
         reference: &SecretRef,
-        purpose: Use<'_>,
+        purpose: SecretUse<'_>,
     ) -> Option<SecretKey> {
-        let (id, secret, value) = self.find(case, field, reference)?;
+        let (id, secret, value) = self.find(diagnostics, field, reference)?;
         let allowed_hosts = allowed_hosts(secret);
         let host = match purpose {
-            Use::Header { host, .. } | Use::QueryParameter { host } => Some(host),
-            Use::ProviderClient { host } if !allowed_hosts.is_empty() => Some(host),
-            Use::ProviderClient { .. } => None,
-            Use::OriginClient | Use::OriginClientKey if allowed_hosts.is_empty() => {
+            SecretUse::Header { host, .. } | SecretUse::QueryParameter { host } => Some(host),
+            SecretUse::ProviderClient { host } if !allowed_hosts.is_empty() => Some(host),
+            SecretUse::ProviderClient { .. } => None,
+            SecretUse::OriginClient | SecretUse::OriginClientKey if allowed_hosts.is_empty() => {
                 let message = format!(
                     "{id} does not say where it may be sent; annotate it with {ALLOWED_HOSTS_ANNOTATION}: the hosts of the \
                      origin's authorization server"
                 );
-                case.error(field, "HostNotAllowed", message);
+                diagnostics.error(field, "HostNotAllowed", message);
                 return None;
             }
-            Use::OriginClient | Use::OriginClientKey | Use::Workload => None,
+            SecretUse::OriginClient | SecretUse::OriginClientKey | SecretUse::Workload => None,
         };
         if let Some(host) =
             host.map(str::to_ascii_lowercase).filter(|host| !matches_any(&allowed_hosts, host))
@@ -77,11 +77,11 @@ impl<'a> Credentials<'a> {
             let message = format!(
                 "{id} may not be sent to {host}: its annotation {ALLOWED_HOSTS_ANNOTATION} {says}; whoever owns it adds {host}"
             );
-            case.error(field, "HostNotAllowed", message);
+            diagnostics.error(field, "HostNotAllowed", message);
             return None;
         }
-        if let Some(problem) = unfit(&value, purpose) {
-            case.error(
+        if let Some(problem) = unusable_reason(&value, purpose) {
+            diagnostics.error(
                 field,
                 "InvalidSecretValue",
                 format!("the value of '{}' in {id} {problem}", reference.key),
@@ -89,19 +89,24 @@ impl<'a> Credentials<'a> {
             return None;
         }
         let key = SecretKey(format!("{}/{}/{}", id.namespace, reference.name, reference.key));
-        case.takes(key.clone(), SecretValue { value: SecretString::from(value), allowed_hosts });
+        diagnostics.add_secret(key.clone(), SecretValue { value: SecretString::from(value), allowed_hosts });
         Some(key)
     }
 
     /// Resolves trust anchors, which are no secret.
-    pub(super) fn pem(&self, case: &mut Case, field: &str, reference: &SecretRef) -> Option<String> {
-        let (id, _, value) = self.find(case, field, reference)?;
+    pub(super) fn resolve_ca_bundle(
+        &self,
+        diagnostics: &mut ResourceDiagnostics,
+        field: &str,
+        reference: &SecretRef,
+    ) -> Option<String> {
+        let (id, _, value) = self.find(diagnostics, field, reference)?;
         if !value.contains("-----BEGIN CERTIFICATE-----") {
             let message = format!(
                 "'{}' in {id} has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
                 reference.key
             );
-            case.error(field, "InvalidCertificate", message);
+            diagnostics.error(field, "InvalidCertificate", message);
             return None;
         }
         Some(value)
@@ -109,11 +114,11 @@ impl<'a> Credentials<'a> {
 
     fn find(
         &self,
-        case: &mut Case,
+        diagnostics: &mut ResourceDiagnostics,
         field: &str,
         reference: &SecretRef,
     ) -> Option<(ResourceId, &'a Secret, String)> {
-        let id = ResourceId::new("Secret", case.namespace(), &reference.name);
+        let id = ResourceId::new("Secret", diagnostics.namespace(), &reference.name);
         let Some(secret) = self.secrets.get(&id).copied() else {
             let message = if self.unreadable.contains(&id) {
                 format!("{id} has errors of its own; mend them first")
@@ -125,13 +130,13 @@ impl<'a> Credentials<'a> {
                     did_you_mean(&reference.name, names)
                 )
             };
-            case.error(field, "SecretNotFound", message);
+            diagnostics.error(field, "SecretNotFound", message);
             return None;
         };
         let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIAL_LABEL));
         if label.map(String::as_str) != Some("true") {
             let message = format!("{id} has not opted in; label it with {CREDENTIAL_LABEL}: \"true\"");
-            case.error(field, "SecretNotOptedIn", message);
+            diagnostics.error(field, "SecretNotOptedIn", message);
             return None;
         }
         let text = secret.string_data.as_ref().and_then(|data| data.get(&reference.key)).cloned();
@@ -151,21 +156,21 @@ impl<'a> Credentials<'a> {
                 format!("{id} has no key '{}'; {there}", reference.key)
             }
         };
-        case.error(field, "SecretKeyNotFound", problem);
+        diagnostics.error(field, "SecretKeyNotFound", problem);
         None
     }
 }
 
 /// What keeps a value from being used, without quoting it.
-fn unfit(value: &str, purpose: Use<'_>) -> Option<String> {
-    if let Use::OriginClientKey = purpose {
+fn unusable_reason(value: &str, purpose: SecretUse<'_>) -> Option<String> {
+    if let SecretUse::OriginClientKey = purpose {
         return ClientKey::from_pem(value).err().map(|error| error.to_string());
     }
-    unsendable(value, purpose).map(str::to_owned)
+    unsendable_reason(value, purpose).map(str::to_owned)
 }
 
 /// What keeps it from being sent as it is.
-fn unsendable(value: &str, purpose: Use<'_>) -> Option<&'static str> {
+fn unsendable_reason(value: &str, purpose: SecretUse<'_>) -> Option<&'static str> {
     if value.ends_with(['\n', '\r']) {
         return Some(
             "ends with a line break, which is hardly part of it; write it without (printf instead of echo)",
@@ -173,10 +178,10 @@ fn unsendable(value: &str, purpose: Use<'_>) -> Option<&'static str> {
     }
     let sendable = |text: &str| text.bytes().all(|byte| byte == b'\t' || (32..127).contains(&byte));
     match purpose {
-        Use::Header { prefix, .. } if !(sendable(value) && sendable(prefix)) => {
+        SecretUse::Header { prefix, .. } if !(sendable(value) && sendable(prefix)) => {
             Some("cannot be sent in a header, with its prefix: it has characters beyond printable ASCII")
         }
-        Use::Workload if value.len() < SHORTEST_WORKLOAD_SECRET => Some(
+        SecretUse::Workload if value.len() < MIN_WORKLOAD_SECRET_LEN => Some(
             "is too short for a client secret; write 32 random characters or more (openssl rand -hex 32)",
         ),
         _ => None,
@@ -194,5 +199,5 @@ fn allowed_hosts(secret: &Secret) -> Vec<String> {
 }
 
 fn matches_any(patterns: &[String], host: &str) -> bool {
-    patterns.iter().any(|pattern| super::selection::glob(pattern, host))
+    patterns.iter().any(|pattern| super::selection::glob_matches(pattern, host))
 }

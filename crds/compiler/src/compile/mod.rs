@@ -7,9 +7,9 @@
 //! ```
 
 mod address;
-mod case;
 mod clients;
 mod credential;
+mod diagnostics;
 mod endpoint;
 mod gateway;
 mod origin;
@@ -17,41 +17,41 @@ mod origin_auth;
 mod provider_client;
 mod selection;
 mod slug;
-mod surroundings;
 mod team;
+mod tenancy;
 mod virtual_mcp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::ObjectMeta;
-use portcullis_contract::{Contract, GatewayDoc, OriginDoc, RouteDoc, Secrets, TeamDoc};
+use portcullis_config::{Config, GatewayConfig, OriginConfig, RouteConfig, Secrets, TeamConfig};
 
-use crate::{Diagnosis, ResourceId, Resources};
-use case::Case;
-use credential::Credentials;
-use surroundings::Surroundings;
+use crate::{Diagnostic, ResourceId, Resources};
+use credential::SecretResolver;
+use diagnostics::ResourceDiagnostics;
+use tenancy::TenancyRules;
 
 /// What came of resources.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// What is sound; `None` without a usable gateway.
-    pub contract: Option<Contract>,
+    pub config: Option<Config>,
     /// What is wrong. A resource with an error is not in the contract; a team is, without the entries that have one.
-    pub diagnoses: Vec<Diagnosis>,
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// What is sound among resources, whether or not the gateway is. The gateway's tenancy holds for the rest even where something
 /// else of the gateway is wrong.
 #[derive(Clone, Debug, Default)]
-pub struct Parts {
+pub struct PartialConfig {
     /// The settings of the installation, if they are sound.
-    pub gateway: Option<GatewayDoc>,
+    pub gateway: Option<GatewayConfig>,
     /// The upstream MCP servers.
-    pub origins: Vec<OriginDoc>,
+    pub origins: Vec<OriginConfig>,
     /// The virtual MCPs.
-    pub routes: Vec<RouteDoc>,
+    pub routes: Vec<RouteConfig>,
     /// Who may use them.
-    pub teams: Vec<TeamDoc>,
+    pub teams: Vec<TeamConfig>,
     /// The credentials of what is sound.
     pub secrets: Secrets,
 }
@@ -59,77 +59,78 @@ pub struct Parts {
 /// Compiles resources.
 #[must_use]
 pub fn compile(resources: &Resources) -> Compiled {
-    let (Parts { gateway, origins, routes, teams, secrets }, diagnoses) = compile_parts(resources);
-    let contract = gateway.map(|gateway| Contract { gateway, origins, routes, teams, secrets });
-    Compiled { contract, diagnoses }
+    let (PartialConfig { gateway, origins, routes, teams, secrets }, diagnostics) =
+        compile_partial(resources);
+    let config = gateway.map(|gateway| Config { gateway, origins, routes, teams, secrets });
+    Compiled { config, diagnostics }
 }
 
 /// Compiles resources for whoever can serve on with an earlier gateway while the present one is not sound.
 #[must_use]
-pub fn compile_parts(resources: &Resources) -> (Parts, Vec<Diagnosis>) {
+pub fn compile_partial(resources: &Resources) -> (PartialConfig, Vec<Diagnostic>) {
     let mut compiler = Compiler {
         resources,
-        credentials: Credentials::new(resources),
-        diagnoses: Vec::new(),
+        credentials: SecretResolver::new(resources),
+        diagnostics: Vec::new(),
         secrets: Secrets::default(),
     };
     let chosen = compiler.choose_gateway();
-    let surroundings = Surroundings::new(chosen);
+    let tenancy = TenancyRules::new(chosen);
     let gateway = chosen.and_then(|gateway| {
-        compiler.examine(gateway, "McpGateway", |case, gateway, credentials| {
-            gateway::compile(case, gateway, &surroundings, credentials)
+        compiler.compile_resource(gateway, "McpGateway", |diagnostics, gateway, credentials| {
+            gateway::compile(diagnostics, gateway, &tenancy, credentials)
         })
     });
-    let origins = compiler.origins(&surroundings);
-    let routes = compiler.virtual_mcps(&surroundings, &origins);
-    let teams = compiler.teams(&surroundings, &routes);
-    compiler.warn_of_routes_for_nobody(&routes, &teams);
-    let Compiler { diagnoses, secrets, .. } = compiler;
-    let parts = Parts {
+    let origins = compiler.origins(&tenancy);
+    let routes = compiler.virtual_mcps(&tenancy, &origins);
+    let teams = compiler.teams(&tenancy, &routes);
+    compiler.warn_of_unassigned_routes(&routes, &teams);
+    let Compiler { diagnostics, secrets, .. } = compiler;
+    let parts = PartialConfig {
         gateway,
         origins: origins.into_values().collect(),
         routes: routes.into_values().collect(),
         teams,
         secrets,
     };
-    (parts, diagnoses)
+    (parts, diagnostics)
 }
 
 /// Documents by the resources that they come from.
-type Docs<T> = BTreeMap<ResourceId, T>;
+type ByResource<T> = BTreeMap<ResourceId, T>;
 
 struct Compiler<'a> {
     resources: &'a Resources,
-    credentials: Credentials<'a>,
-    diagnoses: Vec<Diagnosis>,
+    credentials: SecretResolver<'a>,
+    diagnostics: Vec<Diagnostic>,
     secrets: Secrets,
 }
 
 impl<'a> Compiler<'a> {
     /// Examines one resource, and keeps its document and credentials if it is sound.
-    fn examine<R: kube::Resource, T>(
+    fn compile_resource<R: kube::Resource, T>(
         &mut self,
         resource: &R,
         kind: &str,
-        compile: impl FnOnce(&mut Case, &R, &Credentials<'a>) -> Option<T>,
+        compile: impl FnOnce(&mut ResourceDiagnostics, &R, &SecretResolver<'a>) -> Option<T>,
     ) -> Option<T> {
         let id = ResourceId::of(kind, resource.meta());
-        let mut case = Case::new(id, self.resources);
-        let document = compile(&mut case, resource, &self.credentials);
-        let document = document.filter(|_| case.is_sound());
-        let (diagnoses, secrets) = case.close();
-        self.diagnoses.extend(diagnoses);
+        let mut diagnostics = ResourceDiagnostics::new(id, self.resources);
+        let document = compile(&mut diagnostics, resource, &self.credentials);
+        let document = document.filter(|_| diagnostics.is_valid());
+        let (diagnostics, secrets) = diagnostics.into_parts();
+        self.diagnostics.extend(diagnostics);
         if document.is_some() {
             secrets.into_iter().for_each(|(key, value)| self.secrets.insert(key, value));
         }
         document
     }
 
-    fn origins(&mut self, surroundings: &Surroundings) -> Docs<OriginDoc> {
-        let mut documents = Docs::new();
+    fn origins(&mut self, tenancy: &TenancyRules) -> ByResource<OriginConfig> {
+        let mut documents = ByResource::new();
         for origin in &self.resources.origins {
-            let document = self.examine(origin, "OriginMcp", |case, origin, credentials| {
-                origin::compile(case, origin, surroundings, credentials)
+            let document = self.compile_resource(origin, "OriginMcp", |diagnostics, origin, credentials| {
+                origin::compile(diagnostics, origin, tenancy, credentials)
             });
             documents
                 .extend(document.map(|document| (ResourceId::of("OriginMcp", &origin.metadata), document)));
@@ -137,18 +138,28 @@ impl<'a> Compiler<'a> {
         documents
     }
 
-    fn virtual_mcps(&mut self, surroundings: &Surroundings, origins: &Docs<OriginDoc>) -> Docs<RouteDoc> {
-        let slugs = slug::holders(self.resources, surroundings);
+    fn virtual_mcps(
+        &mut self,
+        tenancy: &TenancyRules,
+        origins: &ByResource<OriginConfig>,
+    ) -> ByResource<RouteConfig> {
+        let slugs = slug::assign(self.resources, tenancy);
         let there =
             self.resources.origins.iter().map(|it| (ResourceId::of("OriginMcp", &it.metadata), it)).collect();
         let unreadable = &self.resources.unreadable;
         let catalogs = &self.resources.catalogs;
-        let known =
-            virtual_mcp::Known { there: &there, unreadable, surroundings, origins, slugs: &slugs, catalogs };
-        let mut documents = Docs::new();
+        let known = virtual_mcp::RouteContext {
+            existing_origins: &there,
+            unreadable,
+            tenancy,
+            origins,
+            slugs: &slugs,
+            catalogs,
+        };
+        let mut documents = ByResource::new();
         for virtual_mcp in &self.resources.virtual_mcps {
-            let document = self.examine(virtual_mcp, "VirtualMcp", |case, virtual_mcp, _| {
-                virtual_mcp::compile(case, virtual_mcp, &known)
+            let document = self.compile_resource(virtual_mcp, "VirtualMcp", |diagnostics, virtual_mcp, _| {
+                virtual_mcp::compile(diagnostics, virtual_mcp, &known)
             });
             let id = ResourceId::of("VirtualMcp", &virtual_mcp.metadata);
             documents.extend(document.map(|document| (id, document)));
@@ -156,16 +167,16 @@ impl<'a> Compiler<'a> {
         documents
     }
 
-    fn teams(&mut self, surroundings: &Surroundings, routes: &Docs<RouteDoc>) -> Vec<TeamDoc> {
+    fn teams(&mut self, tenancy: &TenancyRules, routes: &ByResource<RouteConfig>) -> Vec<TeamConfig> {
         let known: BTreeSet<_> =
             self.resources.virtual_mcps.iter().map(|it| ResourceId::of("VirtualMcp", &it.metadata)).collect();
         let known = &known | &self.resources.unreadable;
-        let mut documents = Docs::new();
+        let mut documents = ByResource::new();
         for team in &self.resources.teams {
             let id = ResourceId::of("Team", &team.metadata);
-            let mut case = Case::new(id.clone(), self.resources);
-            let document = team::compile(&mut case, team, surroundings, &known, routes);
-            self.diagnoses.extend(case.close().0);
+            let mut diagnostics = ResourceDiagnostics::new(id.clone(), self.resources);
+            let document = team::compile(&mut diagnostics, team, tenancy, &known, routes);
+            self.diagnostics.extend(diagnostics.into_parts().0);
             documents.extend(document.map(|document| (id, document)));
         }
         documents.into_values().collect()

@@ -1,46 +1,48 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_contract::{Network, OriginDoc, OriginLimits};
+use portcullis_config::{Network, OriginConfig, OriginLimits};
 use portcullis_crds::OriginMcp;
 use portcullis_crds::kinds::origin_mcp::Limits;
-use portcullis_crds::words::{ByteSize, Duration};
+use portcullis_crds::values::{ByteSize, Duration};
 use sha2::{Digest as _, Sha256};
 
-use super::case::Case;
-use super::credential::Credentials;
-use super::surroundings::Surroundings;
+use super::credential::SecretResolver;
+use super::diagnostics::ResourceDiagnostics;
+use super::tenancy::TenancyRules;
 use super::{endpoint, origin_auth};
 
 pub(super) fn compile(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     origin: &OriginMcp,
-    surroundings: &Surroundings<'_>,
-    credentials: &Credentials<'_>,
-) -> Option<OriginDoc> {
+    tenancy: &TenancyRules<'_>,
+    credentials: &SecretResolver<'_>,
+) -> Option<OriginConfig> {
     let spec = &origin.spec;
-    surroundings.check_namespace(case);
-    let url = endpoint::read(case, "spec.url", &spec.url, surroundings);
-    let auth = origin_auth::compile(case, &spec.auth, url.as_ref(), surroundings, credentials);
-    let limits = limits(case, spec.limits.as_ref());
-    let ca_bundle_pem = spec
-        .network
-        .as_ref()
-        .and_then(|network| network.ca_bundle_ref.as_ref())
-        .and_then(|reference| credentials.pem(case, "spec.network.caBundleRef", reference));
+    tenancy.check_namespace(diagnostics);
+    let url = endpoint::parse_endpoint(diagnostics, "spec.url", &spec.url, tenancy);
+    let auth = origin_auth::compile(diagnostics, &spec.auth, url.as_ref(), tenancy, credentials);
+    let limits = limits(diagnostics, spec.limits.as_ref());
+    let ca_bundle_pem =
+        spec.network.as_ref().and_then(|network| network.ca_bundle_ref.as_ref()).and_then(|reference| {
+            credentials.resolve_ca_bundle(diagnostics, "spec.network.caBundleRef", reference)
+        });
     if ca_bundle_pem.is_some() && url.as_ref().is_some_and(|url| url.scheme() == "http") {
         let message = "the URL is plain http, where no certificate is checked; use https, or leave this out";
-        case.warning("spec.network.caBundleRef", "NoEffect", message);
+        diagnostics.warning("spec.network.caBundleRef", "NoEffect", message);
     }
-    let uid = super::uid(&origin.metadata, case.id());
-    Some(OriginDoc {
+    let uid = super::uid(&origin.metadata, diagnostics.id());
+    Some(OriginConfig {
         id: opaque_id(&uid),
         uid,
-        name: super::qualified(case.id()),
-        display_name: super::display_name(spec.display_name.as_deref(), case.id()),
+        name: super::qualified(diagnostics.id()),
+        display_name: super::display_name(spec.display_name.as_deref(), diagnostics.id()),
         url: url?,
         suspended: spec.suspend,
         auth: auth?,
-        network: Network { private_networks: surroundings.networks(case.namespace()), ca_bundle_pem },
+        network: Network {
+            private_networks: tenancy.private_networks(diagnostics.namespace()),
+            ca_bundle_pem,
+        },
         limits,
     })
 }
@@ -51,18 +53,18 @@ fn opaque_id(uid: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest.get(..15).unwrap_or_default())
 }
 
-fn limits(case: &mut Case, limits: Option<&Limits>) -> OriginLimits {
+fn limits(diagnostics: &mut ResourceDiagnostics, limits: Option<&Limits>) -> OriginLimits {
     let timeout = limits.and_then(|limits| limits.request_timeout).unwrap_or(Duration::from_secs(60));
     let bytes = limits.and_then(|limits| limits.response_bytes).unwrap_or(ByteSize::mebibytes(10));
     if timeout.as_millis() == 0 {
-        case.error(
+        diagnostics.error(
             "spec.limits.requestTimeout",
             "InvalidValue",
             "no origin answers in no time; write one like 60s",
         );
     }
     if bytes.as_bytes() == 0 {
-        case.error(
+        diagnostics.error(
             "spec.limits.responseBytes",
             "InvalidValue",
             "no answer has no bytes; write a size like 10Mi",

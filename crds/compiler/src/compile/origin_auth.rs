@@ -1,38 +1,38 @@
 //! `spec.auth` of an origin.
 
-use portcullis_contract as contract;
-use portcullis_contract::{AuthorizationServer, ClientRegistration, SubjectToken};
+use portcullis_config as config;
+use portcullis_config::{AuthorizationServer, ClientRegistration, SubjectToken};
 use portcullis_crds::kinds::origin_auth::{
     ClientCredentials, HeaderAuth, IdJag, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
     SubjectTokenType, TokenEndpointAuthMethod, TokenExchange, UserOAuth,
 };
-use portcullis_crds::words;
-use portcullis_crds::words::syntax::{HEADER_NAME, is_reserved_header};
+use portcullis_crds::values;
+use portcullis_crds::values::syntax::{HEADER_NAME, is_reserved_header};
 use url::Url;
 
-use super::case::Case;
-use super::credential::{Credentials, Use};
+use super::credential::{SecretResolver, SecretUse};
+use super::diagnostics::ResourceDiagnostics;
 use super::endpoint;
 use super::provider_client::check_scopes;
-use super::selection::glob;
-use super::surroundings::Surroundings;
+use super::selection::glob_matches;
+use super::tenancy::TenancyRules;
 
 /// What the members of the union have in common to be compiled.
-struct Work<'a, 'c> {
-    case: &'a mut Case,
+struct AuthCompiler<'a, 'c> {
+    diagnostics: &'a mut ResourceDiagnostics,
     /// The origin's. `None` where its URL cannot be read, which has been said.
     host: Option<&'a str>,
-    surroundings: &'a Surroundings<'c>,
-    credentials: &'a Credentials<'c>,
+    tenancy: &'a TenancyRules<'c>,
+    credentials: &'a SecretResolver<'c>,
 }
 
 pub(super) fn compile(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     auth: &OriginAuth,
     url: Option<&Url>,
-    surroundings: &Surroundings<'_>,
-    credentials: &Credentials<'_>,
-) -> Option<contract::OriginAuth> {
+    tenancy: &TenancyRules<'_>,
+    credentials: &SecretResolver<'_>,
+) -> Option<config::OriginAuth> {
     let OriginAuth {
         none,
         header,
@@ -61,100 +61,104 @@ pub(super) fn compile(
             format!("there are {}", found.join(", "))
         };
         let all = members.map(|(name, _)| name).join(", ");
-        case.error("spec.auth", "NotExactlyOne", format!("auth has exactly one of {all}; {found}"));
+        diagnostics.error("spec.auth", "NotExactlyOne", format!("auth has exactly one of {all}; {found}"));
         return None;
     }
-    let mut work = Work { case, host: url.and_then(Url::host_str), surroundings, credentials };
+    let mut compiler = AuthCompiler { diagnostics, host: url.and_then(Url::host_str), tenancy, credentials };
     if let Some(header) = header {
-        return work.header(header);
+        return compiler.header(header);
     }
     if let Some(parameter) = query_parameter {
-        return work.query_parameter(parameter);
+        return compiler.query_parameter(parameter);
     }
     if let Some(oauth) = user_oauth {
-        let (scopes, registration) = work.oauth("spec.auth.userOAuth", oauth)?;
-        return Some(contract::OriginAuth::UserOAuth { scopes, registration });
+        let (scopes, registration) = compiler.oauth("spec.auth.userOAuth", oauth)?;
+        return Some(config::OriginAuth::UserOAuth { scopes, registration });
     }
     if let Some(oauth) = shared_oauth {
-        let (scopes, registration) = work.oauth("spec.auth.sharedOAuth", oauth)?;
-        return Some(contract::OriginAuth::SharedOAuth { scopes, registration });
+        let (scopes, registration) = compiler.oauth("spec.auth.sharedOAuth", oauth)?;
+        return Some(config::OriginAuth::SharedOAuth { scopes, registration });
     }
     if let Some(credentials) = client_credentials {
-        return work.client_credentials(credentials);
+        return compiler.client_credentials(credentials);
     }
     if let Some(exchange) = token_exchange {
-        return work.token_exchange(exchange);
+        return compiler.token_exchange(exchange);
     }
     if let Some(id_jag) = id_jag {
-        return work.id_jag(id_jag);
+        return compiler.id_jag(id_jag);
     }
-    Some(contract::OriginAuth::None)
+    Some(config::OriginAuth::None)
 }
 
-impl Work<'_, '_> {
-    fn header(&mut self, header: &HeaderAuth) -> Option<contract::OriginAuth> {
+impl AuthCompiler<'_, '_> {
+    fn header(&mut self, header: &HeaderAuth) -> Option<config::OriginAuth> {
         let field = "spec.auth.header.name";
-        if let Some(Err(message)) = words::check(HEADER_NAME, &header.name) {
-            self.case.error(field, "InvalidValue", message);
+        if let Some(Err(message)) = values::check_pattern(HEADER_NAME, &header.name) {
+            self.diagnostics.error(field, "InvalidValue", message);
         } else if is_reserved_header(&header.name) {
             let message = format!(
                 "the header {} belongs to the protocol and cannot carry a credential; servers take theirs in Authorization or a \
                  header of their own, like X-Api-Key",
                 header.name
             );
-            self.case.error(field, "ReservedHeader", message);
+            self.diagnostics.error(field, "ReservedHeader", message);
         }
         let prefix = header.prefix.clone().unwrap_or_default();
-        let purpose = Use::Header { host: self.host?, prefix: &prefix };
-        let value =
-            self.credentials.take(self.case, "spec.auth.header.valueRef", &header.value_ref, purpose)?;
-        Some(contract::OriginAuth::Header { name: header.name.clone(), prefix, value })
+        let purpose = SecretUse::Header { host: self.host?, prefix: &prefix };
+        let value = self.credentials.resolve(
+            self.diagnostics,
+            "spec.auth.header.valueRef",
+            &header.value_ref,
+            purpose,
+        )?;
+        Some(config::OriginAuth::Header { name: header.name.clone(), prefix, value })
     }
 
-    fn query_parameter(&mut self, parameter: &QueryParameterAuth) -> Option<contract::OriginAuth> {
+    fn query_parameter(&mut self, parameter: &QueryParameterAuth) -> Option<config::OriginAuth> {
         if parameter.name.is_empty() {
             let message = "a parameter has a name; write the one that the origin's documentation says";
-            self.case.error("spec.auth.queryParameter.name", "InvalidValue", message);
+            self.diagnostics.error("spec.auth.queryParameter.name", "InvalidValue", message);
         }
         let field = "spec.auth.queryParameter.valueRef";
-        let purpose = Use::QueryParameter { host: self.host? };
-        let value = self.credentials.take(self.case, field, &parameter.value_ref, purpose)?;
-        Some(contract::OriginAuth::QueryParameter { name: parameter.name.clone(), value })
+        let purpose = SecretUse::QueryParameter { host: self.host? };
+        let value = self.credentials.resolve(self.diagnostics, field, &parameter.value_ref, purpose)?;
+        Some(config::OriginAuth::QueryParameter { name: parameter.name.clone(), value })
     }
 
     fn oauth(&mut self, field: &str, oauth: &UserOAuth) -> Option<(Vec<String>, ClientRegistration)> {
-        check_scopes(self.case, &format!("{field}.scopes"), &oauth.scopes);
+        check_scopes(self.diagnostics, &format!("{field}.scopes"), &oauth.scopes);
         let registration =
             self.registration(&format!("{field}.registration"), oauth.registration.as_ref())?;
         Some((oauth.scopes.clone(), registration))
     }
 
-    fn client_credentials(&mut self, given: &ClientCredentials) -> Option<contract::OriginAuth> {
+    fn client_credentials(&mut self, given: &ClientCredentials) -> Option<config::OriginAuth> {
         let field = "spec.auth.clientCredentials";
-        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        check_scopes(self.diagnostics, &format!("{field}.scopes"), &given.scopes);
         let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
         let client = self.client(&format!("{field}.client"), &given.client);
         if given.client.secret_ref.is_none() {
             let message = "a client that gets tokens in its own name has to prove that it is that client; write a secretRef";
-            self.case.error(format!("{field}.client.secretRef"), "Required", message);
+            self.diagnostics.error(format!("{field}.client.secretRef"), "Required", message);
         }
         let scopes = given.scopes.clone();
-        Some(contract::OriginAuth::ClientCredentials { server: server?, client: client?, scopes })
+        Some(config::OriginAuth::ClientCredentials { server: server?, client: client?, scopes })
     }
 
-    fn token_exchange(&mut self, given: &TokenExchange) -> Option<contract::OriginAuth> {
+    fn token_exchange(&mut self, given: &TokenExchange) -> Option<config::OriginAuth> {
         let field = "spec.auth.tokenExchange";
-        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        check_scopes(self.diagnostics, &format!("{field}.scopes"), &given.scopes);
         let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
         let client = self.client(&format!("{field}.client"), &given.client);
         let (server, client) = (server?, client?);
-        let namespace = self.case.namespace().to_owned();
-        let subject_hosts = self.surroundings.identity_token_hosts(&namespace);
-        let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob(pattern, host));
+        let namespace = self.diagnostics.namespace().to_owned();
+        let subject_hosts = self.tenancy.identity_token_hosts(&namespace);
+        let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob_matches(pattern, host));
         let elsewhere = match &server {
             AuthorizationServer::OfOrigin => {
                 let message = "say who exchanges: write the issuer of the authorization server";
-                self.case.error(field, "Required", message);
+                self.diagnostics.error(field, "Required", message);
                 None
             }
             // Where an issuer has its token endpoint is known when it is asked.
@@ -172,11 +176,11 @@ impl Work<'_, '_> {
             let message = format!(
                 "people's identity tokens may not be sent to {host}; the gateway's owner allows it in {}: an entry for \
                  '{namespace}' with identityTokenHosts: [\"{host}\"]",
-                self.surroundings.tenancy_of()
+                self.tenancy.tenancy_location()
             );
-            self.case.error(field, "HostNotAllowed", message);
+            self.diagnostics.error(field, "HostNotAllowed", message);
         }
-        Some(contract::OriginAuth::TokenExchange {
+        Some(config::OriginAuth::TokenExchange {
             server,
             client,
             audience: given.audience.clone(),
@@ -189,13 +193,13 @@ impl Work<'_, '_> {
         })
     }
 
-    fn id_jag(&mut self, given: &IdJag) -> Option<contract::OriginAuth> {
+    fn id_jag(&mut self, given: &IdJag) -> Option<config::OriginAuth> {
         let field = "spec.auth.idJag";
-        check_scopes(self.case, &format!("{field}.scopes"), &given.scopes);
+        check_scopes(self.diagnostics, &format!("{field}.scopes"), &given.scopes);
         let server = self.server(field, Some(&given.issuer), None);
         let client = self.client(&format!("{field}.client"), &given.client);
         let AuthorizationServer::Issuer(issuer) = server? else { return None };
-        Some(contract::OriginAuth::IdJag { issuer, client: client?, scopes: given.scopes.clone() })
+        Some(config::OriginAuth::IdJag { issuer, client: client?, scopes: given.scopes.clone() })
     }
 
     /// Who gives tokens.
@@ -209,21 +213,21 @@ impl Work<'_, '_> {
             (None, None) => Some(AuthorizationServer::OfOrigin),
             (Some(issuer), None) => {
                 let field = format!("{field}.issuer");
-                let url = endpoint::read(self.case, &field, issuer, self.surroundings)?;
+                let url = endpoint::parse_endpoint(self.diagnostics, &field, issuer, self.tenancy)?;
                 if url.query().is_some() {
                     let message = format!("'{issuer}' has a query; an issuer has none (RFC 8414, section 2)");
-                    self.case.error(field, "InvalidUrl", message);
+                    self.diagnostics.error(field, "InvalidUrl", message);
                 }
                 Some(AuthorizationServer::Issuer(issuer.to_owned()))
             }
             (None, Some(text)) => {
                 let field = format!("{field}.tokenEndpoint");
-                endpoint::read(self.case, &field, text, self.surroundings)
+                endpoint::parse_endpoint(self.diagnostics, &field, text, self.tenancy)
                     .map(AuthorizationServer::TokenEndpoint)
             }
             (Some(_), Some(_)) => {
                 let message = "there are both issuer and tokenEndpoint; keep the issuer where the server has metadata, else the tokenEndpoint";
-                self.case.error(field, "NotExactlyOne", message);
+                self.diagnostics.error(field, "NotExactlyOne", message);
                 None
             }
         }
@@ -242,20 +246,20 @@ impl Work<'_, '_> {
             Some(Registration { auto, .. }) => {
                 let found = if auto.is_some() { "both" } else { "none" };
                 let message = format!("registration has exactly one of auto, client; this one has {found}");
-                self.case.error(field, "NotExactlyOne", message);
+                self.diagnostics.error(field, "NotExactlyOne", message);
                 None
             }
         }
     }
 
-    fn client(&mut self, field: &str, client: &RegisteredClient) -> Option<contract::RegisteredClient> {
-        use contract::TokenEndpointAuthMethod as Method;
+    fn client(&mut self, field: &str, client: &RegisteredClient) -> Option<config::RegisteredClient> {
+        use config::TokenEndpointAuthMethod as Method;
         let has_key = client.token_endpoint_auth_method == Some(TokenEndpointAuthMethod::PrivateKeyJwt);
         let secret = match &client.secret_ref {
             Some(reference) => {
                 let field = format!("{field}.secretRef");
-                let purpose = if has_key { Use::OriginClientKey } else { Use::OriginClient };
-                Some(self.credentials.take(self.case, &field, reference, purpose)?)
+                let purpose = if has_key { SecretUse::OriginClientKey } else { SecretUse::OriginClient };
+                Some(self.credentials.resolve(self.diagnostics, &field, reference, purpose)?)
             }
             None => None,
         };
@@ -270,13 +274,13 @@ impl Work<'_, '_> {
         if secret.is_some() == (method == Method::None) {
             let message = "none is for a client without a secretRef; client_secret_basic, client_secret_post and private_key_jwt are for \
                            one with it";
-            self.case.error(format!("{field}.tokenEndpointAuthMethod"), "InvalidValue", message);
+            self.diagnostics.error(format!("{field}.tokenEndpointAuthMethod"), "InvalidValue", message);
         }
         if client.key_id.is_some() && !has_key {
             let message = "it says which private key signs; write tokenEndpointAuthMethod: private_key_jwt, or leave it out";
-            self.case.error(format!("{field}.keyId"), "InvalidValue", message);
+            self.diagnostics.error(format!("{field}.keyId"), "InvalidValue", message);
         }
         let (id, key_id) = (client.id.clone(), client.key_id.clone());
-        Some(contract::RegisteredClient { id, secret, token_endpoint_auth_method: method, key_id })
+        Some(config::RegisteredClient { id, secret, token_endpoint_auth_method: method, key_id })
     }
 }

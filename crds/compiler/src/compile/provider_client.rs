@@ -1,24 +1,24 @@
 //! The gateway as a client of identity providers: what OpenID providers and other OAuth servers have in common, and what not.
 
-use portcullis_contract::{ClaimNames, IdentityProviderKind, ProviderClient};
+use portcullis_config::{ClaimNames, IdentityProviderKind, ProviderClient};
 use portcullis_crds::kinds::mcp_gateway::{Claims, Oauth, Oidc};
-use portcullis_crds::words::SecretRef;
+use portcullis_crds::values::SecretRef;
 use url::Url;
 
-use super::case::Case;
-use super::credential::{Credentials, Use};
+use super::credential::{SecretResolver, SecretUse};
+use super::diagnostics::ResourceDiagnostics;
 use super::endpoint;
-use super::surroundings::Surroundings;
+use super::tenancy::TenancyRules;
 
 /// What a provider's settings are compiled with.
 #[derive(Clone, Copy)]
-pub(super) struct Around<'a> {
-    pub(super) surroundings: &'a Surroundings<'a>,
-    pub(super) credentials: &'a Credentials<'a>,
+pub(super) struct CompileContext<'a> {
+    pub(super) tenancy: &'a TenancyRules<'a>,
+    pub(super) credentials: &'a SecretResolver<'a>,
 }
 
 /// What both kinds of settings say.
-struct Settings<'a> {
+struct ProviderSettings<'a> {
     issuer: &'a str,
     client_id: &'a str,
     client_secret_ref: Option<&'a SecretRef>,
@@ -31,18 +31,18 @@ struct Settings<'a> {
 }
 
 pub(super) fn oidc(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     field: &str,
     oidc: &Oidc,
-    around: Around<'_>,
+    context: CompileContext<'_>,
 ) -> Option<IdentityProviderKind> {
     let scopes =
         oidc.scopes.clone().unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec());
     if !scopes.iter().any(|scope| scope == "openid") {
         let message = "OpenID Connect needs the scope 'openid'; add it";
-        case.error(format!("{field}.scopes"), "InvalidValue", message);
+        diagnostics.error(format!("{field}.scopes"), "InvalidValue", message);
     }
-    let settings = Settings {
+    let settings = ProviderSettings {
         issuer: &oidc.issuer,
         client_id: &oidc.client_id,
         client_secret_ref: oidc.client_secret_ref.as_ref(),
@@ -53,16 +53,16 @@ pub(super) fn oidc(
         id_jag: oidc.id_jag.is_some(),
         ca_bundle_ref: oidc.ca_bundle_ref.as_ref(),
     };
-    client(case, field, settings, around).map(IdentityProviderKind::Oidc)
+    client(diagnostics, field, settings, context).map(IdentityProviderKind::Oidc)
 }
 
 pub(super) fn oauth(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     field: &str,
     oauth: &Oauth,
-    around: Around<'_>,
+    context: CompileContext<'_>,
 ) -> Option<IdentityProviderKind> {
-    let settings = Settings {
+    let settings = ProviderSettings {
         issuer: &oauth.issuer,
         client_id: &oauth.client_id,
         client_secret_ref: oauth.client_secret_ref.as_ref(),
@@ -73,32 +73,45 @@ pub(super) fn oauth(
         id_jag: false,
         ca_bundle_ref: oauth.ca_bundle_ref.as_ref(),
     };
-    let userinfo_url =
-        endpoint::read(case, &format!("{field}.userinfoUrl"), &oauth.userinfo_url, around.surroundings);
-    let client = client(case, field, settings, around);
+    let userinfo_url = endpoint::parse_endpoint(
+        diagnostics,
+        &format!("{field}.userinfoUrl"),
+        &oauth.userinfo_url,
+        context.tenancy,
+    );
+    let client = client(diagnostics, field, settings, context);
     Some(IdentityProviderKind::Oauth { client: client?, userinfo_url: userinfo_url? })
 }
 
 fn client(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     field: &str,
-    settings: Settings<'_>,
-    around: Around<'_>,
+    settings: ProviderSettings<'_>,
+    context: CompileContext<'_>,
 ) -> Option<ProviderClient> {
-    let issuer = issuer(case, &format!("{field}.issuer"), settings.issuer, around.surroundings)?;
+    let issuer = issuer(diagnostics, &format!("{field}.issuer"), settings.issuer, context.tenancy)?;
     let client_secret = match settings.client_secret_ref {
         Some(reference) => {
             let host = issuer.host_str().unwrap_or_default();
-            let purpose = Use::ProviderClient { host };
-            Some(around.credentials.take(case, &format!("{field}.clientSecretRef"), reference, purpose)?)
+            let purpose = SecretUse::ProviderClient { host };
+            Some(context.credentials.resolve(
+                diagnostics,
+                &format!("{field}.clientSecretRef"),
+                reference,
+                purpose,
+            )?)
         }
         None => None,
     };
-    check_scopes(case, &format!("{field}.scopes"), &settings.scopes);
+    check_scopes(diagnostics, &format!("{field}.scopes"), &settings.scopes);
     let claims = settings.claims.cloned().unwrap_or_default();
     let claim = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_owned());
     let ca_bundle_pem = match settings.ca_bundle_ref {
-        Some(reference) => Some(around.credentials.pem(case, &format!("{field}.caBundleRef"), reference)?),
+        Some(reference) => Some(context.credentials.resolve_ca_bundle(
+            diagnostics,
+            &format!("{field}.caBundleRef"),
+            reference,
+        )?),
         None => None,
     };
     Some(ProviderClient {
@@ -115,29 +128,34 @@ fn client(
         trust_email: settings.trust_email,
         renew: settings.renew.unwrap_or(true),
         id_jag: settings.id_jag,
-        private_networks: around.surroundings.networks(case.namespace()),
+        private_networks: context.tenancy.private_networks(diagnostics.namespace()),
         ca_bundle_pem,
     })
 }
 
-fn issuer(case: &mut Case, field: &str, text: &str, surroundings: &Surroundings<'_>) -> Option<Url> {
-    let issuer = endpoint::read(case, field, text, surroundings)?;
+fn issuer(
+    diagnostics: &mut ResourceDiagnostics,
+    field: &str,
+    text: &str,
+    tenancy: &TenancyRules<'_>,
+) -> Option<Url> {
+    let issuer = endpoint::parse_endpoint(diagnostics, field, text, tenancy)?;
     if issuer.query().is_some() {
         let message = format!(
             "'{text}' has a query; an issuer has none (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2)"
         );
-        case.error(field, "InvalidUrl", message);
+        diagnostics.error(field, "InvalidUrl", message);
     }
     Some(issuer)
 }
 
 /// `scope-token` of RFC 6749, section 3.3.
-pub(super) fn check_scopes(case: &mut Case, field: &str, scopes: &[String]) {
+pub(super) fn check_scopes(diagnostics: &mut ResourceDiagnostics, field: &str, scopes: &[String]) {
     for (index, scope) in scopes.iter().enumerate() {
         let token = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
         if scope.is_empty() || !scope.bytes().all(token) {
             let message = format!("'{scope}' is not one scope; write each as an entry of its own");
-            case.error(format!("{field}[{index}]"), "InvalidValue", message);
+            diagnostics.error(format!("{field}[{index}]"), "InvalidValue", message);
         }
     }
 }

@@ -1,18 +1,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_contract::{Annotations, Override, Selection};
-use portcullis_crds::words::{
+use portcullis_config::{Annotations, Override, Selection};
+use portcullis_crds::values::{
     PromptSelection, ResourceSelection, ToolAnnotations, ToolSelection, VisibleTools,
 };
 use serde_json::Value;
 
-use super::case::Case;
+use super::diagnostics::ResourceDiagnostics;
 
 /// Beyond this, some clients refuse a tool's name, which they extend by the server's.
-const LONGEST_NAME: usize = 60;
+const MAX_PORTABLE_NAME_LEN: usize = 60;
 
 /// Whether a name or glob matches. `*` stands for any run of characters, nothing else is special.
-pub(super) fn glob(pattern: &str, name: &str) -> bool {
+pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
     let Some((prefix, rest)) = pattern.split_once('*') else { return pattern == name };
     let (middle, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
     let Some(name) = name.strip_prefix(prefix) else { return false };
@@ -77,41 +77,41 @@ pub(super) fn is_empty(selection: &Selection) -> bool {
     selection.include.as_ref().is_some_and(Vec::is_empty)
 }
 
-fn offers(selection: &Selection, name: &str) -> bool {
-    let any = |patterns: &[String]| patterns.iter().any(|pattern| glob(pattern, name));
+fn is_offered(selection: &Selection, name: &str) -> bool {
+    let any = |patterns: &[String]| patterns.iter().any(|pattern| glob_matches(pattern, name));
     selection.include.as_deref().is_none_or(any) && !any(&selection.exclude)
 }
 
 /// Says what is wrong with a selection by itself; whether the origin has what it names is not known here.
-pub(super) fn check(case: &mut Case, field: &str, selection: &Selection) {
-    check_names(case, &format!("{field}.include"), selection.include.as_deref().unwrap_or_default());
-    check_names(case, &format!("{field}.exclude"), &selection.exclude);
+pub(super) fn check(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
+    check_names(diagnostics, &format!("{field}.include"), selection.include.as_deref().unwrap_or_default());
+    check_names(diagnostics, &format!("{field}.exclude"), &selection.exclude);
     for (index, pattern) in selection.include.iter().flatten().enumerate() {
-        if selection.exclude.iter().any(|excluded| excluded == pattern || glob(excluded, pattern)) {
+        if selection.exclude.iter().any(|excluded| excluded == pattern || glob_matches(excluded, pattern)) {
             let message =
                 format!("'{pattern}' is excluded as well, and exclude wins; remove it from one of the two");
-            case.warning(format!("{field}.include[{index}]"), "NoEffect", message);
+            diagnostics.warning(format!("{field}.include[{index}]"), "NoEffect", message);
         }
     }
-    check_overrides(case, &format!("{field}.overrides"), selection);
+    check_overrides(diagnostics, &format!("{field}.overrides"), selection);
 }
 
-fn check_names(case: &mut Case, field: &str, names: &[String]) {
+fn check_names(diagnostics: &mut ResourceDiagnostics, field: &str, names: &[String]) {
     let mut seen = BTreeSet::new();
     for (index, name) in names.iter().enumerate() {
         let field = format!("{field}[{index}]");
         if name.trim() != name || name.is_empty() || name.contains(char::is_control) {
             let message =
                 format!("'{name}' matches nothing: it is empty or has space around it; write the name alone");
-            case.error(field, "InvalidPattern", message);
+            diagnostics.error(field, "InvalidPattern", message);
         } else if name.contains("**") {
             let message = format!("'{name}': one '*' crosses '/' already; write '{}'", single_stars(name));
-            case.warning(field, "InvalidPattern", message);
+            diagnostics.warning(field, "InvalidPattern", message);
         } else if name.contains('?') && !name.contains(':') {
             let message = format!("'{name}': '?' stands for itself; only '*' stands for other characters");
-            case.warning(field, "InvalidPattern", message);
+            diagnostics.warning(field, "InvalidPattern", message);
         } else if !seen.insert(name) {
-            case.warning(field, "Duplicate", format!("'{name}' is in this list twice"));
+            diagnostics.warning(field, "Duplicate", format!("'{name}' is in this list twice"));
         }
     }
 }
@@ -124,33 +124,33 @@ fn single_stars(pattern: &str) -> String {
     text
 }
 
-fn check_overrides(case: &mut Case, field: &str, selection: &Selection) {
+fn check_overrides(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
     let mut originals = BTreeSet::new();
     for (index, item) in selection.overrides.iter().enumerate() {
         let name = &item.name;
         if name.contains('*') {
             let message = format!("'{name}' is a glob, and an override is for one item; name it");
-            case.error(format!("{field}[{index}].name"), "InvalidPattern", message);
+            diagnostics.error(format!("{field}[{index}].name"), "InvalidPattern", message);
         } else if !originals.insert(name) {
             let message = format!("'{name}' has an override before; join the two");
-            case.error(format!("{field}[{index}].name"), "Duplicate", message);
-        } else if !offers(selection, name) {
+            diagnostics.error(format!("{field}[{index}].name"), "Duplicate", message);
+        } else if !is_offered(selection, name) {
             let message = format!(
                 "'{name}' is not offered, so that this changes nothing; include it, or remove the override"
             );
-            case.warning(format!("{field}[{index}].name"), "NoEffect", message);
+            diagnostics.warning(format!("{field}[{index}].name"), "NoEffect", message);
         }
     }
-    check_renames(case, field, selection);
+    check_renames(diagnostics, field, selection);
 }
 
 /// Two items of one name could not be told apart in a call.
-fn check_renames(case: &mut Case, field: &str, selection: &Selection) {
+fn check_renames(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
     let renamed: BTreeMap<_, _> =
         selection.overrides.iter().filter_map(|item| Some((&item.name, item.exposed.as_ref()?))).collect();
     let kept = selection.include.iter().flatten().chain(selection.overrides.iter().map(|item| &item.name));
     let kept: BTreeSet<_> = kept
-        .filter(|name| !name.contains('*') && !renamed.contains_key(name) && offers(selection, name))
+        .filter(|name| !name.contains('*') && !renamed.contains_key(name) && is_offered(selection, name))
         .collect();
     let mut given: BTreeMap<&String, &String> = BTreeMap::new();
     for (index, item) in selection.overrides.iter().enumerate() {
@@ -159,19 +159,19 @@ fn check_renames(case: &mut Case, field: &str, selection: &Selection) {
         if let Some(other) = given.insert(exposed, &item.name) {
             let message =
                 format!("the name '{exposed}' is in use: '{other}' is renamed to it too; choose another");
-            case.error(field, "NameInUse", message);
+            diagnostics.error(field, "NameInUse", message);
         } else if kept.contains(exposed) {
             let message = format!(
                 "the name '{exposed}' is in use: the origin's own '{exposed}' is offered under it; rename or exclude that one, \
                  or choose another name"
             );
-            case.error(field, "NameInUse", message);
-        } else if exposed.len() > LONGEST_NAME {
+            diagnostics.error(field, "NameInUse", message);
+        } else if exposed.len() > MAX_PORTABLE_NAME_LEN {
             let message = format!(
-                "'{exposed}' has {} characters; some clients refuse more than {LONGEST_NAME}",
+                "'{exposed}' has {} characters; some clients refuse more than {MAX_PORTABLE_NAME_LEN}",
                 exposed.len()
             );
-            case.warning(field, "LongName", message);
+            diagnostics.warning(field, "LongName", message);
         }
     }
 }
@@ -186,7 +186,7 @@ mod tests {
         /// The compiler and the data plane must agree on what a glob is.
         #[test]
         fn given_any_pattern_when_matched_then_it_agrees_with_the_route_table(pattern in "[aä*]{0,6}", name in "[aä]{0,8}") {
-            prop_assert_eq!(glob(&pattern, &name), portcullis_policy::NameSet::new([&pattern]).contains(&name));
+            prop_assert_eq!(glob_matches(&pattern, &name), portcullis_policy::NameSet::new([&pattern]).contains(&name));
         }
     }
 }

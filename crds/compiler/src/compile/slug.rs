@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use portcullis_crds::VirtualMcp;
 
-use super::surroundings::Surroundings;
+use super::tenancy::TenancyRules;
 use crate::{ResourceId, Resources};
 
 /// The slug of a virtual MCP: its own, or its name.
@@ -13,9 +13,9 @@ pub(super) fn of(virtual_mcp: &VirtualMcp) -> &str {
 
 /// Who has which slug. Asked for twice, the older has it, and at the same age the first by namespace and name; whether it is
 /// sound does not matter, so that nobody loses a slug by a passing mistake. Who may attach nothing takes no slug from others.
-pub(super) fn holders<'a>(
+pub(super) fn assign<'a>(
     resources: &'a Resources,
-    surroundings: &Surroundings<'_>,
+    tenancy: &TenancyRules<'_>,
 ) -> BTreeMap<&'a str, ResourceId> {
     let mut candidates: Vec<_> = resources
         .virtual_mcps
@@ -24,7 +24,7 @@ pub(super) fn holders<'a>(
             let created = it.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (created, ResourceId::of("VirtualMcp", &it.metadata), of(it))
         })
-        .filter(|(_, id, _)| surroundings.admit(&id.namespace))
+        .filter(|(_, id, _)| tenancy.admits(&id.namespace))
         .collect();
     candidates.sort();
     let mut holders = BTreeMap::new();

@@ -1,33 +1,33 @@
 use std::collections::BTreeSet;
 
-use portcullis_contract::{Access, Members, RouteDoc, Selection, TeamAccess, TeamDoc};
+use portcullis_config::{Access, Members, RouteConfig, Selection, TeamAccess, TeamConfig};
 use portcullis_crds::Team;
 use portcullis_crds::kinds::team;
 
-use super::case::Case;
+use super::diagnostics::ResourceDiagnostics;
 use super::gateway::check_emails;
-use super::surroundings::Surroundings;
-use super::{Compiler, Docs, selection};
+use super::tenancy::TenancyRules;
+use super::{ByResource, Compiler, selection};
 use crate::ResourceId;
-use crate::nearest::did_you_mean;
+use crate::suggest::did_you_mean;
 
 /// Compiles a team. An entry with an error is left out, and only that one: to lose it takes nothing from anybody else.
 pub(super) fn compile(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     team: &Team,
-    surroundings: &Surroundings<'_>,
+    tenancy: &TenancyRules<'_>,
     known: &BTreeSet<ResourceId>,
-    routes: &Docs<RouteDoc>,
-) -> Option<TeamDoc> {
+    routes: &ByResource<RouteConfig>,
+) -> Option<TeamConfig> {
     let spec = &team.spec;
-    surroundings.check_namespace(case);
-    if !case.is_sound() {
+    tenancy.check_namespace(diagnostics);
+    if !diagnostics.is_valid() {
         return None;
     }
-    check_emails(case, "spec.members.users", &spec.members.users);
-    check_members(case, &spec.members, surroundings);
+    check_emails(diagnostics, "spec.members.users", &spec.members.users);
+    check_members(diagnostics, &spec.members, tenancy);
     if spec.access.is_empty() {
-        case.warning("spec.access", "NoAccess", "this team may use nothing; name virtual MCPs");
+        diagnostics.warning("spec.access", "NoAccess", "this team may use nothing; name virtual MCPs");
     }
     let mut seen = BTreeSet::new();
     let mut access = Vec::new();
@@ -38,15 +38,15 @@ pub(super) fn compile(
                 "'{}' has an entry before; join the two, because exclude wins only within one",
                 entry.virtual_mcp
             );
-            case.error(format!("{field}.virtualMcp"), "Duplicate", message);
+            diagnostics.error(format!("{field}.virtualMcp"), "Duplicate", message);
             continue;
         }
-        access.extend(team_access(case, &field, entry, known, routes));
+        access.extend(team_access(diagnostics, &field, entry, known, routes));
     }
-    Some(TeamDoc {
-        uid: super::uid(&team.metadata, case.id()),
-        name: super::qualified(case.id()),
-        display_name: super::display_name(spec.display_name.as_deref(), case.id()),
+    Some(TeamConfig {
+        uid: super::uid(&team.metadata, diagnostics.id()),
+        name: super::qualified(diagnostics.id()),
+        display_name: super::display_name(spec.display_name.as_deref(), diagnostics.id()),
         members: Members {
             groups: spec.members.groups.clone(),
             users: spec.members.users.clone(),
@@ -57,35 +57,35 @@ pub(super) fn compile(
     })
 }
 
-fn check_members(case: &mut Case, members: &team::Members, surroundings: &Surroundings<'_>) {
+fn check_members(diagnostics: &mut ResourceDiagnostics, members: &team::Members, tenancy: &TenancyRules<'_>) {
     let team::Members { groups, users, workloads, service_accounts } = members;
     if [groups, users, workloads, service_accounts].into_iter().all(Vec::is_empty) {
         let message = "nobody belongs to this team; name groups, users, workloads or serviceAccounts";
-        case.warning("spec.members", "NoMembers", message);
+        diagnostics.warning("spec.members", "NoMembers", message);
     }
     for (index, name) in workloads.iter().enumerate() {
-        if surroundings.are_known() && !surroundings.workloads.contains(&name.as_str()) {
-            let hint = did_you_mean(name, surroundings.workloads.iter().copied());
+        if tenancy.has_gateway() && !tenancy.workloads.contains(&name.as_str()) {
+            let hint = did_you_mean(name, tenancy.workloads.iter().copied());
             let message = format!(
                 "the gateway has no workload '{name}'{hint}; its owner adds one to spec.clients.workloads of the McpGateway"
             );
-            case.warning(format!("spec.members.workloads[{index}]"), "WorkloadNotFound", message);
+            diagnostics.warning(format!("spec.members.workloads[{index}]"), "WorkloadNotFound", message);
         }
     }
 }
 
 fn team_access(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     field: &str,
     entry: &team::TeamAccess,
     known: &BTreeSet<ResourceId>,
-    routes: &Docs<RouteDoc>,
+    routes: &ByResource<RouteConfig>,
 ) -> Option<TeamAccess> {
-    let id = ResourceId::new("VirtualMcp", case.namespace(), &entry.virtual_mcp);
+    let id = ResourceId::new("VirtualMcp", diagnostics.namespace(), &entry.virtual_mcp);
     let Some(route) = routes.get(&id) else {
         let field = format!("{field}.virtualMcp");
         if known.contains(&id) {
-            case.warning(
+            diagnostics.warning(
                 field,
                 "VirtualMcpNotAccepted",
                 format!("{id} has errors of its own; mend them first"),
@@ -93,27 +93,32 @@ fn team_access(
         } else {
             let there = known.iter().filter(|it| it.kind == id.kind && it.namespace == id.namespace);
             let hint = did_you_mean(&id.name, there.map(|it| it.name.as_str()));
-            case.error(field, "VirtualMcpNotFound", format!("there is no {id}{hint}"));
+            diagnostics.error(field, "VirtualMcpNotFound", format!("there is no {id}{hint}"));
         }
         return None;
     };
     let tools = selection::visible(entry.tools.clone().unwrap_or_default());
     let field = format!("{field}.tools");
-    let before = case.is_sound();
-    selection::check(case, &field, &tools);
-    if before && !case.is_sound() {
+    let before = diagnostics.is_valid();
+    selection::check(diagnostics, &field, &tools);
+    if before && !diagnostics.is_valid() {
         return None;
     }
     if selection::is_empty(&tools) {
         let message = "the team may connect but use no tool; leave out 'include' to allow all of them";
-        case.warning(format!("{field}.include"), "NothingOffered", message);
+        diagnostics.warning(format!("{field}.include"), "NothingOffered", message);
     }
-    warn_of_original_names(case, &field, &tools, &route.capabilities.tools);
+    warn_of_original_names(diagnostics, &field, &tools, &route.capabilities.tools);
     Some(TeamAccess { route: route.uid.clone(), tools })
 }
 
 /// Teams see exposed names; the origin's own name of a renamed tool matches nothing.
-fn warn_of_original_names(case: &mut Case, field: &str, tools: &Selection, offered: &Selection) {
+fn warn_of_original_names(
+    diagnostics: &mut ResourceDiagnostics,
+    field: &str,
+    tools: &Selection,
+    offered: &Selection,
+) {
     for (list, names) in
         [("include", tools.include.as_deref().unwrap_or_default()), ("exclude", &tools.exclude)]
     {
@@ -124,7 +129,7 @@ fn warn_of_original_names(case: &mut Case, field: &str, tools: &Selection, offer
                 let message = format!(
                     "'{name}' is offered as '{exposed}', and teams go by that name; write '{exposed}'"
                 );
-                case.warning(format!("{field}.{list}[{index}]"), "NoEffect", message);
+                diagnostics.warning(format!("{field}.{list}[{index}]"), "NoEffect", message);
             }
         }
     }
@@ -132,16 +137,20 @@ fn warn_of_original_names(case: &mut Case, field: &str, tools: &Selection, offer
 
 impl Compiler<'_> {
     /// A route for teams that no team names is served to nobody.
-    pub(super) fn warn_of_routes_for_nobody(&mut self, routes: &Docs<RouteDoc>, teams: &[TeamDoc]) {
+    pub(super) fn warn_of_unassigned_routes(
+        &mut self,
+        routes: &ByResource<RouteConfig>,
+        teams: &[TeamConfig],
+    ) {
         let named: BTreeSet<_> =
             teams.iter().flat_map(|team| &team.access).map(|access| access.route.as_str()).collect();
         for (id, route) in routes {
             if route.access == Access::Teams && !named.contains(route.uid.as_str()) {
-                let mut case = Case::new(id.clone(), self.resources);
+                let mut diagnostics = ResourceDiagnostics::new(id.clone(), self.resources);
                 let message =
                     "no Team names it, so that nobody may use it; name it in a Team, or set access: Everyone";
-                case.warning("spec.access", "NobodyHasAccess", message);
-                self.diagnoses.extend(case.close().0);
+                diagnostics.warning("spec.access", "NobodyHasAccess", message);
+                self.diagnostics.extend(diagnostics.into_parts().0);
             }
         }
     }

@@ -1,54 +1,58 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_contract::{Access, Capabilities, OriginDoc, RouteDoc, Selection};
+use portcullis_config::{Access, Capabilities, OriginConfig, RouteConfig, Selection};
 use portcullis_crds::kinds::virtual_mcp as kind;
-use portcullis_crds::words::syntax::is_label;
+use portcullis_crds::values::syntax::is_dns_label;
 use portcullis_crds::{OriginMcp, VirtualMcp};
 
-use super::case::Case;
-use super::surroundings::Surroundings;
-use super::{Docs, selection, slug};
-use crate::nearest::did_you_mean;
+use super::diagnostics::ResourceDiagnostics;
+use super::tenancy::TenancyRules;
+use super::{ByResource, selection, slug};
+use crate::suggest::did_you_mean;
 use crate::{Catalog, ResourceId};
 
 /// What a virtual MCP is compiled against.
-pub(super) struct Known<'a> {
+pub(super) struct RouteContext<'a> {
     /// All that there are.
-    pub(super) there: &'a BTreeMap<ResourceId, &'a OriginMcp>,
+    pub(super) existing_origins: &'a BTreeMap<ResourceId, &'a OriginMcp>,
     pub(super) unreadable: &'a BTreeSet<ResourceId>,
-    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) tenancy: &'a TenancyRules<'a>,
     /// Those that are sound.
-    pub(super) origins: &'a Docs<OriginDoc>,
+    pub(super) origins: &'a ByResource<OriginConfig>,
     pub(super) slugs: &'a BTreeMap<&'a str, ResourceId>,
     /// What origins are known to offer.
     pub(super) catalogs: &'a BTreeMap<ResourceId, Catalog>,
 }
 
-pub(super) fn compile(case: &mut Case, virtual_mcp: &VirtualMcp, known: &Known<'_>) -> Option<RouteDoc> {
+pub(super) fn compile(
+    diagnostics: &mut ResourceDiagnostics,
+    virtual_mcp: &VirtualMcp,
+    known: &RouteContext<'_>,
+) -> Option<RouteConfig> {
     let spec = &virtual_mcp.spec;
-    known.surroundings.check_namespace(case);
-    check_slug(case, virtual_mcp, known);
+    known.tenancy.check_namespace(diagnostics);
+    check_slug(diagnostics, virtual_mcp, known);
     let access = match spec.access {
         None | Some(kind::Access::Teams) => Access::Teams,
         Some(kind::Access::Everyone) => Access::Everyone,
     };
-    if access == Access::Everyone && !known.surroundings.allow_everyone(case.namespace()) {
+    if access == Access::Everyone && !known.tenancy.allows_everyone(diagnostics.namespace()) {
         let message = format!(
             "virtual MCPs of the namespace '{}' are for teams only; write access: Teams, or have the gateway's owner set \
              everyone: true for the namespace in {}",
-            case.namespace(),
-            known.surroundings.tenancy_of()
+            diagnostics.namespace(),
+            known.tenancy.tenancy_location()
         );
-        case.error("spec.access", "EveryoneNotAllowed", message);
+        diagnostics.error("spec.access", "EveryoneNotAllowed", message);
     }
-    let capabilities = capabilities(case, spec.capabilities.as_ref());
-    let identity_provider = identity_provider(case, spec.identity_provider.as_deref(), known.surroundings);
-    let origin = origin(case, &spec.origins, &capabilities, known);
-    Some(RouteDoc {
-        uid: super::uid(&virtual_mcp.metadata, case.id()),
-        name: super::qualified(case.id()),
+    let capabilities = capabilities(diagnostics, spec.capabilities.as_ref());
+    let identity_provider = identity_provider(diagnostics, spec.identity_provider.as_deref(), known.tenancy);
+    let origin = origin(diagnostics, &spec.origins, &capabilities, known);
+    Some(RouteConfig {
+        uid: super::uid(&virtual_mcp.metadata, diagnostics.id()),
+        name: super::qualified(diagnostics.id()),
         slug: slug::of(virtual_mcp).to_owned(),
-        display_name: super::display_name(spec.display_name.as_deref(), case.id()),
+        display_name: super::display_name(spec.display_name.as_deref(), diagnostics.id()),
         description: spec.description.clone().unwrap_or_default(),
         suspended: spec.suspend,
         identity_provider: identity_provider?,
@@ -58,25 +62,29 @@ pub(super) fn compile(case: &mut Case, virtual_mcp: &VirtualMcp, known: &Known<'
     })
 }
 
-fn check_slug(case: &mut Case, virtual_mcp: &VirtualMcp, known: &Known<'_>) {
+fn check_slug(diagnostics: &mut ResourceDiagnostics, virtual_mcp: &VirtualMcp, known: &RouteContext<'_>) {
     let slug = slug::of(virtual_mcp);
-    if !is_label(slug) {
+    if !is_dns_label(slug) {
         let hint = match virtual_mcp.spec.slug {
             Some(_) => "use lower-case letters, digits and '-', at most 63",
             None => "it is the name; set spec.slug to one of lower-case letters, digits and '-', at most 63",
         };
-        case.error("spec.slug", "InvalidSlug", format!("'{slug}' is no slug: {hint}"));
+        diagnostics.error("spec.slug", "InvalidSlug", format!("'{slug}' is no slug: {hint}"));
     }
-    if let Some(holder) = known.slugs.get(slug).filter(|holder| *holder != case.id()) {
+    if let Some(holder) = known.slugs.get(slug).filter(|holder| *holder != diagnostics.id()) {
         let message = format!("the slug '{slug}' is taken by {holder}; choose another in spec.slug");
-        case.error("spec.slug", "SlugTaken", message);
+        diagnostics.error("spec.slug", "SlugTaken", message);
     }
 }
 
-fn identity_provider(case: &mut Case, name: Option<&str>, surroundings: &Surroundings<'_>) -> Option<String> {
-    let there = &surroundings.identity_providers;
+fn identity_provider(
+    diagnostics: &mut ResourceDiagnostics,
+    name: Option<&str>,
+    tenancy: &TenancyRules<'_>,
+) -> Option<String> {
+    let there = &tenancy.identity_providers;
     match name {
-        _ if !surroundings.are_known() => name.or(Some("")).map(str::to_owned),
+        _ if !tenancy.has_gateway() => name.or(Some("")).map(str::to_owned),
         None => there.first().map(|name| (*name).to_owned()),
         Some(name) if there.contains(&name) => Some(name.to_owned()),
         Some(name) => {
@@ -85,7 +93,7 @@ fn identity_provider(case: &mut Case, name: Option<&str>, surroundings: &Surroun
                 did_you_mean(name, there.iter().copied()),
                 there.join(", ")
             );
-            case.error("spec.identityProvider", "IdentityProviderNotFound", message);
+            diagnostics.error("spec.identityProvider", "IdentityProviderNotFound", message);
             None
         }
     }
@@ -93,31 +101,31 @@ fn identity_provider(case: &mut Case, name: Option<&str>, surroundings: &Surroun
 
 /// The UID of the origin, if it may be used.
 fn origin(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     origins: &[kind::OriginRef],
     capabilities: &Capabilities,
-    known: &Known<'_>,
+    known: &RouteContext<'_>,
 ) -> Option<String> {
     let [reference] = origins else {
         let message = format!("a virtual MCP has exactly one origin for now; this one has {}", origins.len());
-        case.error("spec.origins", "NotExactlyOne", message);
+        diagnostics.error("spec.origins", "NotExactlyOne", message);
         return None;
     };
     let field = "spec.origins[0].name";
-    let namespace = reference.namespace.as_deref().unwrap_or(case.namespace()).to_owned();
+    let namespace = reference.namespace.as_deref().unwrap_or(diagnostics.namespace()).to_owned();
     let id = ResourceId::new("OriginMcp", &namespace, &reference.name);
-    let foreign = namespace != case.namespace();
-    let found = known.there.get(&id);
+    let foreign = namespace != diagnostics.namespace();
+    let found = known.existing_origins.get(&id);
     let allowed = found.is_some_and(|origin| {
-        origin.spec.allowed_namespaces.iter().any(|it| it == "*" || it == case.namespace())
+        origin.spec.allowed_namespaces.iter().any(|it| it == "*" || it == diagnostics.namespace())
     });
     if foreign && !allowed {
         // The same words whether it is there or not: what other namespaces hold is not told.
         let message = format!(
             "there is no {id} that allows the namespace '{}' to use it; its owner adds that to its spec.allowedNamespaces",
-            case.namespace()
+            diagnostics.namespace()
         );
-        case.error("spec.origins[0].namespace", "OriginNotAllowed", message);
+        diagnostics.error("spec.origins[0].namespace", "OriginNotAllowed", message);
         return None;
     }
     match known.origins.get(&id) {
@@ -125,7 +133,7 @@ fn origin(
             if let Some(catalog) = known.catalogs.get(&id) {
                 let mut check = |what: &str, field: &str, selection, there: &Option<BTreeSet<String>>| {
                     if let Some(there) = there {
-                        warn_of_unknown_names(case, what, field, selection, there, catalog.observed);
+                        warn_of_unknown_names(diagnostics, what, field, selection, there, catalog.observed);
                     }
                 };
                 check("tool", "tools", &capabilities.tools, &catalog.tools);
@@ -134,23 +142,30 @@ fn origin(
             Some(document.uid.clone())
         }
         None if found.is_some() || known.unreadable.contains(&id) => {
-            case.error(field, "OriginNotAccepted", format!("{id} has errors of its own; mend them first"));
+            diagnostics.error(
+                field,
+                "OriginNotAccepted",
+                format!("{id} has errors of its own; mend them first"),
+            );
             None
         }
         None => {
-            let there = known.there.keys().filter(|it| it.namespace == namespace);
+            let there = known.existing_origins.keys().filter(|it| it.namespace == namespace);
             let hint = did_you_mean(&reference.name, there.map(|it| it.name.as_str()));
-            case.error(field, "OriginNotFound", format!("there is no {id}{hint}"));
+            diagnostics.error(field, "OriginNotFound", format!("there is no {id}{hint}"));
             None
         }
     }
 }
 
-fn capabilities(case: &mut Case, capabilities: Option<&kind::Capabilities>) -> Capabilities {
+fn capabilities(
+    diagnostics: &mut ResourceDiagnostics,
+    capabilities: Option<&kind::Capabilities>,
+) -> Capabilities {
     let capabilities = capabilities.cloned().unwrap_or_default();
     let mut kind = |name: &str, selection: Option<Selection>| {
         let selection = selection.unwrap_or_default();
-        selection::check(case, &format!("spec.capabilities.{name}"), &selection);
+        selection::check(diagnostics, &format!("spec.capabilities.{name}"), &selection);
         selection
     };
     let capabilities = Capabilities {
@@ -166,14 +181,14 @@ fn capabilities(case: &mut Case, capabilities: Option<&kind::Capabilities>) -> C
     if [tools, prompts, resources, resource_templates].into_iter().all(selection::is_empty) {
         let message =
             "every kind is empty, so that clients see nothing; leave out 'include' to offer all of a kind";
-        case.warning("spec.capabilities", "NothingOffered", message);
+        diagnostics.warning("spec.capabilities", "NothingOffered", message);
     }
     capabilities
 }
 
 /// Names that the origin does not have match nothing. It may have them tomorrow, so that it is no error.
 fn warn_of_unknown_names(
-    case: &mut Case,
+    diagnostics: &mut ResourceDiagnostics,
     what: &str,
     field: &str,
     selection: &Selection,
@@ -196,6 +211,6 @@ fn warn_of_unknown_names(
         } else {
             format!("the origin has no {what} '{name}'{hint}")
         };
-        case.warning(format!("spec.capabilities.{field}.{place}"), "NotInCatalog", message);
+        diagnostics.warning(format!("spec.capabilities.{field}.{place}"), "NotInCatalog", message);
     }
 }

@@ -3,32 +3,32 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::Problem;
-use crate::nearest::{did_you_mean, nearest};
+use crate::suggest::{did_you_mean, suggest};
 use crate::{DEFAULT_NAMESPACE, ResourceId};
 
 /// The kinds that a folder may hold.
 const KINDS: [&str; 5] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team", "Secret"];
 
 /// One YAML document that is not empty.
-pub(super) struct Document(Value);
+pub(super) struct YamlDocument(Value);
 
 /// A document of a kind that we know, with a name.
-pub(super) struct Identified {
+pub(super) struct IdentifiedDocument {
     pub(super) id: ResourceId,
     pub(super) value: Value,
 }
 
 /// The documents of a file. One that is no YAML ends the file, because nobody can say where the next begins.
-pub(super) fn documents(text: &str) -> Vec<Result<Document, Problem>> {
+pub(super) fn documents(text: &str) -> Vec<Result<YamlDocument, Problem>> {
     let mut documents = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {
         // By way of YAML's own value, because that refuses keys that repeat.
         let value = serde_yaml::Value::deserialize(document)
-            .map_err(|error| without_value(&error))
+            .map_err(|error| redacted_error(&error))
             .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()));
         match value {
             Ok(Value::Null) => {}
-            Ok(value) => documents.push(Ok(Document(value))),
+            Ok(value) => documents.push(Ok(YamlDocument(value))),
             Err(error) => {
                 documents.push(Err(Problem::new("", "InvalidYaml", format!("this is not YAML: {error}"))));
                 break;
@@ -39,7 +39,7 @@ pub(super) fn documents(text: &str) -> Vec<Result<Document, Problem>> {
 }
 
 /// What is no YAML, in the parser's words. They quote a value that does not fit its tag, and it may be a Secret's.
-fn without_value(error: &serde_yaml::Error) -> String {
+fn redacted_error(error: &serde_yaml::Error) -> String {
     let told = error.to_string();
     match told.split_once('"') {
         None => return told,
@@ -51,16 +51,16 @@ fn without_value(error: &serde_yaml::Error) -> String {
 }
 
 /// The resource that was meant by one of an unknown kind.
-pub(super) fn meant(id: ResourceId) -> ResourceId {
-    match nearest(&id.kind, KINDS) {
+pub(super) fn with_suggested_kind(id: ResourceId) -> ResourceId {
+    match suggest(&id.kind, KINDS) {
         Some(kind) => ResourceId { kind: kind.to_owned(), ..id },
         None => id,
     }
 }
 
-impl Document {
+impl YamlDocument {
     /// Which resource this is.
-    pub(super) fn identify(self) -> Result<Identified, Box<(Option<ResourceId>, Problem)>> {
+    pub(super) fn identify(self) -> Result<IdentifiedDocument, Box<(Option<ResourceId>, Problem)>> {
         let Self(value) = self;
         if !value.is_object() {
             let message = "this document is no resource; a resource has apiVersion, kind, metadata and spec";
@@ -74,7 +74,7 @@ impl Document {
         };
         let id = text("/metadata/name").map(|name| ResourceId::new(kind, namespace, name));
         if !KINDS.contains(&kind) {
-            let hint = match nearest(kind, KINDS) {
+            let hint = match suggest(kind, KINDS) {
                 Some(_) => did_you_mean(kind, KINDS),
                 None => format!("; a folder holds {}", KINDS.join(", ")),
             };
@@ -92,7 +92,7 @@ impl Document {
             return Err(Box::new((id, Problem::new("apiVersion", "UnknownVersion", message))));
         }
         match id {
-            Some(id) => Ok(Identified { id, value }),
+            Some(id) => Ok(IdentifiedDocument { id, value }),
             None => {
                 let message = format!("this {kind} has no name; write metadata: {{name: …}}");
                 Err(Box::new((None, Problem::new("metadata.name", "Required", message))))

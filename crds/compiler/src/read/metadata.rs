@@ -1,7 +1,7 @@
-use portcullis_crds::words::syntax::is_label;
+use portcullis_crds::values::syntax::is_dns_label;
 use serde_json::{Map, Value};
 
-use super::{Problem, shape};
+use super::{Problem, schema};
 use crate::ResourceId;
 
 /// Fields of `metav1.ObjectMeta`.
@@ -28,7 +28,7 @@ pub(super) fn check(value: &mut Value, id: &ResourceId, problems: &mut Vec<Probl
     let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.retain(|_, value| !value.is_null());
     for field in metadata.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
-        problems.push(shape::unknown_field("metadata", field, FIELDS));
+        problems.push(schema::unknown_field("metadata", field, FIELDS));
     }
     if !is_name(&id.name) {
         let message = format!(
@@ -37,7 +37,7 @@ pub(super) fn check(value: &mut Value, id: &ResourceId, problems: &mut Vec<Probl
         );
         problems.push(Problem::new("metadata.name", "InvalidValue", message));
     }
-    if !is_label(&id.namespace) || metadata.get("namespace").is_some_and(|it| !it.is_string()) {
+    if !is_dns_label(&id.namespace) || metadata.get("namespace").is_some_and(|it| !it.is_string()) {
         let message = "a namespace is a name of lower-case letters, digits and '-', at most 63";
         problems.push(Problem::new("metadata.namespace", "InvalidValue", message));
     }
@@ -49,7 +49,7 @@ pub(super) fn check(value: &mut Value, id: &ResourceId, problems: &mut Vec<Probl
 
 /// DNS subdomain (RFC 1123).
 fn is_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_label)
+    name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 
 /// `portcullis.dev/credential: true` is a boolean in YAML and none in a label.

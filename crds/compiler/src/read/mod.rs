@@ -9,8 +9,8 @@
 
 mod document;
 mod metadata;
+mod schema;
 mod secret;
-mod shape;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,8 +21,8 @@ use portcullis_crds::manifests;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Diagnosis, ResourceId, Resources, Severity};
-use document::{Document, Identified};
+use crate::{Diagnostic, ResourceId, Resources, Severity};
+use document::{IdentifiedDocument, YamlDocument};
 
 /// Each kind's definition. Made from the types once: it takes longer than reading a file does.
 static DEFINITIONS: LazyLock<BTreeMap<String, CustomResourceDefinition>> = LazyLock::new(|| {
@@ -41,8 +41,8 @@ impl Problem {
         Self { field: field.into(), reason, message: message.into() }
     }
 
-    fn diagnosis(self, file: &str, resource: Option<ResourceId>) -> Diagnosis {
-        Diagnosis {
+    fn diagnostic(self, file: &str, resource: Option<ResourceId>) -> Diagnostic {
+        Diagnostic {
             severity: Severity::Error,
             resource,
             file: Some(file.to_owned()),
@@ -56,33 +56,33 @@ impl Problem {
 /// Reads the texts of a folder's files, given as (file name, text). Unknown fields, duplicates and what cannot be decoded are
 /// diagnoses that name the file. Every object that comes out has a namespace and no UID: a copy of what another cluster or
 /// folder gave would be an identity that is not its own.
-pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Resources, Vec<Diagnosis>) {
-    let mut reading = Reading { resources: Resources::default(), diagnoses: Vec::new() };
+pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Resources, Vec<Diagnostic>) {
+    let mut reading = ManifestReader { resources: Resources::default(), diagnostics: Vec::new() };
     for (file, text) in files {
         for document in document::documents(text) {
             match document {
                 Ok(document) => reading.document(file, document),
-                Err(problem) => reading.diagnoses.push(problem.diagnosis(file, None)),
+                Err(problem) => reading.diagnostics.push(problem.diagnostic(file, None)),
             }
         }
     }
-    (reading.resources, reading.diagnoses)
+    (reading.resources, reading.diagnostics)
 }
 
-struct Reading {
+struct ManifestReader {
     resources: Resources,
-    diagnoses: Vec<Diagnosis>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-impl Reading {
-    fn document(&mut self, file: &str, document: Document) {
-        let Identified { id, mut value } = match document.identify() {
+impl ManifestReader {
+    fn document(&mut self, file: &str, document: YamlDocument) {
+        let IdentifiedDocument { id, mut value } = match document.identify() {
             Ok(identified) => identified,
             Err(wrong) => {
                 let (id, problem) = *wrong;
                 // What was probably meant is there for others to refer to.
-                self.resources.unreadable.extend(id.clone().map(document::meant));
-                return self.diagnoses.push(problem.diagnosis(file, id));
+                self.resources.unreadable.extend(id.clone().map(document::with_suggested_kind));
+                return self.diagnostics.push(problem.diagnostic(file, id));
             }
         };
         match self.resources.files.entry(id.clone()) {
@@ -95,25 +95,26 @@ impl Reading {
                     first => format!("it is in {first} too; keep one of the two"),
                 };
                 let problem = Problem::new("", "Duplicate", message);
-                return self.diagnoses.push(problem.diagnosis(file, Some(id)));
+                return self.diagnostics.push(problem.diagnostic(file, Some(id)));
             }
         }
         let mut problems = Vec::new();
         metadata::check(&mut value, &id, &mut problems);
         let read = match DEFINITIONS.get(&id.kind) {
             Some(definition) => {
-                shape::check_resource(definition, &mut value, &mut problems);
-                self.keep(&id, value, &mut problems)
+                schema::check_resource(definition, &mut value, &mut problems);
+                self.insert_decoded(&id, value, &mut problems)
             }
             None => secret::decode(value, &mut problems).map(|secret| self.resources.secrets.push(secret)),
         };
         if read.is_none() {
             self.resources.unreadable.insert(id.clone());
         }
-        self.diagnoses.extend(problems.into_iter().map(|problem| problem.diagnosis(file, Some(id.clone()))));
+        self.diagnostics
+            .extend(problems.into_iter().map(|problem| problem.diagnostic(file, Some(id.clone()))));
     }
 
-    fn keep(&mut self, id: &ResourceId, value: Value, problems: &mut Vec<Problem>) -> Option<()> {
+    fn insert_decoded(&mut self, id: &ResourceId, value: Value, problems: &mut Vec<Problem>) -> Option<()> {
         match id.kind.as_str() {
             "McpGateway" => self.resources.gateways.push(decode(value, problems)?),
             "OriginMcp" => self.resources.origins.push(decode(value, problems)?),
@@ -129,7 +130,7 @@ fn decode<T: DeserializeOwned>(value: Value, problems: &mut Vec<Problem>) -> Opt
     match serde_path_to_error::deserialize(value) {
         Ok(resource) => Some(resource),
         Err(error) => {
-            if problems.iter().all(|problem| problem.reason == shape::UNKNOWN_FIELD) {
+            if problems.iter().all(|problem| problem.reason == schema::UNKNOWN_FIELD) {
                 let field = error.path().to_string();
                 problems.push(Problem::new(field, "InvalidValue", error.into_inner().to_string()));
             }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use serde_json::Value;
 
-use super::{Problem, shape};
+use super::{Problem, schema};
 
 const FIELDS: [&str; 7] = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
 
@@ -13,7 +13,7 @@ const FIELDS: [&str; 7] = ["apiVersion", "data", "immutable", "kind", "metadata"
 pub(super) fn decode(value: Value, problems: &mut Vec<Problem>) -> Option<Secret> {
     let Value::Object(mut object) = value else { return None };
     for field in object.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
-        problems.push(shape::unknown_field("", field, FIELDS));
+        problems.push(schema::unknown_field("", field, FIELDS));
     }
     let unknown = problems.len();
     let metadata: Option<ObjectMeta> =

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use portcullis_compiler::{Compiled, Diagnosis, compile, read};
+use portcullis_compiler::{Compiled, Diagnostic, compile, read};
 
 pub(crate) const GATEWAY: &str = "
 apiVersion: portcullis.dev/v1alpha1
@@ -79,14 +79,14 @@ impl Folder {
 
     /// Reads and compiles; what reading found comes first.
     pub(crate) fn compile(&self) -> Compiled {
-        let (resources, mut diagnoses) = read(self.0.iter().map(|text| ("all.yaml", text.as_str())));
+        let (resources, mut diagnostics) = read(self.0.iter().map(|text| ("all.yaml", text.as_str())));
         let compiled = compile(&resources);
-        diagnoses.extend(compiled.diagnoses);
-        Compiled { contract: compiled.contract, diagnoses }
+        diagnostics.extend(compiled.diagnostics);
+        Compiled { config: compiled.config, diagnostics }
     }
 
     /// All that is said about it.
     pub(crate) fn told(&self) -> String {
-        self.compile().diagnoses.iter().map(Diagnosis::to_string).collect::<Vec<_>>().join("\n")
+        self.compile().diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
     }
 }

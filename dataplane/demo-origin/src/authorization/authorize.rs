@@ -11,14 +11,14 @@ use http::header::{CACHE_CONTROL, LOCATION};
 use serde::Deserialize;
 use url::Url;
 
-use super::ledger::Question;
-use crate::accounts::{Account, NAMES};
-use crate::pages::{Authorize, Refused, page};
-use crate::site::Site;
+use super::token_store::AuthorizationRequest;
+use crate::accounts::{ACCOUNT_NAMES, Account};
+use crate::app_state::AppState;
+use crate::pages::{ConsentPage, ErrorPage, page};
 
 /// The parameters of an authorization request.
 #[derive(Deserialize)]
-pub(crate) struct Parameters {
+pub(crate) struct AuthorizeParams {
     client_id: Option<String>,
     redirect_uri: Option<String>,
     response_type: Option<String>,
@@ -30,25 +30,28 @@ pub(crate) struct Parameters {
 
 /// What the page's form sends.
 #[derive(Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct ConsentForm {
     question: String,
     account: Option<String>,
     answer: String,
 }
 
 /// Shows the page, or says what is wrong: on a page while it is not certain whom the redirect would serve, else by redirect.
-pub(crate) async fn ask(State(site): State<Arc<Site>>, Query(given): Query<Parameters>) -> Response {
+pub(crate) async fn show_consent(
+    State(site): State<Arc<AppState>>,
+    Query(given): Query<AuthorizeParams>,
+) -> Response {
     let client_id = given.client_id.unwrap_or_default();
-    let Some(client) = site.ledger.client(&client_id) else {
-        return refused(
+    let Some(client) = site.store.client(&client_id) else {
+        return error_page(
             "The client is not known here. It has to register first: the demo forgets its clients when it ends.",
         );
     };
     let Some(redirect_uri) = given.redirect_uri.filter(|uri| client.redirect_uris.contains(uri)) else {
-        return refused("The address that the answer would go to is not one that the client registered.");
+        return error_page("The address that the answer would go to is not one that the client registered.");
     };
     let Ok(target) = Url::parse(&redirect_uri) else {
-        return refused("The address that the answer would go to is not one.");
+        return error_page("The address that the answer would go to is not one.");
     };
     let state = given.state;
     let wrong = |error: &str, why: &str| {
@@ -64,51 +67,51 @@ pub(crate) async fn ask(State(site): State<Arc<Site>>, Query(given): Query<Param
     if given.resource.is_some_and(|resource| resource != site.resource) {
         return wrong("invalid_target", "the only resource here is the demo's MCP endpoint");
     }
-    let question = Question { client_id, redirect_uri, challenge, state: state.clone() };
-    let Ok(id) = site.ledger.ask(question) else {
+    let question = AuthorizationRequest { client_id, redirect_uri, challenge, state: state.clone() };
+    let Ok(id) = site.store.add_request(question) else {
         return wrong("server_error", "there is no randomness");
     };
     let host = target.host_str().unwrap_or_default();
     let host = target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let asked = Authorize { client: &client.name, host: &host, accounts: &NAMES, question: &id };
+    let asked = ConsentPage { client: &client.name, host: &host, accounts: &ACCOUNT_NAMES, question: &id };
     page(StatusCode::OK, &asked, Some(&format!("{}://{host}", target.scheme())))
 }
 
 /// Takes the answer, once, and sends the browser back with a code or with `access_denied`.
-pub(crate) async fn answer(
-    State(site): State<Arc<Site>>,
-    form: Result<Form<Answer>, FormRejection>,
+pub(crate) async fn submit_consent(
+    State(site): State<Arc<AppState>>,
+    form: Result<Form<ConsentForm>, FormRejection>,
 ) -> Response {
     let Ok(Form(given)) = form else {
-        return refused("The form came back incomplete. Start again where you came from.");
+        return error_page("The form came back incomplete. Start again where you came from.");
     };
-    let Some(question) = site.ledger.answered(&given.question) else {
-        return refused(
+    let Some(question) = site.store.take_request(&given.question) else {
+        return error_page(
             "This page has been answered already, or it is too old. Start again where you came from.",
         );
     };
     let Ok(target) = Url::parse(&question.redirect_uri) else {
-        return refused("The address that the answer would go to is not one.");
+        return error_page("The address that the answer would go to is not one.");
     };
     let state = question.state.clone();
     if given.answer != "allow" {
         let denied = [("error", "access_denied"), ("error_description", "the account's owner said no")];
         return redirect(&site, target, state.as_deref(), &denied);
     }
-    let Some(account) = Account::named(given.account.as_deref().unwrap_or(NAMES[0])) else {
-        return refused("There is no such account. Start again where you came from.");
+    let Some(account) = Account::named(given.account.as_deref().unwrap_or(ACCOUNT_NAMES[0])) else {
+        return error_page("There is no such account. Start again where you came from.");
     };
-    match site.ledger.grant_code(question, account) {
+    match site.store.grant_code(question, account) {
         Ok(code) => redirect(&site, target, state.as_deref(), &[("code", &code)]),
         Err(_) => redirect(&site, target, state.as_deref(), &[("error", "server_error")]),
     }
 }
 
-fn refused(reason: &str) -> Response {
-    page(StatusCode::BAD_REQUEST, &Refused { reason }, None)
+fn error_page(reason: &str) -> Response {
+    page(StatusCode::BAD_REQUEST, &ErrorPage { reason }, None)
 }
 
-fn redirect(site: &Site, mut target: Url, state: Option<&str>, answer: &[(&str, &str)]) -> Response {
+fn redirect(site: &AppState, mut target: Url, state: Option<&str>, answer: &[(&str, &str)]) -> Response {
     {
         let mut query = target.query_pairs_mut();
         query.extend_pairs(answer).append_pair("iss", &site.issuer);

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::site::{SCOPE, Site};
+use crate::app_state::{AppState, SCOPE};
 
-pub(crate) async fn protected_resource(State(site): State<Arc<Site>>) -> Json<Value> {
+pub(crate) async fn protected_resource(State(site): State<Arc<AppState>>) -> Json<Value> {
     Json(json!({
         "resource": site.resource,
         "authorization_servers": [site.issuer],
@@ -18,7 +18,7 @@ pub(crate) async fn protected_resource(State(site): State<Arc<Site>>) -> Json<Va
     }))
 }
 
-pub(crate) async fn authorization_server(State(site): State<Arc<Site>>) -> Json<Value> {
+pub(crate) async fn authorization_server(State(site): State<Arc<AppState>>) -> Json<Value> {
     let endpoint = |path: &str| format!("{}{path}", site.issuer);
     Json(json!({
         "issuer": site.issuer,

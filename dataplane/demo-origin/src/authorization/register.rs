@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::ledger::Client;
-use crate::site::{SCOPE, Site};
+use super::token_store::Client;
+use crate::app_state::{AppState, SCOPE};
 
 /// How many redirect URIs a client may have.
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECT_URIS: usize = 10;
 
 #[derive(Deserialize)]
 pub(crate) struct Registration {
@@ -25,22 +25,28 @@ pub(crate) struct Registration {
 
 /// Registers a client. Whatever else it asks for, it is a public one that uses codes (RFC 7591, section 3.2.1).
 pub(crate) async fn register(
-    State(site): State<Arc<Site>>,
+    State(site): State<Arc<AppState>>,
     body: Result<Json<Registration>, JsonRejection>,
 ) -> Response {
     let Ok(Json(registration)) = body else {
-        return refused("invalid_client_metadata", "the body is not a JSON object with redirect_uris");
+        return registration_error(
+            "invalid_client_metadata",
+            "the body is not a JSON object with redirect_uris",
+        );
     };
     let uris = registration.redirect_uris;
-    if uris.is_empty() || uris.len() > MOST_REDIRECTS || !uris.iter().all(|uri| may_redirect_to(uri)) {
-        return refused(
+    if uris.is_empty()
+        || uris.len() > MAX_REDIRECT_URIS
+        || !uris.iter().all(|uri| is_allowed_redirect_uri(uri))
+    {
+        return registration_error(
             "invalid_redirect_uri",
             "redirect_uris are https, or http on a loopback host, without a fragment",
         );
     }
     let name = registration.client_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     let client = Client { name: name.unwrap_or("A client").chars().take(80).collect(), redirect_uris: uris };
-    match site.ledger.register(client.clone()) {
+    match site.store.register(client.clone()) {
         Ok(id) => {
             let registered = json!({
                 "client_id": id,
@@ -57,11 +63,11 @@ pub(crate) async fn register(
     }
 }
 
-fn refused(error: &str, description: &str) -> Response {
+fn registration_error(error: &str, description: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({"error": error, "error_description": description}))).into_response()
 }
 
-fn may_redirect_to(uri: &str) -> bool {
+fn is_allowed_redirect_uri(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else { return false };
     let loopback = || match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -84,7 +90,7 @@ mod tests {
             "http://localhost:1/cb",
             "https://a.example/cb",
         ] {
-            assert!(may_redirect_to(good), "{good}");
+            assert!(is_allowed_redirect_uri(good), "{good}");
         }
         for bad in [
             "http://a.example/cb",
@@ -93,7 +99,7 @@ mod tests {
             "cb",
             "http://127.0.0.1.a.example/",
         ] {
-            assert!(!may_redirect_to(bad), "{bad}");
+            assert!(!is_allowed_redirect_uri(bad), "{bad}");
         }
     }
 }

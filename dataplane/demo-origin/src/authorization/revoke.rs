@@ -8,7 +8,7 @@ use axum::extract::rejection::FormRejection;
 use http::StatusCode;
 use serde::Deserialize;
 
-use crate::site::Site;
+use crate::app_state::AppState;
 
 #[derive(Deserialize)]
 pub(crate) struct Revocation {
@@ -18,10 +18,10 @@ pub(crate) struct Revocation {
 
 /// 200 whether the token was one or not (section 2.2). Only the client that it was issued to can end it.
 pub(crate) async fn revoke(
-    State(site): State<Arc<Site>>,
+    State(site): State<Arc<AppState>>,
     form: Result<Form<Revocation>, FormRejection>,
 ) -> StatusCode {
     let Ok(Form(given)) = form else { return StatusCode::BAD_REQUEST };
-    site.ledger.revoke(&given.token, &given.client_id.unwrap_or_default());
+    site.store.revoke(&given.token, &given.client_id.unwrap_or_default());
     StatusCode::OK
 }

@@ -11,11 +11,11 @@ use http::header::CACHE_CONTROL;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ledger::{ACCESS_LIFETIME, Issued, NotIssued};
-use crate::site::{SCOPE, Site};
+use super::token_store::{ACCESS_LIFETIME, IssuedTokens, TokenError};
+use crate::app_state::{AppState, SCOPE};
 
 #[derive(Deserialize)]
-pub(crate) struct Request {
+pub(crate) struct TokenRequest {
     grant_type: Option<String>,
     client_id: Option<String>,
     code: Option<String>,
@@ -26,32 +26,32 @@ pub(crate) struct Request {
 }
 
 pub(crate) async fn token(
-    State(site): State<Arc<Site>>,
-    form: Result<Form<Request>, FormRejection>,
+    State(site): State<Arc<AppState>>,
+    form: Result<Form<TokenRequest>, FormRejection>,
 ) -> Response {
     let Ok(Form(given)) = form else {
-        return refused("invalid_request", "the body is not a form");
+        return error_response("invalid_request", "the body is not a form");
     };
     let client_id = given.client_id.unwrap_or_default();
-    if site.ledger.client(&client_id).is_none() {
-        return answer(StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}));
+    if site.store.client(&client_id).is_none() {
+        return json_response(StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}));
     }
     if given.resource.is_some_and(|resource| resource != site.resource) {
-        return refused("invalid_target", "the only resource here is the demo's MCP endpoint");
+        return error_response("invalid_target", "the only resource here is the demo's MCP endpoint");
     }
     let issued = match (given.grant_type.as_deref(), given.code, given.refresh_token) {
         (Some("authorization_code"), Some(code), _) => {
             let verifier = given.code_verifier.unwrap_or_default();
-            site.ledger.redeem(&code, &client_id, &given.redirect_uri.unwrap_or_default(), &verifier)
+            site.store.redeem(&code, &client_id, &given.redirect_uri.unwrap_or_default(), &verifier)
         }
-        (Some("refresh_token"), _, Some(token)) => site.ledger.refresh(&token, &client_id),
+        (Some("refresh_token"), _, Some(token)) => site.store.refresh(&token, &client_id),
         (Some("authorization_code" | "refresh_token"), ..) => {
-            return refused("invalid_request", "the code or the refresh token is missing");
+            return error_response("invalid_request", "the code or the refresh token is missing");
         }
-        _ => return refused("unsupported_grant_type", "authorization_code or refresh_token"),
+        _ => return error_response("unsupported_grant_type", "authorization_code or refresh_token"),
     };
     match issued {
-        Ok(Issued { access, refresh }) => answer(
+        Ok(IssuedTokens { access, refresh }) => json_response(
             StatusCode::OK,
             json!({
                 "access_token": access,
@@ -61,17 +61,17 @@ pub(crate) async fn token(
                 "scope": SCOPE,
             }),
         ),
-        Err(NotIssued::Invalid(why)) => refused("invalid_grant", why),
-        Err(NotIssued::NoRandomness) => {
-            answer(StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "server_error"}))
+        Err(TokenError::InvalidGrant(why)) => error_response("invalid_grant", why),
+        Err(TokenError::NoRandomness) => {
+            json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"error": "server_error"}))
         }
     }
 }
 
-fn refused(error: &str, description: &str) -> Response {
-    answer(StatusCode::BAD_REQUEST, json!({"error": error, "error_description": description}))
+fn error_response(error: &str, description: &str) -> Response {
+    json_response(StatusCode::BAD_REQUEST, json!({"error": error, "error_description": description}))
 }
 
-fn answer(status: StatusCode, body: serde_json::Value) -> Response {
+fn json_response(status: StatusCode, body: serde_json::Value) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -3,14 +3,20 @@
 use portcullis_golden::assert_golden;
 use serde_json::{Value, json};
 
-use super::Part;
+use super::CatalogSection;
 use crate::golden::{context, pretty, table};
 
 #[tokio::test]
 async fn stored_catalogs_have_their_kinds() {
     let (context, table) = (context().await, table());
     let origin = table.origin("origin-id").unwrap();
-    let parts = [Part::Initialize, Part::Discover, Part::Tools, Part::Prompts, Part::Templates];
+    let parts = [
+        CatalogSection::Initialize,
+        CatalogSection::Discover,
+        CatalogSection::Tools,
+        CatalogSection::Prompts,
+        CatalogSection::Templates,
+    ];
     for part in parts {
         context.catalogs.learn(origin, part, [r#"{"name":"a"}"#], false);
     }

@@ -9,13 +9,13 @@ use clap::Args;
 use portcullis_store::{Store, StoreError};
 
 /// A database that is away when a replica starts is asked again after this time.
-const AGAIN: Duration = Duration::from_secs(2);
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// How often a file with an address is looked at. A mounted Secret arrives within a minute or so in any case.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The database: left out, a SQLite file in the state folder.
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Database {
+pub(super) struct DatabaseArgs {
     /// postgres://USER:PASSWORD@HOST/NAME for many replicas, or sqlite://PATH. Rather in the environment, where other processes do
     /// not see it.
     #[arg(long, value_name = "URL", env = "PORTCULLIS_DATABASE", hide_env_values = true)]
@@ -26,7 +26,7 @@ pub(super) struct Database {
     database_file: Option<PathBuf>,
 }
 
-impl Database {
+impl DatabaseArgs {
     pub(super) async fn open(&self, state: &Path) -> anyhow::Result<Store> {
         Ok(match self.url()? {
             Some(url) => Store::open(&url).await?,
@@ -35,19 +35,19 @@ impl Database {
     }
 
     /// In a cluster a database may come after those who use it.
-    pub(super) async fn open_patiently(&self, state: &Path) -> anyhow::Result<Store> {
+    pub(super) async fn open_with_retry(&self, state: &Path) -> anyhow::Result<Store> {
         let mut told = None;
         loop {
             let problem = match self.open(state).await {
                 Ok(store) => return Ok(store),
-                Err(error) if is_away(&error) => error.to_string(),
+                Err(error) if is_unavailable(&error) => error.to_string(),
                 Err(error) => return Err(error),
             };
             if told.as_ref() != Some(&problem) {
                 tracing::warn!("waiting for the database: {problem}");
                 told = Some(problem);
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
@@ -57,10 +57,10 @@ impl Database {
         let mut known = read(&path).ok();
         let mut told = None;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let moved = match read(&path) {
                 Ok(url) if known.as_ref() == Some(&url) => continue,
-                Ok(url) => store.move_to(&url).map_err(anyhow::Error::from).map(|()| url),
+                Ok(url) => store.set_url(&url).map_err(anyhow::Error::from).map(|()| url),
                 Err(error) => Err(error),
             };
             match moved {
@@ -93,6 +93,6 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn is_away(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(StoreError::Database(_) | StoreError::Late { .. }))
+fn is_unavailable(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::Database(_) | StoreError::Timeout { .. }))
 }

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
-use portcullis_custody::KeysEncryption;
+use portcullis_key_encryption::KeyEncryptionArgs;
 use serde_json::{Value, json};
 
-use super::database::Database;
-use super::leave::Leave;
-use super::listen::Listen;
-use super::run::{Settings, Source, run};
+use super::database::DatabaseArgs;
+use super::listen::ListenArgs;
+use super::run::{ConfigSource, ServeSettings, run};
+use super::shutdown_args::ShutdownArgs;
 
 /// What clients connect to in the demo.
 const SLUG: &str = "notebook";
@@ -22,7 +22,7 @@ const SLUG: &str = "notebook";
 #[derive(Args)]
 pub(crate) struct Demo {
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenArgs,
 }
 
 impl Demo {
@@ -32,24 +32,25 @@ impl Demo {
             .prefix("portcullis-demo-")
             .tempdir()
             .context("no folder for the demo")?;
-        let (origin, serve_origin) = origin()?;
+        let (origin, serve_origin) = start_origin()?;
         let manifests = folder.path().join("manifests");
         let public = format!("http://{}", self.listen.listen);
         write(&manifests, &resources(&public, &origin))?;
-        let settings = Settings {
-            source: Source::Folder(manifests),
+        let settings = ServeSettings {
+            source: ConfigSource::Folder(manifests),
             state: folder.path().join("state"),
-            database: Database::default(),
-            encryption: KeysEncryption::default(),
+            database: DatabaseArgs::default(),
+            encryption: KeyEncryptionArgs::default(),
             listen: self.listen,
-            leave: Leave::default(),
+            leave: ShutdownArgs::default(),
         };
-        run(settings, serve_origin, |address| say(started, address))
+        run(settings, serve_origin, |address| print_instructions(started, address))
     }
 }
 
 /// The demo's MCP server, on a thread of its own, as an origin would be elsewhere.
-fn origin() -> anyhow::Result<(String, impl Future<Output = anyhow::Result<std::convert::Infallible>>)> {
+fn start_origin() -> anyhow::Result<(String, impl Future<Output = anyhow::Result<std::convert::Infallible>>)>
+{
     let (told, url) = std::sync::mpsc::channel();
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("demo-origin".to_owned()).spawn(move || {
@@ -128,7 +129,7 @@ fn resources(public: &str, origin: &str) -> Vec<Value> {
 }
 
 #[allow(clippy::print_stdout, reason = "what the command is for")]
-fn say(started: Instant, address: SocketAddr) {
+fn print_instructions(started: Instant, address: SocketAddr) {
     let base = format!("http://{address}");
     let url = format!("{base}/mcp/{SLUG}");
     println!(

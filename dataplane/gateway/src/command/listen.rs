@@ -4,7 +4,7 @@ use clap::Args;
 
 /// Where and how to serve.
 #[derive(Args, Clone)]
-pub(super) struct Listen {
+pub(super) struct ListenArgs {
     /// The public listener: MCP, OAuth and pages. Put TLS in front of it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,

@@ -5,12 +5,12 @@ mod demo;
 #[cfg(test)]
 mod golden;
 mod keys;
-mod leave;
 mod listen;
-mod open;
 mod probe;
 mod run;
 mod serve;
+mod shutdown_args;
+mod startup;
 mod validate;
 
 use std::process::ExitCode;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 /// For each step: connecting, sending, waiting for the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Says whether something serves at an address: exit code 0 when its answer is no server error. For images without a shell.
 ///
@@ -28,17 +28,17 @@ impl Probe {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let address = SocketAddr::new(self.address, self.port);
         let status =
-            ask(address).with_context(|| format!("nothing that speaks HTTP answers at {address}"))?;
+            get_status(address).with_context(|| format!("nothing that speaks HTTP answers at {address}"))?;
         println!("{address} answers {status}");
         Ok(if status < 500 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 /// The status of the answer to a plain `GET /`.
-fn ask(address: SocketAddr) -> anyhow::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn get_status(address: SocketAddr) -> anyhow::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
+    stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+    stream.set_write_timeout(Some(STEP_TIMEOUT))?;
     // In one piece: who answers before the rest has come may close and so destroy its answer.
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
@@ -76,7 +76,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).unwrap();
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
-        let status = ask(address).ok();
+        let status = get_status(address).ok();
         assert!(server.join().unwrap().starts_with("GET / HTTP/1.1\r\n"));
         status
     }
@@ -92,6 +92,6 @@ mod tests {
     #[test]
     fn given_nobody_listening_when_probed_then_it_fails() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(ask(address).is_err());
+        assert!(get_status(address).is_err());
     }
 }

@@ -2,14 +2,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use portcullis_custody::KeysEncryption;
-use portcullis_publication::DEFAULT_NAMESPACE;
+use portcullis_config_distribution::DEFAULT_NAMESPACE;
+use portcullis_key_encryption::KeyEncryptionArgs;
 
-use super::database::Database;
-use super::leave::Leave;
-use super::listen::Listen;
-use super::run::{Settings, Source, run};
-use crate::snapshot::cluster;
+use super::database::DatabaseArgs;
+use super::listen::ListenArgs;
+use super::run::{ConfigSource, ServeSettings, run};
+use super::shutdown_args::ShutdownArgs;
+use crate::config_source::cluster;
 
 /// Serves what a folder of manifests says, or what a cluster's operator publishes, and follows its edits: no restart. A broken edit
 /// is told and changes nothing.
@@ -19,24 +19,24 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR", required_unless_present = "kubernetes")]
     manifests: Option<PathBuf>,
     #[command(flatten)]
-    cluster: InCluster,
+    cluster: ClusterArgs,
     /// Where keys, identities and the database are kept; in a cluster, what this replica needs to start while the API server is
     /// away. Made with mode 0700. With a folder, back it up: without its keys, stored credentials cannot be read.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
-    database: Database,
+    database: DatabaseArgs,
     #[command(flatten)]
-    encryption: KeysEncryption,
+    encryption: KeyEncryptionArgs,
     #[command(flatten)]
-    listen: Listen,
+    listen: ListenArgs,
     #[command(flatten)]
-    leave: Leave,
+    leave: ShutdownArgs,
 }
 
 /// What a replica in a cluster is told.
 #[derive(Args)]
-struct InCluster {
+struct ClusterArgs {
     /// Serve what the operator publishes. The API is found as kubectl finds it, or as a pod does.
     #[arg(long, conflicts_with = "manifests", requires_all = ["replica_name", "replica_namespace"])]
     kubernetes: bool,
@@ -64,20 +64,24 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Self { manifests, cluster, state, database, encryption, listen, leave } = self;
         let source = match manifests {
-            Some(manifests) => Source::Folder(manifests),
-            None => Source::Cluster(cluster.settings()),
+            Some(manifests) => ConfigSource::Folder(manifests),
+            None => ConfigSource::Cluster(cluster.settings()),
         };
-        run(Settings { source, state, database, encryption, listen, leave }, std::future::pending(), |_| {})
+        run(
+            ServeSettings { source, state, database, encryption, listen, leave },
+            std::future::pending(),
+            |_| {},
+        )
     }
 }
 
-impl InCluster {
-    fn settings(self) -> cluster::Settings {
-        cluster::Settings {
+impl ClusterArgs {
+    fn settings(self) -> cluster::ClusterSettings {
+        cluster::ClusterSettings {
             namespace: self.publication_namespace,
             keys: self.keys,
             // Both are required beside `--kubernetes`.
-            replica: cluster::Replica {
+            replica: cluster::ReplicaIdentity {
                 name: self.replica_name.unwrap_or_default(),
                 namespace: self.replica_namespace.unwrap_or_default(),
                 release: self.replica_of,

@@ -9,14 +9,14 @@
 //! observed  for a cluster's operator: what users were shown of origins     observed.rs
 //! ```
 
-mod client;
-mod gate;
-mod observed;
-mod private;
-mod public;
+mod client_address;
+mod host_and_origin;
+mod observed_catalogs;
+mod private_listener;
+mod public_listener;
 mod workers;
 
-pub(crate) use observed::{Testimony, Witness};
-pub(crate) use private::{Private, Readiness};
-pub(crate) use public::Public;
+pub(crate) use observed_catalogs::{CatalogEndpoint, CatalogEndpointState};
+pub(crate) use private_listener::{PrivateListener, Readiness};
+pub(crate) use public_listener::PublicListener;
 pub(crate) use workers::Workers;

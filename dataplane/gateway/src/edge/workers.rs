@@ -17,13 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
-use super::public::Public;
+use super::public_listener::PublicListener;
 
 /// A client must send a request's head within this time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request that is on its way when connections are to close still arrives.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
+const CLOSE_DELAY: Duration = Duration::from_millis(100);
 
 /// The threads that serve.
 pub(crate) struct Workers {
@@ -39,11 +39,14 @@ struct Worker {
 impl Workers {
     /// Starts `count` threads. Each serves with upstream connections of its own. At the end, what is under way gets `patience` to
     /// end as well.
-    pub(crate) fn start(count: usize, patience: Duration, public: &Public) -> anyhow::Result<Self> {
+    pub(crate) fn start(count: usize, patience: Duration, public: &PublicListener) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let threads = (0..count.max(1))
             .map(|number| {
-                let public = Public { upstreams: Arc::new(public.upstreams.another()), ..public.clone() };
+                let public = PublicListener {
+                    upstreams: Arc::new(public.upstreams.new_for_worker()),
+                    ..public.clone()
+                };
                 Worker::start(number, patience, public, stopped.clone())
             })
             .collect::<anyhow::Result<_>>()?;
@@ -57,7 +60,7 @@ impl Workers {
             match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
                 Ok(stream) => {
                     if let Some(worker) = turn.next() {
-                        worker.take(stream);
+                        worker.assign(stream);
                     }
                 }
                 Err(error) => {
@@ -70,12 +73,12 @@ impl Workers {
     }
 
     /// Takes over the connections that were made and not yet accepted, so that closing the listener breaks none.
-    pub(crate) fn accept_waiting(&self, listener: &TcpListener) {
+    pub(crate) fn accept_backlog(&self, listener: &TcpListener) {
         for worker in self.threads.iter().cycle() {
             match listener.accept().now_or_never() {
                 Some(Ok((stream, _))) => {
                     if let Ok(stream) = stream.into_std() {
-                        worker.take(stream);
+                        worker.assign(stream);
                     }
                 }
                 Some(Err(_)) | None => return,
@@ -96,14 +99,14 @@ impl Workers {
 }
 
 impl Worker {
-    fn take(&self, stream: std::net::TcpStream) {
+    fn assign(&self, stream: std::net::TcpStream) {
         self.connections.send(stream).ok();
     }
 
     fn start(
         number: usize,
         patience: Duration,
-        public: Public,
+        public: PublicListener,
         stopped: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         let (connections, incoming) = mpsc::unbounded_channel();
@@ -124,12 +127,12 @@ impl Worker {
 async fn serve(
     mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
     patience: Duration,
-    public: Public,
+    public: PublicListener,
     stopped: watch::Receiver<bool>,
 ) {
     let connections = TaskTracker::new();
     while let Some(stream) = incoming.recv().await {
-        match adopt(stream) {
+        match into_tokio_stream(stream) {
             Ok(stream) => {
                 connections.spawn(connection(stream, public.clone(), stopped.clone()));
             }
@@ -142,27 +145,27 @@ async fn serve(
     }
 }
 
-fn adopt(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+fn into_tokio_stream(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
     TcpStream::from_std(stream)
 }
 
-async fn connection(stream: TcpStream, public: Public, mut stopped: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, public: PublicListener, mut stopped: watch::Receiver<bool>) {
     // A connection that is gone already has no peer, and nothing to be asked.
     let Ok(peer) = stream.peer_addr() else { return };
     let service =
         service_fn(move |request: http::Request<Incoming>| public.clone().serve(request, peer.ip()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(HEADER_READ_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         // First of all what has arrived: a connection on which nothing was read yet would be closed unread.
         biased;
         ended = connection.as_mut() => ended,
-        () = asked_to_stop(&mut stopped) => {
+        () = stop_requested(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -173,7 +176,7 @@ async fn connection(stream: TcpStream, public: Public, mut stopped: watch::Recei
 }
 
 /// Ready a moment after it has been said, or when nobody is left to say it.
-async fn asked_to_stop(stopped: &mut watch::Receiver<bool>) {
+async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stopped| *stopped).await.ok();
-    tokio::time::sleep(ON_ITS_WAY).await;
+    tokio::time::sleep(CLOSE_DELAY).await;
 }

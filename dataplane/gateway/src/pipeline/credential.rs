@@ -2,72 +2,76 @@
 
 use std::sync::Arc;
 
-use portcullis_vault::{ConnectionStatus, Credential, CredentialError, auth_mode};
+use portcullis_origin_auth::{ConnectionStatus, Credential, CredentialError, auth_mode};
 
 use super::Context;
-use super::access::Allowed;
-use super::late;
-use super::principal::Authenticated;
-use super::record::Record;
-use super::refusal::Refusal;
-use super::session::{Kind, Session};
-use crate::upstream::Upstreams;
+use super::audit_record::AuditRecord;
+use super::authenticate::Authenticated;
+use super::authorize::Authorized;
+use super::deferred_session;
+use super::error::PipelineError;
+use super::session::{Session, SessionKind};
+use crate::upstream::UpstreamPool;
 
 /// A message that may be relayed, with what it needs at the origin.
-pub(super) struct Armed<'r> {
-    pub(super) allowed: Allowed<'r>,
+pub(super) struct Credentialed<'r> {
+    pub(super) authorized: Authorized<'r>,
     pub(super) credential: Credential,
     /// The session at the origin.
     pub(super) origin_session: Option<String>,
 }
 
 /// Whether there is a credential.
-pub(super) enum Arming<'r> {
+pub(super) enum CredentialOutcome<'r> {
     /// There is, or none is needed.
-    Armed(Armed<'r>),
+    Credentialed(Credentialed<'r>),
     /// The person has to connect an account first.
-    Unconnected(Allowed<'r>, ConnectionStatus),
+    ConnectRequired(Authorized<'r>, ConnectionStatus),
 }
 
-impl<'r> Armed<'r> {
-    pub(super) async fn take(
+impl<'r> Credentialed<'r> {
+    pub(super) async fn resolve(
         context: &Arc<Context>,
-        upstreams: &Arc<Upstreams>,
-        allowed: Allowed<'r>,
-        record: &mut Record,
-    ) -> Result<Arming<'r>, Refusal> {
-        let received = allowed.received();
-        let by = received.by();
+        upstreams: &Arc<UpstreamPool>,
+        allowed: Authorized<'r>,
+        record: &mut AuditRecord,
+    ) -> Result<CredentialOutcome<'r>, PipelineError> {
+        let received = allowed.parsed();
+        let by = received.authenticated();
         let origin = &by.route().origin;
         let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
             Ok(credential) => credential,
             Err(CredentialError::NotConnected(status)) => {
                 record.auth_mode(auth_mode(origin));
-                return Ok(Arming::Unconnected(allowed, status));
+                return Ok(CredentialOutcome::ConnectRequired(allowed, status));
             }
             Err(error) => {
-                return Err(Refusal::no_credential(received.message().id, &origin.display_name, &error));
+                return Err(PipelineError::credential_error(
+                    received.message().id,
+                    &origin.display_name,
+                    &error,
+                ));
             }
         };
         record.auth_mode(credential.mode());
         let origin_session = origin_session(context, upstreams, by, received.session(), &credential).await?;
-        Ok(Arming::Armed(Self { allowed, credential, origin_session }))
+        Ok(CredentialOutcome::Credentialed(Self { authorized: allowed, credential, origin_session }))
     }
 }
 
 /// The origin's session behind the client's. A late one is opened now, if it has not been.
 pub(super) async fn origin_session(
     context: &Arc<Context>,
-    upstreams: &Arc<Upstreams>,
+    upstreams: &Arc<UpstreamPool>,
     by: &Authenticated,
     session: Option<&Session>,
     credential: &Credential,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<String>, PipelineError> {
     match session.map(|session| (session, session.kind())) {
         None => Ok(None),
-        Some((_, Kind::Origin(id))) => Ok(Some(id.clone())),
-        Some((session, Kind::Late { initialize, .. })) => {
-            Box::pin(late::open(context, upstreams, by, session, initialize, credential)).await
+        Some((_, SessionKind::Origin(id))) => Ok(Some(id.clone())),
+        Some((session, SessionKind::Deferred { initialize, .. })) => {
+            Box::pin(deferred_session::open(context, upstreams, by, session, initialize, credential)).await
         }
     }
 }

@@ -11,8 +11,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use portcullis_egress::Egress;
 use portcullis_golden::assert_golden;
-use portcullis_outbound::Egress;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -56,7 +56,7 @@ async fn origin_url(asked: &Asked) -> String {
 
 /// Sends a request through the pipeline and returns the answer as it is on the wire.
 async fn exchange(context: Context, request: &str) -> String {
-    let (context, upstreams) = (Arc::new(context), Arc::new(Upstreams::new(Egress::default())));
+    let (context, upstreams) = (Arc::new(context), Arc::new(UpstreamPool::new(Egress::default())));
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let service =
         service_fn(async |request| Ok::<_, Infallible>(serve(&context, &upstreams, "r", request).await));
@@ -75,9 +75,9 @@ async fn exchange(context: Context, request: &str) -> String {
 async fn requests_to_origins_are_stable() {
     let (asked, context) = (Asked::default(), context().await);
     let url = origin_url(&asked).await;
-    context.tables.swap(table_with(|contract| {
-        contract["origins"][0]["url"] = url.into();
-        contract["routes"][0]["capabilities"]["resources"]["exclude"] = json!(["notes://secret"]);
+    context.tables.swap(table_with(|config| {
+        config["origins"][0]["url"] = url.into();
+        config["routes"][0]["capabilities"]["resources"]["exclude"] = json!(["notes://secret"]);
     }));
     let mut headers = headers(&context);
     let by = caller(&context, &headers).await;

@@ -12,82 +12,82 @@
 //! What few requests need is boxed (`Box::pin`): a request's future is moved from hand to hand, and is as large as the largest of what it
 //! may wait for.
 //!
-//! Every exit leaves one event: [`record::Record`] is made at the start and writes itself at the end, however that comes.
+//! Every exit leaves one event: [`audit_record::AuditRecord`] is made at the start and writes itself at the end, however that comes.
 //!
 //! *Architecture invariant:* a step reads what the steps before made and nothing of those after; the route table is taken once.
 
-mod access;
-mod answer;
+mod audit_record;
+mod authenticate;
+mod authorize;
 mod body;
-mod courier;
+mod connect_required;
 mod credential;
+mod curate;
+mod deferred_session;
 mod discard;
+mod error;
 mod exchange;
+mod forward;
 #[cfg(test)]
 mod golden;
 mod headers;
-mod late;
-mod message;
-mod principal;
-mod record;
-mod refusal;
+mod parse;
+mod placeholder_stream;
 mod relay;
+mod relayed_body;
 mod route;
 mod session;
-mod stream;
-mod templates;
-mod unconnected;
-mod waiting;
-mod watch;
+mod stream_guard;
+mod template_discovery;
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use portcullis_ambient::{Clock, Random};
+use portcullis_authorization_server::AuthorizationServer;
+use portcullis_clock::{Clock, Random};
 use portcullis_events::EventSink;
-use portcullis_identity::Identity;
-use portcullis_keys::Keys;
-use portcullis_policy::Tables;
+use portcullis_keyring::Keyring;
+use portcullis_origin_auth::CredentialBroker;
+use portcullis_policy::RouteTableHandle;
 use portcullis_portal::Portal;
 use portcullis_store::Store;
-use portcullis_vault::Vault;
 
 pub(crate) use body::Body;
+pub(crate) use deferred_session::DeferredSessions;
 pub(crate) use discard::discard;
-pub(crate) use late::LateSessions;
 
 use crate::catalog::Catalogs;
-use crate::ending::Ending;
-use crate::pipeline::record::Record;
-use crate::pipeline::refusal::Refusal;
-use crate::upstream::Upstreams;
+use crate::pipeline::audit_record::AuditRecord;
+use crate::pipeline::error::PipelineError;
+use crate::shutdown::Shutdown;
+use crate::upstream::UpstreamPool;
 
-/// What the steps work with. One for the process; [`Upstreams`] is each worker's own.
+/// What the steps work with. One for the process; [`UpstreamPool`] is each worker's own.
 pub(crate) struct Context {
-    pub(crate) tables: Tables,
-    pub(crate) identity: Identity,
+    pub(crate) tables: RouteTableHandle,
+    pub(crate) identity: AuthorizationServer,
     pub(crate) portal: Portal,
-    pub(crate) vault: Vault,
+    pub(crate) vault: CredentialBroker,
     pub(crate) store: Store,
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) keys: Arc<Keyring>,
     pub(crate) catalogs: Catalogs,
-    pub(crate) late: LateSessions,
+    pub(crate) deferred_sessions: DeferredSessions,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) events: EventSink,
-    pub(crate) ending: Ending,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// Serves one request to `/mcp/{slug}`.
 pub(crate) async fn serve(
     context: &Arc<Context>,
-    upstreams: &Arc<Upstreams>,
+    upstreams: &Arc<UpstreamPool>,
     slug: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let mut record = Record::new(context, &request);
+    let mut record = AuditRecord::new(context, &request);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
     match steps(context, upstreams, slug, head, &mut body, &mut record).await {
@@ -103,35 +103,37 @@ pub(crate) async fn serve(
 
 async fn steps(
     context: &Arc<Context>,
-    upstreams: &Arc<Upstreams>,
+    upstreams: &Arc<UpstreamPool>,
     slug: &str,
     head: Parts,
     body: &mut Option<Incoming>,
-    record: &mut Record,
-) -> Result<Response<Body>, Refusal> {
+    record: &mut AuditRecord,
+) -> Result<Response<Body>, PipelineError> {
     let routed = route::Routed::find(&context.tables, slug, record)?;
-    let authenticated = principal::Authenticated::check(context, routed, &head.headers, record).await?;
+    let authenticated =
+        authenticate::Authenticated::authenticate(context, routed, &head.headers, record).await?;
     match head.method {
         Method::POST => {
-            let body = message::read(&head.headers, body, record).await?;
-            let received = message::Received::parse(context, &authenticated, &head.headers, &body, record)?;
-            templates::learn(context, upstreams, &received, &head.headers).await?;
-            let allowed = access::Allowed::check(context, received, record)?;
-            match credential::Armed::take(context, upstreams, allowed, record).await? {
-                credential::Arming::Armed(armed) if armed.allowed.is_connect() => {
-                    Box::pin(unconnected::call_connect_tool(context, armed.allowed, &body, record)).await
+            let body = parse::read_body(&head.headers, body, record).await?;
+            let received = parse::Parsed::parse(context, &authenticated, &head.headers, &body, record)?;
+            template_discovery::discover(context, upstreams, &received, &head.headers).await?;
+            let allowed = authorize::Authorized::authorize(context, received, record)?;
+            match credential::Credentialed::resolve(context, upstreams, allowed, record).await? {
+                credential::CredentialOutcome::Credentialed(armed) if armed.authorized.is_connect_tool() => {
+                    Box::pin(connect_required::call_connect_tool(context, armed.authorized, &body, record))
+                        .await
                 }
-                credential::Arming::Armed(armed) => {
+                credential::CredentialOutcome::Credentialed(armed) => {
                     relay::post(context, upstreams, armed, &head.headers, &body, record).await
                 }
-                credential::Arming::Unconnected(allowed, status) => {
-                    let lack = unconnected::Lack::Account(status);
-                    Box::pin(unconnected::answer(context, allowed, lack, &body, record)).await
+                credential::CredentialOutcome::ConnectRequired(allowed, status) => {
+                    let lack = connect_required::ConnectRequired::Account(status);
+                    Box::pin(connect_required::respond(context, allowed, lack, &body, record)).await
                 }
             }
         }
         Method::GET => relay::get(context, upstreams, &authenticated, &head.headers, record).await,
         Method::DELETE => relay::delete(context, upstreams, &authenticated, &head.headers, record).await,
-        _ => Err(Refusal::method_not_allowed()),
+        _ => Err(PipelineError::method_not_allowed()),
     }
 }

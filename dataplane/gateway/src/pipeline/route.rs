@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis_policy::{Route, RouteTable, Tables};
+use portcullis_policy::{Route, RouteTable, RouteTableHandle};
 
-use super::record::Record;
-use super::refusal::Refusal;
+use super::audit_record::AuditRecord;
+use super::error::PipelineError;
 
 /// A request for a route that is there. Holds the one snapshot that the request sees.
 pub(super) struct Routed {
@@ -14,9 +14,13 @@ pub(super) struct Routed {
 }
 
 impl Routed {
-    pub(super) fn find(tables: &Tables, slug: &str, record: &mut Record) -> Result<Self, Refusal> {
-        let table = tables.current().ok_or_else(Refusal::not_ready)?;
-        let route = Arc::clone(table.route(slug).ok_or_else(|| Refusal::no_such_route(slug))?);
+    pub(super) fn find(
+        tables: &RouteTableHandle,
+        slug: &str,
+        record: &mut AuditRecord,
+    ) -> Result<Self, PipelineError> {
+        let table = tables.current().ok_or_else(PipelineError::not_ready)?;
+        let route = Arc::clone(table.route(slug).ok_or_else(|| PipelineError::no_such_route(slug))?);
         record.route(&table, &route);
         Ok(Self { table, route })
     }

@@ -4,25 +4,25 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
-use portcullis_ambient::{Instant, Random};
-use portcullis_keys::{Purpose, SealError, SealingRing};
+use portcullis_clock::{Random, UnixMillis};
+use portcullis_keyring::{Purpose, SealError, SealingRing};
+use portcullis_mcp::header::SESSION_ID;
 use portcullis_policy::{PrincipalId, Route};
-use portcullis_wire::header::SESSION_ID;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Context;
-use super::principal::Authenticated;
-use super::refusal::Refusal;
+use super::authenticate::Authenticated;
+use super::error::PipelineError;
 
 /// Ids are headers: larger ones would not pass common servers.
-const MAX_SEALED: usize = 6 * 1024;
+const MAX_SESSION_ID_LEN: usize = 6 * 1024;
 /// Sessions end after this long, however busy.
 pub(super) const MAX_AGE_SECONDS: u64 = 30 * 24 * 3600;
 
 /// What the sealed id holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Contents {
+pub(super) struct SessionContents {
     /// Issued at, Unix seconds.
     t: i64,
     /// The client can be sent to a URL.
@@ -30,19 +30,19 @@ pub(super) struct Contents {
     e: bool,
     /// Which of the two kinds it is.
     #[serde(flatten)]
-    kind: Kind,
+    kind: SessionKind,
 }
 
 /// Two kinds of sessions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(super) enum SessionKind {
     /// One of the origin's.
     #[serde(rename = "o")]
     Origin(String),
     /// Opened before the user had connected an account: the `params` of the client's `initialize`, with which the origin's
     /// session is opened once they have; and a nonce that makes the id unique.
     #[serde(rename = "l")]
-    Late {
+    Deferred {
         #[serde(rename = "i")]
         initialize: String,
         #[serde(rename = "n")]
@@ -52,7 +52,7 @@ pub(super) enum Kind {
 
 /// A session that is the caller's own.
 pub(super) struct Session {
-    contents: Contents,
+    contents: SessionContents,
     digest: String,
 }
 
@@ -62,17 +62,17 @@ impl Session {
         context: &Context,
         by: &Authenticated,
         headers: &HeaderMap,
-    ) -> Result<Option<Self>, Refusal> {
+    ) -> Result<Option<Self>, PipelineError> {
         let mut values = headers.get_all(SESSION_ID).iter();
         let Some(value) = values.next() else { return Ok(None) };
         // Exactly 404: it tells a client to start anew (2025-11-25, basic/transports, "Session Management").
-        if values.next().is_some() || value.len() > MAX_SEALED {
-            return Err(Refusal::unknown_session());
+        if values.next().is_some() || value.len() > MAX_SESSION_ID_LEN {
+            return Err(PipelineError::unknown_session());
         }
-        let bound_to = bound_to(&by.caller().principal.id, by.route());
+        let bound_to = associated_data(&by.caller().principal.id, by.route());
         let contents =
-            Contents::open(&context.keys.sealing, &bound_to, value.as_bytes(), context.clock.now())
-                .ok_or_else(Refusal::unknown_session)?;
+            SessionContents::open(&context.keys.sealing, &bound_to, value.as_bytes(), context.clock.now())
+                .ok_or_else(PipelineError::unknown_session)?;
         let digest = Sha256::digest(value.as_bytes());
         Ok(Some(Self { contents, digest: URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default()) }))
     }
@@ -81,21 +81,21 @@ impl Session {
     pub(super) fn seal(
         context: &Context,
         by: &Authenticated,
-        kind: Kind,
+        kind: SessionKind,
         url_elicitation: bool,
-    ) -> Result<HeaderValue, Refusal> {
-        let contents = Contents { t: context.clock.now().seconds(), e: url_elicitation, kind };
-        let bound_to = bound_to(&by.caller().principal.id, by.route());
+    ) -> Result<HeaderValue, PipelineError> {
+        let contents = SessionContents { t: context.clock.now().seconds(), e: url_elicitation, kind };
+        let bound_to = associated_data(&by.caller().principal.id, by.route());
         let text = contents
             .seal(&context.keys.sealing, &context.random, &bound_to)
-            .map_err(|_| Refusal::no_randomness())?;
-        if text.len() > MAX_SEALED {
-            return Err(Refusal::session_too_large());
+            .map_err(|_| PipelineError::randomness_unavailable())?;
+        if text.len() > MAX_SESSION_ID_LEN {
+            return Err(PipelineError::session_too_large());
         }
-        HeaderValue::try_from(text).map_err(|_| Refusal::session_too_large())
+        HeaderValue::try_from(text).map_err(|_| PipelineError::session_too_large())
     }
 
-    pub(super) fn kind(&self) -> &Kind {
+    pub(super) fn kind(&self) -> &SessionKind {
         &self.contents.kind
     }
 
@@ -109,23 +109,23 @@ impl Session {
     }
 }
 
-impl Contents {
+impl SessionContents {
     fn seal(&self, sealing: &SealingRing, random: &Random, bound_to: &[&str]) -> Result<String, SealError> {
         let text = serde_json::to_vec(self).unwrap_or_default();
         Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::McpSession, bound_to, &text)?))
     }
 
     /// What was sealed for the same, not longer ago than a session may be old.
-    fn open(sealing: &SealingRing, bound_to: &[&str], id: &[u8], now: Instant) -> Option<Self> {
+    fn open(sealing: &SealingRing, bound_to: &[&str], id: &[u8], now: UnixMillis) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(id).ok()?;
         let text = sealing.open(Purpose::McpSession, bound_to, &sealed).ok()?;
         let contents: Self = serde_json::from_slice(&text).ok()?;
-        let end = Instant(contents.t.saturating_mul(1000)).after_seconds(MAX_AGE_SECONDS);
+        let end = UnixMillis(contents.t.saturating_mul(1000)).after_seconds(MAX_AGE_SECONDS);
         (now <= end).then_some(contents)
     }
 }
 
-fn bound_to<'a>(person: &'a PrincipalId, route: &'a Route) -> [&'a str; 4] {
+fn associated_data<'a>(person: &'a PrincipalId, route: &'a Route) -> [&'a str; 4] {
     [person.as_str(), &route.uid, &route.origin.uid, route.origin.url.as_str()]
 }
 
@@ -134,18 +134,18 @@ pub(in crate::pipeline) mod golden;
 
 #[cfg(test)]
 mod tests {
-    use portcullis_keys::Keys;
+    use portcullis_keyring::Keyring;
     use portcullis_policy::RouteTable;
     use serde_json::{Value, json};
 
     use super::*;
 
-    const NOW: Instant = Instant(1_790_000_000_000);
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
     /// A route, with one member of its or of its origin's document changed.
     fn route(of: &str, member: &str, value: &str) -> std::sync::Arc<Route> {
         let all = json!({"include": null, "exclude": [], "overrides": []});
-        let mut contract: Value = json!({
+        let mut config: Value = json!({
             "gateway": {
                 "name": "gateway", "publicUrl": "https://gateway.example",
                 "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
@@ -167,20 +167,20 @@ mod tests {
             }],
             "teams": [],
         });
-        contract[of][0][member] = json!(value);
+        config[of][0][member] = json!(value);
         if (of, member) == ("origins", "uid") {
-            contract["routes"][0]["origin"] = json!(value);
+            config["routes"][0]["origin"] = json!(value);
         }
-        let table = RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap();
+        let table = RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap();
         std::sync::Arc::clone(table.route("r").unwrap())
     }
 
     fn ring() -> SealingRing {
-        Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap().sealing
+        Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap().sealing
     }
 
-    fn begun() -> Contents {
-        Contents { t: NOW.seconds(), e: false, kind: Kind::Origin("of the origin".to_owned()) }
+    fn begun() -> SessionContents {
+        SessionContents { t: NOW.seconds(), e: false, kind: SessionKind::Origin("of the origin".to_owned()) }
     }
 
     /// Advisory class: session ids that another person can use.
@@ -188,9 +188,9 @@ mod tests {
     fn given_a_session_when_person_route_or_origin_is_another_then_it_does_not_open() {
         let (ring, ana) = (ring(), PrincipalId::of("company", "ana"));
         let same = route("routes", "displayName", "The same");
-        let id = begun().seal(&ring, &Random::system(), &bound_to(&ana, &same)).unwrap();
+        let id = begun().seal(&ring, &Random::system(), &associated_data(&ana, &same)).unwrap();
         let opens = |person: &PrincipalId, route: &Route| {
-            Contents::open(&ring, &bound_to(person, route), id.as_bytes(), NOW).is_some()
+            SessionContents::open(&ring, &associated_data(person, route), id.as_bytes(), NOW).is_some()
         };
         assert!(opens(&ana, &same));
         assert!(!opens(&PrincipalId::of("company", "eve"), &same));
@@ -208,8 +208,9 @@ mod tests {
     fn given_a_session_when_a_month_is_over_then_it_does_not_open() {
         let ring = ring();
         let id = begun().seal(&ring, &Random::system(), &["ana"]).unwrap();
-        let opens =
-            |seconds| Contents::open(&ring, &["ana"], id.as_bytes(), NOW.after_seconds(seconds)).is_some();
+        let opens = |seconds| {
+            SessionContents::open(&ring, &["ana"], id.as_bytes(), NOW.after_seconds(seconds)).is_some()
+        };
         assert!(opens(MAX_AGE_SECONDS));
         assert!(!opens(MAX_AGE_SECONDS + 1));
     }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use portcullis_outbound::{AddressPolicy, Destination, Egress, OutboundError};
+use portcullis_egress::{AddressPolicy, Destination, Egress, EgressError};
 use portcullis_policy::Origin;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) type RequestBody = Full<Bytes>;
 
 /// A connection that takes requests.
-pub(super) enum Sender {
+pub(super) enum OriginConnection {
     /// One request at a time.
     Http1(http1::SendRequest<RequestBody>),
     /// Many at once.
@@ -30,7 +30,7 @@ pub(super) enum Sender {
 pub(crate) enum ConnectError {
     /// The address may not be reached, is not known, or nobody answers there.
     #[error(transparent)]
-    Outbound(#[from] OutboundError),
+    Egress(#[from] EgressError),
     /// The origin did not prove who it is, or does not speak HTTP.
     #[error("{host} cannot be spoken to: {problem}")]
     Handshake {
@@ -44,12 +44,12 @@ pub(crate) enum ConnectError {
 impl ConnectError {
     /// Whether the gateway's own rules forbid it.
     pub(crate) const fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Outbound(OutboundError::Forbidden { .. } | OutboundError::Plain { .. }))
+        matches!(self, Self::Egress(EgressError::Forbidden { .. } | EgressError::PlainHttp { .. }))
     }
 }
 
 /// Opens a connection to an origin, at an address that its policy permits.
-pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<Sender, ConnectError> {
+pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<OriginConnection, ConnectError> {
     let host = origin.url.host_str().unwrap_or_default();
     let port = origin.url.port_or_known_default().unwrap_or(443);
     let policy = AddressPolicy::allowing(&origin.network.private_networks);
@@ -58,12 +58,12 @@ pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<Sender, 
     handshake(origin, host, stream).await
 }
 
-async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<Sender, ConnectError> {
+async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<OriginConnection, ConnectError> {
     let failed = |problem: String| ConnectError::Handshake { host: host.to_owned(), problem };
     if origin.url.scheme() != "https" {
         return http1(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()));
     }
-    let mut config = (*portcullis_outbound::tls_config(origin.network.ca_bundle_pem.as_deref())?).clone();
+    let mut config = (*portcullis_egress::tls_config(origin.network.ca_bundle_pem.as_deref())?).clone();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|error| failed(error.to_string()))?;
@@ -78,21 +78,21 @@ async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<Sen
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
         .await
         .map_err(|error| failed(error.to_string()))?;
-    drive(connection);
-    Ok(Sender::Http2(sender))
+    spawn_connection(connection);
+    Ok(OriginConnection::Http2(sender))
 }
 
-async fn http1<T>(io: T) -> hyper::Result<Sender>
+async fn http1<T>(io: T) -> hyper::Result<OriginConnection>
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::handshake(io).await?;
-    drive(connection);
-    Ok(Sender::Http1(sender))
+    spawn_connection(connection);
+    Ok(OriginConnection::Http1(sender))
 }
 
 /// Lets a connection do its work until it ends. How it ended is told to the requests on it.
-fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+fn spawn_connection(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to an origin ended");

@@ -4,4 +4,4 @@
 mod connect;
 mod pool;
 
-pub(crate) use pool::{Answer, Lease, SendError, Upstreams};
+pub(crate) use pool::{ConnectionLease, OriginResponse, SendError, UpstreamPool};

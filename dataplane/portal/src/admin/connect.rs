@@ -6,15 +6,15 @@ use std::sync::Arc;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
 use http::HeaderMap;
-use portcullis_events::{FailureOrigin, Kind, Outcome};
+use portcullis_events::{EventKind, FailureOrigin, Outcome};
+use portcullis_origin_auth::{ConnectCallback, ConnectError};
 use portcullis_policy::{Origin, RouteTable};
-use portcullis_vault::{ConnectCallback, ConnectError};
 
 use crate::Portal;
-use crate::admin::forms::{ORIGIN, OtherForm, check};
-use crate::admin::gate::Admin;
-use crate::connect::manage::Began;
-use crate::failure::Failure;
+use crate::admin::forms::{AdminForm, ORIGIN_FORM, check_admin_form};
+use crate::admin::require_admin::Admin;
+use crate::connect::manage::ConsentRedirect;
+use crate::error::PortalError;
 use crate::page;
 use crate::paths::ORIGINS;
 
@@ -23,13 +23,13 @@ pub(crate) async fn post(
     State(portal): State<Portal>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Form(form): Form<OtherForm>,
-) -> Result<Response, Failure> {
+    Form(form): Form<AdminForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, ORIGIN, &id, form.token.as_deref()).await?;
-    let origin = table.origin(&id).ok_or(Failure::NotFound)?;
+    let admin = check_admin_form(&portal, &table, &headers, ORIGIN_FORM, &id, form.token.as_deref()).await?;
+    let origin = table.origin(&id).ok_or(PortalError::NotFound)?;
     let began = begin(&portal, &table, &admin, origin).await?;
-    Ok(page::with_cookies(page::leave(began.url.as_str(), &origin.display_name), began.cookie))
+    Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
 /// Begins consent in the name of everybody.
@@ -38,10 +38,10 @@ pub(crate) async fn begin(
     table: &RouteTable,
     admin: &Admin,
     origin: &Arc<Origin>,
-) -> Result<Began, Failure> {
+) -> Result<ConsentRedirect, PortalError> {
     let browser = admin.visitor.browser_or_new(portal, &table.gateway)?;
     match portal.vault.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
-        Ok(url) => Ok(Began { url, cookie: browser.cookie }),
+        Ok(url) => Ok(ConsentRedirect { url, cookie: browser.cookie }),
         Err(error) => Err(failed(portal, table, admin, origin, &error)),
     }
 }
@@ -53,7 +53,7 @@ pub(crate) async fn finish(
     headers: &HeaderMap,
     origin: &Arc<Origin>,
     callback: &ConnectCallback,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     // First: whoever is no administrator has nothing that could be finished.
     let admin = Admin::of(portal, table, headers).await?;
     let browser = admin.visitor.browser().unwrap_or_default();
@@ -72,14 +72,14 @@ fn failed(
     admin: &Admin,
     origin: &Origin,
     error: &ConnectError,
-) -> Failure {
+) -> PortalError {
     record(portal, table, admin, origin, Some(error));
-    Failure::connect(error, Some(ORIGINS))
+    PortalError::connect(error, Some(ORIGINS))
 }
 
 fn record(portal: &Portal, table: &RouteTable, admin: &Admin, origin: &Origin, error: Option<&ConnectError>) {
     let outcome = if error.is_some() { Outcome::UpstreamError } else { Outcome::Success };
-    let mut event = portal.event(table, Kind::AdminConnected, outcome);
+    let mut event = portal.event(table, EventKind::AdminConnected, outcome);
     event.subject = Some(Arc::clone(&admin.person.subject));
     event.origin = Some(Arc::clone(&origin.name));
     event.target = Some((&*origin.name).into());

@@ -5,54 +5,54 @@ use http::{HeaderMap, StatusCode};
 use portcullis_policy::RouteTable;
 use serde::Deserialize;
 
-use crate::admin::end::{Ended, Ending};
 use crate::admin::find;
-use crate::admin::gate::Admin;
-use crate::failure::Failure;
+use crate::admin::require_admin::Admin;
+use crate::admin::revoke::{AdminRevocation, RevocationSummary};
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
-use crate::frame::{Frame, Here};
+use crate::layout::{Layout, Section};
 use crate::{Portal, page, paths};
 
 // The names of the forms, for their tokens. The subject of each is what it ends.
-pub(crate) const PERSON: &str = "admin-person";
-pub(crate) const CLIENT: &str = "admin-client";
-pub(crate) const TEAM: &str = "admin-team";
-pub(crate) const ORIGIN: &str = "admin-origin";
-pub(crate) const GRANT: &str = "admin-grant";
+pub(crate) const PERSON_FORM: &str = "admin-person";
+pub(crate) const CLIENT_FORM: &str = "admin-client";
+pub(crate) const TEAM_FORM: &str = "admin-team";
+pub(crate) const ORIGIN_FORM: &str = "admin-origin";
+pub(crate) const GRANT_FORM: &str = "admin-grant";
 
 /// What has ended.
 #[derive(Template)]
 #[template(path = "admin/ended.html")]
-struct EndedPage<'a> {
-    frame: Frame,
+struct RevokedPage<'a> {
+    frame: Layout,
     of: &'a str,
-    ended: Ended,
+    ended: RevocationSummary,
     back: &'a str,
 }
 
-fn ended_page(
+fn revoked_page(
     portal: &Portal,
     table: &RouteTable,
     admin: &Admin,
     of: &str,
-    ended: Ended,
+    ended: RevocationSummary,
     back: &str,
-) -> Result<Response, Failure> {
-    let frame = Frame::new(portal, &table.gateway, &admin.visitor, Here::Administration)?;
-    Ok(page::render(StatusCode::OK, &EndedPage { frame, of, ended, back }))
+) -> Result<Response, PortalError> {
+    let frame = Layout::new(portal, &table.gateway, &admin.visitor, Section::Administration)?;
+    Ok(page::render(StatusCode::OK, &RevokedPage { frame, of, ended, back }))
 }
 
-pub(crate) async fn check(
+pub(crate) async fn check_admin_form(
     portal: &Portal,
     table: &RouteTable,
     headers: &HeaderMap,
     form: &str,
     subject: &str,
     token: Option<&str>,
-) -> Result<Admin, Failure> {
+) -> Result<Admin, PortalError> {
     check_same_origin(&table.gateway, headers)?;
     let admin = Admin::of(portal, table, headers).await?;
-    portal.check_form(form, subject, &admin.visitor.binding(), token)?;
+    portal.check_form_token(form, subject, &admin.visitor.binding(), token)?;
     Ok(admin)
 }
 
@@ -70,19 +70,19 @@ pub(crate) async fn person(
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(form): Form<PersonForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, PERSON, &id, form.token.as_deref()).await?;
+    let admin = check_admin_form(&portal, &table, &headers, PERSON_FORM, &id, form.token.as_deref()).await?;
     let person = find::person(&portal, &id).await?;
-    let ending = Ending { portal: &portal, table: &table, admin: &admin };
+    let ending = AdminRevocation { portal: &portal, table: &table, admin: &admin };
     let ended = ending.person(&person, form.connections.is_some()).await?;
     let back = format!("/admin/people/{}", person.id.as_str());
-    ended_page(&portal, &table, &admin, person.label(), ended, &back)
+    revoked_page(&portal, &table, &admin, person.label(), ended, &back)
 }
 
 /// What the other forms send. What they are about is not in their address where it may be a URL or hold a slash.
 #[derive(Deserialize)]
-pub(crate) struct OtherForm {
+pub(crate) struct AdminForm {
     pub(crate) token: Option<String>,
     #[serde(default)]
     of: String,
@@ -92,27 +92,29 @@ pub(crate) struct OtherForm {
 pub(crate) async fn client(
     State(portal): State<Portal>,
     headers: HeaderMap,
-    Form(form): Form<OtherForm>,
-) -> Result<Response, Failure> {
+    Form(form): Form<AdminForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, CLIENT, &form.of, form.token.as_deref()).await?;
-    let ended = Ending { portal: &portal, table: &table, admin: &admin }.client(&form.of).await?;
-    ended_page(&portal, &table, &admin, &form.of, ended, paths::CLIENTS)
+    let admin =
+        check_admin_form(&portal, &table, &headers, CLIENT_FORM, &form.of, form.token.as_deref()).await?;
+    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.client(&form.of).await?;
+    revoked_page(&portal, &table, &admin, &form.of, ended, paths::CLIENTS)
 }
 
 /// `POST /admin/teams/revoke`
 pub(crate) async fn team(
     State(portal): State<Portal>,
     headers: HeaderMap,
-    Form(form): Form<OtherForm>,
-) -> Result<Response, Failure> {
+    Form(form): Form<AdminForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, TEAM, &form.of, form.token.as_deref()).await?;
+    let admin =
+        check_admin_form(&portal, &table, &headers, TEAM_FORM, &form.of, form.token.as_deref()).await?;
     if !find::teams(&table).contains_key(form.of.as_str()) {
-        return Err(Failure::NotFound);
+        return Err(PortalError::NotFound);
     }
-    let ended = Ending { portal: &portal, table: &table, admin: &admin }.team(&form.of).await?;
-    ended_page(&portal, &table, &admin, &form.of, ended, paths::TEAMS)
+    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.team(&form.of).await?;
+    revoked_page(&portal, &table, &admin, &form.of, ended, paths::TEAMS)
 }
 
 /// `POST /admin/origins/{id}/revoke`
@@ -120,13 +122,13 @@ pub(crate) async fn origin(
     State(portal): State<Portal>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Form(form): Form<OtherForm>,
-) -> Result<Response, Failure> {
+    Form(form): Form<AdminForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, ORIGIN, &id, form.token.as_deref()).await?;
-    let origin = table.origin(&id).ok_or(Failure::NotFound)?;
-    let ended = Ending { portal: &portal, table: &table, admin: &admin }.origin(origin).await?;
-    ended_page(&portal, &table, &admin, &origin.display_name, ended, paths::ORIGINS)
+    let admin = check_admin_form(&portal, &table, &headers, ORIGIN_FORM, &id, form.token.as_deref()).await?;
+    let origin = table.origin(&id).ok_or(PortalError::NotFound)?;
+    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.origin(origin).await?;
+    revoked_page(&portal, &table, &admin, &origin.display_name, ended, paths::ORIGINS)
 }
 
 /// `POST /admin/grants/{id}/revoke`
@@ -134,12 +136,12 @@ pub(crate) async fn grant(
     State(portal): State<Portal>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Form(form): Form<OtherForm>,
-) -> Result<Response, Failure> {
+    Form(form): Form<AdminForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = check(&portal, &table, &headers, GRANT, &id, form.token.as_deref()).await?;
-    let grant = portal.store.grant(&id).await?.ok_or(Failure::NotFound)?;
-    Ending { portal: &portal, table: &table, admin: &admin }.grant(&grant).await?;
+    let admin = check_admin_form(&portal, &table, &headers, GRANT_FORM, &id, form.token.as_deref()).await?;
+    let grant = portal.store.grant(&id).await?.ok_or(PortalError::NotFound)?;
+    AdminRevocation { portal: &portal, table: &table, admin: &admin }.grant(&grant).await?;
     let back = format!("{}/admin/people/{}", table.gateway.public_url, grant.principal);
     Ok(page::see_other(&back))
 }

@@ -11,9 +11,9 @@
 //! ```
 
 pub(crate) mod connect;
-pub(crate) mod end;
 pub(crate) mod find;
 pub(crate) mod forms;
-pub(crate) mod gate;
 pub(crate) mod pages;
 pub(crate) mod person;
+pub(crate) mod require_admin;
+pub(crate) mod revoke;

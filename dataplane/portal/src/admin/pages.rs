@@ -6,25 +6,25 @@ use portcullis_policy::Route;
 use portcullis_store::{ClientInUseRow, PrincipalRow};
 use url::form_urlencoded::Serializer;
 
-use crate::admin::find::{self, OriginInUse, Part, Seek};
-use crate::admin::forms::{CLIENT, ORIGIN, TEAM};
-use crate::admin::gate::Gate;
-use crate::failure::Failure;
-use crate::frame::{Frame, Here};
-use crate::mine::given::published_by;
+use crate::account::grants::published_by;
+use crate::admin::find::{self, ListPage, ListQuery, OriginInUse};
+use crate::admin::forms::{CLIENT_FORM, ORIGIN_FORM, TEAM_FORM};
+use crate::admin::require_admin::AdminCheck;
+use crate::error::PortalError;
+use crate::layout::{Layout, Section};
 use crate::paths::{CLIENTS, ORIGINS, PEOPLE, TEAMS};
 use crate::{Portal, page, welcome};
 
 /// What the lists have in common.
-struct List {
+struct ListControls {
     path: &'static str,
     q: String,
     /// The address of the next page.
     next: Option<String>,
 }
 
-impl List {
-    fn new(path: &'static str, seek: &Seek, next: Option<&str>) -> Self {
+impl ListControls {
+    fn new(path: &'static str, seek: &ListQuery, next: Option<&str>) -> Self {
         let next = next.map(|after| {
             let mut query = Serializer::new(String::new());
             query.append_pair("q", &seek.q).append_pair("after", after);
@@ -41,16 +41,16 @@ impl List {
 #[derive(Template)]
 #[template(path = "admin/people.html")]
 struct PeoplePage {
-    frame: Frame,
-    list: List,
+    frame: Layout,
+    list: ListControls,
     people: Vec<PrincipalRow>,
 }
 
 #[derive(Template)]
 #[template(path = "admin/clients.html")]
 struct ClientsPage {
-    frame: Frame,
-    list: List,
+    frame: Layout,
+    list: ListControls,
     clients: Vec<ClientLine>,
 }
 
@@ -63,8 +63,8 @@ struct ClientLine {
 #[derive(Template)]
 #[template(path = "admin/teams.html")]
 struct TeamsPage<'a> {
-    frame: Frame,
-    list: List,
+    frame: Layout,
+    list: ListControls,
     teams: Vec<TeamLine<'a>>,
 }
 
@@ -77,8 +77,8 @@ struct TeamLine<'a> {
 #[derive(Template)]
 #[template(path = "admin/origins.html")]
 struct OriginsPage<'a> {
-    frame: Frame,
-    list: List,
+    frame: Layout,
+    list: ListControls,
     origins: Vec<OriginLine<'a>>,
 }
 
@@ -90,38 +90,38 @@ struct OriginLine<'a> {
 /// `GET /admin`: people.
 pub(crate) async fn people(
     State(portal): State<Portal>,
-    Query(seek): Query<Seek>,
+    Query(seek): Query<ListQuery>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = match Gate::of(&portal, &table, &headers).await? {
-        Gate::Admin(admin) => admin,
-        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
+    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
+        AdminCheck::Admin(admin) => admin,
+        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
     };
-    let Part { found: people, next } = seek.people(&portal).await?;
-    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
-    let list = List::new(PEOPLE, &seek, next.as_deref());
+    let ListPage { found: people, next } = seek.people(&portal).await?;
+    let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
+    let list = ListControls::new(PEOPLE, &seek, next.as_deref());
     Ok(page::render(StatusCode::OK, &PeoplePage { frame, list, people }))
 }
 
 /// `GET /admin/clients`
 pub(crate) async fn clients(
     State(portal): State<Portal>,
-    Query(seek): Query<Seek>,
+    Query(seek): Query<ListQuery>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = match Gate::of(&portal, &table, &headers).await? {
-        Gate::Admin(admin) => admin,
-        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, CLIENTS),
+    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
+        AdminCheck::Admin(admin) => admin,
+        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, CLIENTS),
     };
-    let Part { found, next } = seek.clients(&portal).await?;
-    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
-    let list = List::new(CLIENTS, &seek, next.as_deref());
+    let ListPage { found, next } = seek.clients(&portal).await?;
+    let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
+    let list = ListControls::new(CLIENTS, &seek, next.as_deref());
     let mut clients = Vec::new();
     for client in found {
         clients.push(ClientLine {
-            token: portal.form_token(CLIENT, &client.client_id, &admin.visitor.binding())?,
+            token: portal.form_token(CLIENT_FORM, &client.client_id, &admin.visitor.binding())?,
             published_by: published_by(&client.client_id),
             client,
         });
@@ -130,34 +130,37 @@ pub(crate) async fn clients(
 }
 
 /// `GET /admin/teams`
-pub(crate) async fn teams(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, Failure> {
+pub(crate) async fn teams(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = match Gate::of(&portal, &table, &headers).await? {
-        Gate::Admin(admin) => admin,
-        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, TEAMS),
+    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
+        AdminCheck::Admin(admin) => admin,
+        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, TEAMS),
     };
-    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
-    let list = List::new(TEAMS, &Seek::default(), None);
+    let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
+    let list = ListControls::new(TEAMS, &ListQuery::default(), None);
     let mut teams = Vec::new();
     for (name, routes) in find::teams(&table) {
-        let token = portal.form_token(TEAM, name, &admin.visitor.binding())?;
+        let token = portal.form_token(TEAM_FORM, name, &admin.visitor.binding())?;
         teams.push(TeamLine { name, routes, token });
     }
     Ok(page::render(StatusCode::OK, &TeamsPage { frame, list, teams }))
 }
 
 /// `GET /admin/origins`
-pub(crate) async fn origins(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, Failure> {
+pub(crate) async fn origins(
+    State(portal): State<Portal>,
+    headers: HeaderMap,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let admin = match Gate::of(&portal, &table, &headers).await? {
-        Gate::Admin(admin) => admin,
-        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, ORIGINS),
+    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
+        AdminCheck::Admin(admin) => admin,
+        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, ORIGINS),
     };
-    let frame = Frame::new(&portal, &table.gateway, &admin.visitor, Here::Administration)?;
-    let list = List::new(ORIGINS, &Seek::default(), None);
+    let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
+    let list = ListControls::new(ORIGINS, &ListQuery::default(), None);
     let mut origins = Vec::new();
     for found in find::origins(&portal, &table).await? {
-        let token = portal.form_token(ORIGIN, &found.origin.id, &admin.visitor.binding())?;
+        let token = portal.form_token(ORIGIN_FORM, &found.origin.id, &admin.visitor.binding())?;
         origins.push(OriginLine { found, token });
     }
     Ok(page::render(StatusCode::OK, &OriginsPage { frame, list, origins }))

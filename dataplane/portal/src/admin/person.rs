@@ -4,13 +4,13 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use portcullis_policy::Principal;
 
+use crate::account::grants::{UserGrant, grants_of};
+use crate::account::user_connection::{UserConnection, connections_of};
 use crate::admin::find;
-use crate::admin::forms::{GRANT, PERSON};
-use crate::admin::gate::{Admin, Gate};
-use crate::failure::Failure;
-use crate::frame::{Frame, Here};
-use crate::mine::account::{MyAccount, accounts_of};
-use crate::mine::given::{Given, given_by};
+use crate::admin::forms::{GRANT_FORM, PERSON_FORM};
+use crate::admin::require_admin::{Admin, AdminCheck};
+use crate::error::PortalError;
+use crate::layout::{Layout, Section};
 use crate::paths::PEOPLE;
 use crate::{Portal, page, welcome};
 
@@ -18,11 +18,11 @@ use crate::{Portal, page, welcome};
 #[derive(Template)]
 #[template(path = "admin/person.html")]
 struct PersonPage<'a> {
-    frame: Frame,
+    frame: Layout,
     person: &'a Principal,
     sessions: i64,
-    given: Vec<(Given, String)>,
-    accounts: Vec<MyAccount<'a>>,
+    given: Vec<(UserGrant, String)>,
+    accounts: Vec<UserConnection<'a>>,
     token: String,
 }
 
@@ -31,26 +31,26 @@ pub(crate) async fn get(
     State(portal): State<Portal>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let Admin { visitor, .. } = match Gate::of(&portal, &table, &headers).await? {
-        Gate::Admin(admin) => admin,
-        Gate::Stranger(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
+    let Admin { visitor, .. } = match AdminCheck::of(&portal, &table, &headers).await? {
+        AdminCheck::Admin(admin) => admin,
+        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
     };
     let person = find::person(&portal, &id).await?;
     let mut given = Vec::new();
-    for each in given_by(&portal, &table, &person.id).await? {
-        let token = portal.form_token(GRANT, &each.grant.id, &visitor.binding())?;
+    for each in grants_of(&portal, &table, &person.id).await? {
+        let token = portal.form_token(GRANT_FORM, &each.grant.id, &visitor.binding())?;
         given.push((each, token));
     }
-    let mut accounts = accounts_of(&portal, &table, &person).await?;
-    accounts.retain(MyAccount::is_kept);
+    let mut accounts = connections_of(&portal, &table, &person).await?;
+    accounts.retain(UserConnection::is_kept);
     let page = PersonPage {
-        frame: Frame::new(&portal, &table.gateway, &visitor, Here::Administration)?,
-        sessions: portal.store.sessions_of(person.id.as_str(), portal.clock.now().0).await?,
+        frame: Layout::new(&portal, &table.gateway, &visitor, Section::Administration)?,
+        sessions: portal.store.count_sessions_of(person.id.as_str(), portal.clock.now().0).await?,
         given,
         accounts,
-        token: portal.form_token(PERSON, person.id.as_str(), &visitor.binding())?,
+        token: portal.form_token(PERSON_FORM, person.id.as_str(), &visitor.binding())?,
         person: &person,
     };
     Ok(page::render(StatusCode::OK, &page))

@@ -4,22 +4,22 @@ use axum::response::IntoResponse as _;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::account::grants::{grants_of, published_by};
+use crate::account::user_connection::{UserConnection, connections_of};
 use crate::admin::connect;
-use crate::admin::end::Ending;
-use crate::admin::find::{self, Part, Seek};
-use crate::admin::gate::Admin;
-use crate::api::answer::{Answer, document};
-use crate::api::ask::{Ask, Change, Read};
-use crate::api::mine::{Connection, Grant, Origin, Person, Server, Shared};
-use crate::failure::Failure;
-use crate::mine::account::{MyAccount, accounts_of};
-use crate::mine::given::{given_by, published_by};
+use crate::admin::find::{self, ListPage, ListQuery};
+use crate::admin::require_admin::Admin;
+use crate::admin::revoke::AdminRevocation;
+use crate::api::account::{Connection, Grant, Origin, Person, Server, SharedConnection};
+use crate::api::request::{ApiInput, ApiRequest, ApiWriteRequest};
+use crate::api::response::{ApiResult, json_response};
+use crate::error::PortalError;
 use crate::page;
 
 /// `GET /api/admin/people`
-pub(crate) async fn people(ask: Ask, Read(Query(seek)): Read<Query<Seek>>) -> Answer {
+pub(crate) async fn people(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Query<ListQuery>>) -> ApiResult {
     Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
-    let Part { found, next } = seek.people(&ask.portal).await?;
+    let ListPage { found, next } = seek.people(&ask.portal).await?;
     let people: Vec<_> = found
         .iter()
         .map(|row| {
@@ -29,19 +29,19 @@ pub(crate) async fn people(ask: Ask, Read(Query(seek)): Read<Query<Seek>>) -> An
             })
         })
         .collect();
-    document(json!({"people": people, "next": next}))
+    json_response(json!({"people": people, "next": next}))
 }
 
 /// `GET /api/admin/people/{id}`
-pub(crate) async fn person(ask: Ask, Path(id): Path<String>) -> Answer {
+pub(crate) async fn person(ask: ApiRequest, Path(id): Path<String>) -> ApiResult {
     Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let person = find::person(&ask.portal, &id).await?;
-    let given = given_by(&ask.portal, &ask.table, &person.id).await?;
-    let mut accounts = accounts_of(&ask.portal, &ask.table, &person).await?;
-    accounts.retain(MyAccount::is_kept);
-    document(json!({
+    let given = grants_of(&ask.portal, &ask.table, &person.id).await?;
+    let mut accounts = connections_of(&ask.portal, &ask.table, &person).await?;
+    accounts.retain(UserConnection::is_kept);
+    json_response(json!({
         "person": Person::new(&person),
-        "sessions": ask.portal.store.sessions_of(person.id.as_str(), ask.portal.clock.now().0).await?,
+        "sessions": ask.portal.store.count_sessions_of(person.id.as_str(), ask.portal.clock.now().0).await?,
         "clients": given.iter().map(Grant::new).collect::<Vec<_>>(),
         "connections": accounts.iter().map(Connection::new).collect::<Vec<_>>(),
     }))
@@ -58,19 +58,19 @@ pub(crate) struct RevokePerson {
 
 /// `POST /api/admin/people/{id}/revoke`
 pub(crate) async fn revoke_person(
-    Change(ask): Change,
+    ApiWriteRequest(ask): ApiWriteRequest,
     Path(id): Path<String>,
-    Read(Json(wanted)): Read<Json<RevokePerson>>,
-) -> Answer {
+    ApiInput(Json(wanted)): ApiInput<Json<RevokePerson>>,
+) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let person = find::person(&ask.portal, &id).await?;
-    document(ending(&ask, &admin).person(&person, wanted.connections).await?)
+    json_response(revocation(&ask, &admin).person(&person, wanted.connections).await?)
 }
 
 /// `GET /api/admin/clients`
-pub(crate) async fn clients(ask: Ask, Read(Query(seek)): Read<Query<Seek>>) -> Answer {
+pub(crate) async fn clients(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Query<ListQuery>>) -> ApiResult {
     Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
-    let Part { found, next } = seek.clients(&ask.portal).await?;
+    let ListPage { found, next } = seek.clients(&ask.portal).await?;
     let clients: Vec<_> = found
         .iter()
         .map(|row| {
@@ -80,7 +80,7 @@ pub(crate) async fn clients(ask: Ask, Read(Query(seek)): Read<Query<Seek>>) -> A
             })
         })
         .collect();
-    document(json!({"clients": clients, "next": next}))
+    json_response(json!({"clients": clients, "next": next}))
 }
 
 /// Of a client.
@@ -92,18 +92,18 @@ pub(crate) struct RevokeClient {
 
 /// `POST /api/admin/clients/revoke`. A client's id may be a URL, so it is in the body.
 pub(crate) async fn revoke_client(
-    Change(ask): Change,
-    Read(Json(wanted)): Read<Json<RevokeClient>>,
-) -> Answer {
+    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiInput(Json(wanted)): ApiInput<Json<RevokeClient>>,
+) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     if wanted.client_id.contains('\0') {
-        return Err(Failure::NotFound.into());
+        return Err(PortalError::NotFound.into());
     }
-    document(ending(&ask, &admin).client(&wanted.client_id).await?)
+    json_response(revocation(&ask, &admin).client(&wanted.client_id).await?)
 }
 
 /// `GET /api/admin/teams`
-pub(crate) async fn teams(ask: Ask) -> Answer {
+pub(crate) async fn teams(ask: ApiRequest) -> ApiResult {
     Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let teams: Vec<_> = find::teams(&ask.table)
         .into_iter()
@@ -111,7 +111,7 @@ pub(crate) async fn teams(ask: Ask) -> Answer {
             json!({"name": name, "servers": routes.into_iter().map(Server::new).collect::<Vec<_>>()})
         })
         .collect();
-    document(json!({"teams": teams}))
+    json_response(json!({"teams": teams}))
 }
 
 /// Of a team.
@@ -122,16 +122,19 @@ pub(crate) struct RevokeTeam {
 }
 
 /// `POST /api/admin/teams/revoke`
-pub(crate) async fn revoke_team(Change(ask): Change, Read(Json(wanted)): Read<Json<RevokeTeam>>) -> Answer {
+pub(crate) async fn revoke_team(
+    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiInput(Json(wanted)): ApiInput<Json<RevokeTeam>>,
+) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     if !find::teams(&ask.table).contains_key(wanted.team.as_str()) {
-        return Err(Failure::NotFound.into());
+        return Err(PortalError::NotFound.into());
     }
-    document(ending(&ask, &admin).team(&wanted.team).await?)
+    json_response(revocation(&ask, &admin).team(&wanted.team).await?)
 }
 
 /// `GET /api/admin/origins`
-pub(crate) async fn origins(ask: Ask) -> Answer {
+pub(crate) async fn origins(ask: ApiRequest) -> ApiResult {
     Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let origins: Vec<_> = find::origins(&ask.portal, &ask.table)
         .await?
@@ -140,36 +143,42 @@ pub(crate) async fn origins(ask: Ask) -> Answer {
             json!({
                 "origin": Origin::new(found.origin), "redirect_uri": found.redirect_uri,
                 "connections": found.connections,
-                "shared": found.shared.as_ref().map(Shared::new),
+                "shared": found.shared.as_ref().map(SharedConnection::new),
             })
         })
         .collect();
-    document(json!({"origins": origins}))
+    json_response(json!({"origins": origins}))
 }
 
 /// `POST /api/admin/origins/{id}/connect`: where to send the browser.
-pub(crate) async fn connect_origin(Change(ask): Change, Path(id): Path<String>) -> Answer {
+pub(crate) async fn connect_origin(
+    ApiWriteRequest(ask): ApiWriteRequest,
+    Path(id): Path<String>,
+) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
-    let origin = ask.table.origin(&id).ok_or(Failure::NotFound)?;
+    let origin = ask.table.origin(&id).ok_or(PortalError::NotFound)?;
     let began = connect::begin(&ask.portal, &ask.table, &admin, origin).await?;
-    let answer = document(json!({"url": began.url}))?;
+    let answer = json_response(json!({"url": began.url}))?;
     Ok(page::with_cookies(answer, began.cookie).into_response())
 }
 
 /// `POST /api/admin/origins/{id}/revoke`
-pub(crate) async fn revoke_origin(Change(ask): Change, Path(id): Path<String>) -> Answer {
+pub(crate) async fn revoke_origin(
+    ApiWriteRequest(ask): ApiWriteRequest,
+    Path(id): Path<String>,
+) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
-    let origin = ask.table.origin(&id).ok_or(Failure::NotFound)?;
-    document(ending(&ask, &admin).origin(origin).await?)
+    let origin = ask.table.origin(&id).ok_or(PortalError::NotFound)?;
+    json_response(revocation(&ask, &admin).origin(origin).await?)
 }
 
 /// `DELETE /api/admin/grants/{id}`
-pub(crate) async fn revoke_grant(Change(ask): Change, Path(id): Path<String>) -> Answer {
+pub(crate) async fn revoke_grant(ApiWriteRequest(ask): ApiWriteRequest, Path(id): Path<String>) -> ApiResult {
     let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
-    let grant = ask.portal.store.grant(&id).await?.ok_or(Failure::NotFound)?;
-    document(ending(&ask, &admin).grant(&grant).await?)
+    let grant = ask.portal.store.grant(&id).await?.ok_or(PortalError::NotFound)?;
+    json_response(revocation(&ask, &admin).grant(&grant).await?)
 }
 
-fn ending<'a>(ask: &'a Ask, admin: &'a Admin) -> Ending<'a> {
-    Ending { portal: &ask.portal, table: &ask.table, admin }
+fn revocation<'a>(ask: &'a ApiRequest, admin: &'a Admin) -> AdminRevocation<'a> {
+    AdminRevocation { portal: &ask.portal, table: &ask.table, admin }
 }

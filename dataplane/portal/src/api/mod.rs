@@ -8,10 +8,10 @@
 //! admin.rs    /api/admin/…
 //! ```
 
+mod account;
 mod admin;
-mod answer;
-mod ask;
-mod mine;
+mod request;
+mod response;
 
 use axum::Router;
 use axum::routing::{any, delete, get, post};
@@ -21,13 +21,13 @@ use crate::Portal;
 /// All of it.
 pub(crate) fn router() -> Router<Portal> {
     Router::new()
-        .route("/api/me", get(mine::me))
-        .route("/api/servers", get(mine::servers))
-        .route("/api/connections", get(mine::connections))
-        .route("/api/connections/{origin}", delete(mine::disconnect))
-        .route("/api/connections/{origin}/connect", post(mine::connect))
-        .route("/api/clients", get(mine::clients))
-        .route("/api/clients/{grant}", delete(mine::revoke))
+        .route("/api/me", get(account::me))
+        .route("/api/servers", get(account::servers))
+        .route("/api/connections", get(account::connections))
+        .route("/api/connections/{origin}", delete(account::disconnect))
+        .route("/api/connections/{origin}/connect", post(account::connect))
+        .route("/api/clients", get(account::clients))
+        .route("/api/clients/{grant}", delete(account::revoke))
         .route("/api/admin/people", get(admin::people))
         .route("/api/admin/people/{id}", get(admin::person))
         .route("/api/admin/people/{id}/revoke", post(admin::revoke_person))
@@ -39,5 +39,5 @@ pub(crate) fn router() -> Router<Portal> {
         .route("/api/admin/origins/{id}/connect", post(admin::connect_origin))
         .route("/api/admin/origins/{id}/revoke", post(admin::revoke_origin))
         .route("/api/admin/grants/{id}", delete(admin::revoke_grant))
-        .route("/api/{*rest}", any(answer::nothing_here))
+        .route("/api/{*rest}", any(response::not_found))
 }

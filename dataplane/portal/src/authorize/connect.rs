@@ -4,9 +4,9 @@ use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::Portal;
-use crate::authorize::consent::{CONFIRM, here};
-use crate::authorize::pending::{Authorization, Pending, Step};
-use crate::failure::Failure;
+use crate::authorize::consent::{CONFIRM_FORM, consent_url};
+use crate::authorize::pending::{Authorization, PendingAuthorization, Step};
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;
 use crate::visitor::Visitor;
@@ -26,19 +26,19 @@ pub(crate) async fn post(
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(form): Form<ConnectForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     check_same_origin(gateway, &headers)?;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
-    portal.check_form(CONFIRM, &id, &visitor.binding(), form.token.as_deref())?;
-    let pending = Pending::find(&portal, &visitor, &id).await?;
+    portal.check_form_token(CONFIRM_FORM, &id, &visitor.binding(), form.token.as_deref())?;
+    let pending = PendingAuthorization::find(&portal, &visitor, &id).await?;
     let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;
     let Step::Confirm(admitted, _) = authorization.next(&portal, &visitor, pending.browser.is_some()).await?
     else {
-        return Ok(page::see_other(&here(gateway, &id)));
+        return Ok(page::see_other(&consent_url(gateway, &id)));
     };
-    let known = admitted.known();
+    let known = admitted.authenticated();
     let origin = &known.authorization.route.origin;
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let return_to = format!("/consent/{id}");
@@ -46,6 +46,6 @@ pub(crate) async fn post(
         .vault
         .begin(&known.principal.id, gateway, origin, &browser.id, &return_to)
         .await
-        .map_err(|error| Failure::connect(&error, Some(&return_to)))?;
-    Ok(page::with_cookies(page::leave(url.as_str(), &origin.display_name), browser.cookie))
+        .map_err(|error| PortalError::connect(&error, Some(&return_to)))?;
+    Ok(page::with_cookies(page::redirect_page(url.as_str(), &origin.display_name), browser.cookie))
 }

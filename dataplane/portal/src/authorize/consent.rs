@@ -4,32 +4,32 @@ use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use portcullis_events::{Kind, Outcome};
+use portcullis_events::{EventKind, Outcome};
+use portcullis_origin_auth::ConnectionStatus;
 use portcullis_policy::{Gateway, Principal, RouteTable};
-use portcullis_vault::ConnectionStatus;
 use serde::Deserialize;
 
 use crate::Portal;
-use crate::authorize::answer::{Destination, OAuthError};
-use crate::authorize::pending::{Authorization, Known, Pending, Step};
-use crate::authorize::{about, record};
-use crate::failure::Failure;
+use crate::authorize::pending::{Authenticated, Authorization, PendingAuthorization, Step};
+use crate::authorize::redirect::{Destination, OAuthError};
+use crate::authorize::{authorization_event, record};
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
-use crate::sign_in::start::{self, Begin};
+use crate::sign_in::start::{self, SignInStart};
 use crate::visitor::Visitor;
 use crate::{cookies::CookieKind, page};
 
 /// The form of whoever has not signed in. It is bound to the request alone: before the browser has approved something, it gets
 /// no cookie. Being sent to sign in is all that it can lead to.
-const APPROVE: &str = "approve";
+const APPROVE_FORM: &str = "approve";
 /// The form of somebody who has signed in, bound to their browser and session.
-pub(super) const CONFIRM: &str = "confirm";
+pub(super) const CONFIRM_FORM: &str = "confirm";
 
 /// What is asked, before anybody has signed in and after.
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
-    asking: Asking<'a>,
+    asking: ConsentDetails<'a>,
     id: &'a str,
     token: String,
     person: Option<&'a Principal>,
@@ -40,14 +40,14 @@ struct ConsentPage<'a> {
 #[derive(Template)]
 #[template(path = "no_access.html")]
 struct NoAccessPage<'a> {
-    asking: Asking<'a>,
+    asking: ConsentDetails<'a>,
     id: &'a str,
     token: String,
     person: &'a Principal,
 }
 
 /// What both pages say of a request.
-struct Asking<'a> {
+struct ConsentDetails<'a> {
     client: &'a str,
     /// The document that describes it, or nothing that anybody has checked.
     client_host: Option<String>,
@@ -75,7 +75,7 @@ impl OriginLine<'_> {
     }
 }
 
-impl<'a> Asking<'a> {
+impl<'a> ConsentDetails<'a> {
     fn of(authorization: &'a Authorization) -> Self {
         let Authorization { asked, client, route, .. } = authorization;
         let destination = Destination::of(&asked.answer.redirect_uri);
@@ -98,60 +98,73 @@ pub(crate) async fn get(
     State(portal): State<Portal>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
-    let pending = Pending::find(&portal, &visitor, &id).await?;
+    let pending = PendingAuthorization::find(&portal, &visitor, &id).await?;
     let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;
     match authorization.next(&portal, &visitor, pending.browser.is_some()).await? {
         Step::Approve(authorization) | Step::SignIn(authorization) => {
             approve_page(&portal, &authorization, &id)
         }
         Step::NoAccess(known) => {
-            let mut event = about(&portal, &table, &known.authorization, Kind::PolicyDenied, Outcome::Denied);
+            let mut event = authorization_event(
+                &portal,
+                &table,
+                &known.authorization,
+                EventKind::PolicyDenied,
+                Outcome::Denied,
+            );
             event.subject = Some(Arc::clone(&known.principal.subject));
             event.reason = Some("no_team");
             portal.events.record(event);
             no_access_page(&portal, &visitor, &known, &id)
         }
-        Step::Confirm(admitted, status) => confirm_page(&portal, &visitor, admitted.known(), status, &id),
-        Step::Through(admitted) => {
+        Step::Confirm(admitted, status) => {
+            confirm_page(&portal, &visitor, admitted.authenticated(), status, &id)
+        }
+        Step::IssueCode(admitted) => {
             pending.finish(&portal).await?;
-            record(&portal, &table, admitted.known(), Outcome::Success, "approved_before");
+            record(&portal, &table, admitted.authenticated(), Outcome::Success, "approved_before");
             let url = admitted.redirect_with_code(&portal).await?;
             // Who comes here has come from the identity provider's form or the origin's, and their `form-action` counts too.
-            Ok(page::leave(&url, &admitted.known().authorization.client.name))
+            Ok(page::redirect_page(&url, &admitted.authenticated().authorization.client.name))
         }
     }
 }
 
-fn approve_page(portal: &Portal, authorization: &Authorization, id: &str) -> Result<Response, Failure> {
-    let token = portal.form_token(APPROVE, id, "")?;
-    let asking = Asking::of(authorization);
+fn approve_page(portal: &Portal, authorization: &Authorization, id: &str) -> Result<Response, PortalError> {
+    let token = portal.form_token(APPROVE_FORM, id, "")?;
+    let asking = ConsentDetails::of(authorization);
     Ok(page::render(StatusCode::OK, &ConsentPage { asking, id, token, person: None, origin: None }))
 }
 
 fn confirm_page(
     portal: &Portal,
     visitor: &Visitor,
-    known: &Known,
+    known: &Authenticated,
     status: ConnectionStatus,
     id: &str,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let name = known.authorization.route.origin.display_name.as_str();
     let page = ConsentPage {
-        asking: Asking::of(&known.authorization),
+        asking: ConsentDetails::of(&known.authorization),
         id,
-        token: portal.form_token(CONFIRM, id, &visitor.binding())?,
+        token: portal.form_token(CONFIRM_FORM, id, &visitor.binding())?,
         person: Some(&known.principal),
         origin: (status != ConnectionStatus::NotNeeded).then_some(OriginLine { name, status }),
     };
     Ok(page::render(StatusCode::OK, &page))
 }
 
-fn no_access_page(portal: &Portal, visitor: &Visitor, known: &Known, id: &str) -> Result<Response, Failure> {
-    let token = portal.form_token(CONFIRM, id, &visitor.binding())?;
-    let asking = Asking::of(&known.authorization);
+fn no_access_page(
+    portal: &Portal,
+    visitor: &Visitor,
+    known: &Authenticated,
+    id: &str,
+) -> Result<Response, PortalError> {
+    let token = portal.form_token(CONFIRM_FORM, id, &visitor.binding())?;
+    let asking = ConsentDetails::of(&known.authorization);
     Ok(page::render(StatusCode::OK, &NoAccessPage { asking, id, token, person: &known.principal }))
 }
 
@@ -168,16 +181,16 @@ pub(crate) async fn post(
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(form): Form<Decision>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     check_same_origin(&table.gateway, &headers)?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
     let token = form.token.as_deref();
-    let confirmed = portal.form_is_ours(CONFIRM, &id, &visitor.binding(), token);
+    let confirmed = portal.is_valid_form_token(CONFIRM_FORM, &id, &visitor.binding(), token);
     if !confirmed {
-        portal.check_form(APPROVE, &id, "", token)?;
+        portal.check_form_token(APPROVE_FORM, &id, "", token)?;
     }
-    let pending = Pending::find(&portal, &visitor, &id).await?;
+    let pending = PendingAuthorization::find(&portal, &visitor, &id).await?;
     let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;
     let step = authorization.next(&portal, &visitor, pending.browser.is_some()).await?;
     match (form.decision.as_deref(), step) {
@@ -185,26 +198,34 @@ pub(crate) async fn post(
         (Some("approve"), Step::Approve(authorization) | Step::SignIn(authorization)) => {
             approve(&portal, &table.gateway, &visitor, &pending, &authorization, &id).await
         }
-        (Some("approve"), Step::Confirm(admitted, _) | Step::Through(admitted)) if confirmed => {
+        (Some("approve"), Step::Confirm(admitted, _) | Step::IssueCode(admitted)) if confirmed => {
             pending.finish(&portal).await?;
             portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
-            record(&portal, &table, admitted.known(), Outcome::Success, "approved");
+            record(&portal, &table, admitted.authenticated(), Outcome::Success, "approved");
             let url = admitted.redirect_with_code(&portal).await?;
-            Ok(page::leave(&url, &admitted.known().authorization.client.name))
+            Ok(page::redirect_page(&url, &admitted.authenticated().authorization.client.name))
         }
-        (Some("switch"), Step::Confirm(admitted, _) | Step::Through(admitted)) if confirmed => {
-            switch(&portal, &table.gateway, &visitor, pending, &admitted.known().authorization, &id).await
+        (Some("switch"), Step::Confirm(admitted, _) | Step::IssueCode(admitted)) if confirmed => {
+            switch_account(
+                &portal,
+                &table.gateway,
+                &visitor,
+                pending,
+                &admitted.authenticated().authorization,
+                &id,
+            )
+            .await
         }
         (Some("switch"), Step::NoAccess(known)) if confirmed => {
-            switch(&portal, &table.gateway, &visitor, pending, &known.authorization, &id).await
+            switch_account(&portal, &table.gateway, &visitor, pending, &known.authorization, &id).await
         }
         // Somebody has signed in since the page was shown, or the answer is none that we offer: look again.
-        _ => Ok(page::see_other(&here(&table.gateway, &id))),
+        _ => Ok(page::see_other(&consent_url(&table.gateway, &id))),
     }
 }
 
 /// The page's address.
-pub(super) fn here(gateway: &Gateway, id: &str) -> String {
+pub(super) fn consent_url(gateway: &Gateway, id: &str) -> String {
     format!("{}/consent/{id}", gateway.public_url)
 }
 
@@ -213,22 +234,22 @@ async fn approve(
     portal: &Portal,
     gateway: &Gateway,
     visitor: &Visitor,
-    pending: &Pending,
+    pending: &PendingAuthorization,
     authorization: &Authorization,
     id: &str,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let browser = visitor.browser_or_new(portal, gateway)?;
-    if !portal.store.take_up_authorization(&pending.id, &browser.id).await? {
-        return Err(Failure::OtherBrowser);
+    if !portal.store.bind_authorization(&pending.id, &browser.id).await? {
+        return Err(PortalError::WrongBrowser);
     }
-    let begin = Begin {
+    let begin = SignInStart {
         provider: &authorization.route.identity_provider,
         browser: &browser.id,
         return_to: &format!("/consent/{id}"),
         another_account: pending.asked.signed_in_after.is_some(),
     };
     let url = start::begin(portal, gateway, &begin).await?;
-    let response = page::leave(&url, &authorization.route.identity_provider.name);
+    let response = page::redirect_page(&url, &authorization.route.identity_provider.name);
     Ok(page::with_cookies(response, browser.cookie))
 }
 
@@ -236,13 +257,14 @@ async fn approve(
 async fn deny(
     portal: &Portal,
     table: &RouteTable,
-    pending: &Pending,
+    pending: &PendingAuthorization,
     step: &Step,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     pending.finish(portal).await?;
     let (authorization, error) = match step {
         Step::Approve(authorization) | Step::SignIn(authorization) => {
-            let mut event = about(portal, table, authorization, Kind::Consent, Outcome::Denied);
+            let mut event =
+                authorization_event(portal, table, authorization, EventKind::Consent, Outcome::Denied);
             event.reason = Some("user_denied");
             portal.events.record(event);
             (authorization, OAuthError::DENIED)
@@ -251,26 +273,26 @@ async fn deny(
             record(portal, table, known, Outcome::Denied, "no_team");
             (&known.authorization, OAuthError::NO_ACCESS)
         }
-        Step::Confirm(admitted, _) | Step::Through(admitted) => {
+        Step::Confirm(admitted, _) | Step::IssueCode(admitted) => {
             portal.store.withdraw_consent(&admitted.consent()).await?;
-            record(portal, table, admitted.known(), Outcome::Denied, "user_denied");
-            (&admitted.known().authorization, OAuthError::DENIED)
+            record(portal, table, admitted.authenticated(), Outcome::Denied, "user_denied");
+            (&admitted.authenticated().authorization, OAuthError::DENIED)
         }
     };
     let url = authorization.asked.answer.with_error(error);
-    Ok(page::leave(&url, &authorization.client.name))
+    Ok(page::redirect_page(&url, &authorization.client.name))
 }
 
 /// Somebody wants to be somebody else: their sign-in ends here, and the next one asks the identity provider for a new one.
-async fn switch(
+async fn switch_account(
     portal: &Portal,
     gateway: &Gateway,
     visitor: &Visitor,
-    mut pending: Pending,
+    mut pending: PendingAuthorization,
     authorization: &Authorization,
     id: &str,
-) -> Result<Response, Failure> {
-    pending.ask_for_another_sign_in(portal).await?;
+) -> Result<Response, PortalError> {
+    pending.require_new_sign_in(portal).await?;
     let provider = &authorization.route.identity_provider.name;
     if let Some(session) = visitor.session() {
         portal.store.end_browser_session(session, Some(provider)).await?;
@@ -283,5 +305,5 @@ async fn switch(
         .all(|person| *person.identity_provider == **provider)
         .then(|| CookieKind::Session.clear(gateway))
         .flatten();
-    Ok(page::with_cookies(page::see_other(&here(gateway, id)), cookies))
+    Ok(page::with_cookies(page::see_other(&consent_url(gateway, id)), cookies))
 }

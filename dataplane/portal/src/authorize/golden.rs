@@ -3,15 +3,15 @@
 use portcullis_golden::assert_golden;
 use serde_json::json;
 
-use super::answer::ReturnAddress;
-use super::pending::Pending;
-use super::request::Asked;
+use super::pending::PendingAuthorization;
+use super::redirect::ClientRedirect;
+use super::request::AuthorizationParams;
 use super::*;
 use crate::digest::digest;
 use crate::golden::{opened, portal, pretty};
 
-fn address() -> ReturnAddress {
-    ReturnAddress {
+fn address() -> ClientRedirect {
+    ClientRedirect {
         redirect_uri: "http://127.0.0.1:33418/callback".to_owned(),
         state: Some("a%20state".to_owned()),
         iss: "https://gateway.example/mcp/a".to_owned(),
@@ -21,7 +21,7 @@ fn address() -> ReturnAddress {
 #[tokio::test]
 async fn an_authorization_request_is_sealed_as_before() {
     let portal = portal().await;
-    let asked = Asked {
+    let asked = AuthorizationParams {
         at_root: true,
         route_uid: "route-uid".to_owned(),
         client_id: "client-id".to_owned(),
@@ -31,7 +31,7 @@ async fn an_authorization_request_is_sealed_as_before() {
         ask_again: true,
         signed_in_after: Some(1_790_000_000_000),
     };
-    let id = digest(&Pending::keep(&portal, &asked).await.unwrap());
+    let id = digest(&PendingAuthorization::create(&portal, &asked).await.unwrap());
     let row = portal.store.pending_authorization(&id, 0).await.unwrap().unwrap();
     let text = opened(&portal, &["authorization", &id], &row.request);
     let bound_to = ["authorization", "<digest of the id>"];

@@ -8,12 +8,12 @@
 //! pages            approve, confirm, no access                            consent.rs, connect.rs
 //! ```
 
-mod answer;
 pub(crate) mod connect;
 pub(crate) mod consent;
 #[cfg(test)]
 mod golden;
 mod pending;
+mod redirect;
 mod request;
 
 use std::sync::Arc;
@@ -21,41 +21,41 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use portcullis_events::{Event, FailureOrigin, Kind, Outcome};
-use portcullis_identity::Issuer;
+use portcullis_authorization_server::Issuer;
+use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
+use portcullis_origin_auth::ConnectionStatus;
 use portcullis_policy::RouteTable;
-use portcullis_vault::ConnectionStatus;
 
 use crate::Portal;
-use crate::authorize::answer::OAuthError;
-use crate::authorize::pending::{Authorization, Known, Pending, Step};
-use crate::authorize::request::{Refusal, Request};
-use crate::failure::Failure;
+use crate::authorize::pending::{Authenticated, Authorization, PendingAuthorization, Step};
+use crate::authorize::redirect::OAuthError;
+use crate::authorize::request::{AuthorizeError, CheckedRequest};
+use crate::error::PortalError;
 use crate::page;
 use crate::visitor::Visitor;
 
 /// `GET /mcp/{slug}/oauth/authorize`
-pub(crate) async fn of_route(
+pub(crate) async fn authorize_route(
     State(portal): State<Portal>,
     Path(slug): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let route = table.route(&slug).ok_or(Failure::NoSuchRoute)?;
+    let route = table.route(&slug).ok_or(PortalError::UnknownRoute)?;
     if route.suspended {
-        return Err(Failure::Suspended(route.display_name.clone()));
+        return Err(PortalError::Suspended(route.display_name.clone()));
     }
     let issuer = Issuer::Route(Arc::clone(route));
     Ok(authorize(&portal, &table, &issuer, &query.unwrap_or_default(), &headers).await)
 }
 
 /// `GET /oauth/authorize`
-pub(crate) async fn of_root(
+pub(crate) async fn authorize_root(
     State(portal): State<Portal>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     Ok(authorize(&portal, &table, &Issuer::Root, &query.unwrap_or_default(), &headers).await)
 }
@@ -68,64 +68,70 @@ async fn authorize(
     headers: &HeaderMap,
 ) -> Response {
     let answered = async {
-        let Request { asked, silent } = Request::check(portal, table, issuer, query).await?;
+        let CheckedRequest { asked, silent } = CheckedRequest::check(portal, table, issuer, query).await?;
         let answer = asked.answer.clone();
         let visitor = Visitor::of(portal, &table.gateway, headers).await?;
         let authorization = Authorization::of(portal, table, asked.clone()).await?;
         let step = authorization.next(portal, &visitor, false).await?;
-        if let Step::Through(admitted) = &step {
-            record(portal, table, admitted.known(), Outcome::Success, "approved_before");
+        if let Step::IssueCode(admitted) = &step {
+            record(portal, table, admitted.authenticated(), Outcome::Success, "approved_before");
             return Ok(page::see_other(&admitted.redirect_with_code(portal).await?));
         }
         if silent {
-            return Err(Refusal::Client(answer, silent_refusal(&step)));
+            return Err(AuthorizeError::Client(answer, prompt_none_error(&step)));
         }
-        if !portal.identity.may_wait() {
-            let mut event = portal.event(table, Kind::Consent, Outcome::ClientError);
+        if !portal.identity.allow_pending_authorization() {
+            let mut event = portal.event(table, EventKind::Consent, Outcome::ClientError);
             event.client_id = Some(asked.client_id.as_str().into());
             event.failure_origin = Some(FailureOrigin::Client);
             event.reason = Some("too_many_waiting");
             portal.events.record(event);
-            return Err(Failure::Busy.into());
+            return Err(PortalError::Busy.into());
         }
-        let id = Pending::keep(portal, &asked).await?;
+        let id = PendingAuthorization::create(portal, &asked).await?;
         Ok(page::see_other(&format!("{}/consent/{id}", table.gateway.public_url)))
     };
     match answered.await {
         Ok(response) => response,
-        Err(Refusal::Page(failure)) => failure.into_response(),
-        Err(Refusal::Client(answer, error)) => page::see_other(&answer.with_error(error)),
+        Err(AuthorizeError::Page(failure)) => failure.into_response(),
+        Err(AuthorizeError::Client(answer, error)) => page::see_other(&answer.with_error(error)),
     }
 }
 
 /// What a client that wants no page is told (OpenID Connect Core, section 3.1.2.6).
-const fn silent_refusal(step: &Step) -> OAuthError {
+const fn prompt_none_error(step: &Step) -> OAuthError {
     match step {
         Step::Approve(_) | Step::SignIn(_) => OAuthError::new("login_required", "The user has to sign in."),
         Step::NoAccess(_) => OAuthError::NO_ACCESS,
         Step::Confirm(_, ConnectionStatus::NeverConnected | ConnectionStatus::ReconnectNeeded) => {
             OAuthError::new("interaction_required", "The user has an account to connect.")
         }
-        Step::Confirm(..) | Step::Through(_) => {
+        Step::Confirm(..) | Step::IssueCode(_) => {
             OAuthError::new("consent_required", "The user has to approve this client.")
         }
     }
 }
 
 /// Writes down how a request ended, or went on without a page.
-fn record(portal: &Portal, table: &RouteTable, known: &Known, outcome: Outcome, reason: &'static str) {
-    let mut event = about(portal, table, &known.authorization, Kind::Consent, outcome);
+fn record(
+    portal: &Portal,
+    table: &RouteTable,
+    known: &Authenticated,
+    outcome: Outcome,
+    reason: &'static str,
+) {
+    let mut event = authorization_event(portal, table, &known.authorization, EventKind::Consent, outcome);
     event.subject = Some(Arc::clone(&known.principal.subject));
     event.reason = Some(reason);
     portal.events.record(event);
 }
 
 /// An event about a client's request.
-fn about(
+fn authorization_event(
     portal: &Portal,
     table: &RouteTable,
     authorization: &Authorization,
-    kind: Kind,
+    kind: EventKind,
     outcome: Outcome,
 ) -> Event {
     let mut event = portal.event(table, kind, outcome);

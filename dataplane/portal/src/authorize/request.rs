@@ -1,21 +1,21 @@
-use portcullis_identity::{Issuer, TargetError};
+use portcullis_authorization_server::{Issuer, TargetError};
 use portcullis_policy::RouteTable;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use crate::Portal;
-use crate::authorize::answer::{OAuthError, ReturnAddress};
-use crate::failure::Failure;
+use crate::authorize::redirect::{ClientRedirect, OAuthError};
+use crate::error::PortalError;
 
 /// Longest query that is looked at.
-const LONGEST_QUERY: usize = 16 * 1024;
+const MAX_QUERY_LEN: usize = 16 * 1024;
 
 /// The one scope there is. What else a client asks for is narrowed to it.
 const SCOPE: &str = "mcp";
 
 /// What a client asked for, checked: everything that is remembered of an authorization request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Asked {
+pub(crate) struct AuthorizationParams {
     /// Whether the root's authorization server was asked, not the route's own.
     pub(crate) at_root: bool,
     /// For which route.
@@ -23,7 +23,7 @@ pub(crate) struct Asked {
     /// By which client.
     pub(crate) client_id: String,
     /// Where the answer goes.
-    pub(crate) answer: ReturnAddress,
+    pub(crate) answer: ClientRedirect,
     /// PKCE, S256.
     pub(crate) code_challenge: String,
     /// What for.
@@ -35,59 +35,59 @@ pub(crate) struct Asked {
 }
 
 /// A request that was checked, and whether the client wants no page to be shown (`prompt=none`).
-pub(crate) struct Request {
-    pub(crate) asked: Asked,
+pub(crate) struct CheckedRequest {
+    pub(crate) asked: AuthorizationParams,
     pub(crate) silent: bool,
 }
 
 /// Why a request is not taken.
-pub(crate) enum Refusal {
+pub(crate) enum AuthorizeError {
     /// Whoever asked cannot be trusted with an answer: the person is told instead (RFC 6749, section 4.1.2.1).
-    Page(Failure),
+    Page(PortalError),
     /// The client is told.
-    Client(ReturnAddress, OAuthError),
+    Client(ClientRedirect, OAuthError),
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
+impl From<PortalError> for AuthorizeError {
+    fn from(failure: PortalError) -> Self {
         Self::Page(failure)
     }
 }
 
-impl Request {
+impl CheckedRequest {
     /// Checks a request: first who asks and where the answer would go, then everything else.
     pub(crate) async fn check(
         portal: &Portal,
         table: &RouteTable,
         issuer: &Issuer,
         query: &str,
-    ) -> Result<Self, Refusal> {
-        if query.len() > LONGEST_QUERY {
-            return Err(Failure::Client("The app's request is too long.".to_owned()).into());
+    ) -> Result<Self, AuthorizeError> {
+        if query.len() > MAX_QUERY_LEN {
+            return Err(PortalError::Client("The app's request is too long.".to_owned()).into());
         }
         let parameters = Parameters::read(query);
         let sole = |name: &str| {
-            parameters
-                .sole(name)
-                .ok_or_else(|| Failure::Client(format!("The app's request must name {name} exactly once.")))
+            parameters.single(name).ok_or_else(|| {
+                PortalError::Client(format!("The app's request must name {name} exactly once."))
+            })
         };
         let client_id = sole("client_id")?;
         let redirect_uri = sole("redirect_uri")?;
-        let client = portal.identity.client(&client_id).await.map_err(Failure::from)?;
+        let client = portal.identity.client(&client_id).await.map_err(PortalError::from)?;
         if !client.allows_redirect(&redirect_uri) {
-            return Err(Failure::Client(format!(
+            return Err(PortalError::Client(format!(
                 "{} asks for an answer at an address that it has not registered: {redirect_uri}.",
                 client.name
             ))
             .into());
         }
-        let answer = ReturnAddress {
+        let answer = ClientRedirect {
             redirect_uri,
-            state: parameters.sole_as_it_came("state"),
+            state: parameters.single_raw("state"),
             iss: issuer.identifier(table),
         };
-        let checked = parameters.rest(portal, table, issuer, &client_id, answer.clone());
-        checked.map_err(|error| Refusal::Client(answer, error))
+        let checked = parameters.check_parameters(portal, table, issuer, &client_id, answer.clone());
+        checked.map_err(|error| AuthorizeError::Client(answer, error))
     }
 }
 
@@ -110,23 +110,23 @@ impl<'a> Parameters<'a> {
     }
 
     /// A parameter that is there once, still encoded. An empty one counts as left out (RFC 6749, section 3.1).
-    fn sole_as_it_came(&self, name: &str) -> Option<String> {
+    fn single_raw(&self, name: &str) -> Option<String> {
         let mut values = self.all(name);
         values.next().filter(|value| !value.is_empty() && values.next().is_none()).map(ToOwned::to_owned)
     }
 
-    fn sole(&self, name: &str) -> Option<String> {
-        self.sole_as_it_came(name).map(|value| decode(&value))
+    fn single(&self, name: &str) -> Option<String> {
+        self.single_raw(name).map(|value| decode(&value))
     }
 
-    fn rest(
+    fn check_parameters(
         &self,
         portal: &Portal,
         table: &RouteTable,
         issuer: &Issuer,
         client_id: &str,
-        answer: ReturnAddress,
-    ) -> Result<Request, OAuthError> {
+        answer: ClientRedirect,
+    ) -> Result<CheckedRequest, OAuthError> {
         let invalid = |description| OAuthError::new("invalid_request", description);
         for (index, (name, _)) in self.0.iter().enumerate() {
             if self.0.iter().skip(index + 1).any(|(other, _)| other == name) {
@@ -140,13 +140,13 @@ impl<'a> Parameters<'a> {
                 });
             }
         }
-        if self.sole("request").is_some() {
+        if self.single("request").is_some() {
             return Err(OAuthError::new("request_not_supported", "Request objects are not supported."));
         }
-        if self.sole("request_uri").is_some() {
+        if self.single("request_uri").is_some() {
             return Err(OAuthError::new("request_uri_not_supported", "Request objects are not supported."));
         }
-        match self.sole("response_type").as_deref() {
+        match self.single("response_type").as_deref() {
             Some("code") => {}
             None => return Err(invalid("response_type is missing; it must be code.")),
             Some(_) => {
@@ -156,13 +156,13 @@ impl<'a> Parameters<'a> {
                 ));
             }
         }
-        if !matches!(self.sole("response_mode").as_deref(), None | Some("query")) {
+        if !matches!(self.single("response_mode").as_deref(), None | Some("query")) {
             return Err(invalid("Only response_mode=query is supported."));
         }
-        let Some(code_challenge) = self.sole("code_challenge") else {
+        let Some(code_challenge) = self.single("code_challenge") else {
             return Err(invalid("PKCE is required: code_challenge is missing (RFC 7636)."));
         };
-        if self.sole("code_challenge_method").as_deref() != Some("S256") {
+        if self.single("code_challenge_method").as_deref() != Some("S256") {
             return Err(invalid("PKCE must use code_challenge_method=S256."));
         }
         if !is_sha256(&code_challenge) {
@@ -171,16 +171,16 @@ impl<'a> Parameters<'a> {
             ));
         }
         let route = issuer
-            .target(table, self.sole("resource").as_deref())
+            .target(table, self.single("resource").as_deref())
             .map_err(|error| OAuthError::new("invalid_target", target_problem(&error)))?;
-        let prompt = self.sole("prompt").unwrap_or_default();
+        let prompt = self.single("prompt").unwrap_or_default();
         let prompts: Vec<&str> = prompt.split_ascii_whitespace().collect();
         let silent = prompts.contains(&"none");
         if silent && prompts.len() > 1 {
             return Err(invalid("prompt=none cannot be combined with other prompts."));
         }
         let sign_in = prompts.iter().any(|prompt| matches!(*prompt, "login" | "select_account"));
-        let asked = Asked {
+        let asked = AuthorizationParams {
             at_root: matches!(issuer, Issuer::Root),
             route_uid: route.uid.to_string(),
             client_id: client_id.to_owned(),
@@ -190,7 +190,7 @@ impl<'a> Parameters<'a> {
             ask_again: prompts.contains(&"consent"),
             signed_in_after: sign_in.then(|| portal.clock.now().0),
         };
-        Ok(Request { asked, silent })
+        Ok(CheckedRequest { asked, silent })
     }
 }
 
@@ -198,7 +198,7 @@ impl<'a> Parameters<'a> {
 #[cfg(fuzzing)]
 pub(super) fn parameter(query: &str, name: &str) -> (Option<String>, Option<String>) {
     let parameters = Parameters::read(query);
-    (parameters.sole_as_it_came(name), parameters.sole(name))
+    (parameters.single_raw(name), parameters.single(name))
 }
 
 const fn target_problem(error: &TargetError) -> &'static str {
@@ -235,11 +235,11 @@ mod tests {
     #[test]
     fn given_encoded_parameters_when_read_then_values_decode_and_state_stays_as_it_came() {
         let parameters = Parameters::read("a=x%20y+z&state=%2B/=+&empty=&b&c=1&c=2");
-        assert_eq!(parameters.sole("a").as_deref(), Some("x y z"));
-        assert_eq!(parameters.sole_as_it_came("state").as_deref(), Some("%2B/=+"));
-        assert_eq!(parameters.sole("state").as_deref(), Some("+/= "));
+        assert_eq!(parameters.single("a").as_deref(), Some("x y z"));
+        assert_eq!(parameters.single_raw("state").as_deref(), Some("%2B/=+"));
+        assert_eq!(parameters.single("state").as_deref(), Some("+/= "));
         for absent in ["empty", "b", "c", "d"] {
-            assert_eq!(parameters.sole(absent), None, "{absent}");
+            assert_eq!(parameters.single(absent), None, "{absent}");
         }
     }
 

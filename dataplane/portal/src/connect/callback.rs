@@ -2,11 +2,11 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use portcullis_policy::Holder;
-use portcullis_vault::{ConnectCallback, ConnectError};
+use portcullis_origin_auth::{ConnectCallback, ConnectError};
+use portcullis_policy::CredentialSubject;
 
 use crate::Portal;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::visitor::Visitor;
 use crate::{admin, page};
 
@@ -23,35 +23,35 @@ pub(crate) async fn get(
     Path(origin): Path<String>,
     Query(callback): Query<ConnectCallback>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
-    let origin = table.origin(&origin).ok_or(Failure::NotFound)?;
-    if origin.holder() == Holder::Everybody {
+    let origin = table.origin(&origin).ok_or(PortalError::NotFound)?;
+    if origin.credential_subject() == CredentialSubject::SharedAccount {
         return admin::connect::finish(&portal, &table, &headers, origin, &callback).await;
     }
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let Some(browser) = visitor.browser() else {
-        return Err(Failure::connect(&ConnectError::UnknownFlow, None));
+        return Err(PortalError::connect(&ConnectError::UnknownFlow, None));
     };
     let finished = portal
         .vault
         .finish(gateway, origin, browser, &callback)
         .await
-        .map_err(|error| Failure::connect(&error, None))?;
+        .map_err(|error| PortalError::connect(&error, None))?;
     // The browser's user must still be who began it: else somebody's account would answer for somebody else's calls.
     let Some(person) = visitor.people().find(|person| person.id == finished.who) else {
         portal.vault.disconnect(&finished.who, origin).await?;
         portal.record_denied(&table, visitor.people().next(), None, origin, "flow_of_another");
         let account = visitor.people().next().map_or("nobody", |person| person.label());
-        return Err(Failure::NotYours(account.to_owned()));
+        return Err(PortalError::WrongAccount(account.to_owned()));
     };
     tracing::debug!(subject = %person.subject, origin = %origin.name, "an account was connected");
-    Ok(page::see_other(&format!("{}{}", gateway.public_url, local(&finished.return_to))))
+    Ok(page::see_other(&format!("{}{}", gateway.public_url, local_path(&finished.return_to))))
 }
 
 /// A path of ours, whatever was stored.
-fn local(return_to: &str) -> &str {
+fn local_path(return_to: &str) -> &str {
     if return_to.starts_with('/') && !return_to.starts_with("//") { return_to } else { "/" }
 }
 
@@ -59,25 +59,25 @@ fn local(return_to: &str) -> &str {
 pub(crate) async fn done(
     State(portal): State<Portal>,
     Path(origin): Path<String>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let origin = &table.origin(&origin).ok_or(Failure::NotFound)?.display_name;
+    let origin = &table.origin(&origin).ok_or(PortalError::NotFound)?.display_name;
     Ok(page::render(StatusCode::OK, &ConnectedPage { origin }))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use super::local_path;
 
     #[test]
     fn given_where_to_go_on_then_it_is_a_path_of_ours_or_the_portal() {
         for ours in ["/", "/connections", "/connect/x/done?a=//b"] {
-            assert_eq!(local(ours), ours);
+            assert_eq!(local_path(ours), ours);
         }
         // Behind our address, the first three would make another one of it.
         for theirs in [".evil.example", "@evil.example/", ":1", "//evil.example", "https://evil.example", ""]
         {
-            assert_eq!(local(theirs), "/", "{theirs}");
+            assert_eq!(local_path(theirs), "/", "{theirs}");
         }
     }
 }

@@ -2,15 +2,15 @@ use askama::Template;
 use axum::extract::{Form, Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use portcullis_ambient::NoRandomness;
+use portcullis_clock::NoRandomness;
 use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
-use portcullis_store::{StoreError, TicketRow};
+use portcullis_store::{ConnectLinkRow, StoreError};
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::Portal;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;
 use crate::sign_in::start;
@@ -33,22 +33,22 @@ pub enum ConnectLinkError {
 }
 
 /// Makes a link. Only its digest is kept.
-pub(crate) async fn make(
+pub(crate) async fn create_link(
     portal: &Portal,
     table: &RouteTable,
     who: &PrincipalId,
     route: &Route,
 ) -> Result<String, ConnectLinkError> {
-    portal.tidy().await;
+    portal.prune_expired().await;
     let ticket = portal.random.token()?;
-    let row = TicketRow {
+    let row = ConnectLinkRow {
         id: digest(&ticket),
         principal: who.as_str().to_owned(),
         origin_uid: route.origin.uid.to_string(),
         route_uid: route.uid.to_string(),
         expires_at: portal.clock.now().after_seconds(LIFETIME).0,
     };
-    portal.store.put_ticket(&row).await?;
+    portal.store.put_connect_link(&row).await?;
     Ok(format!("{}/connect/{}?ticket={ticket}", table.gateway.public_url, route.origin.id))
 }
 
@@ -78,7 +78,7 @@ struct SignInFirstPage<'a> {
 
 /// The link's parameter.
 #[derive(Deserialize)]
-pub(crate) struct Link {
+pub(crate) struct LinkQuery {
     ticket: Option<String>,
 }
 
@@ -90,25 +90,25 @@ pub(crate) struct LinkForm {
 }
 
 /// A link that is still good, with what it is for.
-struct Ticket<'a> {
-    row: TicketRow,
+struct ConnectLink<'a> {
+    row: ConnectLinkRow,
     origin: &'a std::sync::Arc<Origin>,
     route: &'a std::sync::Arc<Route>,
 }
 
-impl<'a> Ticket<'a> {
+impl<'a> ConnectLink<'a> {
     async fn find(
         portal: &Portal,
         table: &'a RouteTable,
         origin: &str,
         ticket: &str,
-    ) -> Result<Self, Failure> {
-        let origin = table.origin(origin).ok_or(Failure::NotFound)?;
-        let row = portal.store.ticket(&digest(ticket), portal.clock.now().0).await?;
-        let row = row.filter(|row| *row.origin_uid == *origin.uid).ok_or(Failure::LinkGone)?;
-        let route = table.route_by_uid(&row.route_uid).ok_or(Failure::LinkGone)?;
+    ) -> Result<Self, PortalError> {
+        let origin = table.origin(origin).ok_or(PortalError::NotFound)?;
+        let row = portal.store.connect_link(&digest(ticket), portal.clock.now().0).await?;
+        let row = row.filter(|row| *row.origin_uid == *origin.uid).ok_or(PortalError::LinkExpired)?;
+        let route = table.route_by_uid(&row.route_uid).ok_or(PortalError::LinkExpired)?;
         if route.suspended {
-            return Err(Failure::Suspended(route.display_name.clone()));
+            return Err(PortalError::Suspended(route.display_name.clone()));
         }
         Ok(Self { row, origin, route })
     }
@@ -119,19 +119,19 @@ impl<'a> Ticket<'a> {
         portal: &Portal,
         table: &RouteTable,
         visitor: &'v Visitor,
-    ) -> Result<Option<&'v Principal>, Failure> {
+    ) -> Result<Option<&'v Principal>, PortalError> {
         let Some(signed_in) = visitor.signed_in(&self.route.identity_provider.name) else { return Ok(None) };
         let person = &signed_in.principal;
         let denied =
             |reason| portal.record_denied(table, Some(person), Some(self.route), self.origin, reason);
         if person.id.as_str() != self.row.principal {
             denied("link_of_another");
-            return Err(Failure::NotYours(person.label().to_owned()));
+            return Err(PortalError::WrongAccount(person.label().to_owned()));
         }
-        if self.route.admit(person).is_none() {
+        if self.route.authorize(person).is_none() {
             denied("no_team");
             let account = person.label().to_owned();
-            return Err(Failure::NoAccess { account, route: self.route.display_name.clone() });
+            return Err(PortalError::NoAccess { account, route: self.route.display_name.clone() });
         }
         Ok(Some(person))
     }
@@ -141,12 +141,12 @@ impl<'a> Ticket<'a> {
 pub(crate) async fn get(
     State(portal): State<Portal>,
     Path(origin): Path<String>,
-    Query(link): Query<Link>,
+    Query(link): Query<LinkQuery>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let secret = link.ticket.unwrap_or_default();
-    let ticket = Ticket::find(&portal, &table, &origin, &secret).await?;
+    let ticket = ConnectLink::find(&portal, &table, &origin, &secret).await?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
     let Some(person) = ticket.person(&portal, &table, &visitor)? else {
         let provider = &*ticket.route.identity_provider.name;
@@ -161,7 +161,7 @@ pub(crate) async fn get(
         host: ticket.origin.url.host_str().unwrap_or_default(),
         route: ticket.route,
         person,
-        more: portal.vault.wished(&person.id, ticket.origin).await?,
+        more: portal.vault.pending_scopes(&person.id, ticket.origin).await?,
         ticket: &secret,
         token: portal.form_token(FORM, &secret, &visitor.binding())?,
     };
@@ -174,24 +174,24 @@ pub(crate) async fn post(
     Path(origin): Path<String>,
     headers: HeaderMap,
     Form(form): Form<LinkForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     check_same_origin(gateway, &headers)?;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let secret = form.ticket.unwrap_or_default();
-    portal.check_form(FORM, &secret, &visitor.binding(), form.token.as_deref())?;
-    let ticket = Ticket::find(&portal, &table, &origin, &secret).await?;
-    let person = ticket.person(&portal, &table, &visitor)?.ok_or(Failure::Forged)?;
+    portal.check_form_token(FORM, &secret, &visitor.binding(), form.token.as_deref())?;
+    let ticket = ConnectLink::find(&portal, &table, &origin, &secret).await?;
+    let person = ticket.person(&portal, &table, &visitor)?.ok_or(PortalError::InvalidForm)?;
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let return_to = format!("/connect/{}/done", ticket.origin.id);
     let url = portal
         .vault
         .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to)
         .await
-        .map_err(|error| Failure::connect(&error, None))?;
-    if !portal.store.use_ticket(&ticket.row.id, portal.clock.now().0).await? {
-        return Err(Failure::LinkGone);
+        .map_err(|error| PortalError::connect(&error, None))?;
+    if !portal.store.use_connect_link(&ticket.row.id, portal.clock.now().0).await? {
+        return Err(PortalError::LinkExpired);
     }
-    Ok(page::with_cookies(page::leave(url.as_str(), &ticket.origin.display_name), browser.cookie))
+    Ok(page::with_cookies(page::redirect_page(url.as_str(), &ticket.origin.display_name), browser.cookie))
 }

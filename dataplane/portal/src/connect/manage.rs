@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::Portal;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::visitor::Visitor;
 use crate::{page, paths};
@@ -28,7 +28,7 @@ pub(crate) struct ConnectionForm {
     provider: String,
 }
 
-struct Asked<'a> {
+struct CheckedForm<'a> {
     table: &'a RouteTable,
     visitor: Visitor,
     origin: &'a Arc<Origin>,
@@ -41,17 +41,17 @@ async fn check<'a>(
     origin: &str,
     headers: &HeaderMap,
     form: &ConnectionForm,
-) -> Result<Asked<'a>, Failure> {
+) -> Result<CheckedForm<'a>, PortalError> {
     check_same_origin(&table.gateway, headers)?;
-    let origin = table.origin(origin).ok_or(Failure::NotFound)?;
+    let origin = table.origin(origin).ok_or(PortalError::NotFound)?;
     let visitor = Visitor::of(portal, &table.gateway, headers).await?;
-    let person = visitor.signed_in(&form.provider).ok_or(Failure::Forged)?.principal.clone();
-    portal.check_form(FORM, &subject(origin, &person), &visitor.binding(), form.token.as_deref())?;
-    Ok(Asked { table, visitor, origin, person })
+    let person = visitor.signed_in(&form.provider).ok_or(PortalError::InvalidForm)?.principal.clone();
+    portal.check_form_token(FORM, &subject(origin, &person), &visitor.binding(), form.token.as_deref())?;
+    Ok(CheckedForm { table, visitor, origin, person })
 }
 
 /// A consent at an origin that has begun.
-pub(crate) struct Began {
+pub(crate) struct ConsentRedirect {
     /// Where the browser goes now.
     pub(crate) url: Url,
     /// What names the browser, where it had no name.
@@ -66,14 +66,14 @@ pub(crate) async fn begin(
     person: &Principal,
     origin: &Arc<Origin>,
     return_to: &str,
-) -> Result<Began, Failure> {
+) -> Result<ConsentRedirect, PortalError> {
     let usable = table
         .routes()
-        .any(|route| route.origin.uid == origin.uid && !route.suspended && route.admit(person).is_some());
+        .any(|route| route.origin.uid == origin.uid && !route.suspended && route.authorize(person).is_some());
     if !usable {
         portal.record_denied(table, Some(person), None, origin, "no_team");
         let account = person.label().to_owned();
-        return Err(Failure::NoAccess { account, route: origin.display_name.clone() });
+        return Err(PortalError::NoAccess { account, route: origin.display_name.clone() });
     }
     let gateway = &table.gateway;
     let browser = visitor.browser_or_new(portal, gateway)?;
@@ -81,8 +81,8 @@ pub(crate) async fn begin(
         .vault
         .begin(&person.id, gateway, origin, &browser.id, return_to)
         .await
-        .map_err(|error| Failure::connect(&error, Some(return_to)))?;
-    Ok(Began { url, cookie: browser.cookie })
+        .map_err(|error| PortalError::connect(&error, Some(return_to)))?;
+    Ok(ConsentRedirect { url, cookie: browser.cookie })
 }
 
 /// `POST /connections/{origin}/connect`
@@ -91,11 +91,12 @@ pub(crate) async fn connect(
     Path(origin): Path<String>,
     headers: HeaderMap,
     Form(form): Form<ConnectionForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
-    let Asked { table, visitor, origin, person } = check(&portal, &table, &origin, &headers, &form).await?;
+    let CheckedForm { table, visitor, origin, person } =
+        check(&portal, &table, &origin, &headers, &form).await?;
     let began = begin(&portal, table, &visitor, &person, origin, paths::MY_ACCOUNTS).await?;
-    Ok(page::with_cookies(page::leave(began.url.as_str(), &origin.display_name), began.cookie))
+    Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
 /// `POST /connections/{origin}/disconnect`: also for what the person may no longer use.
@@ -104,7 +105,7 @@ pub(crate) async fn disconnect(
     Path(origin): Path<String>,
     headers: HeaderMap,
     Form(form): Form<ConnectionForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let asked = check(&portal, &table, &origin, &headers, &form).await?;
     portal.vault.disconnect(&asked.person.id, asked.origin).await?;

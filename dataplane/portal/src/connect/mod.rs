@@ -8,7 +8,7 @@
 //! ```
 
 pub(crate) mod callback;
-pub(crate) mod document;
+pub(crate) mod client_metadata;
 pub(crate) mod link;
 pub(crate) mod manage;
 

@@ -4,10 +4,10 @@ use axum::extract::{Form, Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::CACHE_CONTROL;
 use http::{HeaderValue, StatusCode};
-use portcullis_events::{FailureOrigin, Kind, Outcome};
-use portcullis_identity::Ended;
+use portcullis_authorization_server::RevokedCounts;
+use portcullis_events::{EventKind, FailureOrigin, Outcome};
+use portcullis_identity_providers::LogoutError;
 use portcullis_policy::RouteTable;
-use portcullis_providers::LogoutError;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -29,12 +29,12 @@ pub(crate) async fn post(
     form: Result<Form<LogoutForm>, FormRejection>,
 ) -> Response {
     let Ok(table) = portal.table() else {
-        return answer(Some("the gateway is starting and does not serve anything yet; try again"));
+        return logout_response(Some("the gateway is starting and does not serve anything yet; try again"));
     };
     let token = form.ok().and_then(|Form(form)| form.logout_token);
     let logged_out = match &token {
         Some(token) => log_out(&portal, &table, &provider, token).await,
-        None => Err(Problem {
+        None => Err(LogoutFailure {
             reason: "invalid_request",
             text: "logout_token is missing".to_owned(),
             ours: false,
@@ -45,9 +45,11 @@ pub(crate) async fn post(
         Err(problem) if problem.ours => Outcome::GatewayError,
         Err(_) => Outcome::Denied,
     };
-    let mut event = portal.event(&table, Kind::LoggedOut, outcome);
+    let mut event = portal.event(&table, EventKind::LoggedOut, outcome);
     let message = match &logged_out {
-        Ok(Ended { grants, sessions }) => format!("{provider} ended: {grants} grants, {sessions} sessions"),
+        Ok(RevokedCounts { grants, sessions }) => {
+            format!("{provider} ended: {grants} grants, {sessions} sessions")
+        }
         Err(problem) => {
             event.reason = Some(problem.reason);
             event.failure_origin =
@@ -57,28 +59,33 @@ pub(crate) async fn post(
     };
     event.message = Some(message.into());
     portal.events.record(event);
-    answer(logged_out.err().as_ref().map(|problem| problem.text.as_str()))
+    logout_response(logged_out.err().as_ref().map(|problem| problem.text.as_str()))
 }
 
 /// Why nobody was logged out.
-struct Problem {
+struct LogoutFailure {
     reason: &'static str,
     text: String,
     /// The gateway's own trouble: the provider may try again.
     ours: bool,
 }
 
-impl From<LogoutError> for Problem {
+impl From<LogoutError> for LogoutFailure {
     fn from(error: LogoutError) -> Self {
         let ours = matches!(error, LogoutError::Store(_));
         Self { reason: error.reason(), text: error.to_string(), ours }
     }
 }
 
-async fn log_out(portal: &Portal, table: &RouteTable, name: &str, token: &str) -> Result<Ended, Problem> {
+async fn log_out(
+    portal: &Portal,
+    table: &RouteTable,
+    name: &str,
+    token: &str,
+) -> Result<RevokedCounts, LogoutFailure> {
     let provider = table.gateway.identity_providers.iter().find(|provider| *provider.name == *name);
-    let logout = portal.providers.logout(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
-    let mut ended = Ended::default();
+    let logout = portal.providers.verify_logout_token(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
+    let mut ended = RevokedCounts::default();
     let ending = async {
         match &logout.provider_session {
             Some(session) => {
@@ -86,26 +93,26 @@ async fn log_out(portal: &Portal, table: &RouteTable, name: &str, token: &str) -
             }
             None => {
                 for person in &logout.people {
-                    ended += portal.identity.end_person(table, person, REASON).await?;
+                    ended += portal.identity.sign_out_everywhere(table, person, REASON).await?;
                 }
             }
         }
-        Ok::<_, portcullis_identity::IdentityError>(())
+        Ok::<_, portcullis_authorization_server::InternalError>(())
     };
     ending.await.map_err(|error| {
         tracing::error!(%error, "a logout of an identity provider's could not be carried out");
-        Problem {
+        LogoutFailure {
             reason: "store_unavailable",
             text: "not all of it has ended; try again".to_owned(),
             ours: true,
         }
     })?;
-    portal.providers.carried_out(&logout).await?;
+    portal.providers.mark_logout_done(&logout).await?;
     Ok(ended)
 }
 
 /// Section 2.8: 200, or 400 with what is wrong; never to be kept.
-fn answer(problem: Option<&str>) -> Response {
+fn logout_response(problem: Option<&str>) -> Response {
     let mut response = match problem {
         None => StatusCode::OK.into_response(),
         Some(text) => {

@@ -1,12 +1,12 @@
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
-use portcullis_providers::Answer;
+use portcullis_identity_providers::AuthorizationResponse;
 use serde::Deserialize;
 
 use crate::Portal;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::sign_in::{session, start};
 use crate::visitor::Visitor;
 
@@ -15,7 +15,7 @@ use crate::visitor::Visitor;
 pub(crate) struct Callback {
     state: Option<String>,
     #[serde(flatten)]
-    answer: Answer,
+    answer: AuthorizationResponse,
 }
 
 /// `GET /login/callback`: an identity provider has answered.
@@ -23,27 +23,32 @@ pub(crate) async fn get(
     State(portal): State<Portal>,
     Query(callback): Query<Callback>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let id = digest(callback.state.as_deref().unwrap_or_default());
-    let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
-    let row =
-        portal.store.take_sign_in(&id, browser, portal.clock.now().0).await?.ok_or(Failure::UnknownSignIn)?;
-    let details: start::Details =
-        portal.open(&["sign-in", &id, browser], &row.details).ok_or(Failure::UnknownSignIn)?;
+    let browser = visitor.browser().ok_or(PortalError::UnknownSignIn)?;
+    let row = portal
+        .store
+        .take_sign_in(&id, browser, portal.clock.now().0)
+        .await?
+        .ok_or(PortalError::UnknownSignIn)?;
+    let details: start::PendingSignIn =
+        portal.open(&["sign-in", &id, browser], &row.details).ok_or(PortalError::UnknownSignIn)?;
     let provider = gateway
         .identity_providers
         .iter()
         .find(|provider| *provider.name == *row.identity_provider)
         .filter(|provider| provider.kind.client().is_some())
-        .ok_or(Failure::UnknownSignIn)?;
+        .ok_or(PortalError::UnknownSignIn)?;
     match portal.providers.sign_in(gateway, provider, callback.answer, &details.proof).await {
-        Ok(signed_in) => session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await,
+        Ok(signed_in) => {
+            session::start_session(&portal, &table, &visitor, &signed_in, &details.return_to).await
+        }
         Err(error) => {
-            session::failed(&portal, &table, error.reason(), &error.to_string());
-            Err(Failure::sign_in(&provider.name, error, &details.return_to))
+            session::record_failure(&portal, &table, error.reason(), &error.to_string());
+            Err(PortalError::sign_in(&provider.name, error, &details.return_to))
         }
     }
 }

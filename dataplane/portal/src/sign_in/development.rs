@@ -2,15 +2,15 @@ use askama::Template;
 use axum::extract::{Form, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use portcullis_contract::{DevelopmentUser, IdentityProviderKind};
+use portcullis_config::{DevelopmentUser, IdentityProviderKind};
+use portcullis_identity_providers::CompletedSignIn;
 use portcullis_policy::{Gateway, Principal};
-use portcullis_providers::SignedIn;
 use portcullis_store::SignInRow;
 use serde::Deserialize;
 
 use crate::Portal;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;
 use crate::sign_in::{loopback, session, start};
@@ -29,42 +29,42 @@ struct DevelopmentPage<'a> {
 
 /// Where one comes from.
 #[derive(Deserialize)]
-pub(crate) struct Arrival {
+pub(crate) struct DevelopmentQuery {
     state: String,
 }
 
 /// Who was chosen.
 #[derive(Deserialize)]
-pub(crate) struct Choice {
+pub(crate) struct DevelopmentForm {
     state: String,
     token: Option<String>,
     user: String,
 }
 
-fn users<'a>(gateway: &'a Gateway, sign_in: &SignInRow) -> Result<&'a [DevelopmentUser], Failure> {
+fn users<'a>(gateway: &'a Gateway, sign_in: &SignInRow) -> Result<&'a [DevelopmentUser], PortalError> {
     let provider =
         gateway.identity_providers.iter().find(|provider| *provider.name == *sign_in.identity_provider);
     match provider.map(|provider| &provider.kind) {
         Some(IdentityProviderKind::Development { users }) => Ok(users),
-        _ => Err(Failure::UnknownSignIn),
+        _ => Err(PortalError::UnknownSignIn),
     }
 }
 
 /// `GET /login/development`
 pub(crate) async fn get(
     State(portal): State<Portal>,
-    Query(arrival): Query<Arrival>,
+    Query(arrival): Query<DevelopmentQuery>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     loopback::check_host(&table.gateway, &headers)?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
-    let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
+    let browser = visitor.browser().ok_or(PortalError::UnknownSignIn)?;
     let sign_in = portal
         .store
         .sign_in(&digest(&arrival.state), browser, portal.clock.now().0)
         .await?
-        .ok_or(Failure::UnknownSignIn)?;
+        .ok_or(PortalError::UnknownSignIn)?;
     let users = users(&table.gateway, &sign_in)?;
     let token = portal.form_token(FORM, &arrival.state, &visitor.binding())?;
     Ok(page::render(StatusCode::OK, &DevelopmentPage { users, state: &arrival.state, token }))
@@ -74,23 +74,26 @@ pub(crate) async fn get(
 pub(crate) async fn post(
     State(portal): State<Portal>,
     headers: HeaderMap,
-    Form(choice): Form<Choice>,
-) -> Result<Response, Failure> {
+    Form(choice): Form<DevelopmentForm>,
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     loopback::check_host(&table.gateway, &headers)?;
     check_same_origin(&table.gateway, &headers)?;
     let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
-    portal.check_form(FORM, &choice.state, &visitor.binding(), choice.token.as_deref())?;
-    let browser = visitor.browser().ok_or(Failure::UnknownSignIn)?;
+    portal.check_form_token(FORM, &choice.state, &visitor.binding(), choice.token.as_deref())?;
+    let browser = visitor.browser().ok_or(PortalError::UnknownSignIn)?;
     let id = digest(&choice.state);
-    let sign_in =
-        portal.store.take_sign_in(&id, browser, portal.clock.now().0).await?.ok_or(Failure::UnknownSignIn)?;
-    let details: start::Details =
-        portal.open(&["sign-in", &id, browser], &sign_in.details).ok_or(Failure::UnknownSignIn)?;
+    let sign_in = portal
+        .store
+        .take_sign_in(&id, browser, portal.clock.now().0)
+        .await?
+        .ok_or(PortalError::UnknownSignIn)?;
+    let details: start::PendingSignIn =
+        portal.open(&["sign-in", &id, browser], &sign_in.details).ok_or(PortalError::UnknownSignIn)?;
     let user = users(&table.gateway, &sign_in)?
         .iter()
         .find(|user| user.email == choice.user)
-        .ok_or(Failure::UnknownSignIn)?;
+        .ok_or(PortalError::UnknownSignIn)?;
     let principal = Principal::new(
         &sign_in.identity_provider,
         &user.email,
@@ -98,6 +101,6 @@ pub(crate) async fn post(
         Some(&user.name).filter(|name| !name.is_empty()).map(String::as_str),
         &user.groups,
     );
-    let signed_in = SignedIn { principal, provider_session: None };
-    session::open(&portal, &table, &visitor, &signed_in, &details.return_to).await
+    let signed_in = CompletedSignIn { principal, provider_session: None };
+    session::start_session(&portal, &table, &visitor, &signed_in, &details.return_to).await
 }

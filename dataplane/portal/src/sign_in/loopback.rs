@@ -4,18 +4,18 @@ use http::{HeaderMap, header};
 use portcullis_policy::Gateway;
 use url::{Host, Url};
 
-use crate::failure::Failure;
+use crate::error::PortalError;
 
 /// Whether this gateway is reached by this machine alone.
-pub(crate) fn check(gateway: &Gateway) -> Result<(), Failure> {
-    if is_loopback(&gateway.public_url) { Ok(()) } else { Err(Failure::NotLoopback) }
+pub(crate) fn check(gateway: &Gateway) -> Result<(), PortalError> {
+    if is_loopback(&gateway.public_url) { Ok(()) } else { Err(PortalError::NotLoopback) }
 }
 
 /// The address that the browser used must be loopback too: a name that points here (DNS rebinding) will not do.
-pub(crate) fn check_host(gateway: &Gateway, headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check_host(gateway: &Gateway, headers: &HeaderMap) -> Result<(), PortalError> {
     check(gateway)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_loopback(&format!("http://{host}")) { Ok(()) } else { Err(Failure::NotLoopback) }
+    if is_loopback(&format!("http://{host}")) { Ok(()) } else { Err(PortalError::NotLoopback) }
 }
 
 fn is_loopback(url: &str) -> bool {

@@ -1,27 +1,27 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use portcullis_events::{Kind, Outcome};
+use portcullis_events::{EventKind, Outcome};
+use portcullis_identity_providers::CompletedSignIn;
 use portcullis_policy::RouteTable;
-use portcullis_providers::SignedIn;
 use portcullis_store::SessionRow;
 
 use crate::Portal;
 use crate::cookies::CookieKind;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::page;
 use crate::visitor::Visitor;
 
 /// Somebody has signed in: they are remembered as their provider describes them now, get a new session cookie, and go on.
-pub(super) async fn open(
+pub(super) async fn start_session(
     portal: &Portal,
     table: &RouteTable,
     visitor: &Visitor,
-    SignedIn { principal, provider_session }: &SignedIn,
+    CompletedSignIn { principal, provider_session }: &CompletedSignIn,
     return_to: &str,
-) -> Result<Response, Failure> {
-    portal.identity.remember(principal).await?;
+) -> Result<Response, PortalError> {
+    portal.identity.save_principal(principal).await?;
     let token = portal.random.token()?;
     let now = portal.clock.now();
     let row = SessionRow {
@@ -33,7 +33,7 @@ pub(super) async fn open(
         provider_session: provider_session.clone(),
     };
     portal.store.rotate_browser_session(visitor.session(), &row).await?;
-    let mut event = portal.event(table, Kind::SignIn, Outcome::Success);
+    let mut event = portal.event(table, EventKind::SignIn, Outcome::Success);
     event.subject = Some(Arc::clone(&principal.subject));
     portal.events.record(event);
     let on = page::see_other(&format!("{}{return_to}", table.gateway.public_url));
@@ -41,8 +41,8 @@ pub(super) async fn open(
 }
 
 /// Writes down that nobody signed in.
-pub(super) fn failed(portal: &Portal, table: &RouteTable, reason: &'static str, message: &str) {
-    let mut event = portal.event(table, Kind::SignIn, Outcome::Denied);
+pub(super) fn record_failure(portal: &Portal, table: &RouteTable, reason: &'static str, message: &str) {
+    let mut event = portal.event(table, EventKind::SignIn, Outcome::Denied);
     event.reason = Some(reason);
     event.message = Some(message.into());
     portal.events.record(event);

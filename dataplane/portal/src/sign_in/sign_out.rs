@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::Portal;
 use crate::cookies::CookieKind;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;
 use crate::visitor::Visitor;
@@ -25,12 +25,12 @@ pub(crate) async fn post(
     State(portal): State<Portal>,
     headers: HeaderMap,
     Form(form): Form<SignOutForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     check_same_origin(gateway, &headers)?;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
-    portal.check_form(FORM, "", &visitor.binding(), form.token.as_deref())?;
+    portal.check_form_token(FORM, "", &visitor.binding(), form.token.as_deref())?;
     if let Some(session) = visitor.session() {
         portal.store.end_browser_session(session, None).await?;
     }

@@ -3,15 +3,15 @@ use std::sync::Arc;
 use axum::extract::{Form, State};
 use axum::response::Response;
 use http::HeaderMap;
-use portcullis_contract::IdentityProviderKind;
+use portcullis_config::IdentityProviderKind;
+use portcullis_identity_providers::SignInSecrets;
 use portcullis_policy::{Gateway, IdentityProvider};
-use portcullis_providers::Proof;
 use portcullis_store::SignInRow;
 use serde::{Deserialize, Serialize};
 
 use crate::Portal;
 use crate::digest::digest;
-use crate::failure::Failure;
+use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;
 use crate::sign_in::loopback;
@@ -21,7 +21,7 @@ use crate::visitor::Visitor;
 const LIFETIME: u64 = 10 * 60;
 
 /// A sign-in to begin. Whoever makes one has had the browser's approval.
-pub(crate) struct Begin<'a> {
+pub(crate) struct SignInStart<'a> {
     /// Where.
     pub(crate) provider: &'a Arc<IdentityProvider>,
     /// Digest of the browser that must come back.
@@ -34,31 +34,40 @@ pub(crate) struct Begin<'a> {
 
 /// What has to be known when the browser comes back; sealed in the store.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Details {
+pub(crate) struct PendingSignIn {
     /// Nonce and PKCE.
     #[serde(flatten)]
-    pub(crate) proof: Proof,
+    pub(crate) proof: SignInSecrets,
     /// The path of ours to go on to.
     pub(crate) return_to: String,
 }
 
 /// Makes `state`, nonce and PKCE, and says where the browser signs in.
-pub(crate) async fn begin(portal: &Portal, gateway: &Gateway, begin: &Begin<'_>) -> Result<String, Failure> {
+pub(crate) async fn begin(
+    portal: &Portal,
+    gateway: &Gateway,
+    begin: &SignInStart<'_>,
+) -> Result<String, PortalError> {
     let state = portal.random.token()?;
-    let details = Details { proof: portal.providers.proof()?, return_to: begin.return_to.to_owned() };
+    let details =
+        PendingSignIn { proof: portal.providers.new_secrets()?, return_to: begin.return_to.to_owned() };
     let url = match &begin.provider.kind {
         IdentityProviderKind::Oidc(_) | IdentityProviderKind::Oauth { .. } => {
-            let Begin { provider, another_account, return_to, .. } = *begin;
-            let asked = portcullis_providers::Begin { state: &state, proof: &details.proof, another_account };
-            let begun = portal.providers.begin(gateway, provider, &asked).await;
-            begun.map_err(|error| Failure::sign_in(&provider.name, error, return_to))?
+            let SignInStart { provider, another_account, return_to, .. } = *begin;
+            let asked = portcullis_identity_providers::AuthorizationRequest {
+                state: &state,
+                proof: &details.proof,
+                another_account,
+            };
+            let begun = portal.providers.authorization_url(gateway, provider, &asked).await;
+            begun.map_err(|error| PortalError::sign_in(&provider.name, error, return_to))?
         }
         IdentityProviderKind::Development { .. } => {
             loopback::check(gateway)?;
             format!("{}/login/development?state={state}", gateway.public_url)
         }
     };
-    portal.tidy().await;
+    portal.prune_expired().await;
     let id = digest(&state);
     let row = SignInRow {
         details: portal.seal(&["sign-in", &id, begin.browser], &details)?,
@@ -80,7 +89,7 @@ pub(crate) struct SignInForm {
 }
 
 /// The hidden token of the form that [`post`] takes.
-pub(crate) fn form_token(portal: &Portal, provider: &str, return_to: &str) -> Result<String, Failure> {
+pub(crate) fn form_token(portal: &Portal, provider: &str, return_to: &str) -> Result<String, PortalError> {
     portal.form_token("sign-in", provider, return_to)
 }
 
@@ -89,20 +98,20 @@ pub(crate) async fn post(
     State(portal): State<Portal>,
     headers: HeaderMap,
     Form(form): Form<SignInForm>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let gateway = &table.gateway;
     check_same_origin(gateway, &headers)?;
-    portal.check_form("sign-in", &form.provider, &form.return_to, form.token.as_deref())?;
+    portal.check_form_token("sign-in", &form.provider, &form.return_to, form.token.as_deref())?;
     let provider = gateway
         .identity_providers
         .iter()
         .find(|provider| *provider.name == *form.provider)
-        .ok_or(Failure::NotFound)?;
+        .ok_or(PortalError::NotFound)?;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let another_account = visitor.signed_in(&provider.name).is_some();
-    let wanted = Begin { provider, browser: &browser.id, return_to: &form.return_to, another_account };
+    let wanted = SignInStart { provider, browser: &browser.id, return_to: &form.return_to, another_account };
     let url = begin(&portal, gateway, &wanted).await?;
-    Ok(page::with_cookies(page::leave(&url, &provider.name), browser.cookie))
+    Ok(page::with_cookies(page::redirect_page(&url, &provider.name), browser.cookie))
 }

@@ -48,7 +48,7 @@ impl Browser {
     }
 
     /// Sends a page's first form with a certain button.
-    pub(crate) async fn press(&mut self, page: &Page, name: &str, value: &str) -> Page {
+    pub(crate) async fn submit(&mut self, page: &Page, name: &str, value: &str) -> Page {
         let (action, mut fields) = page.form(name, value);
         if !name.is_empty() {
             fields.push((name.to_owned(), value.to_owned()));
@@ -99,7 +99,7 @@ impl Browser {
     }
 
     /// The id of the one person whom an administrator finds so.
-    pub(crate) async fn id_of(&mut self, sought: &str) -> String {
+    pub(crate) async fn find_person_id(&mut self, sought: &str) -> String {
         let (_, found) = self.api(Method::GET, &format!("/api/admin/people?q={sought}"), None).await;
         assert_eq!(found["people"].as_array().unwrap().len(), 1, "{found}");
         found["people"][0]["id"].as_str().unwrap().to_owned()

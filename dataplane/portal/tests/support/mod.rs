@@ -11,18 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use portcullis_ambient::{Clock, Random};
-use portcullis_assertions::Verifier;
-use portcullis_contract::Contract;
+use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies};
+use portcullis_clock::{Clock, Random};
+use portcullis_config::Config;
+use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
-use portcullis_identity::{Identity, IdentityParts};
-use portcullis_keys::Keys;
-use portcullis_outbound::Clients;
-use portcullis_policy::{PrincipalId, RouteTable, Tables};
-use portcullis_portal::{Portal, PortalParts};
-use portcullis_providers::{Providers, ProvidersParts};
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_jwt_verification::JwtVerifier;
+use portcullis_keyring::Keyring;
+use portcullis_origin_auth::{BrokerDependencies, ConnectionStatus, CredentialBroker};
+use portcullis_policy::{PrincipalId, RouteTable, RouteTableHandle};
+use portcullis_portal::{Portal, PortalDependencies};
 use portcullis_store::Store;
-use portcullis_vault::{ConnectionStatus, Vault, VaultParts};
 use serde_json::{Value, json};
 
 pub(crate) use browser::{Browser, Page};
@@ -34,23 +34,23 @@ pub(crate) const REDIRECT: &str = "http://127.0.0.1:33418/callback";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-pub(crate) struct World {
+pub(crate) struct TestGateway {
     pub(crate) portal: Portal,
-    pub(crate) identity: Identity,
-    pub(crate) vault: Vault,
+    pub(crate) identity: AuthorizationServer,
+    pub(crate) vault: CredentialBroker,
     pub(crate) store: Store,
     /// Moves when it is told to, from the time now on.
     pub(crate) clock: Clock,
-    pub(crate) tables: Tables,
+    pub(crate) tables: RouteTableHandle,
     pub(crate) client: String,
-    contract: Contract,
+    contract: Config,
     router: Router,
     lines: Arc<Mutex<Vec<u8>>>,
 }
 
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct EventBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Lines {
+impl Write for EventBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -60,7 +60,7 @@ impl Write for Lines {
     }
 }
 
-impl World {
+impl TestGateway {
     /// Routes `open` (everybody), `guarded` (team finance), `accounts` (its origin wants an account), `off` (suspended) and
     /// `shop` (another identity provider).
     pub(crate) async fn new() -> Self {
@@ -72,18 +72,18 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let random = Random::system();
         let clock = Clock::manual(Clock::system().now());
-        let keys = Arc::new(Keys::open_or_create(folder.path(), &random).unwrap());
+        let keys = Arc::new(Keyring::open_or_create(folder.path(), &random).unwrap());
         let store = Store::in_memory().await.unwrap();
         let (events, writer) = EventSink::new();
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let out = Lines(Arc::clone(&lines));
+        let out = EventBuffer(Arc::clone(&lines));
         std::thread::spawn(move || writer.run(out));
-        let tables = Tables::default();
+        let tables = RouteTableHandle::default();
         let contract = contract(provider);
         tables.swap(Arc::new(RouteTable::build(&contract, 1).unwrap()));
-        let http = Clients::new();
-        let verifier = Arc::new(Verifier::new(http.clone(), store.clone(), clock.clone()));
-        let providers = Providers::new(ProvidersParts {
+        let http = HttpClients::new();
+        let verifier = Arc::new(JwtVerifier::new(http.clone(), store.clone(), clock.clone()));
+        let providers = IdentityProviders::new(IdentityProvidersDependencies {
             verifier: Arc::clone(&verifier),
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -91,7 +91,7 @@ impl World {
             clock: clock.clone(),
             random: random.clone(),
         });
-        let identity = Identity::new(IdentityParts {
+        let identity = AuthorizationServer::new(AuthorizationServerDependencies {
             tables: tables.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -103,7 +103,7 @@ impl World {
             events: events.clone(),
             reviewer: None,
         });
-        let vault = Vault::new(VaultParts {
+        let vault = CredentialBroker::new(BrokerDependencies {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
@@ -112,7 +112,7 @@ impl World {
             random: random.clone(),
             events: events.clone(),
         });
-        let portal = Portal::new(PortalParts {
+        let portal = Portal::new(PortalDependencies {
             tables: tables.clone(),
             identity: identity.clone(),
             vault: vault.clone(),
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Serves another contract from now on.
-    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Contract)) {
+    pub(crate) fn update_config(&mut self, change: impl FnOnce(&mut Config)) {
         change(&mut self.contract);
         self.tables.swap(Arc::new(RouteTable::build(&self.contract, 2).unwrap()));
     }
@@ -197,7 +197,7 @@ impl World {
         let mut page = browser.get(&self.authorize(route, &[])).await;
         for (name, value) in [("decision", "approve"), ("user", email), ("decision", "approve")] {
             if page.html.contains(&format!(r#"name="{name}" value="{value}""#)) {
-                page = browser.press(&page, name, value).await;
+                page = browser.submit(&page, name, value).await;
             }
         }
         let code = page.parameter("code").unwrap_or_else(|| panic!("no code: {}", page.html));
@@ -225,7 +225,7 @@ impl World {
     }
 
     /// Whether a client's refresh token still gives it something. One that does is spent.
-    pub(crate) async fn still_good(&self, route: &str, refresh_token: &str) -> bool {
+    pub(crate) async fn refresh_token_works(&self, route: &str, refresh_token: &str) -> bool {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
         self.token(route, &fields).await.is_ok()
     }
@@ -234,8 +234,8 @@ impl World {
     pub(crate) async fn signed_in(&self, email: &str) -> Browser {
         let mut browser = self.browser();
         let page = browser.get(&self.authorize("open", &[])).await;
-        let users = browser.press(&page, "decision", "approve").await;
-        browser.press(&users, "user", email).await;
+        let users = browser.submit(&page, "decision", "approve").await;
+        browser.submit(&users, "user", email).await;
         browser
     }
 
@@ -269,7 +269,7 @@ impl World {
     }
 
     /// A connect link of somebody's, as a path.
-    pub(crate) async fn link(&self, email: &str) -> String {
+    pub(crate) async fn connect_link_path(&self, email: &str) -> String {
         let table = self.tables.current().unwrap();
         let who = PrincipalId::of("company", email);
         let link = self.portal.connect_link(&table, &who, table.route("accounts").unwrap()).await.unwrap();
@@ -277,7 +277,7 @@ impl World {
     }
 }
 
-fn contract(provider: Option<&OpenIdProvider>) -> Contract {
+fn contract(provider: Option<&OpenIdProvider>) -> Config {
     let nothing = json!({"include": null, "exclude": [], "overrides": []});
     let route = |slug: &str, provider: &str, origin: &str, access: &str| {
         json!({
@@ -308,7 +308,7 @@ fn contract(provider: Option<&OpenIdProvider>) -> Contract {
     };
     let accounts_url =
         provider.map_or("http://127.0.0.1:9/mcp".to_owned(), |it| format!("{}/mcp", it.issuer));
-    let mut contract: Contract = serde_json::from_value(json!({
+    let mut contract: Config = serde_json::from_value(json!({
         "gateway": {
             "name": "gateway", "publicUrl": PUBLIC_URL,
             "identityProviders": [
@@ -340,8 +340,8 @@ fn contract(provider: Option<&OpenIdProvider>) -> Contract {
     }))
     .unwrap();
     contract.secrets.insert(
-        portcullis_contract::SecretKey("default/idp/secret".to_owned()),
-        portcullis_contract::SecretValue { value: SECRET.to_owned().into(), allowed_hosts: Vec::new() },
+        portcullis_config::SecretKey("default/idp/secret".to_owned()),
+        portcullis_config::SecretValue { value: SECRET.to_owned().into(), allowed_hosts: Vec::new() },
     );
     contract
 }

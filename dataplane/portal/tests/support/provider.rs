@@ -10,8 +10,8 @@ use openidconnect::core::{
     CoreGenderClaim, CoreHmacKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
 };
 use openidconnect::{AdditionalClaims, IdToken, IdTokenClaims};
-use portcullis_ambient::{Instant, Random};
-use portcullis_keys::Keys;
+use portcullis_clock::{Random, UnixMillis};
+use portcullis_keyring::Keyring;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
@@ -23,12 +23,12 @@ pub(crate) const SECRET: &str = "the gateway's own secret there";
 pub(crate) struct OpenIdProvider {
     pub(crate) issuer: String,
     /// What it signs its logout tokens with.
-    keys: Arc<Keys>,
-    state: Arc<Mutex<Seen>>,
+    keys: Arc<Keyring>,
+    state: Arc<Mutex<ProviderState>>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct ProviderState {
     /// What the next id_token says besides the usual.
     claims: Value,
     /// What userinfo says.
@@ -42,9 +42,9 @@ impl OpenIdProvider {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let keys = Keys::from_json(&Keys::generate(&Random::system()).unwrap()).unwrap();
+        let keys = Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap();
         let provider = Self { issuer, keys: Arc::new(keys), state: Arc::default() };
-        provider.says(json!({}), json!({"sub": "1"}));
+        provider.set_claims(json!({}), json!({"sub": "1"}));
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(metadata))
             .route("/.well-known/oauth-authorization-server", get(metadata))
@@ -59,14 +59,14 @@ impl OpenIdProvider {
         provider
     }
 
-    pub(crate) fn says(&self, claims: Value, userinfo: Value) {
+    pub(crate) fn set_claims(&self, claims: Value, userinfo: Value) {
         let mut seen = self.state.lock().unwrap();
         seen.claims = claims;
         seen.userinfo = userinfo;
     }
 
     /// What a person does in between: signs in or agrees, and is sent back. The path of ours to go to.
-    pub(crate) fn answer(&self, url: &str) -> String {
+    pub(crate) fn complete_authorization(&self, url: &str) -> String {
         assert!(url.starts_with(&format!("{}/authorize?", self.issuer)), "{url}");
         let url = Url::parse(url).unwrap();
         let asked: HashMap<String, String> = url.query_pairs().into_owned().collect();
@@ -79,7 +79,7 @@ impl OpenIdProvider {
     }
 
     /// Its word that somebody has left, with these claims besides the usual.
-    pub(crate) fn logout_token(&self, now: Instant, more: &Value) -> String {
+    pub(crate) fn logout_token(&self, now: UnixMillis, more: &Value) -> String {
         let now = now.seconds();
         let mut claims = json!({
             "iss": self.issuer, "aud": "portcullis", "sub": "1", "iat": now, "exp": now + 120, "jti": "j",

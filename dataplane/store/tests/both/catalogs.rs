@@ -1,6 +1,6 @@
 use portcullis_store::CatalogRow;
 
-use crate::place::on_both;
+use crate::test_database::on_both_databases;
 
 fn part(origin: &str, kind: &str, document: &str) -> CatalogRow {
     CatalogRow {
@@ -12,8 +12,8 @@ fn part(origin: &str, kind: &str, document: &str) -> CatalogRow {
     }
 }
 
-on_both! {
-    async fn given_parts_of_catalogs_when_one_is_put_again_then_it_takes_the_place_of_the_one_before(place: Place) {
+on_both_databases! {
+    async fn given_parts_of_catalogs_when_one_is_put_again_then_it_takes_the_place_of_the_one_before(place: TestDatabase) {
         let store = place.store().await;
         store.put_catalog(&part("o", "tools/list", "[1]")).await.unwrap();
         store.put_catalog(&part("o", "prompts/list", "[2]")).await.unwrap();

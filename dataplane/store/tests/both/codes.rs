@@ -1,6 +1,6 @@
 use portcullis_store::{CodeRow, GrantRow};
 
-use crate::place::{all_at_once, on_both, winners};
+use crate::test_database::{count_winners, on_both_databases, run_concurrently};
 
 pub(crate) fn code() -> CodeRow {
     CodeRow {
@@ -38,8 +38,8 @@ pub(crate) fn grant(id: &str) -> GrantRow {
     }
 }
 
-on_both! {
-    async fn given_a_code_when_redeemed_then_it_is_used_and_names_the_grant_and_its_first_refresh_token(place: Place) {
+on_both_databases! {
+    async fn given_a_code_when_redeemed_then_it_is_used_and_names_the_grant_and_its_first_refresh_token(place: TestDatabase) {
         let store = place.store().await;
         store.add_code(&code()).await.unwrap();
         assert_eq!(store.code("code").await.unwrap(), Some(code()));
@@ -51,17 +51,17 @@ on_both! {
         assert_eq!((refresh.grant_id.as_str(), refresh.predecessor, refresh.consumed_at), ("g", None, None));
     }
 
-    async fn given_a_spoiled_code_when_redeemed_then_nothing_is_given_for_it(place: Place) {
+    async fn given_a_spoiled_code_when_redeemed_then_nothing_is_given_for_it(place: TestDatabase) {
         let store = place.store().await;
         store.add_code(&code()).await.unwrap();
-        assert!(store.spoil_code("code", 400).await.unwrap());
-        assert!(!store.spoil_code("code", 401).await.unwrap());
+        assert!(store.invalidate_code("code", 400).await.unwrap());
+        assert!(!store.invalidate_code("code", 401).await.unwrap());
         assert!(!store.redeem_code("code", &grant("g"), "refresh").await.unwrap());
         assert_eq!(store.grant("g").await.unwrap(), None);
         assert_eq!(store.refresh_token("refresh").await.unwrap(), None);
     }
 
-    async fn given_a_redemption_that_fails_halfway_when_it_is_over_then_the_code_is_still_good(place: Place) {
+    async fn given_a_redemption_that_fails_halfway_when_it_is_over_then_the_code_is_still_good(place: TestDatabase) {
         let store = place.store().await;
         store.add_code(&code()).await.unwrap();
         store.add_code(&CodeRow { digest: "other".into(), ..code() }).await.unwrap();
@@ -73,17 +73,17 @@ on_both! {
         assert!(store.redeem_code("code", &grant("h"), "free").await.unwrap());
     }
 
-    async fn given_a_code_when_three_replicas_redeem_it_at_once_then_there_is_one_grant(place: Place) {
+    async fn given_a_code_when_three_replicas_redeem_it_at_once_then_there_is_one_grant(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].add_code(&code()).await.unwrap();
-        let told = all_at_once((0..24).map(|task: usize| {
+        let told = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move {
                 store.redeem_code("code", &grant(&format!("g{task}")), &format!("t{task}")).await.unwrap()
             }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
+        assert_eq!(count_winners(&told), 1);
         let winner = told.iter().position(|won| *won).unwrap();
         let used = replicas[1].code("code").await.unwrap().unwrap();
         assert_eq!(used.grant_id, Some(format!("g{winner}")));
@@ -91,7 +91,7 @@ on_both! {
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 1);
     }
 
-    async fn given_a_name_with_a_character_that_no_text_can_hold_when_stored_then_it_is_replaced(place: Place) {
+    async fn given_a_name_with_a_character_that_no_text_can_hold_when_stored_then_it_is_replaced(place: TestDatabase) {
         let store = place.store().await;
         let named = |name: &str| CodeRow { client_name: name.into(), ..code() };
         store.add_code(&named("a\0b")).await.unwrap();

@@ -1,6 +1,6 @@
-use portcullis_store::{ConnectionRow, ConnectionsOf, Renewal};
+use portcullis_store::{ConnectionFilter, ConnectionRow, Renewal};
 
-use crate::place::{all_at_once, on_both, winners};
+use crate::test_database::{count_winners, on_both_databases, run_concurrently};
 
 pub(crate) fn row() -> ConnectionRow {
     ConnectionRow {
@@ -36,8 +36,8 @@ pub(crate) fn renewal(revision: &str) -> Renewal {
     }
 }
 
-on_both! {
-    async fn given_links_when_put_then_they_read_as_they_were_with_and_without_what_may_be_missing(place: Place) {
+on_both_databases! {
+    async fn given_links_when_put_then_they_read_as_they_were_with_and_without_what_may_be_missing(place: TestDatabase) {
         let store = place.store().await;
         let full = ConnectionRow {
             revocation_endpoint: Some("https://as.example/revoke".into()),
@@ -54,7 +54,7 @@ on_both! {
         assert_eq!(store.connection("bob", "o1").await.unwrap(), None);
     }
 
-    async fn given_two_replicas_when_both_claim_the_refreshing_then_one_gets_it_until_the_claim_runs_out(place: Place) {
+    async fn given_two_replicas_when_both_claim_the_refreshing_then_one_gets_it_until_the_claim_runs_out(place: TestDatabase) {
         let store = place.store().await;
         store.put_connection(&row()).await.unwrap();
         assert!(store.lease_connection(&row(), 2_000, 12_000).await.unwrap());
@@ -69,40 +69,40 @@ on_both! {
         assert!(store.lease_connection(&row(), 12_002, 22_002).await.unwrap());
     }
 
-    async fn given_three_replicas_when_24_tasks_claim_the_refreshing_at_once_then_one_gets_it(place: Place) {
+    async fn given_three_replicas_when_24_tasks_claim_the_refreshing_at_once_then_one_gets_it(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_connection(&row()).await.unwrap();
         for round in 0..5 {
             let now = 10_000 * (round + 1);
-            let told = all_at_once((0..24).map(|task: i64| {
+            let told = run_concurrently((0..24).map(|task: i64| {
                 let store = replicas[usize::try_from(task % 3).unwrap()].clone();
                 async move { store.lease_connection(&row(), now + task % 7, now + 10_000).await.unwrap() }
             }))
             .await;
-            assert_eq!(winners(&told), 1, "round {round}");
+            assert_eq!(count_winners(&told), 1, "round {round}");
         }
     }
 
-    async fn given_a_link_when_many_write_what_they_refreshed_then_one_is_kept(place: Place) {
+    async fn given_a_link_when_many_write_what_they_refreshed_then_one_is_kept(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.put_connection(&row()).await.unwrap();
-        let told = all_at_once((0..24).map(|task| {
+        let told = run_concurrently((0..24).map(|task| {
             let store = if task % 2 == 0 { one.clone() } else { two.clone() };
             async move { store.renew_connection(&row(), &renewal(&format!("n{task}"))).await.unwrap() }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
+        assert_eq!(count_winners(&told), 1);
         let winner = told.iter().position(|won| *won).unwrap();
         assert_eq!(one.connection("ana", "o1").await.unwrap().unwrap().revision, format!("n{winner}"));
     }
 
-    async fn given_a_link_that_was_made_anew_when_an_old_refresh_ends_then_it_changes_nothing(place: Place) {
+    async fn given_a_link_that_was_made_anew_when_an_old_refresh_ends_then_it_changes_nothing(place: TestDatabase) {
         let store = place.store().await;
         store.put_connection(&row()).await.unwrap();
         let anew = ConnectionRow { revision: "r2".into(), sealed: "y".into(), ..row() };
         store.put_connection(&anew).await.unwrap();
         assert!(!store.renew_connection(&row(), &renewal("r3")).await.unwrap());
-        assert!(!store.bury_connection(&row(), "r4").await.unwrap());
+        assert!(!store.mark_connection_dead(&row(), "r4").await.unwrap());
         assert!(!store.lease_connection(&row(), 2_000, 12_000).await.unwrap());
         assert_eq!(store.connection("ana", "o1").await.unwrap(), Some(anew.clone()));
         assert!(store.renew_connection(&anew, &renewal("r3")).await.unwrap());
@@ -112,16 +112,16 @@ on_both! {
         assert_eq!(store.remove_connection("ana", "o1", 6_000).await.unwrap(), None);
     }
 
-    async fn given_a_dead_link_when_read_then_it_says_so_and_nobody_has_it_claimed(place: Place) {
+    async fn given_a_dead_link_when_read_then_it_says_so_and_nobody_has_it_claimed(place: TestDatabase) {
         let store = place.store().await;
         store.put_connection(&row()).await.unwrap();
         assert!(store.lease_connection(&row(), 2_000, 12_000).await.unwrap());
-        assert!(store.bury_connection(&row(), "r2").await.unwrap());
+        assert!(store.mark_connection_dead(&row(), "r2").await.unwrap());
         let buried = store.connection("ana", "o1").await.unwrap().unwrap();
         assert_eq!((buried.dead, buried.leased_until, buried.revision.as_str()), (1, 0, "r2"));
     }
 
-    async fn given_links_when_they_come_and_go_then_every_replica_hears_of_each(place: Place) {
+    async fn given_links_when_they_come_and_go_then_every_replica_hears_of_each(place: TestDatabase) {
         let (store, other) = (place.store().await, place.store().await);
         let heard = async |since| {
             let mut rows = other.connection_changes_since(since, 2_000).await.unwrap();
@@ -137,27 +137,27 @@ on_both! {
         assert_eq!(other.changes_since(0, 0).await.unwrap(), [], "that log is about grants and people");
     }
 
-    async fn given_many_links_when_a_persons_or_an_origins_are_removed_then_no_others_are(place: Place) {
+    async fn given_many_links_when_a_persons_or_an_origins_are_removed_then_no_others_are(place: TestDatabase) {
         let store = place.store().await;
         for (who, origin) in [("ana", "o1"), ("ana", "o2"), ("bob", "o1"), ("bob", "o3")] {
             let row = ConnectionRow { principal_id: who.into(), origin_uid: origin.into(), ..row() };
             store.put_connection(&row).await.unwrap();
         }
-        assert_eq!(store.connections_at("o1").await.unwrap(), 2);
+        assert_eq!(store.count_connections_at("o1").await.unwrap(), 2);
         let removed = async |whose| {
             let rows = store.remove_connections(whose, 5_000).await.unwrap();
             let mut names: Vec<_> = rows.into_iter().map(|row| format!("{} {}", row.principal_id, row.origin_uid)).collect();
             names.sort();
             names
         };
-        assert_eq!(removed(ConnectionsOf::Origin("o1")).await, ["ana o1", "bob o1"]);
-        assert_eq!(removed(ConnectionsOf::Origin("o1")).await, [""; 0]);
-        assert_eq!(removed(ConnectionsOf::Person("bob")).await, ["bob o3"]);
+        assert_eq!(removed(ConnectionFilter::Origin("o1")).await, ["ana o1", "bob o1"]);
+        assert_eq!(removed(ConnectionFilter::Origin("o1")).await, [""; 0]);
+        assert_eq!(removed(ConnectionFilter::Person("bob")).await, ["bob o3"]);
         assert!(store.connection("ana", "o2").await.unwrap().is_some());
         assert_eq!(store.connection_changes_since(5_000, 5_000).await.unwrap().len(), 3);
     }
 
-    async fn given_a_link_when_it_is_used_then_that_is_noted_no_more_often_than_asked(place: Place) {
+    async fn given_a_link_when_it_is_used_then_that_is_noted_no_more_often_than_asked(place: TestDatabase) {
         let store = place.store().await;
         store.put_connection(&row()).await.unwrap();
         let noted = async || store.connection("ana", "o1").await.unwrap().unwrap().last_used_at;

@@ -1,6 +1,6 @@
 use portcullis_store::Consent;
 
-use crate::place::on_both;
+use crate::test_database::on_both_databases;
 
 const CONSENT: Consent<'_> = Consent {
     principal: "ana",
@@ -10,13 +10,13 @@ const CONSENT: Consent<'_> = Consent {
     scope: "mcp",
 };
 
-on_both! {
-    async fn given_an_approval_when_asked_for_exactly_it_then_yes_and_for_anything_else_no(place: Place) {
+on_both_databases! {
+    async fn given_an_approval_when_asked_for_exactly_it_then_yes_and_for_anything_else_no(place: TestDatabase) {
         let store = place.store().await;
-        assert!(!store.consented(&CONSENT).await.unwrap());
+        assert!(!store.has_consent(&CONSENT).await.unwrap());
         store.consent(&CONSENT, 1).await.unwrap();
         store.consent(&CONSENT, 2).await.unwrap();
-        assert!(store.consented(&CONSENT).await.unwrap());
+        assert!(store.has_consent(&CONSENT).await.unwrap());
         for other in [
             Consent { principal: "bob", ..CONSENT },
             Consent { client_id: "d", ..CONSENT },
@@ -24,13 +24,13 @@ on_both! {
             Consent { route_uid: "s", ..CONSENT },
             Consent { scope: "", ..CONSENT },
         ] {
-            assert!(!store.consented(&other).await.unwrap(), "{other:?}");
+            assert!(!store.has_consent(&other).await.unwrap(), "{other:?}");
         }
         store.withdraw_consent(&CONSENT).await.unwrap();
-        assert!(!store.consented(&CONSENT).await.unwrap());
+        assert!(!store.has_consent(&CONSENT).await.unwrap());
     }
 
-    async fn given_the_longest_urls_when_approved_then_they_are_kept_and_told_apart(place: Place) {
+    async fn given_the_longest_urls_when_approved_then_they_are_kept_and_told_apart(place: TestDatabase) {
         let store = place.store().await;
         // Nothing that compresses: PostgreSQL would fit that into its index.
         let noise = |mut seed: u64| -> String {
@@ -44,11 +44,11 @@ on_both! {
         let (client, redirect, other) = (noise(1), noise(2), noise(3));
         let consent = Consent { client_id: &client, redirect_uri: &redirect, ..CONSENT };
         store.consent(&consent, 1).await.unwrap();
-        assert!(store.consented(&consent).await.unwrap());
-        assert!(!store.consented(&Consent { redirect_uri: &other, ..consent }).await.unwrap());
+        assert!(store.has_consent(&consent).await.unwrap());
+        assert!(!store.has_consent(&Consent { redirect_uri: &other, ..consent }).await.unwrap());
     }
 
-    async fn given_approvals_when_a_persons_a_clients_or_one_pairs_are_taken_back_then_others_stay(place: Place) {
+    async fn given_approvals_when_a_persons_a_clients_or_one_pairs_are_taken_back_then_others_stay(place: TestDatabase) {
         let store = place.store().await;
         let bobs = Consent { principal: "bob", ..CONSENT };
         let elsewhere = Consent { redirect_uri: "https://client.example/cb2", ..CONSENT };
@@ -61,20 +61,20 @@ on_both! {
         let left = async || {
             let mut left = Vec::new();
             for (name, consent) in [("ana", &CONSENT), ("bobs", &bobs), ("elsewhere", &elsewhere), ("other", &other)] {
-                if store.consented(consent).await.unwrap() {
+                if store.has_consent(consent).await.unwrap() {
                     left.push(name);
                 }
             }
             left
         };
         all().await;
-        store.withdraw_consents_for("ana", "c", "r").await.unwrap();
+        store.withdraw_grant_consents("ana", "c", "r").await.unwrap();
         assert_eq!(left().await, ["bobs", "other"]);
         all().await;
-        store.withdraw_consents_to("c").await.unwrap();
+        store.withdraw_client_consents("c").await.unwrap();
         assert_eq!(left().await, ["other"]);
         all().await;
-        store.withdraw_consents_of("ana").await.unwrap();
+        store.withdraw_principal_consents("ana").await.unwrap();
         assert_eq!(left().await, ["bobs"]);
     }
 }

@@ -2,29 +2,29 @@
 //! `./tests/run store` starts one and runs these.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod place;
+mod test_database;
 
 mod assertions;
 mod catalogs;
+mod change_log;
 mod clients;
 mod codes;
 mod connect_flows;
+mod connect_links;
 mod connections;
 mod consents;
-mod late_sessions;
+mod deferred_sessions;
 mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
 mod provider_accounts;
+mod pruning;
+mod reencryption;
 mod refresh_tokens;
-mod resealing;
-mod revocations;
 mod sessions;
 mod sign_ins;
 mod step_ups;
-mod tickets;
-mod tidying;
 
 #[cfg(feature = "test-postgres")]
 mod outage;

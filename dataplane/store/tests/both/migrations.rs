@@ -4,12 +4,12 @@ use portcullis_store::{CatalogRow, ClientRow, Consent, PrincipalRow, Store};
 
 use crate::codes::{code, grant};
 use crate::connect_flows::flow;
+use crate::connect_links::connect_link;
 use crate::connections::{renewal, row as connection};
-use crate::place::{all_at_once, on_both};
 use crate::sessions::row as session;
 use crate::sign_ins::{pending, sign_in};
 use crate::step_ups::step_up;
-use crate::tickets::ticket;
+use crate::test_database::{on_both_databases, run_concurrently};
 
 const TABLES: [&str; 16] = [
     "principals",
@@ -68,15 +68,15 @@ async fn use_everything(store: &Store) {
     assert_eq!(store.connection("ana", "o1").await.unwrap(), Some(connection()));
     assert!(store.renew_connection(&connection(), &renewal("r2")).await.unwrap());
     assert!(store.put_step_up(&step_up("a"), None).await.unwrap());
-    store.stepped_up("ana", "o1", "a", 1).await.unwrap();
+    store.record_step_up("ana", "o1", "a", 1).await.unwrap();
     assert!(store.step_up("ana", "o1").await.unwrap().is_some());
     assert!(store.remove_connection("ana", "o1", 6_000).await.unwrap().is_some());
     let consent = Consent { principal: "a", client_id: "c", redirect_uri: "r", route_uid: "r", scope: "s" };
     store.consent(&consent, 1).await.unwrap();
-    assert!(store.consented(&consent).await.unwrap());
+    assert!(store.has_consent(&consent).await.unwrap());
     assert!(store.use_assertion("j", 1).await.unwrap());
     assert!(!store.use_assertion("j", 1).await.unwrap());
-    store.forget_assertions(2).await.unwrap();
+    store.prune_assertions(2).await.unwrap();
     store.add_grant(&grant("h")).await.unwrap();
     assert_eq!(store.grant("h").await.unwrap(), Some(grant("h")));
     store.add_code(&code()).await.unwrap();
@@ -87,12 +87,12 @@ async fn use_everything(store: &Store) {
     assert!(store.rotate_refresh_token(&token, "u", 1).await.unwrap());
     assert!(store.branch_refresh_token(&token, "v", 0, 1).await.unwrap());
     assert!(store.revoke_grant("g", 5, 9).await.unwrap());
-    assert_eq!(store.open_late_session("l", "o", 1).await.unwrap(), "o");
-    assert_eq!(store.late_session("l").await.unwrap().as_deref(), Some("o"));
+    assert_eq!(store.open_deferred_session("l", "o", 1).await.unwrap(), "o");
+    assert_eq!(store.deferred_session("l").await.unwrap().as_deref(), Some("o"));
     assert_eq!(store.origin_client("o", "i", "r").await.unwrap(), None);
     assert_eq!(store.connections_sealed("x", None).await.unwrap(), []);
     assert_eq!(store.origin_clients_sealed("x", None).await.unwrap(), []);
-    assert!(!store.holds_sealed().await.unwrap());
+    assert!(!store.has_sealed_rows().await.unwrap());
     let person = PrincipalRow {
         id: "ana".into(),
         identity_provider: "p".into(),
@@ -101,7 +101,7 @@ async fn use_everything(store: &Store) {
         display_name: None,
         group_names: "[]".into(),
     };
-    assert!(store.describe_principal(&person, 5, 9).await.unwrap());
+    assert!(store.put_principal(&person, 5, 9).await.unwrap());
     assert_eq!(store.principal("ana").await.unwrap(), Some(person));
     assert_eq!(store.changes_since(0, 0).await.unwrap().len(), 2);
     store.rotate_browser_session(None, &session("b", "company", "ana")).await.unwrap();
@@ -111,12 +111,12 @@ async fn use_everything(store: &Store) {
     store.put_sign_in(&sign_in()).await.unwrap();
     assert_eq!(store.sign_in("state", "mine", 1).await.unwrap(), Some(sign_in()));
     assert_eq!(store.take_sign_in("state", "mine", 1).await.unwrap(), Some(sign_in()));
-    store.put_ticket(&ticket()).await.unwrap();
-    assert_eq!(store.ticket("digest", 1).await.unwrap(), Some(ticket()));
+    store.put_connect_link(&connect_link()).await.unwrap();
+    assert_eq!(store.connect_link("digest", 1).await.unwrap(), Some(connect_link()));
     // Away with all that, so that it can be done again.
-    store.forget_expired_browser_state(1_000).await.unwrap();
-    store.forget_late_sessions(1_000).await.unwrap();
-    store.forget_clients(1_000).await.unwrap();
+    store.prune_expired_browser_state(1_000).await.unwrap();
+    store.prune_deferred_sessions(1_000).await.unwrap();
+    store.prune_clients(1_000).await.unwrap();
     store.withdraw_consent(&consent).await.unwrap();
 }
 
@@ -124,10 +124,10 @@ const EMPTY: &str =
     "DELETE FROM refresh_tokens; DELETE FROM grants; DELETE FROM codes; DELETE FROM principals;
     DELETE FROM identity_changes; DELETE FROM origin_catalogs";
 
-on_both! {
-    async fn given_an_empty_database_when_eight_replicas_start_at_once_then_each_migration_runs_once(place: Place) {
+on_both_databases! {
+    async fn given_an_empty_database_when_eight_replicas_start_at_once_then_each_migration_runs_once(place: TestDatabase) {
         let url = std::sync::Arc::new(place.url.clone());
-        let stores = all_at_once((0..8).map(|_| {
+        let stores = run_concurrently((0..8).map(|_| {
             let url = url.clone();
             async move { Store::open(&url).await.unwrap() }
         }))
@@ -138,13 +138,13 @@ on_both! {
         assert_eq!(usize::try_from(applied).unwrap(), files);
     }
 
-    async fn given_a_newer_schema_when_an_older_version_starts_then_it_serves(place: Place) {
+    async fn given_a_newer_schema_when_an_older_version_starts_then_it_serves(place: TestDatabase) {
         place.store().await;
         place.run(&expansion()).await;
         use_everything(&place.store().await).await;
     }
 
-    async fn given_a_version_that_serves_when_the_schema_grows_beneath_it_then_it_goes_on(place: Place) {
+    async fn given_a_version_that_serves_when_the_schema_grows_beneath_it_then_it_goes_on(place: TestDatabase) {
         let store = place.store().await;
         // Enough to have the statements prepared on each connection.
         for _ in 0..20 {
@@ -158,7 +158,7 @@ on_both! {
         }
     }
 
-    async fn given_a_migration_that_was_changed_after_its_release_when_starting_then_it_is_refused(place: Place) {
+    async fn given_a_migration_that_was_changed_after_its_release_when_starting_then_it_is_refused(place: TestDatabase) {
         place.store().await;
         place.run("UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 2) WHERE version = 1").await;
         let refused = Store::open(&place.url).await.map(|_| ()).unwrap_err();

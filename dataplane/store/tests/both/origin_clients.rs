@@ -1,6 +1,6 @@
 use portcullis_store::OriginClientRow;
 
-use crate::place::on_both;
+use crate::test_database::on_both_databases;
 
 fn registration(client_id: &str) -> OriginClientRow {
     OriginClientRow {
@@ -15,8 +15,8 @@ fn registration(client_id: &str) -> OriginClientRow {
     }
 }
 
-on_both! {
-    async fn given_a_registration_when_made_anew_then_the_new_one_counts_and_removing_the_old_does_not_hurt_it(place: Place) {
+on_both_databases! {
+    async fn given_a_registration_when_made_anew_then_the_new_one_counts_and_removing_the_old_does_not_hurt_it(place: TestDatabase) {
         let store = place.store().await;
         let (issuer, redirect) = ("https://as.example", "https://gateway.example/connect/o/callback");
         assert_eq!(store.origin_client("o", issuer, redirect).await.unwrap(), None);

@@ -1,6 +1,6 @@
 use portcullis_store::ProviderAccountRow;
 
-use crate::place::{all_at_once, on_both, winners};
+use crate::test_database::{count_winners, on_both_databases, run_concurrently};
 
 fn account(sealed: Option<&str>, session: Option<&str>, revision: &str) -> ProviderAccountRow {
     ProviderAccountRow {
@@ -15,8 +15,8 @@ fn account(sealed: Option<&str>, session: Option<&str>, revision: &str) -> Provi
     }
 }
 
-on_both! {
-    async fn given_a_sign_in_when_it_brings_a_refresh_token_then_it_replaces_the_one_before_and_without_one_that_stays(place: Place) {
+on_both_databases! {
+    async fn given_a_sign_in_when_it_brings_a_refresh_token_then_it_replaces_the_one_before_and_without_one_that_stays(place: TestDatabase) {
         let store = place.store().await;
         assert_eq!(store.provider_account("ana").await.unwrap(), None);
         store.put_provider_account(&account(Some("one"), Some("laptop"), "a")).await.unwrap();
@@ -34,20 +34,20 @@ on_both! {
         assert_eq!(store.provider_account("ana").await.unwrap().unwrap(), account(Some("two"), None, "c"));
         assert!(!store.renew_provider_account(&first, "next", "d", 300).await.unwrap(), "it is another one's now");
         assert!(!store.release_provider_account(&first, 160).await.unwrap());
-        assert_eq!(store.people_of_account("company's 1").await.unwrap(), ["ana"]);
-        assert!(store.people_of_account("company's 2").await.unwrap().is_empty());
+        assert_eq!(store.principals_of_account("company's 1").await.unwrap(), ["ana"]);
+        assert!(store.principals_of_account("company's 2").await.unwrap().is_empty());
     }
 
-    async fn given_a_refresh_token_when_many_would_renew_it_then_one_does_until_its_time_is_over(place: Place) {
+    async fn given_a_refresh_token_when_many_would_renew_it_then_one_does_until_its_time_is_over(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.put_provider_account(&account(Some("one"), None, "a")).await.unwrap();
         let row = one.provider_account("ana").await.unwrap().unwrap();
-        let claimed = all_at_once((0..8).map(|task| {
+        let claimed = run_concurrently((0..8).map(|task| {
             let (store, row) = (if task % 2 == 0 { one.clone() } else { two.clone() }, row.clone());
             async move { store.lease_provider_account(&row, 200, 210).await.unwrap() }
         }))
         .await;
-        assert_eq!(winners(&claimed), 1);
+        assert_eq!(count_winners(&claimed), 1);
         assert!(!two.lease_provider_account(&row, 209, 300).await.unwrap());
         assert!(!two.release_provider_account(&row, 209).await.unwrap());
         assert!(!two.lease_provider_account(&row, 209, 300).await.unwrap(), "nobody gives back what is another's");
@@ -60,25 +60,25 @@ on_both! {
         assert!(!one.lease_provider_account(&row, 230, 240).await.unwrap(), "of the token before");
     }
 
-    async fn given_a_refresh_token_when_it_is_forgotten_then_nothing_renews_it(place: Place) {
+    async fn given_a_refresh_token_when_it_is_forgotten_then_nothing_renews_it(place: TestDatabase) {
         let store = place.store().await;
         let forgotten = async || store.provider_account("ana").await.unwrap().unwrap().sealed.is_none();
         let row = account(Some("one"), Some("laptop"), "a");
 
         store.put_provider_account(&row).await.unwrap();
-        store.forget_provider_tokens_of_session("phone").await.unwrap();
+        store.clear_provider_session_tokens("phone").await.unwrap();
         assert!(!forgotten().await);
-        store.forget_provider_tokens_of_session("laptop").await.unwrap();
+        store.clear_provider_session_tokens("laptop").await.unwrap();
         assert!(forgotten().await);
         assert!(!store.lease_provider_account(&row, 200, 210).await.unwrap());
         assert!(!store.renew_provider_account(&row, "next", "b", 200).await.unwrap());
 
         store.put_provider_account(&row).await.unwrap();
-        store.forget_provider_token_of("ana").await.unwrap();
+        store.clear_provider_token("ana").await.unwrap();
         assert!(forgotten().await);
-        store.forget_provider_accounts(100).await.unwrap();
+        store.prune_provider_accounts(100).await.unwrap();
         assert_eq!(place.count("SELECT COUNT(*) FROM provider_accounts").await, 1);
-        store.forget_provider_accounts(101).await.unwrap();
+        store.prune_provider_accounts(101).await.unwrap();
         assert_eq!(place.count("SELECT COUNT(*) FROM provider_accounts").await, 0);
     }
 }

@@ -1,10 +1,10 @@
 use portcullis_store::{RefreshTokenRow, Store};
 
 use crate::codes::{code, grant};
-use crate::place::{Place, all_at_once, on_both, winners};
+use crate::test_database::{TestDatabase, count_winners, on_both_databases, run_concurrently};
 
 /// Three replicas, and a grant with its first refresh token.
-async fn granted(place: &Place) -> ([Store; 3], RefreshTokenRow) {
+async fn granted(place: &TestDatabase) -> ([Store; 3], RefreshTokenRow) {
     let replicas = [place.store().await, place.store().await, place.store().await];
     replicas[0].add_code(&code()).await.unwrap();
     assert!(replicas[0].redeem_code("code", &grant("g"), "first").await.unwrap());
@@ -12,8 +12,8 @@ async fn granted(place: &Place) -> ([Store; 3], RefreshTokenRow) {
     (replicas, first)
 }
 
-on_both! {
-    async fn given_a_refresh_token_when_used_then_it_has_one_successor_and_within_the_grace_one_more(place: Place) {
+on_both_databases! {
+    async fn given_a_refresh_token_when_used_then_it_has_one_successor_and_within_the_grace_one_more(place: TestDatabase) {
         let ([store, ..], first) = granted(&place).await;
         assert!(store.rotate_refresh_token(&first, "second", 1_000).await.unwrap());
         assert!(!store.rotate_refresh_token(&first, "again", 1_001).await.unwrap());
@@ -26,18 +26,18 @@ on_both! {
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 4);
     }
 
-    async fn given_a_refresh_token_when_three_replicas_rotate_it_at_once_then_it_has_one_successor(place: Place) {
+    async fn given_a_refresh_token_when_three_replicas_rotate_it_at_once_then_it_has_one_successor(place: TestDatabase) {
         let (replicas, first) = granted(&place).await;
-        let told = all_at_once((0..24).map(|task: usize| {
+        let told = run_concurrently((0..24).map(|task: usize| {
             let (store, first) = (replicas[task % 3].clone(), first.clone());
             async move { store.rotate_refresh_token(&first, &format!("t{task}"), 1_000).await.unwrap() }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
+        assert_eq!(count_winners(&told), 1);
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 2);
     }
 
-    async fn given_a_grant_that_is_about_to_end_when_its_token_is_rotated_then_no_token_comes_after_the_end(place: Place) {
+    async fn given_a_grant_that_is_about_to_end_when_its_token_is_rotated_then_no_token_comes_after_the_end(place: TestDatabase) {
         let ([store, ..], first) = granted(&place).await;
         let ending = place.begin("UPDATE grants SET revoked_at = 900").await;
         let rotated = ending
@@ -47,7 +47,7 @@ on_both! {
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 1);
     }
 
-    async fn given_a_grant_that_is_about_to_end_when_its_used_token_comes_again_then_no_token_comes_after_the_end(place: Place) {
+    async fn given_a_grant_that_is_about_to_end_when_its_used_token_comes_again_then_no_token_comes_after_the_end(place: TestDatabase) {
         let ([store, ..], first) = granted(&place).await;
         assert!(store.rotate_refresh_token(&first, "second", 800).await.unwrap());
         let ending = place.begin("UPDATE grants SET revoked_at = 900").await;
@@ -58,17 +58,17 @@ on_both! {
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 2);
     }
 
-    async fn given_grants_and_codes_when_their_time_is_over_then_they_go_with_their_tokens(place: Place) {
+    async fn given_grants_and_codes_when_their_time_is_over_then_they_go_with_their_tokens(place: TestDatabase) {
         let ([store, ..], first) = granted(&place).await;
         assert!(store.rotate_refresh_token(&first, "second", 1_000).await.unwrap());
-        store.forget_grants(1_000, 1_000).await.unwrap();
+        store.prune_grants(1_000, 1_000).await.unwrap();
         assert!(store.refresh_token("first").await.unwrap().is_some(), "used not before");
-        store.forget_grants(1_001, 1_001).await.unwrap();
+        store.prune_grants(1_001, 1_001).await.unwrap();
         assert!(store.code("code").await.unwrap().is_none());
         assert!(store.refresh_token("first").await.unwrap().is_none());
         assert!(store.refresh_token("second").await.unwrap().is_some());
         assert!(store.revoke_grant("g", 2_000, 9_000).await.unwrap());
-        store.forget_grants(2_001, 0).await.unwrap();
+        store.prune_grants(2_001, 0).await.unwrap();
         assert!(store.grant("g").await.unwrap().is_none());
         assert!(store.refresh_token("second").await.unwrap().is_none());
     }

@@ -1,6 +1,6 @@
 use portcullis_store::{PendingAuthorizationRow, SignInRow};
 
-use crate::place::{all_at_once, on_both, winners};
+use crate::test_database::{count_winners, on_both_databases, run_concurrently};
 
 pub(crate) fn sign_in() -> SignInRow {
     SignInRow {
@@ -21,8 +21,8 @@ pub(crate) fn pending() -> PendingAuthorizationRow {
     }
 }
 
-on_both! {
-    async fn given_a_sign_in_when_another_browser_brings_its_state_then_it_stays_for_its_own_once(place: Place) {
+on_both_databases! {
+    async fn given_a_sign_in_when_another_browser_brings_its_state_then_it_stays_for_its_own_once(place: TestDatabase) {
         let store = place.store().await;
         store.put_sign_in(&sign_in()).await.unwrap();
         assert_eq!(store.take_sign_in("state", "another", 1).await.unwrap(), None);
@@ -33,24 +33,24 @@ on_both! {
         assert_eq!(store.take_sign_in("state", "mine", 99).await.unwrap(), None);
     }
 
-    async fn given_a_sign_in_when_its_state_comes_to_three_replicas_at_once_then_one_has_it(place: Place) {
+    async fn given_a_sign_in_when_its_state_comes_to_three_replicas_at_once_then_one_has_it(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_sign_in(&sign_in()).await.unwrap();
-        let told = all_at_once((0..24).map(|task: usize| {
+        let told = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.take_sign_in("state", "mine", 1).await.unwrap().is_some() }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
+        assert_eq!(count_winners(&told), 1);
     }
 
-    async fn given_an_authorization_when_two_browsers_want_it_then_the_first_has_it(place: Place) {
+    async fn given_an_authorization_when_two_browsers_want_it_then_the_first_has_it(place: TestDatabase) {
         let store = place.store().await;
         store.put_pending_authorization(&pending()).await.unwrap();
-        assert!(store.take_up_authorization("id", "mine").await.unwrap());
-        assert!(store.take_up_authorization("id", "mine").await.unwrap());
-        assert!(!store.take_up_authorization("id", "another").await.unwrap());
-        store.change_pending_authorization("id", "changed").await.unwrap();
+        assert!(store.bind_authorization("id", "mine").await.unwrap());
+        assert!(store.bind_authorization("id", "mine").await.unwrap());
+        assert!(!store.bind_authorization("id", "another").await.unwrap());
+        store.update_pending_authorization("id", "changed").await.unwrap();
         let row = store.pending_authorization("id", 99).await.unwrap().unwrap();
         assert_eq!((row.browser.as_deref(), row.request.as_str()), (Some("mine"), "changed"));
         assert_eq!(store.pending_authorization("id", 100).await.unwrap(), None);
@@ -58,20 +58,20 @@ on_both! {
         assert!(!store.finish_authorization("id").await.unwrap());
     }
 
-    async fn given_an_authorization_when_many_browsers_take_it_up_at_once_then_one_has_it_and_one_answers(place: Place) {
+    async fn given_an_authorization_when_many_browsers_take_it_up_at_once_then_one_has_it_and_one_answers(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_pending_authorization(&pending()).await.unwrap();
-        let told = all_at_once((0..24).map(|task: usize| {
+        let told = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
-            async move { store.take_up_authorization("id", &format!("browser {task}")).await.unwrap() }
+            async move { store.bind_authorization("id", &format!("browser {task}")).await.unwrap() }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
-        let told = all_at_once((0..24).map(|task: usize| {
+        assert_eq!(count_winners(&told), 1);
+        let told = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.finish_authorization("id").await.unwrap() }
         }))
         .await;
-        assert_eq!(winners(&told), 1);
+        assert_eq!(count_winners(&told), 1);
     }
 }

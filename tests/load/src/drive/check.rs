@@ -4,25 +4,25 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::connection::Answer;
-use super::message::{Id, Pattern};
+use super::connection::Response;
+use super::request_template::{Id, Pattern};
 
 /// What answers must hold.
 pub(super) enum Check {
     /// The first content's text.
     Text(Pattern),
     /// The names of a list. An answer that equals one which was found right, its id apart, is right without being parsed again.
-    Names { names: Vec<String>, seen: RwLock<Option<Seen>> },
+    Names { names: Vec<String>, seen: RwLock<Option<VerifiedResponse>> },
 }
 
 /// An answer that was found right, around its id.
-pub(super) struct Seen {
+pub(super) struct VerifiedResponse {
     before: Vec<u8>,
     after: Vec<u8>,
 }
 
-impl Seen {
-    fn equals(&self, body: &[u8], id: &Id) -> bool {
+impl VerifiedResponse {
+    fn matches(&self, body: &[u8], id: &Id) -> bool {
         body.len() == self.before.len() + id.len() + self.after.len()
             && body.starts_with(&self.before)
             && body[self.before.len()..].starts_with(id)
@@ -39,7 +39,7 @@ struct Message<'a, R> {
 }
 
 #[derive(Deserialize)]
-struct Called<'a> {
+struct CallToolResult<'a> {
     #[serde(borrow)]
     content: Vec<Content<'a>>,
     #[serde(default, rename = "isError")]
@@ -52,7 +52,7 @@ struct Content<'a> {
 }
 
 #[derive(Deserialize)]
-struct Listed<'a> {
+struct ListToolsResult<'a> {
     #[serde(borrow)]
     tools: Vec<Tool<'a>>,
 }
@@ -76,48 +76,49 @@ impl Check {
     }
 
     /// Says what is wrong with an answer.
-    pub(super) fn judge(&self, answer: &Answer<'_>, id: Id) -> Result<(), String> {
+    pub(super) fn verify(&self, answer: &Response<'_>, id: Id) -> Result<(), String> {
         if answer.status != 200 || !answer.is_json {
-            return Err(wrong("is not a 200 with JSON", answer));
+            return Err(wrong_response("is not a 200 with JSON", answer));
         }
         match self {
             Self::Text(expected) => {
-                let message: Message<'_, Called<'_>> = parse(answer, &id)?;
+                let message: Message<'_, CallToolResult<'_>> = parse(answer, &id)?;
                 let called = message.result;
                 match called.content.as_slice() {
                     [Content { text }] if !called.is_error && expected.matches(text.as_bytes(), &id) => {
                         Ok(())
                     }
-                    _ => Err(wrong("does not hold the text of its request", answer)),
+                    _ => Err(wrong_response("does not hold the text of its request", answer)),
                 }
             }
             Self::Names { names, seen } => {
-                if seen.read().as_ref().is_some_and(|seen| seen.equals(answer.body, &id)) {
+                if seen.read().as_ref().is_some_and(|seen| seen.matches(answer.body, &id)) {
                     return Ok(());
                 }
-                let message: Message<'_, Listed<'_>> = parse(answer, &id)?;
+                let message: Message<'_, ListToolsResult<'_>> = parse(answer, &id)?;
                 if !message.result.tools.iter().map(|tool| tool.name).eq(names.iter()) {
-                    return Err(wrong("does not hold the names that it should", answer));
+                    return Err(wrong_response("does not hold the names that it should", answer));
                 }
                 let at = message.id.get().as_ptr() as usize - answer.body.as_ptr() as usize;
                 let (before, after) = (answer.body[..at].to_vec(), answer.body[at + id.len()..].to_vec());
-                *seen.write() = Some(Seen { before, after });
+                *seen.write() = Some(VerifiedResponse { before, after });
                 Ok(())
             }
         }
     }
 }
 
-fn parse<'a, R: Deserialize<'a>>(answer: &Answer<'a>, id: &Id) -> Result<Message<'a, R>, String> {
-    let message: Message<'a, R> = serde_json::from_slice(answer.body)
-        .map_err(|error| wrong(&format!("is not the message that it should be ({error})"), answer))?;
+fn parse<'a, R: Deserialize<'a>>(answer: &Response<'a>, id: &Id) -> Result<Message<'a, R>, String> {
+    let message: Message<'a, R> = serde_json::from_slice(answer.body).map_err(|error| {
+        wrong_response(&format!("is not the message that it should be ({error})"), answer)
+    })?;
     if message.jsonrpc != "2.0" || message.id.get().as_bytes() != id {
-        return Err(wrong("has another request's id", answer));
+        return Err(wrong_response("has another request's id", answer));
     }
     Ok(message)
 }
 
-fn wrong(what: &str, answer: &Answer<'_>) -> String {
+fn wrong_response(what: &str, answer: &Response<'_>) -> String {
     let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
     format!("an answer {what}: {} {start}", answer.status)
 }
@@ -128,8 +129,8 @@ mod tests {
 
     const ID: Id = *b"1000000007";
 
-    fn answer(body: &str) -> Answer<'_> {
-        Answer { status: 200, is_json: true, body: body.as_bytes() }
+    fn answer(body: &str) -> Response<'_> {
+        Response { status: 200, is_json: true, body: body.as_bytes() }
     }
 
     fn called(id: &str, text: &str, is_error: bool) -> String {
@@ -147,7 +148,7 @@ mod tests {
     fn given_an_expected_text_then_another_id_text_status_or_an_error_is_wrong() {
         let check = Check::text("issue {id}").unwrap();
         let right = called("1000000007", "issue 1000000007", false);
-        assert_eq!(check.judge(&answer(&right), ID), Ok(()));
+        assert_eq!(check.verify(&answer(&right), ID), Ok(()));
         for body in [
             called("1000000008", "issue 1000000007", false),
             called("1000000007", "issue 1000000008", false),
@@ -155,10 +156,10 @@ mod tests {
             called("1000000007", "issue 1000000007", true),
             r#"{"jsonrpc":"2.0","id":1000000007,"error":{"code":1,"message":"x"}}"#.to_owned(),
         ] {
-            assert!(check.judge(&answer(&body), ID).is_err(), "{body}");
+            assert!(check.verify(&answer(&body), ID).is_err(), "{body}");
         }
-        assert!(check.judge(&Answer { status: 500, is_json: true, body: right.as_bytes() }, ID).is_err());
-        assert!(check.judge(&Answer { status: 200, is_json: false, body: right.as_bytes() }, ID).is_err());
+        assert!(check.verify(&Response { status: 500, is_json: true, body: right.as_bytes() }, ID).is_err());
+        assert!(check.verify(&Response { status: 200, is_json: false, body: right.as_bytes() }, ID).is_err());
     }
 
     #[test]
@@ -166,11 +167,11 @@ mod tests {
         let check = Check::names(vec!["a".into(), "b".into()]);
         for id in [ID, *b"1000000009"] {
             let body = listed(std::str::from_utf8(&id).unwrap(), &["a", "b"]);
-            assert_eq!(check.judge(&answer(&body), id), Ok(()));
+            assert_eq!(check.verify(&answer(&body), id), Ok(()));
         }
-        assert!(check.judge(&answer(&listed("1000000009", &["a", "b"])), ID).is_err());
-        assert!(check.judge(&answer(&listed("1000000007", &["a", "c"])), ID).is_err());
-        assert!(check.judge(&answer(&listed("1000000007", &["a"])), ID).is_err());
-        assert!(check.judge(&answer(&listed("1000000007", &["a", "b", "c"])), ID).is_err());
+        assert!(check.verify(&answer(&listed("1000000009", &["a", "b"])), ID).is_err());
+        assert!(check.verify(&answer(&listed("1000000007", &["a", "c"])), ID).is_err());
+        assert!(check.verify(&answer(&listed("1000000007", &["a"])), ID).is_err());
+        assert!(check.verify(&answer(&listed("1000000007", &["a", "b", "c"])), ID).is_err());
     }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Longer answers than this are an error.
-const LONGEST: usize = 4 << 20;
+const MAX_RESPONSE_LEN: usize = 4 << 20;
 
 /// A connection and what it has read.
 pub(super) struct Connection {
@@ -18,14 +18,14 @@ pub(super) struct Connection {
 }
 
 /// One answer, whole.
-pub(super) struct Answer<'a> {
+pub(super) struct Response<'a> {
     pub(super) status: u16,
     pub(super) is_json: bool,
     pub(super) body: &'a [u8],
 }
 
 #[derive(Clone, Copy)]
-enum Length {
+enum BodyLength {
     Known(usize),
     Chunked,
 }
@@ -34,7 +34,7 @@ struct Head {
     status: u16,
     is_json: bool,
     closes: bool,
-    length: Length,
+    length: BodyLength,
     /// Where the body starts.
     end: usize,
 }
@@ -52,28 +52,28 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Response<'_>> {
         self.read.clear();
         self.stream.write_all(request).await.context("sending a request")?;
         let head = loop {
-            self.more().await?;
-            if let Some(head) = head(&self.read)? {
+            self.read_more().await?;
+            if let Some(head) = parse_head(&self.read)? {
                 break head;
             }
         };
         let body = match head.length {
-            Length::Known(length) => {
+            BodyLength::Known(length) => {
                 while self.read.len() < head.end + length {
-                    self.more().await?;
+                    self.read_more().await?;
                 }
                 anyhow::ensure!(self.read.len() == head.end + length, "more came than the answer has bytes");
                 &self.read[head.end..]
             }
-            Length::Chunked => {
+            BodyLength::Chunked => {
                 while !self.read.ends_with(b"0\r\n\r\n") {
-                    self.more().await?;
+                    self.read_more().await?;
                 }
-                join(&self.read[head.end..], &mut self.joined)?;
+                join_chunks(&self.read[head.end..], &mut self.joined)?;
                 &self.joined
             }
         };
@@ -82,11 +82,11 @@ impl Connection {
             self.stream = TcpStream::connect(&self.address).await.context("connecting again")?;
             self.stream.set_nodelay(true)?;
         }
-        Ok(Answer { status: head.status, is_json: head.is_json, body })
+        Ok(Response { status: head.status, is_json: head.is_json, body })
     }
 
-    async fn more(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.read.len() < LONGEST, "an answer of more than 4 MiB");
+    async fn read_more(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.read.len() < MAX_RESPONSE_LEN, "an answer of more than 4 MiB");
         let count = self.stream.read_buf(&mut self.read).await.context("reading an answer")?;
         anyhow::ensure!(
             count > 0,
@@ -97,7 +97,7 @@ impl Connection {
     }
 }
 
-fn head(read: &[u8]) -> anyhow::Result<Option<Head>> {
+fn parse_head(read: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(end) = response.parse(read).context("the answer's head")? else {
@@ -107,17 +107,17 @@ fn head(read: &[u8]) -> anyhow::Result<Option<Head>> {
         status: response.code.unwrap_or(0),
         is_json: false,
         closes: false,
-        length: Length::Known(0),
+        length: BodyLength::Known(0),
         end,
     };
     for header in response.headers.iter() {
         let is = |value: &[u8]| header.value.eq_ignore_ascii_case(value);
         if header.name.eq_ignore_ascii_case("content-length") {
             let length = std::str::from_utf8(header.value)?.trim().parse().context("Content-Length")?;
-            head.length = Length::Known(length);
+            head.length = BodyLength::Known(length);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             anyhow::ensure!(is(b"chunked"), "a transfer encoding other than chunked");
-            head.length = Length::Chunked;
+            head.length = BodyLength::Chunked;
         } else if header.name.eq_ignore_ascii_case("content-type") {
             head.is_json = header.value.starts_with(b"application/json");
         } else if header.name.eq_ignore_ascii_case("connection") {
@@ -128,7 +128,7 @@ fn head(read: &[u8]) -> anyhow::Result<Option<Head>> {
 }
 
 /// Puts the chunks of a complete body together.
-fn join(mut chunks: &[u8], joined: &mut Vec<u8>) -> anyhow::Result<()> {
+fn join_chunks(mut chunks: &[u8], joined: &mut Vec<u8>) -> anyhow::Result<()> {
     joined.clear();
     loop {
         let line = memmem::find(chunks, b"\r\n").context("a chunk without a size")?;
@@ -152,18 +152,18 @@ mod tests {
     #[test]
     fn given_a_head_then_status_type_and_length_are_read_once_it_is_whole() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 12\r\nConnection: close\r\n\r\n{}";
-        assert!(head(&text[..40]).unwrap().is_none());
-        let head = head(text).unwrap().unwrap();
+        assert!(parse_head(&text[..40]).unwrap().is_none());
+        let head = parse_head(text).unwrap().unwrap();
         assert_eq!((head.status, head.is_json, head.closes, head.end), (200, true, true, text.len() - 2));
-        assert!(matches!(head.length, Length::Known(12)));
+        assert!(matches!(head.length, BodyLength::Known(12)));
     }
 
     #[test]
     fn given_chunks_then_they_are_joined_and_broken_ones_refused() {
         let mut joined = Vec::new();
-        join(b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n", &mut joined).unwrap();
+        join_chunks(b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n", &mut joined).unwrap();
         assert_eq!(joined, b"abc0123456789");
-        assert!(join(b"4\r\nabc\r\n0\r\n\r\n", &mut joined).is_err());
-        assert!(join(b"zz\r\nabc\r\n0\r\n\r\n", &mut joined).is_err());
+        assert!(join_chunks(b"4\r\nabc\r\n0\r\n\r\n", &mut joined).is_err());
+        assert!(join_chunks(b"zz\r\nabc\r\n0\r\n\r\n", &mut joined).is_err());
     }
 }

@@ -11,20 +11,23 @@ use super::Window;
 const TICK: Duration = Duration::from_millis(10);
 
 /// What these processes use from the window's start to its end. On a thread of its own, which no busy runtime delays.
-pub(super) fn during(window: Window, processes: &[u32]) -> JoinHandle<anyhow::Result<Option<Duration>>> {
+pub(super) fn measure_during(
+    window: Window,
+    processes: &[u32],
+) -> JoinHandle<anyhow::Result<Option<Duration>>> {
     let processes = processes.to_vec();
     thread::spawn(move || {
         if processes.is_empty() {
             return Ok(None);
         }
         thread::sleep(window.start.saturating_duration_since(Instant::now()));
-        let before = used(&processes)?;
+        let before = cpu_time(&processes)?;
         thread::sleep(window.end.saturating_duration_since(Instant::now()));
-        Ok(Some(used(&processes)?.saturating_sub(before)))
+        Ok(Some(cpu_time(&processes)?.saturating_sub(before)))
     })
 }
 
-fn used(processes: &[u32]) -> anyhow::Result<Duration> {
+fn cpu_time(processes: &[u32]) -> anyhow::Result<Duration> {
     let mut ticks = 0;
     for process in processes {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
@@ -53,6 +56,6 @@ mod tests {
 
     #[test]
     fn given_this_process_then_its_time_can_be_read() {
-        assert!(used(&[std::process::id()]).is_ok());
+        assert!(cpu_time(&[std::process::id()]).is_ok());
     }
 }

@@ -3,8 +3,8 @@
 mod check;
 mod connection;
 mod cpu;
-mod message;
 mod report;
+mod request_template;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 
 use self::check::Check;
 use self::connection::Connection;
-use self::message::Template;
-use self::report::{Report, Tally};
+use self::report::{Report, Stats};
+use self::request_template::RequestTemplate;
 
 /// How long the last answers may take after the time is up.
-const PATIENCE: Duration = Duration::from_secs(15);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What to send where, and what to expect.
 #[derive(clap::Args)]
@@ -68,7 +68,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn drive(options: &Options) -> anyhow::Result<Report> {
-    let template = Template::new(&options.url, &options.headers, &options.body)?;
+    let template = RequestTemplate::new(&options.url, &options.headers, &options.body)?;
     let check = Arc::new(match (&options.expect_text, &options.expect_names) {
         (Some(text), _) => Check::text(text)?,
         (None, Some(file)) => Check::names(serde_json::from_str(&std::fs::read_to_string(file)?)?),
@@ -80,22 +80,22 @@ async fn drive(options: &Options) -> anyhow::Result<Report> {
         connections.push(connection.with_context(|| format!("connecting to {}", template.address))?);
     }
     let window = Window::starting(options)?;
-    let cpu = cpu::during(window, &options.cpu_of);
+    let cpu = cpu::measure_during(window, &options.cpu_of);
     let mut tasks = JoinSet::new();
     for (number, connection) in connections.into_iter().enumerate() {
-        let numbers = message::Numbers::of(number, options.connections);
-        tasks.spawn(converse(connection, template.clone(), check.clone(), numbers, window));
+        let numbers = request_template::IdSequence::of(number, options.connections);
+        tasks.spawn(run_connection(connection, template.clone(), check.clone(), numbers, window));
     }
-    let mut tally = Tally::default();
+    let mut tally = Stats::default();
     let all = async {
         while let Some(done) = tasks.join_next().await {
-            tally.add(done?);
+            tally.merge(done?);
         }
         anyhow::Ok(())
     };
-    let limit = window.end.saturating_duration_since(Instant::now()) + PATIENCE;
+    let limit = window.end.saturating_duration_since(Instant::now()) + DRAIN_TIMEOUT;
     if tokio::time::timeout(limit, all).await.is_err() {
-        tally.failed("a request got no answer within 15 s");
+        tally.record_error("a request got no answer within 15 s");
     }
     let cpu = cpu.join().map_err(|_| anyhow::anyhow!("the clock of processor time broke"))??;
     Ok(tally.report(window.end - window.start, cpu))
@@ -115,32 +115,34 @@ impl Window {
     }
 }
 
-async fn converse(
+async fn run_connection(
     mut connection: Connection,
-    mut template: Template,
+    mut template: RequestTemplate,
     check: Arc<Check>,
-    mut numbers: message::Numbers,
+    mut numbers: request_template::IdSequence,
     window: Window,
-) -> Tally {
-    let mut tally = Tally::default();
+) -> Stats {
+    let mut tally = Stats::default();
     let mut sent = Instant::now();
     while sent < window.end {
         let id = numbers.next();
         let judged = match connection.exchange(template.request(id)).await {
-            Ok(answer) => check.judge(&answer, id),
+            Ok(answer) => check.verify(&answer, id),
             Err(error) => Err(format!("{error:#}")),
         };
         let answered = Instant::now();
         match judged {
-            Ok(()) if answered >= window.start && answered <= window.end => tally.right(answered - sent),
+            Ok(()) if answered >= window.start && answered <= window.end => {
+                tally.record_success(answered - sent)
+            }
             Ok(()) => {}
             Err(why) => {
-                tally.failed(&why);
+                tally.record_error(&why);
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 match Connection::open(&template.address).await {
                     Ok(fresh) => connection = fresh,
                     Err(error) => {
-                        tally.failed(&error.to_string());
+                        tally.record_error(&error.to_string());
                         return tally;
                     }
                 }

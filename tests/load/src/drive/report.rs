@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What one connection, or all of them, saw.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct Stats {
     latencies: Vec<u32>,
     errors: u64,
     first_error: Option<String>,
@@ -31,17 +31,17 @@ pub(crate) struct Report {
     cpu_ms: Option<u64>,
 }
 
-impl Tally {
-    pub(super) fn right(&mut self, latency: Duration) {
+impl Stats {
+    pub(super) fn record_success(&mut self, latency: Duration) {
         self.latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }
 
-    pub(super) fn failed(&mut self, why: &str) {
+    pub(super) fn record_error(&mut self, why: &str) {
         self.errors += 1;
         self.first_error.get_or_insert_with(|| why.to_owned());
     }
 
-    pub(super) fn add(&mut self, mut other: Self) {
+    pub(super) fn merge(&mut self, mut other: Self) {
         self.latencies.append(&mut other.latencies);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
@@ -79,11 +79,11 @@ mod tests {
 
     #[test]
     fn given_latencies_of_two_connections_then_percentiles_are_of_all() {
-        let (mut all, mut other) = (Tally::default(), Tally::default());
-        (1..=60).for_each(|each| other.right(Duration::from_micros(each)));
-        (61..=100).for_each(|each| all.right(Duration::from_micros(each)));
-        other.failed("late");
-        all.add(other);
+        let (mut all, mut other) = (Stats::default(), Stats::default());
+        (1..=60).for_each(|each| other.record_success(Duration::from_micros(each)));
+        (61..=100).for_each(|each| all.record_success(Duration::from_micros(each)));
+        other.record_error("late");
+        all.merge(other);
         let report = all.report(Duration::from_secs(2), Some(Duration::from_millis(40)));
         assert_eq!((report.p50_us, report.p90_us, report.p99_us, report.max_us), (50, 90, 99, 100));
         assert_eq!((report.requests, report.errors, report.cpu_ms), (100, 1, Some(40)));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn given_no_answer_then_the_report_is_all_zero() {
-        let report = Tally::default().report(Duration::from_secs(1), None);
+        let report = Stats::default().report(Duration::from_secs(1), None);
         assert_eq!((report.requests, report.p99_us), (0, 0));
     }
 }

@@ -1,8 +1,8 @@
 //! The origin: bare hyper, one pass over a request, answers that are ready but for their id.
 
-mod answer;
+mod catalog;
+mod response;
 mod token;
-mod tools;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
-use self::answer::Parts;
-use self::token::Tokens;
+use self::response::ResponseBody;
+use self::token::TokenVerifier;
 
 /// How the origin serves.
 #[derive(clap::Args)]
@@ -63,7 +63,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let origin = origin.clone();
-                async move { Ok::<_, Infallible>(origin.answer(request).await) }
+                async move { Ok::<_, Infallible>(origin.respond(request).await) }
             });
             // A client that goes away in the middle is nobody's error.
             let _ = hyper::server::conn::http1::Builder::new()
@@ -74,7 +74,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
 }
 
 struct Origin {
-    tokens: Option<Tokens>,
+    tokens: Option<TokenVerifier>,
     /// Protected resource metadata (RFC 9728).
     metadata: Bytes,
     challenge: HeaderValue,
@@ -97,11 +97,11 @@ struct Message<'a> {
 struct Params<'a> {
     name: Option<&'a str>,
     #[serde(borrow)]
-    arguments: Option<Subject<'a>>,
+    arguments: Option<CallArguments<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Subject<'a> {
+struct CallArguments<'a> {
     id: Option<&'a str>,
 }
 
@@ -118,7 +118,7 @@ impl Origin {
             "Bearer resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp\", scope=\"read\""
         );
         let tokens = options.issuer.as_ref().map(|_| {
-            Tokens::new(
+            TokenVerifier::new(
                 &options.accepted,
                 options.introspection.as_deref(),
                 options.introspection_client.as_deref(),
@@ -128,85 +128,100 @@ impl Origin {
             tokens: tokens.transpose()?,
             metadata: metadata.to_string().into(),
             challenge: HeaderValue::try_from(challenge)?,
-            list: answer::after_id(&tools::list()),
-            discover: answer::after_id(&tools::discover()),
+            list: response::response_tail(&catalog::list()),
+            discover: response::response_tail(&catalog::discover()),
         })
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Parts> {
+    async fn respond(&self, request: Request<Incoming>) -> Response<ResponseBody> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/mcp") => {}
             (
                 &Method::GET,
                 "/.well-known/oauth-protected-resource" | "/.well-known/oauth-protected-resource/mcp",
             ) => {
-                return json_answer(StatusCode::OK, Parts::one(self.metadata.clone()));
+                return json_response(StatusCode::OK, ResponseBody::from_bytes(self.metadata.clone()));
             }
             (_, "/mcp") => {
-                let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED);
+                let mut refused = empty_response(StatusCode::METHOD_NOT_ALLOWED);
                 refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
                 return refused;
             }
-            _ => return plain(StatusCode::NOT_FOUND),
+            _ => return empty_response(StatusCode::NOT_FOUND),
         }
         let (head, body) = request.into_parts();
         if let Some(tokens) = &self.tokens
-            && !tokens.permit(head.headers.get(AUTHORIZATION)).await
+            && !tokens.verify(head.headers.get(AUTHORIZATION)).await
         {
-            let mut refused = plain(StatusCode::UNAUTHORIZED);
+            let mut refused = empty_response(StatusCode::UNAUTHORIZED);
             refused.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());
             return refused;
         }
-        let Ok(body) = body.collect().await else { return plain(StatusCode::BAD_REQUEST) };
+        let Ok(body) = body.collect().await else { return empty_response(StatusCode::BAD_REQUEST) };
         self.message(&head.headers, &body.to_bytes())
     }
 
-    fn message(&self, headers: &HeaderMap, body: &[u8]) -> Response<Parts> {
+    fn message(&self, headers: &HeaderMap, body: &[u8]) -> Response<ResponseBody> {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
-            return plain(StatusCode::BAD_REQUEST);
+            return empty_response(StatusCode::BAD_REQUEST);
         };
-        let Some(id) = message.id.map(RawValue::get) else { return plain(StatusCode::ACCEPTED) };
+        let Some(id) = message.id.map(RawValue::get) else { return empty_response(StatusCode::ACCEPTED) };
         let mirrored =
             |header: &str, value: &str| headers.get(header).is_some_and(|mirror| *mirror == *value);
         if !mirrored("mcp-method", message.method) {
-            return error(StatusCode::BAD_REQUEST, id, -32020, "Mcp-Method differs from the body");
+            return error_response(StatusCode::BAD_REQUEST, id, -32020, "Mcp-Method differs from the body");
         }
         match message.method {
-            "tools/list" => json_answer(StatusCode::OK, Parts::with_id(id, self.list.clone())),
-            "server/discover" => json_answer(StatusCode::OK, Parts::with_id(id, self.discover.clone())),
+            "tools/list" => json_response(StatusCode::OK, ResponseBody::with_id(id, self.list.clone())),
+            "server/discover" => {
+                json_response(StatusCode::OK, ResponseBody::with_id(id, self.discover.clone()))
+            }
             "tools/call" => {
                 let params = message.params.as_ref();
                 let Some(name) = params.and_then(|params| params.name) else {
-                    return error(StatusCode::BAD_REQUEST, id, -32602, "which tool?");
+                    return error_response(StatusCode::BAD_REQUEST, id, -32602, "which tool?");
                 };
                 if !mirrored("mcp-name", name) {
-                    return error(StatusCode::BAD_REQUEST, id, -32020, "Mcp-Name differs from the body");
+                    return error_response(
+                        StatusCode::BAD_REQUEST,
+                        id,
+                        -32020,
+                        "Mcp-Name differs from the body",
+                    );
                 }
                 let subject = params.and_then(|params| params.arguments.as_ref()).and_then(|given| given.id);
                 let Some(subject) = subject.filter(|subject| !subject.contains(['"', '\\'])) else {
-                    return error(StatusCode::OK, id, -32602, "arguments.id is missing or not plain");
+                    return error_response(
+                        StatusCode::OK,
+                        id,
+                        -32602,
+                        "arguments.id is missing or not plain",
+                    );
                 };
-                json_answer(StatusCode::OK, Parts::one(answer::called(id, name, subject)))
+                json_response(
+                    StatusCode::OK,
+                    ResponseBody::from_bytes(response::tool_response(id, name, subject)),
+                )
             }
-            _ => error(StatusCode::NOT_FOUND, id, -32601, "Method not found"),
+            _ => error_response(StatusCode::NOT_FOUND, id, -32601, "Method not found"),
         }
     }
 }
 
-fn plain(status: StatusCode) -> Response<Parts> {
-    let mut response = Response::new(Parts::one(Bytes::new()));
+fn empty_response(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::from_bytes(Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
-fn json_answer(status: StatusCode, body: Parts) -> Response<Parts> {
+fn json_response(status: StatusCode, body: ResponseBody) -> Response<ResponseBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn error(status: StatusCode, id: &str, code: i32, message: &str) -> Response<Parts> {
+fn error_response(status: StatusCode, id: &str, code: i32, message: &str) -> Response<ResponseBody> {
     let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}"}}}}"#);
-    json_answer(status, Parts::one(body.into()))
+    json_response(status, ResponseBody::from_bytes(body.into()))
 }

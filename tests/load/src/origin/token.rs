@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 
 /// The good tokens, as whole `Authorization` values.
-pub(super) struct Tokens {
+pub(super) struct TokenVerifier {
     good: RwLock<HashSet<HeaderValue>>,
     introspection: Option<Introspection>,
 }
@@ -27,11 +27,11 @@ struct Introspection {
 }
 
 #[derive(Deserialize)]
-struct Opinion {
+struct IntrospectionResponse {
     active: bool,
 }
 
-impl Tokens {
+impl TokenVerifier {
     pub(super) fn new(told: &[String], endpoint: Option<&str>, client: Option<&str>) -> anyhow::Result<Self> {
         let good = told.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}")));
         let good = RwLock::new(good.collect::<Result<_, _>>()?);
@@ -46,13 +46,13 @@ impl Tokens {
     }
 
     /// Whether a request with this `Authorization` may pass. Only a token that has not been seen costs a question.
-    pub(super) async fn permit(&self, authorization: Option<&HeaderValue>) -> bool {
+    pub(super) async fn verify(&self, authorization: Option<&HeaderValue>) -> bool {
         let Some(authorization) = authorization else { return false };
         if self.good.read().contains(authorization) {
             return true;
         }
         let Some(introspection) = &self.introspection else { return false };
-        let vouched = introspection.vouches(authorization).await.unwrap_or(false);
+        let vouched = introspection.is_active(authorization).await.unwrap_or(false);
         if vouched {
             self.good.write().insert(authorization.clone());
         }
@@ -61,7 +61,7 @@ impl Tokens {
 }
 
 impl Introspection {
-    async fn vouches(&self, authorization: &HeaderValue) -> anyhow::Result<bool> {
+    async fn is_active(&self, authorization: &HeaderValue) -> anyhow::Result<bool> {
         let Some(token) = authorization.to_str()?.strip_prefix("Bearer ") else { return Ok(false) };
         let form: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
@@ -72,7 +72,7 @@ impl Introspection {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Full::new(Bytes::from(form)))?;
         let answer = self.client.request(request).await?.into_body().collect().await?.to_bytes();
-        Ok(serde_json::from_slice::<Opinion>(&answer)?.active)
+        Ok(serde_json::from_slice::<IntrospectionResponse>(&answer)?.active)
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
 
     #[tokio::test]
     async fn given_tokens_that_it_was_told_then_only_they_pass() {
-        let tokens = Tokens::new(&["good".to_owned()], None, None).unwrap();
-        assert!(tokens.permit(Some(&HeaderValue::from_static("Bearer good"))).await);
-        assert!(!tokens.permit(Some(&HeaderValue::from_static("Bearer other"))).await);
-        assert!(!tokens.permit(None).await);
+        let tokens = TokenVerifier::new(&["good".to_owned()], None, None).unwrap();
+        assert!(tokens.verify(Some(&HeaderValue::from_static("Bearer good"))).await);
+        assert!(!tokens.verify(Some(&HeaderValue::from_static("Bearer other"))).await);
+        assert!(!tokens.verify(None).await);
     }
 }

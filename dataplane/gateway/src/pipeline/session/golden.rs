@@ -4,25 +4,28 @@ use portcullis_golden::assert_golden;
 
 use super::*;
 use crate::golden::{assert_sealed, context, headers, pretty};
-use crate::pipeline::record::Record;
+use crate::pipeline::audit_record::AuditRecord;
 use crate::pipeline::route::Routed;
 
 /// Whoever sends these headers, at the only route.
 pub(in crate::pipeline) async fn caller(context: &Context, headers: &HeaderMap) -> Authenticated {
-    let mut record = Record::none();
+    let mut record = AuditRecord::disabled();
     let routed = Routed::find(&context.tables, "r", &mut record).ok().unwrap();
-    Authenticated::check(context, routed, headers, &mut record).await.ok().unwrap()
+    Authenticated::authenticate(context, routed, headers, &mut record).await.ok().unwrap()
 }
 
 /// What is sealed before an account is connected.
-pub(in crate::pipeline) fn deferred() -> Kind {
-    Kind::Late { initialize: r#"{"protocolVersion":"2025-11-25"}"#.to_owned(), nonce: "nonce".to_owned() }
+pub(in crate::pipeline) fn deferred() -> SessionKind {
+    SessionKind::Deferred {
+        initialize: r#"{"protocolVersion":"2025-11-25"}"#.to_owned(),
+        nonce: "nonce".to_owned(),
+    }
 }
 
 /// A session with this digest.
 pub(in crate::pipeline) fn session(digest: &str) -> Session {
-    let kind = Kind::Origin("origin-session".to_owned());
-    Session { contents: Contents { t: 0, e: false, kind }, digest: digest.to_owned() }
+    let kind = SessionKind::Origin("origin-session".to_owned());
+    Session { contents: SessionContents { t: 0, e: false, kind }, digest: digest.to_owned() }
 }
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn session_ids_open_as_before() {
     let by = caller(&context, &headers).await;
     let person = by.caller().principal.id.as_str();
     let bound_to = [person, "route-uid", "origin-uid", "https://origin.example/mcp"];
-    let origin = || Kind::Origin("origin-session".to_owned());
+    let origin = || SessionKind::Origin("origin-session".to_owned());
     let sealed = [
         ("of the origin", origin(), false),
         ("of the origin, with URL elicitation", origin(), true),

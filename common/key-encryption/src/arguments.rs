@@ -1,0 +1,138 @@
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use portcullis_egress::HttpClients;
+use url::Url;
+
+use crate::KeyEncryptionError;
+use crate::transit::TransitClient;
+use crate::transit_login::TransitLogin;
+
+/// Where a pod finds the token of its service account.
+const SERVICE_ACCOUNT_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// What encrypts the key rings where they are kept; on the command line of whoever reads or writes them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct KeyEncryptionArgs {
+    /// How the key rings are kept in their file or Secret: `transit` encrypts them with a key that HashiCorp Vault or OpenBao does
+    /// not give away. Left out: as they are.
+    #[arg(long, value_enum, value_name = "HOW", requires_all = ["transit_address", "transit_key"])]
+    keys_encryption: Option<KeyEncryptionMode>,
+    /// The service: https://vault.example.com:8200.
+    #[arg(long, value_name = "URL", requires = "keys_encryption")]
+    transit_address: Option<Url>,
+    /// The name of its key.
+    #[arg(long, value_name = "NAME", requires = "keys_encryption")]
+    transit_key: Option<String>,
+    /// Where its transit engine is mounted.
+    #[arg(long, value_name = "PATH", default_value = "transit", requires = "keys_encryption")]
+    transit_mount: String,
+    /// Its namespace, where it has some.
+    #[arg(long, value_name = "NAME", requires = "keys_encryption")]
+    transit_namespace: Option<String>,
+    /// Certificates to trust it by, in PEM, beside the system's.
+    #[arg(long, value_name = "FILE", requires = "keys_encryption")]
+    transit_ca: Option<PathBuf>,
+    /// A file with a token for it; read at each use, so that an agent may renew it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "keys_encryption",
+        conflicts_with = "transit_kubernetes_role"
+    )]
+    transit_token_file: Option<PathBuf>,
+    /// Sign in there as this pod's service account, for this role of its Kubernetes auth method: no stored token.
+    #[arg(long, value_name = "NAME", requires = "keys_encryption")]
+    transit_kubernetes_role: Option<String>,
+    /// Where that auth method is mounted.
+    #[arg(long, value_name = "PATH", default_value = "kubernetes", requires = "keys_encryption")]
+    transit_kubernetes_mount: String,
+    /// The token of the service account.
+    #[arg(long, value_name = "FILE", default_value = SERVICE_ACCOUNT_TOKEN_PATH, requires = "keys_encryption")]
+    transit_service_account_token: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KeyEncryptionMode {
+    Transit,
+}
+
+impl KeyEncryptionArgs {
+    pub(crate) fn transit(&self, clients: &HttpClients) -> Result<Option<TransitClient>, KeyEncryptionError> {
+        let (Some(KeyEncryptionMode::Transit), Some(address), Some(key)) =
+            (self.keys_encryption, &self.transit_address, &self.transit_key)
+        else {
+            return Ok(None);
+        };
+        let login = match (&self.transit_token_file, &self.transit_kubernetes_role) {
+            (Some(file), _) => TransitLogin::Token(file.clone()),
+            (None, Some(role)) => TransitLogin::Kubernetes {
+                mount: self.transit_kubernetes_mount.clone(),
+                role: role.clone(),
+                token: self.transit_service_account_token.clone(),
+            },
+            (None, None) => {
+                let problem = "say how to sign in to the transit service: --transit-token-file or --transit-kubernetes-role";
+                return Err(KeyEncryptionError::Arguments(problem.to_owned()));
+            }
+        };
+        let ca = self.transit_ca.as_deref().map(read).transpose()?;
+        let mount = self.transit_mount.trim_matches('/').to_owned();
+        TransitClient::new(
+            clients,
+            address,
+            mount,
+            key.clone(),
+            self.transit_namespace.clone(),
+            login,
+            ca.as_deref(),
+        )
+        .map(Some)
+    }
+}
+
+fn read(path: &Path) -> Result<String, KeyEncryptionError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| KeyEncryptionError::Credential { path: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        encryption: KeyEncryptionArgs,
+    }
+
+    fn taken(arguments: &str) -> Result<bool, String> {
+        let arguments = ["it"].into_iter().chain(arguments.split_whitespace());
+        let command = Command::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        command
+            .encryption
+            .transit(&HttpClients::new())
+            .map(|it| it.is_some())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn given_arguments_when_they_are_not_whole_then_what_is_missing_is_told() {
+        let transit = "--keys-encryption transit --transit-address https://v.example --transit-key k";
+        assert_eq!(taken(""), Ok(false));
+        assert_eq!(taken(&format!("{transit} --transit-token-file t")), Ok(true));
+        assert_eq!(taken(&format!("{transit} --transit-kubernetes-role r --transit-namespace n")), Ok(true));
+        assert!(taken(transit).unwrap_err().contains("--transit-kubernetes-role"));
+        for arguments in [
+            "--keys-encryption transit --transit-key k",
+            "--transit-address https://v.example --transit-key k",
+            "--keys-encryption transit --transit-address no-url --transit-key k --transit-token-file t",
+            &format!("{transit} --transit-token-file t --transit-kubernetes-role r"),
+            &format!("{transit} --transit-token-file t --transit-ca missing.pem"),
+        ] {
+            assert!(taken(arguments).is_err(), "{arguments}");
+        }
+    }
+}

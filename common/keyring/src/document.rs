@@ -1,0 +1,184 @@
+//! `keys.json`: the rings as they are written down.
+
+use portcullis_clock::{NoRandomness, Random};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::KeyringError;
+use crate::key_entry::{DecodedKey, KeyEntry};
+
+/// The rings as they are written down, with how far a rotation is. Nobody can read a key out of it but this crate, and whoever
+/// reads its [`text`](Self::text).
+///
+/// In a ring the first key is the current one. Those after it are announced (known everywhere before anybody uses them) or were
+/// replaced (kept for what was made with them).
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyDocument {
+    pub(crate) signing: Vec<KeyEntry>,
+    pub(crate) sealing: Vec<KeyEntry>,
+    #[serde(default)]
+    pub(crate) mac: Vec<KeyEntry>,
+    /// The request for a rotation that was honoured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) honoured: Option<String>,
+}
+
+/// One of the rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ring {
+    /// Signs access tokens.
+    Signing,
+    /// Seals what must come back unread and unchanged.
+    Sealing,
+    /// Vouches for what is published.
+    Mac,
+}
+
+impl Ring {
+    pub(crate) const ALL: [Self; 3] = [Self::Signing, Self::Sealing, Self::Mac];
+
+    /// Its member of the document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signing => "signing",
+            Self::Sealing => "sealing",
+            Self::Mac => "mac",
+        }
+    }
+}
+
+impl KeyDocument {
+    /// New keys, one in each ring.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn generate(random: &Random) -> Result<Self, NoRandomness> {
+        let one = || KeyEntry::new(random).map(|entry| vec![entry]);
+        Ok(Self { signing: one()?, sealing: one()?, mac: one()?, honoured: None })
+    }
+
+    /// Reads the text of a `keys.json`, and looks at every key in it.
+    ///
+    /// # Errors
+    /// When it is no such document, or holds a key that is short, not random, published somewhere, or there twice.
+    pub fn read(text: &[u8]) -> Result<Self, KeyringError> {
+        let document: Self = serde_json::from_slice(text)
+            .map_err(|error| KeyringError::Document(format!("not a key file: {error}")))?;
+        document.check().map_err(KeyringError::Document)?;
+        Ok(document)
+    }
+
+    /// Its text.
+    ///
+    /// # Errors
+    /// Never for a document that was read or made here.
+    pub fn text(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        serde_json::to_vec_pretty(self)
+            .map(Zeroizing::new)
+            .map_err(|error| KeyringError::Document(error.to_string()))
+    }
+
+    /// Tells apart what differs in use: which keys there are, and what each is for now. Not when a key is to go, and no key.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut digest = Sha256::new();
+        for ring in Ring::ALL {
+            digest.update(ring.name());
+            for entry in self.ring(ring) {
+                digest.update(if entry.announced_at.is_some() { b"+" } else { b"." });
+                digest.update((entry.id.len() as u64).to_be_bytes());
+                digest.update(&entry.id);
+            }
+        }
+        digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(crate) fn ring(&self, ring: Ring) -> &Vec<KeyEntry> {
+        match ring {
+            Ring::Signing => &self.signing,
+            Ring::Sealing => &self.sealing,
+            Ring::Mac => &self.mac,
+        }
+    }
+
+    pub(crate) fn ring_mut(&mut self, ring: Ring) -> &mut Vec<KeyEntry> {
+        match ring {
+            Ring::Signing => &mut self.signing,
+            Ring::Sealing => &mut self.sealing,
+            Ring::Mac => &mut self.mac,
+        }
+    }
+
+    pub(crate) fn decode(&self, ring: Ring) -> Result<Vec<DecodedKey>, String> {
+        self.ring(ring).iter().map(KeyEntry::decode).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut seen: Vec<DecodedKey> = Vec::new();
+        for ring in Ring::ALL {
+            let name = ring.name();
+            if ring != Ring::Mac && self.ring(ring).is_empty() {
+                return Err(format!("the ring '{name}' is empty"));
+            }
+            if self.ring(ring).first().is_some_and(|first| first.announced_at.is_some()) {
+                return Err(format!("the ring '{name}' begins with a key that is only announced"));
+            }
+            let first = seen.len();
+            for key in self.decode(ring)? {
+                if seen.iter().skip(first).any(|other| other.id == key.id) {
+                    return Err(format!("the ring '{name}' has two keys with the id {}", key.id));
+                }
+                if let Some(other) = seen.iter().find(|other| *other.bytes == *key.bytes) {
+                    return Err(format!("the keys {} and {} are the same", other.id, key.id));
+                }
+                seen.push(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Keyring;
+
+    fn changed(change: impl FnOnce(&mut serde_json::Value)) -> Result<Keyring, KeyringError> {
+        let text = Keyring::generate(&Random::system()).unwrap();
+        let mut document = serde_json::from_slice(&text).unwrap();
+        change(&mut document);
+        Keyring::from_json(document.to_string().as_bytes())
+    }
+
+    #[test]
+    fn given_a_new_document_then_it_says_no_more_than_the_version_before_it_understands() {
+        let text = Keyring::generate(&Random::system()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let document = document.as_object().unwrap();
+        assert_eq!(document.keys().collect::<Vec<_>>(), ["mac", "sealing", "signing"]);
+        assert_eq!(document["mac"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "key"]);
+    }
+
+    #[test]
+    fn given_keys_that_are_missing_short_or_there_twice_when_read_then_they_are_refused_with_the_mend() {
+        type Change = fn(&mut serde_json::Value);
+        let cases: [(Change, &str); 6] = [
+            (|it| it["mac"] = serde_json::json!([]), "'mac' is missing"),
+            (|it| it["signing"] = serde_json::json!([]), "'signing' is empty"),
+            (|it| it["sealing"][0]["key"] = "c2hvcnQ".into(), "has 5 bytes, not 32"),
+            (|it| it["signing"][0] = it["mac"][0].clone(), "are the same"),
+            (|it| it["signing"][0]["announcedAt"] = 1.into(), "only announced"),
+            (
+                |it| it["signing"] = [it["signing"][0].clone(), it["signing"][0].clone()].into(),
+                "two keys with the id",
+            ),
+        ];
+        for (change, expected) in cases {
+            let error = changed(change).err().unwrap().to_string();
+            assert!(error.contains(expected) && error.contains("portcullis keys generate"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! One key, written down.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_clock::{NoRandomness, Random};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::weak_keys::weakness;
+
+/// 256 bits, base64url; the id is public. Times are Unix milliseconds.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct KeyEntry {
+    pub(crate) id: String,
+    pub(crate) key: Zeroizing<String>,
+    /// Since when it is announced, until it is the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) announced_at: Option<i64>,
+    /// When nobody used it for anything new any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retired_at: Option<i64>,
+}
+
+/// The same, ready for use.
+pub(crate) struct DecodedKey {
+    pub(crate) id: String,
+    pub(crate) bytes: Zeroizing<[u8; 32]>,
+    /// Nothing is to be made with it yet.
+    pub(crate) announced: bool,
+}
+
+impl KeyEntry {
+    pub(crate) fn new(random: &Random) -> Result<Self, NoRandomness> {
+        let key = Zeroizing::new(random.bytes::<32>()?);
+        let id = random.bytes::<4>()?;
+        Ok(Self {
+            id: URL_SAFE_NO_PAD.encode(id),
+            key: Zeroizing::new(URL_SAFE_NO_PAD.encode(*key)),
+            announced_at: None,
+            retired_at: None,
+        })
+    }
+
+    pub(crate) fn decode(&self) -> Result<DecodedKey, String> {
+        let bytes = Zeroizing::new(
+            URL_SAFE_NO_PAD
+                .decode(self.key.as_bytes())
+                .map_err(|_| format!("key {} is not base64url", self.id))?,
+        );
+        let key: [u8; 32] = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| format!("key {} has {} bytes, not 32", self.id, bytes.len()))?;
+        let bytes = Zeroizing::new(key);
+        match weakness(&bytes) {
+            Some(why) => Err(format!("key {} {why}", self.id)),
+            None => Ok(DecodedKey { id: self.id.clone(), bytes, announced: self.announced_at.is_some() }),
+        }
+    }
+}
+
+#[cfg(test)]
+impl DecodedKey {
+    /// A key that would not be taken from a document.
+    pub(crate) fn testing(id: &str, byte: u8) -> Self {
+        Self { id: id.to_owned(), bytes: Zeroizing::new([byte; 32]), announced: false }
+    }
+}

@@ -1,0 +1,178 @@
+//! `keys.json` in the state folder of one machine.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use portcullis_clock::Random;
+use zeroize::Zeroizing;
+
+use crate::{KeyDocument, Keyring, KeyringError};
+
+/// Where one machine keeps its rings. Readers read a whole file, always; whoever changes it [holds](Self::hold) it from reading
+/// to writing.
+#[derive(Clone)]
+pub struct KeyFile {
+    path: PathBuf,
+}
+
+/// Nobody else writes until this is dropped.
+pub struct KeyFileLock {
+    _lock: File,
+}
+
+impl KeyFile {
+    /// The file of this folder.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { path: folder.join("keys.json") }
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file holds; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or others can read it.
+    pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringError> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.io(error)),
+        };
+        let mode = fs::metadata(&self.path).map_err(|error| self.io(error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let problem = format!("its mode is {:o}, so others can read it: chmod 600 it", mode & 0o777);
+            return Err(KeyringError::Unusable { path: self.path.clone(), problem });
+        }
+        Ok(Some(text))
+    }
+
+    /// Replaces the file (mode 0600): written aside and renamed, so that a crash leaves either the old one or the new one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, text: &[u8]) -> Result<(), KeyringError> {
+        let aside = self.path.with_extension("json.new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)
+            .map_err(|error| self.io(error))?;
+        file.write_all(text).and_then(|()| file.sync_all()).map_err(|error| self.io(error))?;
+        fs::rename(&aside, &self.path).map_err(|error| self.io(error))
+    }
+
+    /// Waits until nobody else writes, and keeps others from it. The processes of one machine: a file lock.
+    ///
+    /// # Errors
+    /// When there can be no lock in this folder.
+    pub fn lock(&self) -> Result<KeyFileLock, KeyringError> {
+        let path = self.path.with_extension("json.lock");
+        let options = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = options.map_err(|source| KeyringError::Io { path: path.clone(), source })?;
+        lock.lock().map_err(|source| KeyringError::Io { path, source })?;
+        Ok(KeyFileLock { _lock: lock })
+    }
+
+    fn io(&self, source: std::io::Error) -> KeyringError {
+        KeyringError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl Keyring {
+    /// Reads `keys.json` in a folder, or makes it (mode 0600) where there is none.
+    ///
+    /// # Errors
+    /// When the file is unreadable, is readable by others, or holds a key that nobody may work with.
+    pub fn open_or_create(folder: &Path, random: &Random) -> Result<Self, KeyringError> {
+        let folder = KeyFile::new(folder);
+        let _held = folder.lock()?;
+        if let Some(text) = folder.read()? {
+            return Self::from_document(&KeyDocument::read(&text)?);
+        }
+        let document = KeyDocument::generate(random)?;
+        let keys = Self::from_document(&document)?;
+        folder.write(&document.text()?)?;
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn given_an_empty_folder_when_opened_twice_then_the_same_keys_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let random = Random::system();
+        let first = Keyring::open_or_create(folder.path(), &random).unwrap();
+        let second = Keyring::open_or_create(folder.path(), &random).unwrap();
+        assert_eq!(first.signing.jwks(), second.signing.jwks());
+    }
+
+    #[test]
+    fn given_a_file_that_others_can_read_when_opened_then_it_is_refused_with_the_mend() {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::open_or_create(folder.path(), &Random::system()).unwrap();
+        let path = folder.path().join("keys.json");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = Keyring::open_or_create(folder.path(), &Random::system()).err().unwrap().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn given_a_file_from_before_there_were_macs_when_opened_then_it_is_taken_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::open_or_create(folder.path(), &Random::system()).unwrap();
+        let path = folder.path().join("keys.json");
+        let mut document: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        document.as_object_mut().unwrap().remove("mac");
+        fs::write(&path, document.to_string()).unwrap();
+        assert!(Keyring::open_or_create(folder.path(), &Random::system()).unwrap().mac.is_empty());
+    }
+
+    #[test]
+    fn given_an_example_key_when_opened_then_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        Keyring::open_or_create(folder.path(), &Random::system()).unwrap();
+        let zero = URL_SAFE_NO_PAD.encode([0; 32]);
+        let path = folder.path().join("keys.json");
+        let one = format!(r#"[{{"id":"AAAAAA","key":"{zero}"}}]"#);
+        fs::write(&path, format!(r#"{{"signing":{one},"sealing":{one}}}"#)).unwrap();
+        let error = Keyring::open_or_create(folder.path(), &Random::system()).err().unwrap().to_string();
+        assert!(error.contains("looks like an example"), "{error}");
+    }
+
+    #[test]
+    fn given_a_file_that_is_there_and_cannot_be_read_when_opened_then_no_other_keys_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        fs::create_dir(&path).unwrap();
+        let error = KeyFile::new(folder.path()).read().err().unwrap();
+        assert!(matches!(&error, KeyringError::Io { path: named, .. } if *named == path), "{error}");
+        assert!(Keyring::open_or_create(folder.path(), &Random::system()).is_err());
+    }
+
+    #[test]
+    fn given_somebody_who_writes_then_another_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = KeyFile::new(folder.path()).lock().unwrap();
+        let other = KeyFile::new(folder.path());
+        let waiting = std::thread::spawn(move || other.lock().map(drop).is_ok());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        drop(held);
+        assert!(waiting.join().unwrap());
+    }
+}

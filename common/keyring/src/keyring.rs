@@ -1,0 +1,144 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use portcullis_clock::{NoRandomness, Random};
+use zeroize::Zeroizing;
+
+use crate::{KeyDocument, MacRing, Ring, SealingRing, SigningRing};
+
+/// All rings, as they are now: [`turn_to`](Self::turn_to) puts others in their place, and whoever holds this works with those from
+/// the next use on.
+pub struct Keyring {
+    /// Signs access tokens.
+    pub signing: SigningRing,
+    /// Seals session ids, cookies and stored credentials.
+    pub sealing: SealingRing,
+    /// Shows who wrote a published object. Empty where the keys are of a version that published nothing.
+    pub mac: MacRing,
+    fingerprint: ArcSwap<String>,
+    generation: AtomicU64,
+}
+
+/// Why there are no keys to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The file is there but cannot be used.
+    #[error("{path}: {problem}")]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The file cannot be read or made.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// The document cannot be used.
+    #[error(
+        "the keys: {0}. Restore keys.json from a backup: without it, issued tokens and stored credentials cannot be read. \
+         Where nothing was stored yet, `portcullis keys generate` makes real ones"
+    )]
+    Document(String),
+    /// No randomness to make keys from.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+impl Keyring {
+    /// The rings of a document.
+    ///
+    /// # Errors
+    /// When a key cannot be used.
+    pub fn from_document(document: &KeyDocument) -> Result<Self, KeyringError> {
+        let decode = |ring| document.decode(ring).map_err(KeyringError::Document);
+        Ok(Self {
+            signing: SigningRing::new(decode(Ring::Signing)?).map_err(KeyringError::Document)?,
+            sealing: SealingRing::new(decode(Ring::Sealing)?).map_err(KeyringError::Document)?,
+            mac: MacRing::new(decode(Ring::Mac)?),
+            fingerprint: ArcSwap::from_pointee(document.fingerprint()),
+            generation: AtomicU64::new(0),
+        })
+    }
+
+    /// Reads the text of a `keys.json` that a cluster keeps. It has all rings: what is published there is worth nothing without
+    /// a MAC.
+    ///
+    /// # Errors
+    /// When it is no such document, lacks a ring, or holds a key that nobody may work with.
+    pub fn from_json(text: &[u8]) -> Result<Self, KeyringError> {
+        let keys = Self::from_document(&KeyDocument::read(text)?)?;
+        if keys.mac.is_empty() {
+            return Err(KeyringError::Document("the ring 'mac' is missing".to_owned()));
+        }
+        Ok(keys)
+    }
+
+    /// The text of a new `keys.json`, with one key in each ring.
+    ///
+    /// # Errors
+    /// Without randomness.
+    pub fn generate(random: &Random) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        KeyDocument::generate(random)?.text()
+    }
+
+    /// Works with other rings from now on. What is under way with one of the old ones ends with it.
+    pub fn replace_with(&self, other: &Self) {
+        self.signing.replace_with(&other.signing);
+        self.sealing.replace_with(&other.sealing);
+        self.mac.replace_with(&other.mac);
+        self.fingerprint.store(other.fingerprint.load_full());
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Goes up with each [`turn_to`](Self::turn_to): what was verified before may be worth another look.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// See [`KeyDocument::fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> Arc<String> {
+        self.fingerprint.load_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Purpose;
+
+    #[test]
+    fn given_rings_in_use_when_they_turn_to_others_then_every_holder_works_with_those() {
+        let random = Random::system();
+        let make = || Keyring::from_json(&Keyring::generate(&random).unwrap()).unwrap();
+        let (holder, other) = (Arc::new(make()), make());
+        let (mine, before) = (Arc::clone(&holder), holder.fingerprint());
+        let sealed = mine.sealing.seal(&random, Purpose::Browser, &["a"], b"x").unwrap();
+        assert_eq!(mine.generation(), 0);
+        holder.replace_with(&other);
+        assert_eq!(mine.generation(), 1);
+        assert_ne!(mine.fingerprint(), before);
+        assert_eq!(mine.fingerprint(), other.fingerprint());
+        assert_eq!(mine.signing.jwks(), other.signing.jwks());
+        assert!(mine.sealing.open(Purpose::Browser, &["a"], &sealed).is_err());
+        assert!(other.mac.verify(&["a"], &mine.mac.mac(&["a"]).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn given_published_keys_when_no_ring_of_theirs_vouches_then_they_are_refused() {
+        let whole = Keyring::generate(&Random::system()).unwrap();
+        let mut document: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        assert!(Keyring::from_json(&whole).is_ok());
+        document["mac"] = serde_json::json!([]);
+        let refused = Keyring::from_json(document.to_string().as_bytes()).map(|_| ());
+        assert!(refused.is_err_and(|error| error.to_string().contains("mac")));
+    }
+}

@@ -1,0 +1,121 @@
+//! Header names and values of MCP's Streamable HTTP transport.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderName, HeaderValue};
+
+use crate::message::Message;
+
+/// The era's session id (legacy).
+pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The revision.
+pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Mirror of `method` (2026-07-28).
+pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// Mirror of `params.name` or `params.uri` (2026-07-28).
+pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// Where a broken stream is to be taken up again (legacy).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+const PREFIX: &str = "=?base64?";
+const SUFFIX: &str = "?=";
+
+/// Writes a value for `Mcp-Name` or `Mcp-Param-*` (2026-07-28, "Value Encoding").
+#[must_use]
+pub fn encode(value: &str) -> HeaderValue {
+    let plain = !value.is_empty()
+        && value.bytes().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e))
+        && value.trim() == value
+        && !(value.starts_with(PREFIX) && value.ends_with(SUFFIX));
+    let text = if plain { value.to_owned() } else { format!("{PREFIX}{}{SUFFIX}", STANDARD.encode(value)) };
+    // Either is visible ASCII, so this cannot fail; an empty value would be a mismatch that the origin refuses.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Reads such a value; `None` when it is not well formed.
+#[must_use]
+pub fn decode(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    match text.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) {
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
+        None => Some(text.to_owned()),
+    }
+}
+
+/// The first header that says something else than the body. Headers that are absent are the origin's to miss: it knows which it
+/// requires. `Mcp-Method` and `Mcp-Name` count in every era: whoever stands before the origin may go by them.
+#[must_use]
+pub fn find_mismatch(headers: &http::HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
+    let differs = |name: &HeaderName, expected: Option<&str>, encoded: bool| {
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else { return false };
+        let value = if encoded { decode(value) } else { value.to_str().ok().map(str::to_owned) };
+        values.next().is_some() || expected.is_some_and(|expected| value.as_deref() != Some(expected))
+    };
+    let named = message.target().or(message.task_id.as_ref()).map(|text| &*text.value);
+    [
+        (PROTOCOL_VERSION, message.protocol_version.as_deref(), false),
+        (METHOD, Some(&*message.method_name), false),
+        (NAME, named, true),
+    ]
+    .into_iter()
+    // In the legacy era the version is the session's, and an `initialize` asks for one before there is any.
+    .filter(|(name, ..)| message.modern || *name != PROTOCOL_VERSION)
+    .find_map(|(name, expected, encoded)| differs(&name, expected, encoded).then_some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_the_specs_examples_when_encoded_then_they_read_as_it_says() {
+        for (value, header) in [
+            ("us-west1", "us-west1"),
+            ("Hello, 世界", "=?base64?SGVsbG8sIOS4lueVjA==?="),
+            (" padded ", "=?base64?IHBhZGRlZCA=?="),
+            ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
+            ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+        ] {
+            assert_eq!(encode(value), header);
+            assert_eq!(decode(&encode(value)).as_deref(), Some(value));
+        }
+    }
+
+    /// Advisory class: header and body disagree.
+    #[test]
+    fn given_headers_that_disagree_with_the_body_then_the_first_is_named() {
+        let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get",
+            "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+        let message = Message::parse(body).unwrap();
+        let check = |headers: &[(&HeaderName, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| ((*name).clone(), HeaderValue::from_static(value)))
+                .collect();
+            find_mismatch(&headers, &message)
+        };
+        let agreeing =
+            [(&PROTOCOL_VERSION, "2026-07-28"), (&METHOD, "tools/call"), (&NAME, "=?base64?Z2V0?=")];
+        assert_eq!(check(&agreeing), None);
+        assert_eq!(check(&[(&NAME, "delete")]), Some(NAME));
+        assert_eq!(check(&[(&NAME, "=?base64?!?=")]), Some(NAME));
+        assert_eq!(check(&[(&METHOD, "ping")]), Some(METHOD));
+        assert_eq!(check(&[(&PROTOCOL_VERSION, "2025-11-25")]), Some(PROTOCOL_VERSION));
+        assert_eq!(
+            check(&[(&METHOD, "tools/call"), (&METHOD, "tools/call")]),
+            Some(METHOD),
+            "even if both agree"
+        );
+        let legacy =
+            Message::parse(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get"}}"#)
+                .unwrap();
+        let of_legacy = |name: &HeaderName, value: &'static str| {
+            find_mismatch(&[(name.clone(), HeaderValue::from_static(value))].into_iter().collect(), &legacy)
+        };
+        assert_eq!(of_legacy(&NAME, "delete"), Some(NAME));
+        assert_eq!(of_legacy(&METHOD, "ping"), Some(METHOD));
+        assert_eq!(of_legacy(&NAME, "get"), None);
+        assert_eq!(of_legacy(&PROTOCOL_VERSION, "2026-07-28"), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! One item of a list, presented differently: members are replaced or added, the others stay as they were written.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::strict::{DUPLICATE_KEY, Key};
+
+/// The members of a JSON object, in their order.
+pub struct JsonObject<'a>(Vec<(String, Member<'a>)>);
+
+enum Member<'a> {
+    Original(&'a RawValue),
+    Replaced(Vec<u8>),
+}
+
+impl<'a> JsonObject<'a> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// When it is none, or names a key twice.
+    pub fn parse(json: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    /// Puts a text member in place, adding it where there was none.
+    pub fn set(&mut self, key: &str, text: &str) {
+        self.put(key, serde_json::to_vec(text).unwrap_or_default());
+    }
+
+    /// Merges values into an object member, key by key.
+    pub fn merge(&mut self, key: &str, values: &BTreeMap<String, Value>) {
+        let mut merged: serde_json::Map<String, Value> = match self.0.iter().find(|(name, _)| name == key) {
+            Some((_, Member::Original(raw))) => serde_json::from_str(raw.get()).unwrap_or_default(),
+            Some((_, Member::Replaced(text))) => serde_json::from_slice(text).unwrap_or_default(),
+            None => serde_json::Map::new(),
+        };
+        merged.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+        self.put(key, serde_json::to_vec(&merged).unwrap_or_default());
+    }
+
+    /// The object's JSON text.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = vec![b'{'];
+        for (place, (key, text)) in self.0.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&serde_json::to_vec(key).unwrap_or_default());
+            out.push(b':');
+            out.extend_from_slice(match text {
+                Member::Original(raw) => raw.get().as_bytes(),
+                Member::Replaced(text) => text,
+            });
+        }
+        out.push(b'}');
+        out
+    }
+
+    fn put(&mut self, key: &str, text: Vec<u8>) {
+        match self.0.iter_mut().find(|(name, _)| name == key) {
+            Some((_, place)) => *place = Member::Replaced(text),
+            None => self.0.push((key.to_owned(), Member::Replaced(text))),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct JsonObjectVisitor;
+        impl<'de> Visitor<'de> for JsonObjectVisitor {
+            type Value = Vec<(String, Member<'de>)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Self::Value = Vec::new();
+                while let Some(Key(key)) = map.next_key()? {
+                    members.push((key.into_owned(), Member::Original(map.next_value()?)));
+                }
+                // In one go: an origin may give an item any number of members.
+                let mut names = HashSet::with_capacity(members.len());
+                if !members.iter().all(|(name, _)| names.insert(name.as_str())) {
+                    return Err(A::Error::custom(DUPLICATE_KEY));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(JsonObjectVisitor).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_an_item_when_presented_differently_then_only_what_was_asked_for_changes() {
+        let mut item = JsonObject::parse(
+            r#"{"name":"get_issue","inputSchema":{"b":1.50,"a":2},"annotations":{"readOnlyHint":true}}"#,
+        )
+        .unwrap();
+        item.set("name", "issue");
+        item.set("description", "Reads \"one\".");
+        item.merge("annotations", &BTreeMap::from([("title".to_owned(), Value::from("x"))]));
+        assert_eq!(
+            String::from_utf8(item.to_json()).unwrap(),
+            r#"{"name":"issue","inputSchema":{"b":1.50,"a":2},"annotations":{"readOnlyHint":true,"title":"x"},"description":"Reads \"one\"."}"#
+        );
+    }
+
+    #[test]
+    fn given_an_item_that_names_a_key_twice_then_it_is_refused() {
+        assert!(JsonObject::parse(r#"{"name":"a","name":"b"}"#).is_err());
+    }
+}

@@ -1,0 +1,506 @@
+//! A client's message, read in one strict pass.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::method::Method;
+use crate::strict::{DUPLICATE_KEY, Key, KeyTracker, SkipValue};
+
+/// `_meta` keys of 2026-07-28 (basic/index, "_meta").
+const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
+
+/// Members of the filter of `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions).
+const LIST_CHANGED_KEYS: [&str; 3] = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+
+/// What JSON-RPC makes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Has a method and an id.
+    Request,
+    /// Has a method and no id.
+    Notification,
+    /// Has an id and a result or an error: a client's answer to a server's request (legacy era).
+    Response,
+}
+
+/// A string of the message and where its JSON text (quotes included) lies, so that it can be replaced in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonString<'a> {
+    /// The string, unescaped.
+    pub value: Cow<'a, str>,
+    /// Its place in the body.
+    pub span: Range<usize>,
+}
+
+/// What policy asks of a message. Borrows from the body.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Request, notification or response.
+    pub kind: MessageKind,
+    /// The id as it was written; absent in notifications.
+    pub id: Option<&'a RawValue>,
+    /// The method's name; empty in responses.
+    pub method_name: Cow<'a, str>,
+    /// The method's meaning.
+    pub method: Method,
+    /// `params.name`.
+    pub name: Option<JsonString<'a>>,
+    /// `params.uri`.
+    pub uri: Option<JsonString<'a>>,
+    /// `params.taskId`.
+    pub task_id: Option<JsonString<'a>>,
+    /// `params.cursor` is there: this is not a list's first page.
+    pub has_cursor: bool,
+    /// `params.inputResponses` is there: the client tries again with what it was asked for (2026-07-28, basic/patterns/mrtr).
+    pub has_input_responses: bool,
+    /// `params.ref` of `completion/complete`: a prompt's name or a resource template's URI.
+    pub reference_name: Option<JsonString<'a>>,
+    /// See `reference_name`.
+    pub reference_uri: Option<JsonString<'a>>,
+    /// `params.notifications.resourceSubscriptions` of `subscriptions/listen`.
+    pub subscriptions: Vec<JsonString<'a>>,
+    /// `params.notifications.{tools,prompts,resources}ListChanged` of `subscriptions/listen`.
+    list_changes: [bool; 3],
+    /// The revision: `_meta` in the modern era, `params.protocolVersion` of `initialize` in the legacy one.
+    pub protocol_version: Option<Cow<'a, str>>,
+    /// Whether `_meta` names a revision: the request is of the modern era.
+    pub modern: bool,
+    /// The client can be sent to a URL (`elicitation.url`); stated per request in the modern era, in `initialize` in the other.
+    pub url_elicitation: bool,
+    /// `clientInfo.name`.
+    pub client_name: Option<Cow<'a, str>>,
+    /// `clientInfo.version`.
+    pub client_version: Option<Cow<'a, str>>,
+}
+
+/// The body is no message that may be relayed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// Not JSON, or an object names a key twice.
+    #[error("the body is not acceptable JSON: {0}")]
+    Json(String),
+    /// A JSON-RPC batch; none of the revisions served has them.
+    #[error("the body is a JSON-RPC batch; send one message per POST (MCP removed batching in 2025-06-18)")]
+    Batch,
+    /// JSON, but neither request nor notification nor response.
+    #[error("the body is not a JSON-RPC 2.0 message: {0}")]
+    NotJsonRpc(&'static str),
+}
+
+impl<'a> Message<'a> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When it is not exactly one JSON-RPC message that every parser reads the same way.
+    pub fn parse(body: &'a [u8]) -> Result<Self, MessageError> {
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(MessageError::Batch);
+        }
+        let text = std::str::from_utf8(body).map_err(|_| MessageError::Json("it is not UTF-8".to_owned()))?;
+        let mut reading = Parser::new(text);
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        ValueVisitor { reading: &mut reading, at: Location::Root }
+            .deserialize(&mut deserializer)
+            .and_then(|()| deserializer.end())
+            .map_err(|error| MessageError::Json(error.to_string()))?;
+        reading.finish()
+    }
+
+    /// Whether `subscriptions/listen` asks to be told when a kind's list changes: `tools`, `prompts` or `resources`.
+    #[must_use]
+    pub fn subscribes_to_list(&self, kind: &str) -> bool {
+        LIST_CHANGED_KEYS
+            .iter()
+            .zip(self.list_changes)
+            .any(|(list, wanted)| wanted && list.strip_suffix("ListChanged") == Some(kind))
+    }
+
+    /// The capability that the message names: a tool's or prompt's name, or a resource's URI.
+    #[must_use]
+    pub fn target(&self) -> Option<&JsonString<'a>> {
+        match self.method {
+            Method::ToolsCall | Method::PromptsGet => self.name.as_ref(),
+            Method::ResourcesRead | Method::ResourcesSubscribe => self.uri.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Where in a message a value stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Location {
+    Root,
+    Params,
+    Meta,
+    ClientInfo,
+    Capabilities,
+    Elicitation,
+    Reference,
+    Notifications,
+    Subscriptions,
+}
+
+struct Parser<'a> {
+    body: &'a str,
+    keys: KeyTracker<'a>,
+    is_jsonrpc_2: bool,
+    has_result: bool,
+    method: Option<Cow<'a, str>>,
+    initialize_version: Option<Cow<'a, str>>,
+    message: Message<'a>,
+}
+
+impl<'a> Parser<'a> {
+    fn new(body: &'a str) -> Self {
+        Self {
+            body,
+            keys: KeyTracker::default(),
+            is_jsonrpc_2: false,
+            has_result: false,
+            method: None,
+            initialize_version: None,
+            message: Message {
+                kind: MessageKind::Request,
+                id: None,
+                method_name: Cow::Borrowed(""),
+                method: Method::Unknown,
+                name: None,
+                uri: None,
+                task_id: None,
+                has_cursor: false,
+                has_input_responses: false,
+                reference_name: None,
+                reference_uri: None,
+                subscriptions: Vec::new(),
+                list_changes: [false; 3],
+                protocol_version: None,
+                modern: false,
+                url_elicitation: false,
+                client_name: None,
+                client_version: None,
+            },
+        }
+    }
+
+    fn finish(self) -> Result<Message<'a>, MessageError> {
+        if !self.is_jsonrpc_2 {
+            return Err(MessageError::NotJsonRpc("\"jsonrpc\" must be \"2.0\""));
+        }
+        let mut message = self.message;
+        message.kind = match (&self.method, message.id, self.has_result) {
+            (Some(_), Some(_), false) => MessageKind::Request,
+            (Some(_), None, false) => MessageKind::Notification,
+            (None, Some(_), true) => MessageKind::Response,
+            (Some(_), _, true) => {
+                return Err(MessageError::NotJsonRpc("it has both a method and a result or an error"));
+            }
+            (None, _, _) => {
+                return Err(MessageError::NotJsonRpc(
+                    "it has neither a method nor an id with a result or an error",
+                ));
+            }
+        };
+        if let Some(method) = self.method {
+            message.method = Method::of(&method);
+            message.method_name = method;
+        }
+        if !message.modern && message.method == Method::Initialize {
+            message.protocol_version = self.initialize_version;
+        }
+        Ok(message)
+    }
+
+    fn text(&self, raw: &'a RawValue) -> Result<JsonString<'a>, serde_json::Error> {
+        let value = serde_json::from_str::<Key<'a>>(raw.get())?.0;
+        let start = raw.get().as_ptr() as usize - self.body.as_ptr() as usize;
+        Ok(JsonString { value, span: start..start + raw.get().len() })
+    }
+}
+
+/// Keys of the envelope. One that differs from these only by case is refused: some parsers do not care about case.
+const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const PARAM_KEYS: [&str; 8] =
+    ["name", "uri", "arguments", "_meta", "ref", "cursor", "notifications", "taskId"];
+
+struct ValueVisitor<'r, 'a> {
+    reading: &'r mut Parser<'a>,
+    at: Location,
+}
+
+impl<'a> DeserializeSeed<'a> for ValueVisitor<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.at == Location::Subscriptions {
+            deserializer.deserialize_seq(self)
+        } else {
+            deserializer.deserialize_map(self)
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for ValueVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.at {
+            Location::Root => "a JSON-RPC message",
+            Location::Params => "params to be an object",
+            Location::Meta => "_meta to be an object",
+            Location::ClientInfo => "clientInfo to be an object",
+            Location::Capabilities | Location::Elicitation => "capabilities to be objects",
+            Location::Reference => "ref to be an object",
+            Location::Notifications => "notifications to be an object",
+            Location::Subscriptions => "resourceSubscriptions to be an array of strings",
+        })
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut object = self.reading.keys.enter();
+        while let Some(Key(key)) = map.next_key()? {
+            self.reading.member(self.at, &key, &mut map)?;
+            if !self.reading.keys.insert(&mut object, key) {
+                return Err(A::Error::custom(DUPLICATE_KEY));
+            }
+        }
+        self.reading.keys.leave(&object);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(raw) = seq.next_element::<&'a RawValue>()? {
+            let text = self.reading.text(raw).map_err(A::Error::custom)?;
+            self.reading.message.subscriptions.push(text);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Parser<'a> {
+    /// Reads one member's value: what policy asks about is kept, everything else is only checked.
+    fn member<A: MapAccess<'a>>(&mut self, at: Location, key: &str, map: &mut A) -> Result<(), A::Error> {
+        let inner = match (at, key) {
+            (Location::Root, "params") => Location::Params,
+            (Location::Params, "_meta") => Location::Meta,
+            (Location::Params, "clientInfo") | (Location::Meta, META_CLIENT) => Location::ClientInfo,
+            (Location::Params, "capabilities") | (Location::Meta, META_CAPABILITIES) => {
+                Location::Capabilities
+            }
+            (Location::Params, "ref") => Location::Reference,
+            (Location::Params, "notifications") => Location::Notifications,
+            (Location::Capabilities, "elicitation") => Location::Elicitation,
+            (Location::Notifications, "resourceSubscriptions") => Location::Subscriptions,
+            _ => return self.leaf(at, key, map),
+        };
+        map.next_value_seed(ValueVisitor { reading: self, at: inner })
+    }
+
+    fn leaf<A: MapAccess<'a>>(&mut self, at: Location, key: &str, map: &mut A) -> Result<(), A::Error> {
+        let message = &mut self.message;
+        match (at, key) {
+            (Location::Root, "jsonrpc") => self.is_jsonrpc_2 = map.next_value::<Key<'a>>()?.0 == "2.0",
+            (Location::Root, "method") => self.method = Some(map.next_value::<Key<'a>>()?.0),
+            (Location::Root, "id") => {
+                message.id = Some(parse_id(map.next_value()?).map_err(A::Error::custom)?)
+            }
+            (Location::Root, "result" | "error") => {
+                self.has_result = true;
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+            (Location::Params, "name") => {
+                self.message.name = Some(self.text(map.next_value()?).map_err(A::Error::custom)?)
+            }
+            (Location::Params, "uri") => {
+                self.message.uri = Some(self.text(map.next_value()?).map_err(A::Error::custom)?)
+            }
+            (Location::Params, "taskId") => {
+                self.message.task_id = Some(self.text(map.next_value()?).map_err(A::Error::custom)?);
+            }
+            (Location::Params, "protocolVersion") => {
+                self.initialize_version = Some(map.next_value::<Key<'a>>()?.0)
+            }
+            (Location::Params, "cursor") => {
+                message.has_cursor = true;
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+            (Location::Params, "inputResponses") => {
+                message.has_input_responses = true;
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+            (Location::Reference, "name") => {
+                self.message.reference_name = Some(self.text(map.next_value()?).map_err(A::Error::custom)?);
+            }
+            (Location::Reference, "uri") => {
+                self.message.reference_uri = Some(self.text(map.next_value()?).map_err(A::Error::custom)?);
+            }
+            (Location::Notifications, list)
+                if let Some(place) = LIST_CHANGED_KEYS.iter().position(|known| *known == list) =>
+            {
+                let wanted = map.next_value::<Option<bool>>()?.unwrap_or(false);
+                if let Some(kind) = message.list_changes.get_mut(place) {
+                    *kind = wanted;
+                }
+            }
+            (Location::Meta, META_VERSION) => {
+                message.protocol_version = Some(map.next_value::<Key<'a>>()?.0);
+                message.modern = true;
+            }
+            (Location::Elicitation, "url") => {
+                message.url_elicitation = true;
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+            (Location::ClientInfo, "name") => message.client_name = Some(map.next_value::<Key<'a>>()?.0),
+            (Location::ClientInfo, "version") => {
+                message.client_version = Some(map.next_value::<Key<'a>>()?.0)
+            }
+            _ => {
+                let known: &[&str] = match at {
+                    Location::Root => &ENVELOPE_KEYS,
+                    Location::Params => &PARAM_KEYS,
+                    _ => &[],
+                };
+                if let Some(meant) =
+                    known.iter().find(|known| key.eq_ignore_ascii_case(known) && key != **known)
+                {
+                    return Err(A::Error::custom(format_args!(
+                        "the key {key:?} differs from {meant:?} only by case"
+                    )));
+                }
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An id is a string or a number (JSON-RPC 2.0 section 4; MCP forbids null).
+/// A string that has characters, or a number that is one: what parsers disagree on cannot say which answer is whose.
+fn parse_id(raw: &RawValue) -> Result<&RawValue, &'static str> {
+    let text = raw.get();
+    let is_one = match text.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Key<'_>>(text).is_ok(),
+        Some(b'-' | b'0'..=b'9') => serde_json::from_str::<f64>(text).is_ok_and(f64::is_finite),
+        _ => false,
+    };
+    if is_one { Ok(raw) } else { Err("an id must be a string or a number") }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CALL: &str = r#"{"jsonrpc":"2.0","id":"a\u0031","method":"tools/call","params":{"name":"get","arguments":{"x":[1,{"y":2}]},
+        "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},
+        "io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}}}}}}"#;
+
+    #[test]
+    fn given_a_modern_call_when_read_then_policy_has_what_it_asks_for() {
+        let message = Message::parse(CALL.as_bytes()).unwrap();
+        assert_eq!((message.kind, message.method), (MessageKind::Request, Method::ToolsCall));
+        assert_eq!(message.id.unwrap().get(), r#""a\u0031""#);
+        let name = message.target().unwrap();
+        assert_eq!((&*name.value, &CALL[name.span.clone()]), ("get", "\"get\""));
+        assert_eq!(message.protocol_version.as_deref(), Some("2026-07-28"));
+        assert!(message.modern && message.url_elicitation);
+        assert_eq!(message.client_name.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn given_initialize_when_read_then_version_and_capabilities_come_from_its_params() {
+        let body =
+            br#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",
+            "capabilities":{"elicitation":{"url":{}}},"clientInfo":{"name":"c","version":"1"}}}"#;
+        let message = Message::parse(body).unwrap();
+        assert_eq!(message.protocol_version.as_deref(), Some("2025-11-25"));
+        assert!(!message.modern && message.url_elicitation);
+    }
+
+    #[test]
+    fn given_shapes_when_read_then_each_is_told_apart() {
+        let shape = |text: &str| Message::parse(text.as_bytes()).map(|message| message.kind);
+        assert_eq!(
+            shape(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            Ok(MessageKind::Notification)
+        );
+        assert_eq!(shape(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(MessageKind::Response));
+        assert_eq!(
+            shape(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#),
+            Ok(MessageKind::Response)
+        );
+        assert_eq!(shape(" [ ]"), Err(MessageError::Batch));
+        for bad in [
+            r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+            r#"{"id":1,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["get"]}"#,
+            "7",
+            "",
+        ] {
+            assert!(shape(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Advisory class: JSON duplicate and case-variant keys.
+    #[test]
+    fn given_a_repeated_or_case_variant_key_when_read_then_it_is_refused() {
+        for bad in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","n\u0061me":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":[{"y":{"z":1,"z":2}}]}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":{"k":1,"k":1}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"Method":"ping","method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"PARAMS":{}}"#,
+        ] {
+            assert!(matches!(Message::parse(bad.as_bytes()), Err(MessageError::Json(_))), "{bad}");
+        }
+        let deep = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"a":{}1{}}}}}"#,
+            "[".repeat(500),
+            "]".repeat(500)
+        );
+        assert!(Message::parse(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn given_an_object_with_many_keys_when_one_repeats_then_it_is_still_seen() {
+        let keys: Vec<_> = (0..200).map(|n| format!("\"k{n}\":0")).collect();
+        let body = |extra: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"arguments":{{{}{extra}}},"name":"a"}}}}"#,
+                keys.join(",")
+            )
+        };
+        assert!(Message::parse(body("").as_bytes()).is_ok());
+        assert!(Message::parse(body(",\"k3\":1").as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_bytes_when_read_then_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Message::parse(&bytes);
+        }
+
+        #[test]
+        fn given_any_name_when_read_then_its_span_is_the_json_text_of_it(name in any::<String>()) {
+            let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}}).to_string();
+            let message = Message::parse(body.as_bytes()).unwrap();
+            let text = message.target().unwrap();
+            prop_assert_eq!(&*text.value, name.as_str());
+            prop_assert_eq!(serde_json::from_str::<String>(&body[text.span.clone()]).unwrap(), name);
+        }
+    }
+}

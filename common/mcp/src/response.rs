@@ -1,0 +1,183 @@
+//! What an origin's message says, without keeping it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::strict::{ByName, Key, by_name, skip_value};
+
+/// How a request ended, as the origin reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseOutcome {
+    /// A result.
+    Success,
+    /// A result with `isError: true`.
+    ToolError,
+    /// A JSON-RPC error.
+    Error,
+    /// Not an answer: a request or notification of the origin's, or no JSON-RPC at all.
+    NotAResponse,
+}
+
+/// Reads one message of the origin's. Anything unreadable is [`ResponseOutcome::NotAResponse`].
+#[must_use]
+pub fn response_outcome(message: &[u8]) -> ResponseOutcome {
+    serde_json::from_slice::<Response>(message).map_or(ResponseOutcome::NotAResponse, |answer| match answer {
+        Response { error: true, .. } => ResponseOutcome::Error,
+        Response { result: Some(true), .. } => ResponseOutcome::ToolError,
+        Response { result: Some(false), .. } => ResponseOutcome::Success,
+        Response { .. } => ResponseOutcome::NotAResponse,
+    })
+}
+
+#[derive(Default)]
+struct Response {
+    error: bool,
+    /// Present, and whether it says `isError: true`.
+    result: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for Response {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ResponseVisitor;
+        impl<'de> Visitor<'de> for ResponseVisitor {
+            type Value = Response;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON-RPC message")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Response, A::Error> {
+                let mut answer = Response::default();
+                while let Some(Key(key)) = map.next_key()? {
+                    match &*key {
+                        "error" => {
+                            answer.error = true;
+                            skip_value(&mut map)?;
+                        }
+                        "result" => answer.result = Some(map.next_value::<IsError>()?.0),
+                        _ => skip_value(&mut map)?,
+                    }
+                }
+                Ok(answer)
+            }
+        }
+        deserializer.deserialize_map(ResponseVisitor)
+    }
+}
+
+struct IsError(bool);
+
+impl<'de> Deserialize<'de> for IsError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IsErrorVisitor;
+        impl<'de> Visitor<'de> for IsErrorVisitor {
+            type Value = IsError;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a result object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<IsError, A::Error> {
+                let mut is_error = false;
+                while let Some(Key(key)) = map.next_key()? {
+                    if key == "isError" {
+                        is_error = map.next_value::<Option<bool>>()?.unwrap_or(false);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(IsError(is_error))
+            }
+        }
+        deserializer.deserialize_map(IsErrorVisitor)
+    }
+}
+
+/// What matters of a message that comes down a stream: a notification's method and URI, an answer's id.
+#[derive(Debug, Default, Deserialize)]
+pub struct StreamMessage<'a> {
+    /// Present in answers and in requests of the origin's.
+    #[serde(borrow, default)]
+    pub id: Option<&'a RawValue>,
+    /// Present in requests and notifications of the origin's.
+    #[serde(borrow, default)]
+    pub method: Option<Cow<'a, str>>,
+    /// Parameters of either.
+    #[serde(borrow, default, deserialize_with = "by_name")]
+    pub params: Option<StreamMessageParams<'a>>,
+    /// Present in answers.
+    #[serde(borrow, default)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// See [`StreamMessage`].
+#[derive(Debug, Default, Deserialize)]
+pub struct StreamMessageParams<'a> {
+    /// The URI of `notifications/resources/updated`.
+    #[serde(borrow, default)]
+    pub uri: Option<Cow<'a, str>>,
+}
+
+impl<'a> StreamMessage<'a> {
+    /// Reads one message of the origin's.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, names a key that matters twice, or is a question and an answer at once: a client might take
+    /// for the answer what was held against policy as a question.
+    pub fn parse(message: &'a [u8]) -> Result<Self, serde_json::Error> {
+        let ByName(read) = serde_json::from_slice::<ByName<Self>>(message)?;
+        if read.method.is_some() && (read.result.is_some() || read.error.is_some()) {
+            return Err(serde::de::Error::custom("it has both a method and a result or an error"));
+        }
+        Ok(read)
+    }
+
+    /// Whether this is the answer to a request.
+    #[must_use]
+    pub fn is_response(&self) -> bool {
+        self.method.is_none() && self.id.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_answers_when_read_then_each_has_its_verdict() {
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#, ResponseOutcome::Success),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":false}}"#, ResponseOutcome::Success),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"isError":true}]}}"#, ResponseOutcome::Success),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"isError":true,"content":[]}}"#,
+                ResponseOutcome::ToolError,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#, ResponseOutcome::Error),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#,
+                ResponseOutcome::NotAResponse,
+            ),
+            ("<html>", ResponseOutcome::NotAResponse),
+        ] {
+            assert_eq!(response_outcome(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn given_a_question_with_an_answer_in_it_then_it_is_neither() {
+        for both in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{"tools":[{"name":"hidden"}]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":{"code":1,"message":"x"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#,
+            r#"[1,"ping"]"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":["file:///a"]}"#,
+        ] {
+            assert!(StreamMessage::parse(both.as_bytes()).is_err(), "{both}");
+        }
+        assert!(StreamMessage::parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap().is_response());
+        assert!(!StreamMessage::parse(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).unwrap().is_response());
+    }
+}

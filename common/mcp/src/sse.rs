@@ -1,0 +1,217 @@
+//! Server-sent events, split into whole events without changing a byte of them.
+
+use std::borrow::Cow;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// An event is larger than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the stream is larger than {limit} bytes")]
+pub struct TooLarge {
+    /// The limit that it exceeds.
+    pub limit: usize,
+}
+
+/// Cuts a stream of bytes into events: blocks that end with an empty line (HTML, section 9.2.5). Comments and fields pass as
+/// they came.
+pub struct Splitter {
+    buffer: BytesMut,
+    /// Up to here, `waiting` is known to have no end of an event.
+    searched: usize,
+    /// Nothing of the stream has been looked at yet.
+    at_start: bool,
+    limit: usize,
+}
+
+impl Splitter {
+    /// A splitter that refuses events of more than `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { buffer: BytesMut::new(), searched: 0, at_start: true, limit }
+    }
+
+    /// Takes in what arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole event with its closing empty line, if it has arrived.
+    ///
+    /// # Errors
+    /// When more than the limit has arrived and the event has not ended.
+    pub fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
+        if self.at_start && !self.skip_byte_order_mark() {
+            return Ok(None);
+        }
+        match end_of_event(&self.buffer, self.searched) {
+            Some(end) if end <= self.limit => {
+                self.searched = 0;
+                Ok(Some(self.buffer.split_to(end).freeze()))
+            }
+            None if self.buffer.len() <= self.limit => {
+                // The line ends that close an event may arrive in two pieces.
+                self.searched = self.buffer.len().saturating_sub(3);
+                Ok(None)
+            }
+            _ => Err(TooLarge { limit: self.limit }),
+        }
+    }
+
+    /// A stream may begin with a byte order mark, which clients drop (HTML, section 9.2.5). It goes here, so that the first
+    /// line is read as they read it. `false` while it cannot be told yet.
+    fn skip_byte_order_mark(&mut self) -> bool {
+        if self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.advance(BYTE_ORDER_MARK.len());
+        } else if BYTE_ORDER_MARK.starts_with(&self.buffer) {
+            return false;
+        }
+        self.at_start = false;
+        true
+    }
+
+    /// What is left when the stream has ended: an event that was never closed.
+    #[must_use]
+    pub fn rest(&mut self) -> Bytes {
+        self.searched = 0;
+        self.buffer.copy_to_bytes(self.buffer.len())
+    }
+}
+
+/// Where the first event ends: after two line ends in a row. A line ends with LF, CR LF or CR.
+fn end_of_event(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'\n', b'\r', rest)) {
+        let first = line_end(bytes, at + found)?;
+        if matches!(bytes.get(first), Some(b'\n' | b'\r')) {
+            return Some(line_end(bytes, first).unwrap_or(first + 1));
+        }
+        at = first;
+    }
+    None
+}
+
+/// The index after the line end that begins at `at`; `None` while a CR is the last byte, since an LF may follow.
+fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b'\r'), Some(b'\n')) => Some(at + 2),
+        (Some(b'\r'), None) | (None, _) => None,
+        _ => Some(at + 1),
+    }
+}
+
+/// The data of an event: its `data` lines joined (HTML, section 9.2.6). Empty for comments, priming events and the like.
+#[must_use]
+pub fn data(event: &[u8]) -> Cow<'_, [u8]> {
+    let mut found: Option<Cow<'_, [u8]>> = None;
+    for line in event.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let Some(value) = line.strip_prefix(b"data") else { continue };
+        let value = match value {
+            [] => value,
+            [b':', rest @ ..] => rest.strip_prefix(b" ").unwrap_or(rest),
+            _ => continue,
+        };
+        match &mut found {
+            None => found = Some(Cow::Borrowed(value)),
+            Some(data) => {
+                let data = data.to_mut();
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+        }
+    }
+    found.unwrap_or_default()
+}
+
+/// The same event with other data, which must have no line ends (JSON text as this project writes it has none).
+#[must_use]
+pub fn with_data(event: &[u8], data: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(event.len() + data.len());
+    let mut written = false;
+    for line in event.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
+        if line.starts_with(b"data:") || line == b"data" {
+            if written {
+                continue;
+            }
+            written = true;
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(data);
+        } else {
+            out.extend_from_slice(line);
+        }
+        out.push(b'\n');
+    }
+    out.push(b'\n');
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(pieces: &[&[u8]], limit: usize) -> Result<(Vec<Bytes>, Bytes), TooLarge> {
+        let mut splitter = Splitter::new(limit);
+        let mut events = Vec::new();
+        for piece in pieces {
+            splitter.push(piece);
+            while let Some(event) = splitter.next_event()? {
+                events.push(event);
+            }
+        }
+        Ok((events, splitter.rest()))
+    }
+
+    #[test]
+    fn given_all_kinds_of_line_ends_when_split_then_each_event_is_whole() {
+        let (events, rest) =
+            split(&[b"data: a\n\nid: 1\r\ndata: b\r\n\r\n: hi\r\rdata: c\n\nda"], 100).unwrap();
+        assert_eq!(events.len(), 4);
+        assert_eq!(
+            events.iter().map(|event| data(event).into_owned()).collect::<Vec<_>>(),
+            [&b"a"[..], b"b", b"", b"c"]
+        );
+        assert_eq!(rest, "da");
+    }
+
+    #[test]
+    fn given_a_byte_order_mark_in_any_pieces_then_the_first_event_is_read_as_clients_read_it() {
+        for pieces in [&[&b"\xef\xbb\xbfdata: a\n\n"[..]][..], &[b"\xef", b"\xbb\xbfda", b"ta: a\n\n"]] {
+            let (events, _) = split(pieces, 100).unwrap();
+            assert_eq!(events, ["data: a\n\n"]);
+        }
+    }
+
+    #[test]
+    fn given_an_event_without_end_when_it_passes_the_limit_then_it_is_refused() {
+        assert_eq!(split(&[b"data: aaaaaaaa", b"aaaaaaaa"], 20), Err(TooLarge { limit: 20 }));
+    }
+
+    #[test]
+    fn given_data_on_several_lines_when_read_and_replaced_then_other_fields_stay() {
+        let event = b"id: 7\r\nevent: message\r\ndata: {\r\ndata:}\r\nretry: 5\r\n\r\n";
+        assert_eq!(&*data(event), b"{\n}");
+        assert_eq!(with_data(event, b"[]"), "id: 7\nevent: message\ndata: []\nretry: 5\n\n");
+    }
+
+    proptest! {
+        #[test]
+        fn given_any_stream_when_split_in_any_pieces_then_no_byte_is_lost_and_the_cut_does_not_matter(
+            text in "(data: [ab]{0,3}|:|id: 1|)((\n|\r\n|\r){1,3}(data: [ab]{0,3}|:|id: 1|)){0,6}", cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<_> = cuts.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
+            let (events, rest) = split(&pieces, 1000).unwrap();
+            let mut joined: Vec<u8> = events.concat();
+            joined.extend_from_slice(&rest);
+            prop_assert_eq!(joined, text.as_bytes());
+            let datas = |events: &[Bytes]| events.iter().map(|event| data(event).into_owned()).filter(|data| !data.is_empty()).collect::<Vec<_>>();
+            let (whole, _) = split(&[text.as_bytes()], 1000).unwrap();
+            prop_assert_eq!(datas(&events), datas(&whole));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Reads a JSON value strictly and keeps nothing: what is left is the certainty that no object in it names a key twice.
+//!
+//! Two parsers that disagree on a repeated key see two different messages; a policy that read one of them would guard
+//! nothing. So every object at any depth is checked, in the same pass that finds the message's parts.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+
+/// Keys of the objects that are open at the moment, innermost last. One buffer serves a whole message.
+#[derive(Default)]
+pub(crate) struct KeyTracker<'a> {
+    open: Vec<Cow<'a, str>>,
+}
+
+/// Beyond this many keys in one object a linear search would be slow enough to be an attack.
+const MAX_LINEAR_KEYS: usize = 24;
+
+/// One object's part of [`KeyTracker`].
+pub(crate) struct OpenObject<'a> {
+    start: usize,
+    many: Option<HashSet<Cow<'a, str>>>,
+}
+
+impl<'a> KeyTracker<'a> {
+    pub(crate) fn enter(&self) -> OpenObject<'a> {
+        OpenObject { start: self.open.len(), many: None }
+    }
+
+    /// Notes a key; `false` when the object has it already.
+    pub(crate) fn insert(&mut self, object: &mut OpenObject<'a>, key: Cow<'a, str>) -> bool {
+        if let Some(many) = &mut object.many {
+            return many.insert(key);
+        }
+        let seen = self.open.get(object.start..).unwrap_or_default();
+        if seen.contains(&key) {
+            return false;
+        }
+        if seen.len() >= MAX_LINEAR_KEYS {
+            let mut many: HashSet<_> = self.open.drain(object.start..).collect();
+            many.insert(key);
+            object.many = Some(many);
+        } else {
+            self.open.push(key);
+        }
+        true
+    }
+
+    pub(crate) fn leave(&mut self, object: &OpenObject<'a>) {
+        self.open.truncate(object.start);
+    }
+}
+
+/// Reads any value and keeps nothing of it.
+pub(crate) struct SkipValue<'k, 'a>(pub(crate) &'k mut KeyTracker<'a>);
+
+impl<'a> DeserializeSeed<'a> for SkipValue<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for SkipValue<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut object = self.0.enter();
+        while let Some(Key(key)) = map.next_key()? {
+            if !self.0.insert(&mut object, key) {
+                return Err(A::Error::custom(DUPLICATE_KEY));
+            }
+            map.next_value_seed(SkipValue(self.0))?;
+        }
+        self.0.leave(&object);
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(SkipValue(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+pub(crate) const DUPLICATE_KEY: &str = "an object names a key twice";
+
+/// An object's key, borrowed from the input unless it is written with escapes.
+pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
+
+impl<'a> serde::Deserialize<'a> for Key<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'a> Visitor<'a> for KeyVisitor {
+            type Value = Key<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, key: &'a str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+            fn visit_str<E>(self, key: &str) -> Result<Key<'a>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Reads a value without looking into it.
+pub(crate) fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+/// A struct that is read from an object alone. What serde derives takes an array as well, its members by their places, where every
+/// other reader sees a message that says nothing.
+#[derive(Default)]
+pub(crate) struct ByName<T>(pub(crate) T);
+
+impl<'a, T: Deserialize<'a>> Deserialize<'a> for ByName<T> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByNameVisitor<T>(std::marker::PhantomData<T>);
+        impl<'a, T: Deserialize<'a>> Visitor<'a> for ByNameVisitor<T> {
+            type Value = ByName<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<ByName<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(ByName)
+            }
+        }
+        deserializer.deserialize_map(ByNameVisitor(std::marker::PhantomData))
+    }
+}
+
+/// For a member that is such a struct, or `null`.
+pub(crate) fn by_name<'a, D: Deserializer<'a>, T: Deserialize<'a>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<ByName<T>>::deserialize(deserializer)?.map(|ByName(read)| read))
+}

@@ -1,0 +1,75 @@
+//! Words that several kinds share: one type each, with its own syntax in the schema and its own error message.
+
+mod byte_size;
+mod cidr;
+mod condition;
+mod duration;
+mod secret_ref;
+mod selection;
+pub mod syntax;
+
+pub use byte_size::{ByteSize, ByteSizeError};
+pub use cidr::{Cidr, CidrError};
+pub use condition::{Condition, ConditionStatus};
+pub use duration::{Duration, DurationError};
+pub use secret_ref::SecretRef;
+pub use selection::{
+    PromptOverride, PromptSelection, ResourceOverride, ResourceSelection, ToolAnnotations, ToolOverride,
+    ToolSelection, VisibleTools,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A choice without settings, written `{}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, kube::KubeSchema)]
+pub struct Empty {}
+
+/// Whether a text has the form that a pattern of our schemas asks for, and if not, what is wrong in words that help more than
+/// the pattern does. `None` for a pattern of somebody else's.
+#[must_use]
+pub fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), String>> {
+    fn parsed<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<(), String> {
+        text.parse::<T>().map(drop).map_err(|error| error.to_string())
+    }
+    match pattern {
+        duration::PATTERN => Some(parsed::<Duration>(text)),
+        byte_size::PATTERN => Some(parsed::<ByteSize>(text)),
+        cidr::PATTERN => Some(parsed::<Cidr>(text)),
+        _ => syntax::check_pattern(pattern, text),
+    }
+}
+
+/// Serde and schema of a word that is written as a string and parsed by `FromStr`.
+macro_rules! string_value {
+    ($type:ident, $name:literal, $pattern:expr, $max:literal, $description:literal) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string", "pattern": $pattern, "maxLength": $max, "description": $description
+                })
+            }
+        }
+    };
+}
+use string_value;

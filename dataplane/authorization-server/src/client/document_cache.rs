@@ -1,0 +1,220 @@
+//! Fetching client ID metadata documents, and remembering them within bounds.
+
+use std::sync::Arc;
+
+use http::header::ACCEPT;
+use moka::sync::Cache;
+use portcullis_clock::UnixMillis;
+use portcullis_egress::EgressError;
+use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
+use tokio::sync::Semaphore;
+
+use super::ClientError;
+use super::document::{self, DocumentError, DocumentedClient};
+use crate::AuthorizationServer;
+use portcullis_egress::cache_lifetime;
+use portcullis_rate_limit::RateLimit;
+
+/// Largest document (draft, "Maximum Response Size").
+const MAX_DOCUMENT_LEN: usize = 5 * 1024;
+/// How many are remembered.
+const MAX_CACHED_DOCUMENTS: u64 = 2_000;
+/// How many are fetched at a time: anybody can make the gateway fetch one.
+const MAX_CONCURRENT_FETCHES: usize = 16;
+/// How many may be fetched in a burst for one address, and each second after it.
+const FETCH_LIMIT: (u32, u32) = (60, 1);
+/// For all addresses together.
+const TOTAL_FETCH_LIMIT: (u32, u32) = (240, 4);
+
+/// Documents that were fetched and found sound. Errors are never remembered.
+pub(crate) struct DocumentCache {
+    entries: Cache<Box<str>, (Arc<DocumentedClient>, UnixMillis)>,
+    fetching: Semaphore,
+    fetch_limit: RateLimit,
+}
+
+impl DocumentCache {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Cache::new(MAX_CACHED_DOCUMENTS),
+            fetching: Semaphore::new(MAX_CONCURRENT_FETCHES),
+            fetch_limit: RateLimit::new(FETCH_LIMIT, TOTAL_FETCH_LIMIT),
+        }
+    }
+
+    fn fresh(&self, url: &str, now: UnixMillis) -> Option<Arc<DocumentedClient>> {
+        self.entries.get(url).filter(|(_, until)| now < *until).map(|(documented, _)| documented)
+    }
+
+    /// As it was when it was last fetched, however long ago.
+    fn cached(&self, url: &str) -> Option<Arc<DocumentedClient>> {
+        self.entries.get(url).map(|(documented, _)| documented)
+    }
+}
+
+impl AuthorizationServer {
+    /// The client whose document is at a URL, as it was last fetched where it cannot be fetched now: what it was granted before
+    /// does not depend on its host from hour to hour.
+    pub(super) async fn documented_client_or_cached(
+        &self,
+        client_id: &str,
+    ) -> Result<Arc<DocumentedClient>, ClientError> {
+        match self.documented_client(client_id).await {
+            Err(ClientError::DocumentUnavailable(problem)) => {
+                self.documents().cached(client_id).ok_or(ClientError::DocumentUnavailable(problem))
+            }
+            documented => documented,
+        }
+    }
+
+    /// The client whose document is at a URL.
+    pub(super) async fn documented_client(
+        &self,
+        client_id: &str,
+    ) -> Result<Arc<DocumentedClient>, ClientError> {
+        let client = self.fetch_document(client_id).await;
+        if let Err(ClientError::Document(problem) | ClientError::DocumentUnavailable(problem)) = &client {
+            let mut event = Event::new(self.clock().now(), EventKind::ClientRegistered, Outcome::ClientError);
+            event.client_id = Some(client_id.chars().take(256).collect::<String>().into());
+            event.failure_origin = Some(FailureOrigin::Client);
+            event.reason = Some("client_document");
+            event.message = Some(problem.as_str().into());
+            self.events().record(event);
+        }
+        client
+    }
+
+    async fn fetch_document(&self, client_id: &str) -> Result<Arc<DocumentedClient>, ClientError> {
+        // Before the memory is asked: the settings may have changed since.
+        let table = self.tables().current().ok_or_else(|| {
+            ClientError::DocumentUnavailable("the gateway has no configuration yet".to_owned())
+        })?;
+        let url = document::check_url(client_id, &table).map_err(|error| to_client_error(&error))?;
+        if let Some(client) = self.documents().fresh(client_id, self.clock().now()) {
+            return Ok(client);
+        }
+        let busy = || {
+            ClientError::DocumentUnavailable(
+                "too many documents are being fetched; try again shortly".to_owned(),
+            )
+        };
+        let _turn = self.documents().fetching.try_acquire().map_err(|_| busy())?;
+        if !self.documents().fetch_limit.take(self.clock().now()) {
+            return Err(busy());
+        }
+        let unreachable = |error: EgressError| match error {
+            EgressError::Forbidden { .. } | EgressError::PlainHttp { .. } | EgressError::TooLarge { .. } => {
+                ClientError::Document(error.to_string())
+            }
+            error => ClientError::DocumentUnavailable(error.to_string()),
+        };
+        // Public addresses alone, whatever networks origins may live in.
+        let http = self.http().http(&[], None).map_err(unreachable)?;
+        let answer = http
+            .send(http.get(url).header(ACCEPT, "application/json"), MAX_DOCUMENT_LEN)
+            .await
+            .map_err(unreachable)?;
+        let documented = document::read(client_id, answer.status.as_u16(), &answer.headers, &answer.body)
+            .map_err(|error| to_client_error(&error))?;
+        let documented = Arc::new(documented);
+        let client = &documented.client;
+        let now = self.clock().now();
+        let until = now.after(cache_lifetime(&answer.headers));
+        self.documents().entries.insert(client_id.into(), (Arc::clone(&documented), until));
+        let mut event = Event::new(now, EventKind::ClientRegistered, Outcome::Success);
+        event.gateway = Some(Arc::clone(&table.gateway.name));
+        event.client_id = Some(client.id.as_str().into());
+        event.client_name = Some(client.name.as_str().into());
+        event.reason = Some("client_document");
+        self.events().record(event);
+        Ok(documented)
+    }
+}
+
+fn to_client_error(error: &DocumentError) -> ClientError {
+    match error {
+        // Its host has a bad moment.
+        DocumentError::Status(408 | 429 | 500..) => ClientError::DocumentUnavailable(error.to_string()),
+        _ => ClientError::Document(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+impl AuthorizationServer {
+    /// As if the document at its `client_id` had been fetched just now.
+    pub(crate) fn cache_document(&self, document: &serde_json::Value) {
+        let headers = http::HeaderMap::from_iter([(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        )]);
+        let id = document["client_id"].as_str().unwrap_or_default();
+        let body = document.to_string();
+        let documented = document::read(id, 200, &headers, body.as_bytes()).unwrap();
+        let until = self.clock().now().after_seconds(3600);
+        self.documents().entries.insert(id.into(), (Arc::new(documented), until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+    use crate::testing::TestServer;
+
+    #[tokio::test]
+    async fn given_a_document_at_an_address_that_is_not_public_when_asked_for_then_it_is_not_fetched() {
+        let world = TestServer::new(&["a"]).await;
+        for url in
+            ["https://127.0.0.1:9/c", "https://[::1]:9/c", "https://169.254.169.254/c", "https://10.0.0.1/c"]
+        {
+            let error = world.identity.client(url).await.unwrap_err();
+            assert!(
+                matches!(&error, ClientError::Document(problem) if problem.contains("no address that may be reached")),
+                "{error}"
+            );
+        }
+        assert_eq!(world.events(EventKind::ClientRegistered).len(), 4);
+    }
+
+    #[test]
+    fn given_a_host_that_answers_with_an_error_when_it_may_pass_then_that_says_nothing_of_the_client() {
+        for (status, passes) in
+            [(408, true), (429, true), (500, true), (503, true), (404, false), (499, false)]
+        {
+            let error = to_client_error(&DocumentError::Status(status));
+            assert_eq!(matches!(error, ClientError::DocumentUnavailable(_)), passes, "{status}");
+        }
+        assert!(matches!(to_client_error(&DocumentError::ContentType), ClientError::Document(_)));
+    }
+
+    #[tokio::test]
+    async fn given_a_document_on_the_gateways_own_host_when_asked_for_then_it_is_not_fetched() {
+        let world = TestServer::new(&["a"]).await;
+        let error = world.identity.client("https://gateway.example/connect/x/client.json").await.unwrap_err();
+        assert!(error.to_string().contains("own host"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn given_a_remembered_document_when_its_time_is_over_or_its_host_no_longer_allowed_then_it_is_not_used()
+     {
+        let world = TestServer::new(&["a"]).await;
+        let id = "https://127.0.0.1:9/c";
+        let client = Client {
+            id: id.to_owned(),
+            name: "x".to_owned(),
+            redirect_uris: Vec::new(),
+            from_document: true,
+            client_uri: None,
+            logo_uri: None,
+        };
+        let documented = Arc::new(DocumentedClient::public(client));
+        let until = world.clock.now().after_seconds(10);
+        world.identity.documents().entries.insert(id.into(), (documented, until));
+        assert!(world.identity.client(id).await.is_ok());
+        world.swap(&["a"], |contract| contract.gateway.clients.metadata_document_hosts.clear());
+        assert!(world.identity.client(id).await.is_err());
+        world.swap(&["a"], |_| {});
+        world.advance(10);
+        assert!(world.identity.client(id).await.is_err());
+    }
+}

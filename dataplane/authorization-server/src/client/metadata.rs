@@ -1,0 +1,98 @@
+//! What registrations and metadata documents have in common (RFC 7591, section 2).
+
+use url::Url;
+
+use super::redirect::{self, RedirectError};
+use portcullis_jwt_verification::JwkSetError;
+
+/// More redirect URIs than this nobody has.
+const MAX_REDIRECT_URIS: usize = 32;
+/// Longest name that is shown, in characters.
+const MAX_NAME_CHARS: usize = 80;
+const MAX_URL_LEN: usize = 2048;
+
+/// Why what a client says about itself is not acceptable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MetadataError {
+    /// None, or too many.
+    #[error("redirect_uris has to list between 1 and 32 URIs")]
+    RedirectCount,
+    /// One of them.
+    #[error("redirect_uris[{at}] is not acceptable: {problem}")]
+    Redirect {
+        /// Which, from 0.
+        at: usize,
+        /// Why.
+        problem: RedirectError,
+    },
+    /// Its keys.
+    #[error("jwks is not acceptable: {0}")]
+    Keys(#[from] JwkSetError),
+    /// Something else.
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+/// Checks all redirect URIs of a client. They are taken as a set: one of a private scheme does not spoil the others.
+pub(crate) fn check_redirects(uris: &[String]) -> Result<(), MetadataError> {
+    if uris.is_empty() || uris.len() > MAX_REDIRECT_URIS {
+        return Err(MetadataError::RedirectCount);
+    }
+    uris.iter().enumerate().try_for_each(|(at, uri)| {
+        redirect::check(uri).map_err(|problem| MetadataError::Redirect { at, problem })
+    })
+}
+
+/// A name as pages and events may show it: short, on one line, and in the order in which it is written.
+pub(crate) fn sanitize_name(name: &str) -> Option<String> {
+    let misleading = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let name: String = name.chars().filter(|c| !misleading(*c)).take(MAX_NAME_CHARS).collect();
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// A link that a page may carry: `https` alone. Anything else is left out rather than refused. What counts is the URL as it is kept:
+/// characters outside ASCII take up to three times their length there.
+pub(crate) fn https_url(url: Option<&str>) -> Option<String> {
+    let parsed = Url::parse(url?).ok()?;
+    let plain = parsed.scheme() == "https" && parsed.username().is_empty() && parsed.password().is_none();
+    (plain && parsed.as_str().len() <= MAX_URL_LEN).then(|| parsed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_redirects_when_there_are_none_or_too_many_then_they_are_refused() {
+        let redirects = |count: usize| vec!["https://a.example/cb".to_owned(); count];
+        assert_eq!(check_redirects(&redirects(1)), Ok(()));
+        assert_eq!(check_redirects(&redirects(MAX_REDIRECT_URIS)), Ok(()));
+        for count in [0, MAX_REDIRECT_URIS + 1] {
+            assert_eq!(check_redirects(&redirects(count)), Err(MetadataError::RedirectCount), "{count}");
+        }
+    }
+
+    #[test]
+    fn given_a_name_with_invisible_characters_when_shown_then_they_are_gone_and_it_is_short() {
+        assert_eq!(sanitize_name(" Clau\u{202e}de\n ").as_deref(), Some("Claude"));
+        assert_eq!(sanitize_name("\u{200b}\t"), None);
+        assert_eq!(sanitize_name(&"x".repeat(500)).map(|name| name.len()), Some(80));
+    }
+
+    #[test]
+    fn given_a_link_that_is_not_plain_https_then_it_is_left_out() {
+        assert!(https_url(Some("https://example.com/logo.png")).is_some());
+        for url in
+            ["http://example.com", "javascript:alert(1)", "https://bank.example@evil.example/", "/logo"]
+        {
+            assert_eq!(https_url(Some(url)), None, "{url}");
+        }
+        let long = format!("https://example.com/{}", "\u{455}".repeat(600));
+        assert!(long.len() < MAX_URL_LEN);
+        assert_eq!(https_url(Some(&long)), None, "too long as it would be kept");
+    }
+}

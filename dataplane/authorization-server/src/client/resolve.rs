@@ -1,0 +1,78 @@
+use std::sync::Arc;
+
+use portcullis_policy::{RouteTable, Workload, WorkloadAuth};
+use secrecy::ExposeSecret as _;
+
+use super::client_auth::{ClientAuth, SecretMethod};
+use super::registration::{CLIENT_ID_PREFIX, Registration};
+use super::{ClientError, is_document_url};
+use crate::AuthorizationServer;
+use crate::digest::digest;
+use portcullis_jwt_verification::{JwksEndpoint, JwksSource};
+
+/// A client as the token endpoint sees it: what it is called, and what it has to show.
+pub(crate) struct ResolvedClient {
+    pub(crate) name: String,
+    pub(crate) proof: ClientAuth,
+    pub(crate) kind: ClientSource,
+}
+
+/// How the gateway comes to know it.
+pub(crate) enum ClientSource {
+    /// It registered by itself.
+    Registered(Box<Registration>),
+    /// It is described by a document at its id.
+    Documented,
+    /// It was registered by hand.
+    Workload(Arc<Workload>),
+}
+
+impl AuthorizationServer {
+    /// The client that a request to the token endpoint names.
+    pub(crate) async fn resolve_client(
+        &self,
+        table: &RouteTable,
+        client_id: &str,
+    ) -> Result<ResolvedClient, ClientError> {
+        if is_document_url(client_id) {
+            let documented = self.documented_client_or_cached(client_id).await?;
+            let proof = documented.client_auth().ok_or(ClientError::Unknown)?;
+            return Ok(ResolvedClient {
+                name: documented.client.name.clone(),
+                proof,
+                kind: ClientSource::Documented,
+            });
+        }
+        if let Some(workload) = table.gateway.workloads.get(client_id) {
+            let (name, proof) = (workload.display_name.clone(), workload_auth(&workload.proof));
+            return Ok(ResolvedClient { name, proof, kind: ClientSource::Workload(Arc::clone(workload)) });
+        }
+        let registration = self.registration(client_id).await?.ok_or(ClientError::Unknown)?;
+        let proof = registration.client_auth().ok_or(ClientError::Unknown)?;
+        let name = registration.client.name.clone();
+        Ok(ResolvedClient { name, proof, kind: ClientSource::Registered(Box::new(registration)) })
+    }
+}
+
+fn workload_auth(proof: &WorkloadAuth) -> ClientAuth {
+    let keys = |keys| ClientAuth::Assertion { keys, algorithm: None, or_nothing: false };
+    match proof {
+        WorkloadAuth::Secret(secret) => {
+            ClientAuth::Secret { digest: digest(secret.expose_secret()), by: SecretMethod::Either }
+        }
+        WorkloadAuth::Jwks(document) => keys(JwksSource::Inline(document.clone())),
+        WorkloadAuth::JwksUri { url, private_networks } => keys(JwksSource::Remote(JwksEndpoint {
+            url: url.clone(),
+            private_networks: private_networks.clone(),
+            ca_bundle_pem: None,
+        })),
+    }
+}
+
+/// Whether a client's registration still stands, as far as that is decided by the settings: tokens of a workload that was taken
+/// out of them are honoured no longer.
+pub(crate) fn is_registered(table: &RouteTable, client_id: &str) -> bool {
+    let is_workload =
+        !(is_document_url(client_id) || client_id.starts_with(CLIENT_ID_PREFIX) || client_id.contains(':'));
+    !is_workload || table.gateway.workloads.contains_key(client_id)
+}

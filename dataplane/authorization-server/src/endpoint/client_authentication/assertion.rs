@@ -1,0 +1,45 @@
+use super::{ClientAuthError, IssuerContext};
+use crate::AuthorizationServer;
+use portcullis_jwt_verification::{JwksSource, JwtError, ReplayError, SIGNING_ALGORITHMS, UnverifiedJwt};
+
+/// `typ` of what clients sign to authenticate: nothing more telling than `JWT` in RFC 7523, the other one in its successor
+/// (draft-ietf-oauth-rfc7523bis).
+const CLIENT_ASSERTION_TYPES: [&str; 2] = ["jwt", "client-authentication+jwt"];
+
+impl AuthorizationServer {
+    /// Checks an assertion that a client signed to authenticate (RFC 7523, section 3): from itself about itself, for this
+    /// authorization server, within its time, and never seen before.
+    pub(super) async fn check_assertion(
+        &self,
+        at: IssuerContext<'_>,
+        client_id: &str,
+        keys: &JwksSource,
+        algorithm: Option<&str>,
+        assertion: &str,
+    ) -> Result<(), ClientAuthError> {
+        let refused = ClientAuthError::Assertion;
+        let unverified = UnverifiedJwt::read(assertion).map_err(refused)?;
+        if unverified.typ().is_some_and(|typ| !CLIENT_ASSERTION_TYPES.contains(&typ.as_str())) {
+            return Err(refused(JwtError::WrongType));
+        }
+        let algorithm =
+            algorithm.and_then(|name| SIGNING_ALGORITHMS.iter().find(|(known, _)| *known == name));
+        if algorithm.is_some_and(|(_, algorithm)| *algorithm != unverified.algorithm()) {
+            return Err(refused(JwtError::Algorithm));
+        }
+        let claims = self.verifier().verify(keys, &unverified).await.map_err(refused)?;
+        for name in ["iss", "sub"] {
+            claims.check_text(name, client_id).map_err(refused)?;
+        }
+        let issuer = at.issuer.identifier(at.table);
+        let audience = claims.audience().map_err(refused)?;
+        if audience != issuer && audience != format!("{issuer}/oauth/token") {
+            return Err(refused(JwtError::Mismatch("aud")));
+        }
+        let until = claims.check_times(self.clock().now()).map_err(refused)?;
+        self.verifier().use_once(&claims, until).await.map_err(|error| match error {
+            ReplayError::Assertion(error) => refused(error),
+            ReplayError::Store(error) => ClientAuthError::Gateway(error.into()),
+        })
+    }
+}

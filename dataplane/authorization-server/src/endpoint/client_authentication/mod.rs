@@ -1,0 +1,105 @@
+//! Which client is asking: `none`, `client_secret_basic`, `client_secret_post` (RFC 6749, section 2.3) and `private_key_jwt`
+//! (RFC 7523, section 2.2; OpenID Connect Core, section 9). A client that is registered with one method cannot use another.
+
+mod assertion;
+mod credential;
+mod error;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use portcullis_policy::{RouteTable, Workload};
+use subtle::ConstantTimeEq as _;
+
+use super::form::Form;
+use crate::client::{ClientAuth, ClientSource, SecretMethod};
+use crate::digest::digest;
+use crate::{AuthorizationServer, Issuer};
+
+#[cfg(fuzzing)]
+pub(super) use credential::basic;
+use credential::{Credential, PresentedClient};
+pub(super) use error::ClientAuthError;
+
+/// A client that has shown that it is who it says, as far as clients of its kind can.
+#[derive(Clone)]
+pub(super) struct AuthenticatedClient {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// It has shown a secret or a signature, and not only said who it is.
+    pub(super) is_confidential: bool,
+    /// The workload that it is, if it is one.
+    pub(super) workload: Option<Arc<Workload>>,
+}
+
+/// Where a client authenticates.
+#[derive(Clone, Copy)]
+pub(super) struct IssuerContext<'a> {
+    pub(super) table: &'a RouteTable,
+    pub(super) issuer: &'a Issuer,
+}
+
+impl AuthorizationServer {
+    /// Authenticates the client of a request to the token or revocation endpoint.
+    pub(super) async fn authenticate_client(
+        &self,
+        at: IssuerContext<'_>,
+        headers: &HeaderMap,
+        form: &Form,
+    ) -> Result<AuthenticatedClient, ClientAuthError> {
+        let presented = PresentedClient::read(headers, form)?;
+        let basic = matches!(presented.credential, Credential::Basic(_));
+        let invalid = |problem| ClientAuthError::invalid(basic, problem);
+        let known = self
+            .resolve_client(at.table, &presented.id)
+            .await
+            .map_err(|error| ClientAuthError::unknown(basic, error))?;
+        let is_confidential = !matches!(presented.credential, Credential::Nothing);
+        match (known.proof, presented.credential) {
+            (ClientAuth::Nothing, Credential::Nothing) => {}
+            (ClientAuth::Nothing, _) => {
+                return Err(invalid(
+                    "this client has no secret and no key; it is registered with the method none",
+                ));
+            }
+            (ClientAuth::Secret { digest: right, by }, Credential::Basic(secret))
+                if by != SecretMethod::Post =>
+            {
+                check_secret(&right, &secret).map_err(invalid)?;
+            }
+            (ClientAuth::Secret { digest: right, by }, Credential::Post(secret))
+                if by != SecretMethod::Basic =>
+            {
+                check_secret(&right, &secret).map_err(invalid)?;
+            }
+            (ClientAuth::Secret { by, .. }, _) => {
+                return Err(invalid(match by {
+                    SecretMethod::Basic => "this client has to authenticate by client_secret_basic",
+                    SecretMethod::Post => "this client has to authenticate by client_secret_post",
+                    SecretMethod::Either => "this client has to authenticate with its secret",
+                }));
+            }
+            (ClientAuth::Assertion { keys, algorithm, .. }, Credential::Assertion(assertion)) => {
+                self.check_assertion(at, &presented.id, &keys, algorithm.as_deref(), &assertion).await?;
+            }
+            (ClientAuth::Assertion { or_nothing: true, .. }, Credential::Nothing) => {}
+            (ClientAuth::Assertion { .. }, _) => {
+                return Err(invalid("this client has to authenticate by private_key_jwt"));
+            }
+        }
+        let workload = match known.kind {
+            ClientSource::Workload(workload) => Some(workload),
+            ClientSource::Registered(registration) => {
+                self.record_use(&registration).await.map_err(ClientAuthError::Gateway)?;
+                None
+            }
+            ClientSource::Documented => None,
+        };
+        Ok(AuthenticatedClient { id: presented.id, name: known.name, is_confidential, workload })
+    }
+}
+
+fn check_secret(right: &str, secret: &str) -> Result<(), &'static str> {
+    let is_right = bool::from(right.as_bytes().ct_eq(digest(secret).as_bytes()));
+    if is_right { Ok(()) } else { Err("the client's secret is not right") }
+}

@@ -1,0 +1,95 @@
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+
+/// An error as OAuth writes it (RFC 6749, section 5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OAuthError {
+    pub(super) status: StatusCode,
+    pub(super) error: &'static str,
+    description: String,
+    header: Option<(http::HeaderName, &'static str)>,
+}
+
+impl OAuthError {
+    pub(super) fn new(status: StatusCode, error: &'static str, description: impl Into<String>) -> Self {
+        Self { status, error, description: description.into(), header: None }
+    }
+
+    /// The client's mistake.
+    pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, description)
+    }
+
+    /// Try again in so many seconds.
+    pub(super) fn retry_after(mut self, seconds: &'static str) -> Self {
+        self.header = Some((RETRY_AFTER, seconds));
+        self
+    }
+
+    /// Whoever used the `Authorization` header is told which scheme it is (RFC 6749, section 5.2).
+    pub(super) fn challenge_basic(mut self) -> Self {
+        self.header = Some((WWW_AUTHENTICATE, r#"Basic realm="portcullis""#));
+        self
+    }
+
+    /// The gateway cannot do its part now. Never `invalid_client` or `invalid_grant`: a client would throw away what it has.
+    pub(super) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "the gateway cannot reach what it needs to answer; try again shortly",
+        )
+        .retry_after("5")
+    }
+
+    /// Somebody else's host, on which the answer depends, does not answer. Never `invalid_client`, for the same reason.
+    pub(super) fn temporarily_unavailable(problem: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", problem).retry_after("5")
+    }
+
+    pub(super) fn not_ready() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "server_error",
+            "the gateway has no configuration yet; try again shortly",
+        )
+        .retry_after("5")
+    }
+
+    pub(super) fn no_such_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "no virtual MCP of this gateway is served at this path")
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        // The characters that RFC 6749 allows in a description; a client's own words may be in it.
+        let allowed = |c: char| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '\'' };
+        let description: String = self.description.chars().map(allowed).collect();
+        let body = json!({ "error": self.error, "error_description": description }).to_string();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn given_a_clients_own_words_in_a_description_then_only_the_characters_of_the_rfc_are_repeated() {
+        let answer =
+            OAuthError::bad_request("invalid_request", "a ~ \"b\" \\ caf\u{e9}\n\u{7f}!").into_response();
+        let body = axum::body::to_bytes(answer.into_body(), 1000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["error_description"], "a ~ 'b' ' caf'''!");
+    }
+}

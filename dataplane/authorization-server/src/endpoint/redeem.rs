@@ -1,0 +1,100 @@
+//! `grant_type=authorization_code` (RFC 6749, section 4.1.3; RFC 7636).
+
+use portcullis_store::{CodeRow, GrantRow};
+use subtle::ConstantTimeEq as _;
+
+use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
+use crate::AuthorizationServer;
+use crate::digest::digest;
+
+/// Lengths of a verifier (RFC 7636, section 4.1).
+const VERIFIER_LEN: std::ops::RangeInclusive<usize> = 43..=128;
+
+fn invalid_grant(reason: &'static str, description: &'static str) -> TokenEndpointError {
+    TokenEndpointError::Grant { reason, description }
+}
+
+impl AuthorizationServer {
+    /// Redeems a code. An attempt that shows that somebody has a code that is not theirs uses it up.
+    pub(super) async fn redeem(&self, request: &TokenRequest<'_>) -> Result<IssuedGrant, TokenEndpointError> {
+        let code_digest = digest(request.require("code")?);
+        let verifier = request.require("code_verifier")?;
+        let unknown = || invalid_grant("code_unknown", "the code is not known here; authorize again");
+        let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
+        if code.consumed_at.is_some() {
+            return Err(self.revoke_reused_code(request, &code).await?);
+        }
+        let now = self.clock().now();
+        if now.0 >= code.expires_at {
+            return Err(invalid_grant("code_expired", "the code has expired; authorize again"));
+        }
+        if let Err(error) = check(request, &code, verifier) {
+            self.store().invalidate_code(&code_digest, now.0).await?;
+            return Err(error);
+        }
+        request.check_target(&code.route_uid, &code.resource)?;
+        let refresh_token = self.new_refresh_token()?;
+        let refresh_digest = digest(&refresh_token);
+        let grant = GrantRow {
+            id: self.random().token().map_err(crate::InternalError::from)?,
+            principal: code.principal.clone(),
+            client_id: code.client_id.clone(),
+            client_name: code.client_name.clone(),
+            issuer: code.issuer.clone(),
+            route_uid: code.route_uid.clone(),
+            resource: code.resource.clone(),
+            scope: code.scope.clone(),
+            created_at: now.0,
+            expires_at: now.after_seconds(request.table.gateway.tokens.refresh_seconds).0,
+            revoked_at: None,
+            provider_session: code.provider_session.clone(),
+        };
+        if self.store().redeem_code(&code_digest, &grant, &refresh_digest).await? {
+            return Ok(IssuedGrant { grant, refresh_token: Some(refresh_token) });
+        }
+        // Somebody else was quicker with the same code.
+        let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
+        Err(self.revoke_reused_code(request, &code).await?)
+    }
+
+    /// A code came twice: one of the two has stolen it, so what it gave ends (RFC 6749, section 4.1.2).
+    async fn revoke_reused_code(
+        &self,
+        request: &TokenRequest<'_>,
+        code: &CodeRow,
+    ) -> Result<TokenEndpointError, TokenEndpointError> {
+        if let Some(grant) = &code.grant_id
+            && let Some(grant) = self.store().grant(grant).await?
+        {
+            self.revoke_grant(request.table, &grant, "code_reused").await?;
+        }
+        Ok(invalid_grant("code_reused", "the code was used before; what it gave has ended, authorize again"))
+    }
+}
+
+fn check(request: &TokenRequest<'_>, code: &CodeRow, verifier: &str) -> Result<(), TokenEndpointError> {
+    if code.client_id != request.client_id {
+        return Err(invalid_grant("code_of_another_client", "the code was issued to another client"));
+    }
+    if code.issuer != request.issuer_id {
+        return Err(invalid_grant(
+            "code_of_another_issuer",
+            "the code was issued by another authorization server",
+        ));
+    }
+    // Clients of OAuth 2.1 need not send it ("Redirect URI Parameter in Token Request"): the verifier binds the code better.
+    if request.form.get("redirect_uri").is_some_and(|sent| sent != code.redirect_uri) {
+        return Err(invalid_grant(
+            "redirect_mismatch",
+            "redirect_uri is not the one that the code was sent to",
+        ));
+    }
+    let right = digest(verifier).as_bytes().ct_eq(code.code_challenge.as_bytes());
+    if !VERIFIER_LEN.contains(&verifier.len()) || !bool::from(right) {
+        return Err(invalid_grant(
+            "verifier_mismatch",
+            "code_verifier does not belong to the code's challenge",
+        ));
+    }
+    Ok(())
+}

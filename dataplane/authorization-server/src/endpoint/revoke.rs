@@ -1,0 +1,110 @@
+//! Token revocation (RFC 7009): whichever of its tokens is shown, the whole grant ends.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CACHE_CONTROL;
+use portcullis_store::GrantRow;
+
+use super::client_authentication::{ClientAuthError, IssuerContext};
+use super::form::{Form, FormError};
+use super::oauth_error::OAuthError;
+use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
+use crate::digest::digest;
+use crate::issue_token::REFRESH_PREFIX;
+use crate::{AuthorizationServer, InternalError};
+
+/// Why nothing was revoked.
+#[derive(Debug)]
+pub(super) enum RevocationError {
+    OAuth(OAuthError),
+    Form(FormError),
+    NoToken,
+    Client(ClientAuthError),
+    OtherClient,
+    Gateway(InternalError),
+}
+
+impl From<InternalError> for RevocationError {
+    fn from(error: InternalError) -> Self {
+        Self::Gateway(error)
+    }
+}
+
+impl IntoResponse for RevocationError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::OAuth(answer) => answer,
+            Self::Form(error) => OAuthError::bad_request("invalid_request", error.to_string()),
+            Self::NoToken => OAuthError::bad_request("invalid_request", "token is missing"),
+            Self::Client(error) => error.into_oauth_error(),
+            Self::OtherClient => {
+                OAuthError::bad_request("invalid_grant", "the token was issued to another client")
+            }
+            Self::Gateway(error) => {
+                tracing::error!(%error, "a grant could not be revoked");
+                OAuthError::unavailable()
+            }
+        }
+        .into_response()
+    }
+}
+
+pub(super) async fn at_route(
+    State(identity): State<AuthorizationServer>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, RevocationError> {
+    revoke(&identity, Some(&slug), &headers, &body).await
+}
+
+pub(super) async fn at_root(
+    State(identity): State<AuthorizationServer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, RevocationError> {
+    revoke(&identity, None, &headers, &body).await
+}
+
+async fn revoke(
+    identity: &AuthorizationServer,
+    slug: Option<&str>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, RevocationError> {
+    let table = identity.table().map_err(RevocationError::OAuth)?;
+    let issuer =
+        identity.issuer(&table, slug).ok_or_else(|| RevocationError::OAuth(OAuthError::no_such_route()))?;
+    let form = Form::parse(headers, body).map_err(RevocationError::Form)?;
+    let token = form.get("token").ok_or(RevocationError::NoToken)?;
+    let at = IssuerContext { table: &table, issuer: &issuer };
+    let client = identity.authenticate_client(at, headers, &form).await.map_err(RevocationError::Client)?;
+    let issuer = issuer.identifier(&table);
+    // A token that is not known, or not this issuer's, is as good as revoked (section 2.2).
+    if let Some(grant) = identity.grant_of(token).await?.filter(|grant| grant.issuer == issuer) {
+        if grant.client_id != client.id {
+            return Err(RevocationError::OtherClient);
+        }
+        identity.revoke_grant(&table, &grant, "requested").await?;
+    }
+    Ok([(CACHE_CONTROL, "no-store")].into_response())
+}
+
+impl AuthorizationServer {
+    /// The grant that a token belongs to, of either kind, expired or not.
+    async fn grant_of(&self, token: &str) -> Result<Option<GrantRow>, InternalError> {
+        let grant = if token.starts_with(REFRESH_PREFIX) {
+            self.store().refresh_token(&digest(token)).await?.map(|row| row.grant_id)
+        } else {
+            self.keys()
+                .signing
+                .verify::<AccessClaims>(ACCESS_TOKEN_TYPE, token)
+                .ok()
+                .map(|claims| claims.grant)
+        };
+        let Some(grant) = grant else { return Ok(None) };
+        Ok(self.store().grant(&grant).await?)
+    }
+}

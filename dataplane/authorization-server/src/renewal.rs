@@ -1,0 +1,130 @@
+//! People, as long as their identity provider knows them: it is asked again while their clients go on, and what it says counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_clock::UnixMillis;
+use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
+use portcullis_identity_providers::{IdentityTokens, ProviderError, RenewalError, Renewed};
+use portcullis_policy::{PrincipalId, RouteTable};
+
+use crate::{AuthorizationServer, InternalError};
+
+/// How long a client waits for a provider that is slow. What it says later counts later.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What asking came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignInStatus {
+    /// The person has left: everything of theirs has ended.
+    Ended,
+    /// They are who they are, or it cannot be known now.
+    Active,
+}
+
+/// What events say of what ended with a sign-in.
+const SIGN_IN_ENDED: &str = "sign_in_ended";
+
+/// What an event says besides that it failed: how, whose failure it is, why, and in words.
+struct Failed(Outcome, FailureOrigin, &'static str, String);
+
+impl Failed {
+    fn gateway(error: &impl std::fmt::Display) -> Self {
+        Self(Outcome::GatewayError, FailureOrigin::Gateway, "store_unavailable", error.to_string())
+    }
+}
+
+impl AuthorizationServer {
+    /// Asks a person's identity provider who they are, if it has not said so for the lifetime of an access token.
+    pub(crate) async fn renew_sign_in(&self, who: &PrincipalId) -> SignInStatus {
+        let Some(table) = self.tables().current() else { return SignInStatus::Active };
+        let (identity, who) = (self.clone(), who.clone());
+        // To its end, although the client may go away.
+        let asking = tokio::spawn(async move {
+            let now = identity.clock().now();
+            let interval = i64::try_from(table.gateway.tokens.access_seconds).unwrap_or(i64::MAX);
+            let since = UnixMillis(now.0.saturating_sub(interval.saturating_mul(1000)));
+            let renewed = identity.providers().renew(&table.gateway, &who, Some(since)).await;
+            identity.apply_renewal(&table, &who, renewed.as_ref()).await
+        });
+        match tokio::time::timeout(RENEWAL_TIMEOUT, asking).await {
+            Ok(Ok(renewal)) => renewal,
+            _ => SignInStatus::Active,
+        }
+    }
+
+    /// Tokens of a person at their identity provider, for whoever acts for them there (RFC 8693, ID-JAG): never for a client, and of no
+    /// use to anybody once the provider says that the person has left.
+    ///
+    /// # Errors
+    /// [`RenewalError::NoRefreshToken`] where signing in again would help, if anything would.
+    pub async fn identity_tokens(&self, who: &PrincipalId) -> Result<Arc<IdentityTokens>, RenewalError> {
+        let Some(table) = self.tables().current() else { return Err(RenewalError::NoRefreshToken) };
+        let (identity, who) = (self.clone(), who.clone());
+        let asking = tokio::spawn(async move {
+            match identity.providers().identity_tokens(&table.gateway, &who).await {
+                Ok((tokens, None)) => Ok(tokens),
+                Ok((tokens, Some(renewed))) => {
+                    identity.apply_renewal(&table, &who, Ok(&renewed)).await;
+                    Ok(tokens)
+                }
+                Err(error) => {
+                    identity.apply_renewal(&table, &who, Err(&error)).await;
+                    Err(error)
+                }
+            }
+        });
+        asking.await.unwrap_or_else(|error| Err(RenewalError::Postponed(error.to_string())))
+    }
+
+    /// What an identity provider has said of a person, or has not, takes effect.
+    async fn apply_renewal(
+        &self,
+        table: &RouteTable,
+        who: &PrincipalId,
+        renewed: Result<&Renewed, &RenewalError>,
+    ) -> SignInStatus {
+        let mut renewal = SignInStatus::Active;
+        let failed = match renewed {
+            Ok(renewed) => {
+                self.update_principal(who, renewed).await.err().map(|error| Failed::gateway(&error))
+            }
+            Err(error @ RenewalError::Ended(_)) => {
+                renewal = SignInStatus::Ended;
+                let mut message = error.to_string();
+                if let Err(error) = self.sign_out_everywhere(table, who, SIGN_IN_ENDED).await {
+                    tracing::error!(%error, "somebody whose identity provider has ended the sign-in could not be signed out");
+                    message = format!("{message}; not all of it has ended: {error}");
+                }
+                Some(Failed(Outcome::Denied, FailureOrigin::Client, SIGN_IN_ENDED, message))
+            }
+            Err(RenewalError::Failed(ProviderError::Gateway(error))) => Some(Failed::gateway(error)),
+            Err(RenewalError::Failed(error)) => {
+                let (outcome, origin) = (Outcome::UpstreamError, FailureOrigin::Upstream);
+                Some(Failed(outcome, origin, error.reason(), error.to_string()))
+            }
+            // Nothing has happened.
+            Err(_) => return renewal,
+        };
+        let mut event = Event::new(self.clock().now(), EventKind::Renewed, Outcome::Success);
+        event.gateway = Some(Arc::clone(&table.gateway.name));
+        if let Some(Failed(outcome, origin, reason, message)) = failed {
+            event.outcome = outcome;
+            event.failure_origin = Some(origin);
+            event.reason = Some(reason);
+            event.message = Some(message.into());
+        }
+        // An event without its subject is better than none.
+        if let Ok(Some(person)) = self.load_principal(who).await {
+            event.subject = Some(Arc::clone(&person.subject));
+        }
+        self.events().record(event);
+        renewal
+    }
+
+    async fn update_principal(&self, who: &PrincipalId, renewed: &Renewed) -> Result<(), InternalError> {
+        let known = if renewed.is_whole { None } else { self.load_principal(who).await? };
+        let principal = renewed.description.principal(&renewed.identity_provider, known.as_deref());
+        self.save_principal(&principal).await
+    }
+}

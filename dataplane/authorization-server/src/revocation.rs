@@ -1,0 +1,222 @@
+//! Ending grants: one, or all of a person, a client or a route; with a person's, all that they have signed in to. Here at once, at other replicas within two seconds.
+
+use portcullis_clock::UnixMillis;
+use portcullis_events::{Event, EventKind, Outcome};
+use portcullis_policy::{PrincipalId, RouteTable};
+use portcullis_store::{GrantFilter, GrantRow, SessionFilter};
+
+use crate::{AuthorizationServer, InternalError};
+
+/// No access token outlives this, unless the settings say so: a grant that ended is kept in the log for as long.
+const MAX_ACCESS_TOKEN_SECONDS: u64 = 24 * 3600;
+
+/// How much has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevokedCounts {
+    /// Grants of clients.
+    pub grants: usize,
+    /// Sign-ins in browsers.
+    pub sessions: u64,
+}
+
+impl std::ops::AddAssign for RevokedCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.grants += other.grants;
+        self.sessions += other.sessions;
+    }
+}
+
+impl AuthorizationServer {
+    /// Signs a person out everywhere: ends their sign-ins in browsers, what they have granted, and what asks their identity provider
+    /// again.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    pub async fn sign_out_everywhere(
+        &self,
+        table: &RouteTable,
+        who: &PrincipalId,
+        reason: &'static str,
+    ) -> Result<RevokedCounts, InternalError> {
+        let id = who.as_str();
+        let ended =
+            self.revoke_all(table, SessionFilter::Person(id), GrantFilter::Person(id), reason).await?;
+        // Last: with it, whoever finds the provider's refusal again would end what is left.
+        self.providers().delete_refresh_token(who).await?;
+        Ok(ended)
+    }
+
+    /// Ends what was begun in one session of an identity provider's; of these people also what was begun in none that is known, because
+    /// it may be that one.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn end_provider_session(
+        &self,
+        table: &RouteTable,
+        session: &str,
+        people: &[PrincipalId],
+        reason: &'static str,
+    ) -> Result<RevokedCounts, InternalError> {
+        self.store().clear_provider_session_tokens(session).await?;
+        let (sessions, grants) =
+            (SessionFilter::ProviderSession(session), GrantFilter::ProviderSession(session));
+        let mut ended = self.revoke_all(table, sessions, grants, reason).await?;
+        for person in people {
+            let id = person.as_str();
+            let (sessions, grants) = (SessionFilter::Unattributed(id), GrantFilter::Unattributed(id));
+            ended += self.revoke_all(table, sessions, grants, reason).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn revoke_all(
+        &self,
+        table: &RouteTable,
+        sessions: SessionFilter<'_>,
+        grants: GrantFilter<'_>,
+        reason: &'static str,
+    ) -> Result<RevokedCounts, InternalError> {
+        // Before the grants: a browser that has signed in could make others meanwhile.
+        let sessions = self.store().end_sessions(sessions).await?;
+        Ok(RevokedCounts { sessions, grants: self.revoke_grants(table, grants, reason).await? })
+    }
+
+    /// Ends a grant with all its tokens; `reason` is what the event says. One that has ended before stays so, without an event.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn revoke_grant(
+        &self,
+        table: &RouteTable,
+        grant: &GrantRow,
+        reason: &'static str,
+    ) -> Result<(), InternalError> {
+        let now = self.clock().now();
+        let until = retained_until(table, now);
+        let ended = self.store().revoke_grant(&grant.id, now.0, until.0).await?;
+        self.feed().add_revocations([grant.id.clone()], until, now);
+        if ended {
+            self.record_revocation(table, grant, reason).await;
+        }
+        Ok(())
+    }
+
+    /// Ends all grants of somebody or something, and uses up codes that have not been redeemed. Returns how many grants ended.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    pub async fn revoke_grants(
+        &self,
+        table: &RouteTable,
+        whose: GrantFilter<'_>,
+        reason: &'static str,
+    ) -> Result<usize, InternalError> {
+        // First: a code that is being redeemed becomes a grant, and is found among them.
+        self.store().invalidate_codes(whose, self.clock().now().0).await?;
+        let mut count = 0;
+        loop {
+            let now = self.clock().now();
+            let until = retained_until(table, now);
+            let ended = self.store().revoke_grants(whose, now.0, until.0).await?;
+            if ended.is_empty() {
+                return Ok(count);
+            }
+            count += ended.len();
+            self.feed().add_revocations(ended.iter().map(|grant| grant.id.clone()), until, now);
+            for grant in &ended {
+                self.record_revocation(table, grant, reason).await;
+            }
+        }
+    }
+
+    async fn record_revocation(&self, table: &RouteTable, grant: &GrantRow, reason: &'static str) {
+        let mut event = Event::new(self.clock().now(), EventKind::Revoked, Outcome::Success);
+        event.reason = Some(reason);
+        self.add_grant_to_event(&mut event, table, grant).await;
+        self.events().record(event);
+    }
+}
+
+/// Until when every replica must know of a grant that ends now.
+fn retained_until(table: &RouteTable, now: UnixMillis) -> UnixMillis {
+    now.after_seconds(table.gateway.tokens.access_seconds.max(MAX_ACCESS_TOKEN_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_store::SessionRow;
+
+    use super::*;
+    use crate::digest::digest;
+    use crate::testing::{REDIRECT, TestServer, VERIFIER, ana};
+    use crate::{ApprovedRequest, Issuer};
+
+    #[tokio::test]
+    async fn given_a_person_when_all_their_grants_end_then_their_tokens_do_here_at_once_and_elsewhere_at_the_next_reading()
+     {
+        let world = TestServer::new(&["a", "b"]).await;
+        let other = world.replica(&["a", "b"]).await;
+        let client = world.client().await;
+        let mut tokens = Vec::new();
+        for route in ["a", "b"] {
+            let issued = world.tokens(&client, route).await;
+            let token = issued.text("access_token").to_owned();
+            assert!(other.authenticate(&token, route).await.is_ok());
+            tokens.push((token, route));
+        }
+        let table = world.identity.tables().current().unwrap();
+        let ana = ana();
+        let whose = GrantFilter::Person(ana.id.as_str());
+        let ended = world.identity.revoke_grants(&table, whose, "by_admin").await.unwrap();
+        assert_eq!(ended, 2);
+        other.identity.read_feed().await.unwrap();
+        for (token, route) in &tokens {
+            assert!(world.authenticate(token, route).await.is_err());
+            assert!(other.authenticate(token, route).await.is_err());
+        }
+        assert_eq!(world.identity.revoke_grants(&table, whose, "by_admin").await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn given_a_session_of_a_provider_when_it_ends_then_what_began_in_it_or_in_none_that_is_known_does()
+    {
+        let world = TestServer::new(&["a"]).await;
+        let (client, table, route) = (world.client().await, world.table(), world.route("a"));
+        let (ana, now) = (ana().id, world.clock.now());
+        let mut tokens = Vec::new();
+        for (number, session) in [Some("laptop"), None, None, Some("phone")].into_iter().enumerate() {
+            let sign_in = SessionRow {
+                id: number.to_string(),
+                identity_provider: "company".to_owned(),
+                principal: ana.as_str().to_owned(),
+                signed_in_at: now.0,
+                expires_at: now.after_seconds(3600).0,
+                provider_session: session.map(ToOwned::to_owned),
+            };
+            world.store.rotate_browser_session(None, &sign_in).await.unwrap();
+            let approved = ApprovedRequest {
+                client: &client,
+                principal: &ana,
+                provider_session: session,
+                issuer: &Issuer::Root,
+                route: &route,
+                redirect_uri: REDIRECT,
+                code_challenge: &digest(VERIFIER),
+                scope: "mcp",
+            };
+            let code = world.identity.issue_code(approved).await.unwrap();
+            let issued = world.exchange("/oauth/token", &client, &code, &[]).await;
+            tokens.push(issued.text("access_token").to_owned());
+        }
+        let people = std::slice::from_ref(&ana);
+        let ended =
+            world.identity.end_provider_session(&table, "laptop", people, "by_provider").await.unwrap();
+        assert_eq!(ended, RevokedCounts { grants: 3, sessions: 3 });
+        for (number, token) in tokens.iter().enumerate() {
+            let left = world.store.browser_session(&number.to_string(), now.0).await.unwrap();
+            assert_eq!(left.len(), usize::from(number == 3), "{number}");
+            assert_eq!(world.authenticate(token, "a").await.is_ok(), number == 3, "{number}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What this process knows of the log of changes: which grants were revoked, and whose description is out of date.
+//!
+//! Every replica reads the log each second and keeps what matters in memory, where [`authenticate`](crate::Identity::authenticate)
+//! looks on every call. A reader never waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use portcullis_clock::UnixMillis;
+use portcullis_policy::{Principal, PrincipalId};
+use portcullis_store::{IdentityChange, IdentityChangeRow};
+
+/// Each reading of the log goes back this far beyond the one before: replicas' clocks differ, and what was written first may
+/// become visible last.
+const READ_OVERLAP: Duration = Duration::from_secs(120);
+/// After a longer silence people may have changed unheard: all are forgotten.
+const MAX_READ_GAP: Duration = Duration::from_secs(3600);
+/// How many people are remembered.
+const MAX_CACHED_PRINCIPALS: u64 = 100_000;
+const NEVER_READ: i64 = i64::MIN;
+
+/// The state of the feed.
+pub(crate) struct RevocationFeed {
+    revoked: ArcSwap<HashMap<Box<str>, UnixMillis>>,
+    principals: Cache<PrincipalId, Arc<Principal>>,
+    /// Counts changes to people: what was concluded from a description holds only while this stands still.
+    epoch: AtomicU64,
+    /// When the log was last read to its end.
+    last_read_at: AtomicI64,
+    /// Changes to people within the overlap that were acted on already.
+    applied: Mutex<HashMap<String, i64>>,
+}
+
+impl RevocationFeed {
+    pub(crate) fn new() -> Self {
+        Self {
+            revoked: ArcSwap::default(),
+            principals: Cache::new(MAX_CACHED_PRINCIPALS),
+            epoch: AtomicU64::new(0),
+            last_read_at: AtomicI64::new(NEVER_READ),
+            applied: Mutex::default(),
+        }
+    }
+
+    /// When the log was last read to its end; `None` before the first time.
+    pub(crate) fn last_read_at(&self) -> Option<UnixMillis> {
+        let at = self.last_read_at.load(Ordering::Acquire);
+        (at != NEVER_READ).then_some(UnixMillis(at))
+    }
+
+    /// From when on the log has to be read next.
+    pub(crate) fn read_from(&self) -> i64 {
+        let overlap = i64::try_from(READ_OVERLAP.as_millis()).unwrap_or(i64::MAX);
+        self.last_read_at().map_or(NEVER_READ, |at| at.0.saturating_sub(overlap))
+    }
+
+    /// Takes in what was read of the log. `started` is when the reading began: what was written later may be missing. Returns
+    /// the people who were remembered and are forgotten now.
+    pub(crate) fn apply(&self, rows: Vec<IdentityChangeRow>, started: UnixMillis) -> Vec<PrincipalId> {
+        if self.last_read_at().is_some_and(|at| started.since(at) > MAX_READ_GAP) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            self.principals.invalidate_all();
+        }
+        let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
+        {
+            let mut acted_on = self.applied.lock();
+            for row in rows {
+                match row.change {
+                    IdentityChange::RevokedGrant(id) => ended.push((id, UnixMillis(row.expires_at))),
+                    IdentityChange::ChangedPrincipal(id) => {
+                        if acted_on.insert(id.clone(), row.changed_at) != Some(row.changed_at) {
+                            let id = PrincipalId::from_stored(&id);
+                            if self.invalidate_principal(&id) {
+                                forgotten.push(id);
+                            }
+                        }
+                    }
+                }
+            }
+            acted_on.retain(|_, at| started.since(UnixMillis(*at)) <= READ_OVERLAP * 2);
+        }
+        self.insert_revoked(ended, started);
+        self.last_read_at.fetch_max(started.0, Ordering::AcqRel);
+        forgotten
+    }
+
+    /// Grants have ended; their tokens are to be refused until `until`, when the last of them has expired.
+    pub(crate) fn add_revocations(
+        &self,
+        grants: impl IntoIterator<Item = String>,
+        until: UnixMillis,
+        now: UnixMillis,
+    ) {
+        self.insert_revoked(grants.into_iter().map(|grant| (grant, until)).collect(), now);
+    }
+
+    fn insert_revoked(&self, ended: Vec<(String, UnixMillis)>, now: UnixMillis) {
+        let known = self.revoked.load();
+        let stale = known.values().any(|until| *until <= now);
+        if !stale && ended.iter().all(|(id, _)| known.contains_key(id.as_str())) {
+            return;
+        }
+        self.revoked.rcu(|known| {
+            let mut next: HashMap<Box<str>, UnixMillis> = known
+                .iter()
+                .filter(|(_, until)| **until > now)
+                .map(|(id, until)| (id.clone(), *until))
+                .collect();
+            next.extend(ended.iter().map(|(id, until)| (id.as_str().into(), *until)));
+            next
+        });
+    }
+
+    /// Whether a grant has ended.
+    pub(crate) fn is_revoked(&self, grant: &str) -> bool {
+        let revoked = self.revoked.load();
+        !revoked.is_empty() && revoked.contains_key(grant)
+    }
+
+    /// A person is described anew: what is remembered of them is forgotten. Returns whether anything was.
+    pub(crate) fn invalidate_principal(&self, id: &PrincipalId) -> bool {
+        // In this order: whoever reads the old description now will see the epoch move, and forget it again.
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.principals.remove(id).is_some()
+    }
+
+    /// Stands still while no description changes.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// A person, where they are remembered.
+    pub(crate) fn principal(&self, id: &PrincipalId) -> Option<Arc<Principal>> {
+        self.principals.get(id)
+    }
+
+    /// Remembers a description that was read when the epoch was `read_at`, unless people have changed since.
+    pub(crate) fn cache_principal(&self, person: &Arc<Principal>, read_at: u64) {
+        self.principals.insert(person.id.clone(), Arc::clone(person));
+        if self.epoch() != read_at {
+            self.principals.invalidate(&person.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revocation(id: &str, at: i64, until: i64) -> IdentityChangeRow {
+        IdentityChangeRow {
+            change: IdentityChange::RevokedGrant(id.to_owned()),
+            changed_at: at,
+            expires_at: until,
+        }
+    }
+
+    fn person(name: &str) -> Arc<Principal> {
+        Arc::new(Principal::new("company", "ana", None, Some(name), ["finance"]))
+    }
+
+    #[test]
+    fn given_revocations_when_their_time_is_over_then_the_set_is_small_again() {
+        let feed = RevocationFeed::new();
+        feed.apply(vec![revocation("a", 1_000, 5_000), revocation("b", 1_000, 9_000)], UnixMillis(1_000));
+        assert!(feed.is_revoked("a") && feed.is_revoked("b") && !feed.is_revoked("c"));
+        feed.apply(Vec::new(), UnixMillis(6_000));
+        assert!(!feed.is_revoked("a") && feed.is_revoked("b"));
+        assert_eq!(feed.revoked.load().len(), 1);
+        feed.apply(Vec::new(), UnixMillis(9_000));
+        assert_eq!(feed.revoked.load().len(), 0);
+    }
+
+    #[test]
+    fn given_the_log_when_it_is_read_then_from_its_beginning_first_and_two_minutes_back_each_time_after() {
+        let feed = RevocationFeed::new();
+        assert_eq!(feed.read_from(), i64::MIN);
+        feed.apply(Vec::new(), UnixMillis(500_000));
+        assert_eq!(feed.read_from(), 380_000);
+    }
+
+    #[test]
+    fn given_a_change_in_the_overlap_when_it_is_read_again_then_the_person_is_not_forgotten_again() {
+        let feed = RevocationFeed::new();
+        let change = |at| IdentityChangeRow {
+            change: IdentityChange::ChangedPrincipal(person("Ana").id.as_str().to_owned()),
+            changed_at: at,
+            expires_at: i64::MAX,
+        };
+        feed.apply(vec![change(1_000)], UnixMillis(1_000));
+        feed.cache_principal(&person("Ana"), feed.epoch());
+        for now in [2_000, 121_000, 122_000] {
+            feed.apply(vec![change(1_000)], UnixMillis(now));
+            assert!(feed.principal(&person("Ana").id).is_some());
+        }
+        feed.apply(vec![change(2_500)], UnixMillis(123_000));
+        assert!(feed.principal(&person("Ana").id).is_none());
+    }
+
+    #[test]
+    fn given_a_description_that_was_read_before_a_change_when_it_is_remembered_after_then_it_is_not_kept() {
+        let feed = RevocationFeed::new();
+        let before = feed.epoch();
+        feed.invalidate_principal(&person("Ana").id);
+        feed.cache_principal(&person("Ana"), before);
+        assert!(feed.principal(&person("Ana").id).is_none());
+    }
+
+    #[test]
+    fn given_a_long_silence_when_the_log_is_heard_again_then_everybody_is_forgotten() {
+        let feed = RevocationFeed::new();
+        feed.apply(Vec::new(), UnixMillis(0));
+        feed.cache_principal(&person("Ana"), feed.epoch());
+        let hour = UnixMillis(0).after(MAX_READ_GAP);
+        feed.apply(Vec::new(), hour);
+        assert!(feed.principal(&person("Ana").id).is_some(), "no longer than that");
+        feed.apply(Vec::new(), hour.after(MAX_READ_GAP * 2));
+        assert!(feed.principal(&person("Ana").id).is_none());
+    }
+}

@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use clap::Args;
+
+/// How to end when asked to (SIGTERM or SIGINT; a second one ends at once).
+#[derive(Args, Clone)]
+pub(super) struct ShutdownArgs {
+    /// How long to go on serving after readiness has been withdrawn, so that load balancers hear of it first. Left out: 5s in a
+    /// cluster, 0s otherwise.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) shutdown_delay: Option<Duration>,
+    /// How long calls that are under way get to finish after that.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(super) drain: Duration,
+}
+
+impl Default for ShutdownArgs {
+    fn default() -> Self {
+        Self { shutdown_delay: None, drain: Duration::from_secs(30) }
+    }
+}
+
+/// `500ms`, `5s`, `2m`; a number alone counts seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u32 = number.parse().map_err(|_| "write a time as 500ms, 5s or 2m".to_owned())?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number.into())),
+        "" | "s" => Ok(Duration::from_secs(number.into())),
+        "m" => Ok(Duration::from_secs(u64::from(number) * 60)),
+        _ => Err(format!("{unit} is no unit of time here: write 500ms, 5s or 2m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_time_in_words_when_read_then_units_count_and_nonsense_is_refused() {
+        for (text, millis) in [("500ms", 500), ("5s", 5_000), ("0", 0), ("7", 7_000), ("2m", 120_000)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "5h", "-1s", "1.5s", "99999999999s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Opens the rooms: keys, database, and the source of what is served.
+
+use std::fs::{self, DirBuilder};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies, TokenReviewer};
+use portcullis_clock::{Clock, Random};
+use portcullis_egress::{Egress, HttpClients};
+use portcullis_events::EventSink;
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_jwt_verification::JwtVerifier;
+use portcullis_key_encryption::{KeyEncryption, KeyEncryptionArgs};
+use portcullis_keyring::Keyring;
+use portcullis_origin_auth::{BrokerDependencies, CredentialBroker};
+use portcullis_policy::RouteTableHandle;
+use portcullis_portal::{Portal, PortalDependencies};
+use portcullis_store::Store;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::database::DatabaseArgs;
+use crate::catalog::Catalogs;
+use crate::config_source::cluster::{self, ClusterSource, FollowHandle, ReplicaContext, SyncStats};
+use crate::config_source::{
+    FolderKeys, FolderWatcher, Loaded, ManifestFolder, TablePublisher, follow_folder,
+};
+use crate::edge::{CatalogEndpointState, PublicListener};
+use crate::pipeline::{Context, DeferredSessions};
+use crate::reencrypt::{ReencryptTargets, Reencryption};
+use crate::shutdown::Shutdown;
+use crate::sign_in_tokens::SignInTokens;
+use crate::token_review::KubeTokenReviewer;
+use crate::upstream::UpstreamPool;
+
+/// A source that was looked at and is not followed yet.
+pub(super) enum PreparedSource {
+    Folder(Box<LoadedManifests>),
+    Cluster(cluster::ClusterSettings),
+}
+
+/// A folder as it was read first, and its edits since.
+pub(super) struct LoadedManifests {
+    edits: FolderWatcher,
+    folder: ManifestFolder,
+    loaded: Loaded,
+}
+
+impl LoadedManifests {
+    pub(super) fn read(path: &Path, state: &Path) -> anyhow::Result<Self> {
+        let edits = FolderWatcher::start(path)?;
+        let mut folder = ManifestFolder::new(path, state)?;
+        match folder.load()? {
+            Ok(loaded) => Ok(Self { edits, folder, loaded }),
+            Err(problems) => bail!("{} cannot be served:\n{problems}", path.display()),
+        }
+    }
+}
+
+/// A source that is followed.
+pub(super) enum FollowedSource {
+    Folder(JoinHandle<()>),
+    Cluster(FollowHandle),
+}
+
+impl FollowedSource {
+    pub(super) fn task(&mut self) -> &mut JoinHandle<()> {
+        match self {
+            Self::Folder(task) => task,
+            Self::Cluster(following) => &mut following.task,
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        match self {
+            Self::Folder(task) => task.abort(),
+            Self::Cluster(following) => following.stop().await,
+        }
+    }
+}
+
+/// What the rooms are opened with.
+pub(super) struct Startup {
+    pub(super) state: PathBuf,
+    pub(super) database: DatabaseArgs,
+    pub(super) address: SocketAddr,
+    pub(super) private_address: SocketAddr,
+    pub(super) tables: RouteTableHandle,
+    pub(super) shutdown: Shutdown,
+    pub(super) events: EventSink,
+    pub(super) egress: Egress,
+    pub(super) encryption: KeyEncryptionArgs,
+    pub(super) reencryption: Reencryption,
+}
+
+/// The rooms, open, and the source that they serve from.
+pub(super) struct Started {
+    pub(super) services: Services,
+    pub(super) source: FollowedSource,
+    /// Told when what there is to serve is served.
+    pub(super) ready: oneshot::Receiver<()>,
+}
+
+impl Startup {
+    pub(super) async fn start(self, source: PreparedSource, tally: SyncStats) -> anyhow::Result<Started> {
+        let (clock, random) = (Clock::system(), Random::system());
+        let mut publisher =
+            TablePublisher::new(self.tables.clone(), self.events.clone(), clock.clone(), self.address);
+        let (tell, arrived) = oneshot::channel();
+        let custody = KeyEncryption::new(&self.encryption, &HttpClients::through(self.egress.clone()))?;
+        let reencryption = self.reencryption.clone();
+        match source {
+            PreparedSource::Folder(manifests) => {
+                let LoadedManifests { edits, mut folder, loaded: Loaded { config, uids: given } } =
+                    *manifests;
+                publisher.publish(&config)?;
+                folder.commit_uids(given)?;
+                let store = self.database.open(&self.state).await?;
+                let folder_keys = FolderKeys::new(&self.state, custody, random.clone(), clock.clone());
+                let (keys, followed) = folder_keys.open(store.has_sealed_rows().await?).await?;
+                let rooms = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
+                // Until the log of revocations has been read no token is honoured.
+                rooms.context.identity.read_feed().await?;
+                tell.send(()).ok();
+                let follow = async move {
+                    tokio::select! {
+                        () = follow_folder(edits, folder, publisher) => {}
+                        () = followed.follow(keys, reencryption, self.events) => {}
+                    }
+                };
+                Ok(Started {
+                    services: rooms,
+                    source: FollowedSource::Folder(tokio::spawn(follow)),
+                    ready: arrived,
+                })
+            }
+            PreparedSource::Cluster(settings) => {
+                let cluster = ClusterSource::open(settings, custody, &self.state, &self.egress).await?;
+                let store = self.database.open_with_retry(&self.state).await?;
+                let reviewer: Arc<dyn TokenReviewer> = Arc::new(KubeTokenReviewer::new(cluster.client()));
+                let rooms = self
+                    .build_services(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone())
+                    .await?;
+                let catalogs = rooms.context.catalogs.clone();
+                let beside = ReplicaContext {
+                    listen: self.address,
+                    private_address: self.private_address,
+                    catalogs,
+                    reencryption: reencryption,
+                    events: self.events,
+                };
+                let following = cluster.follow(publisher, beside, clock, random, tally, tell);
+                Ok(Started { services: rooms, source: FollowedSource::Cluster(following), ready: arrived })
+            }
+        }
+    }
+
+    async fn build_services(
+        &self,
+        store: Store,
+        keys: Arc<Keyring>,
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+        clock: Clock,
+        random: Random,
+    ) -> anyhow::Result<Services> {
+        let (tables, events, egress) = (self.tables.clone(), self.events.clone(), self.egress.clone());
+        let http = HttpClients::through(egress.clone());
+        let verifier = Arc::new(JwtVerifier::new(http.clone(), store.clone(), clock.clone()));
+        let providers = IdentityProviders::new(IdentityProvidersDependencies {
+            verifier: Arc::clone(&verifier),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+        });
+        let identity = AuthorizationServerDependencies {
+            tables,
+            store,
+            keys,
+            http,
+            clock,
+            random,
+            events,
+            verifier,
+            providers,
+            reviewer,
+        };
+        Services::build(identity, self.shutdown.clone(), egress).await
+    }
+}
+
+/// Everything that serves, put together once.
+pub(super) struct Services {
+    pub(super) context: Arc<Context>,
+    pages: axum::Router,
+    egress: Egress,
+    providers: IdentityProviders,
+}
+
+impl Services {
+    /// What the authorization server works with, the other rooms work with too.
+    async fn build(
+        parts: AuthorizationServerDependencies,
+        ending: Shutdown,
+        egress: Egress,
+    ) -> anyhow::Result<Self> {
+        let AuthorizationServerDependencies {
+            tables,
+            store,
+            keys,
+            http,
+            clock,
+            random,
+            events,
+            providers,
+            ..
+        } = parts.clone();
+        let identity = AuthorizationServer::new(parts);
+        let sign_ins = SignInTokens { identity: identity.clone(), tables: tables.clone() };
+        let vault = CredentialBroker::new(BrokerDependencies {
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            http: http.clone(),
+            identities: Some(Arc::new(sign_ins)),
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+        });
+        let portal = Portal::new(PortalDependencies {
+            tables: tables.clone(),
+            identity: identity.clone(),
+            vault: vault.clone(),
+            store: store.clone(),
+            keys: Arc::clone(&keys),
+            providers: providers.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            events: events.clone(),
+        });
+        let pages = identity.router().merge(portal.router());
+        let catalogs = Catalogs::load(store.clone(), clock.clone()).await?;
+        let late = DeferredSessions::default();
+        let context = Context {
+            tables,
+            identity,
+            portal,
+            vault,
+            store,
+            keys,
+            catalogs,
+            deferred_sessions: late,
+            clock,
+            random,
+            events,
+            shutdown: ending,
+        };
+        Ok(Self { context: Arc::new(context), pages, egress, providers })
+    }
+
+    /// What a replica of this name may tell the operator.
+    pub(super) fn catalog_endpoint_state(&self, replica: String) -> CatalogEndpointState {
+        let Context { catalogs, keys, random, .. } = &*self.context;
+        CatalogEndpointState {
+            replica,
+            catalogs: catalogs.clone(),
+            keys: Arc::clone(keys),
+            random: random.clone(),
+        }
+    }
+
+    /// Seals anew what the keys have left behind, until dropped.
+    pub(super) fn reencrypt(&self, reencryption: Reencryption) -> impl Future<Output = ()> + Send + 'static {
+        let Context { vault, tables, keys, clock, events, .. } = &*self.context;
+        let work = ReencryptTargets {
+            vault: vault.clone(),
+            providers: self.providers.clone(),
+            tables: tables.clone(),
+        };
+        reencryption.run(work, Arc::clone(keys), clock.clone(), events.clone())
+    }
+
+    pub(super) fn public(&self) -> PublicListener {
+        PublicListener {
+            context: Arc::clone(&self.context),
+            upstreams: Arc::new(UpstreamPool::new(self.egress.clone())),
+            pages: self.pages.clone(),
+        }
+    }
+}
+
+/// Keys and credentials lie there.
+pub(super) fn create_private_dir(folder: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let mode = fs::metadata(folder)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        bail!("{} is open to others (mode {:o}): chmod 700 it", folder.display(), mode & 0o777);
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! The rings turn to what is published, or mounted, while everything goes on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_clock::Clock;
+use portcullis_events::EventSink;
+use portcullis_key_encryption::KeyEncryption;
+use portcullis_keyring::Keyring;
+use tokio::sync::watch;
+
+use super::key_source::{ActiveKeys, StoredKeys, read_keys, save_copy};
+use crate::reencrypt::record_key_rotation;
+
+/// How often a mounted file is looked at.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a transit service that is away is asked again.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Works towards the rings that it is offered.
+pub(super) struct KeyRotator {
+    pub(super) active_keys: ActiveKeys,
+    pub(super) custody: KeyEncryption,
+    /// Where to keep a copy.
+    pub(super) keys_copy: Option<PathBuf>,
+    pub(super) offered: watch::Receiver<StoredKeys>,
+    /// Goes up when the rings have turned.
+    pub(super) key_rotations: watch::Sender<u64>,
+    pub(super) events: EventSink,
+    pub(super) clock: Clock,
+}
+
+/// Why rings that were offered are not taken.
+enum KeyRingError {
+    /// Others will have to be offered.
+    Invalid(String),
+    /// Who decrypts them is away.
+    Unavailable(String),
+}
+
+impl KeyRotator {
+    /// Until nobody offers any more.
+    pub(super) async fn run(mut self) {
+        let mut told = String::new();
+        while self.offered.changed().await.is_ok() {
+            loop {
+                let stored = self.offered.borrow_and_update().clone();
+                let problem = match self.apply(&stored).await {
+                    Ok(()) => {
+                        told.clear();
+                        break;
+                    }
+                    Err(KeyRingError::Invalid(problem)) => {
+                        tracing::error!(
+                            "the key rings that are offered are of no use; those in memory stay: {problem}"
+                        );
+                        break;
+                    }
+                    Err(KeyRingError::Unavailable(problem)) => problem,
+                };
+                if problem != told {
+                    tracing::warn!(
+                        "the key rings have changed and cannot be opened yet; those in memory stay: {problem}"
+                    );
+                    told = problem;
+                }
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+        }
+    }
+
+    async fn apply(&mut self, stored: &StoredKeys) -> Result<(), KeyRingError> {
+        if *stored != self.active_keys.stored {
+            let text = self
+                .custody
+                .decrypt(stored)
+                .await
+                .map_err(|error| KeyRingError::Unavailable(error.to_string()))?;
+            let other =
+                Keyring::from_json(&text).map_err(|error| KeyRingError::Invalid(error.to_string()))?;
+            self.active_keys.stored = stored.clone();
+            if self.active_keys.keys.fingerprint() != other.fingerprint() {
+                tracing::info!(
+                    "the key rings have changed; this replica works with the new ones from now on"
+                );
+                record_key_rotation(&self.events, &self.clock);
+            }
+            self.active_keys.keys.replace_with(&other);
+            self.key_rotations.send_modify(|turns| *turns += 1);
+        }
+        if let Some(path) = &self.keys_copy {
+            save_copy(path, stored);
+        }
+        Ok(())
+    }
+}
+
+/// Offers what a mounted file holds, until nobody wants it.
+pub(super) async fn follow_file(path: impl AsRef<Path>, offer: watch::Sender<StoredKeys>) {
+    while !offer.is_closed() {
+        if let Some(stored) = read_keys(path.as_ref()) {
+            offer.send_if_modified(|offered| {
+                let other = *offered != stored;
+                *offered = stored;
+                other
+            });
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portcullis_clock::Random;
+    use portcullis_keyring::KeyDocument;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn rings() -> (Zeroizing<Vec<u8>>, String) {
+        let document = KeyDocument::generate(&Random::system()).unwrap();
+        (document.text().unwrap(), document.fingerprint())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn given_a_mounted_file_when_it_changes_then_the_rings_turn_and_one_that_is_of_no_use_changes_nothing()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mounted.json");
+        let ((first, _), (second, expected)) = (rings(), rings());
+        std::fs::write(&path, &*first).unwrap();
+        let keys = Arc::new(Keyring::from_json(&first).unwrap());
+        let (offer, offered) = watch::channel(first.clone());
+        let (tell_turned, turned) = watch::channel(0);
+        let turning = KeyRotator {
+            active_keys: ActiveKeys { keys: Arc::clone(&keys), stored: first },
+            custody: KeyEncryption::plain(),
+            keys_copy: None,
+            offered,
+            key_rotations: tell_turned,
+            events: EventSink::new().0,
+            clock: Clock::system(),
+        };
+        tokio::spawn(turning.run());
+        tokio::spawn(follow_file(path.clone(), offer));
+        tokio::time::sleep(POLL_INTERVAL * 3).await;
+        assert_eq!(*turned.borrow(), 0, "nothing has changed");
+        std::fs::write(&path, &*second).unwrap();
+        tokio::time::sleep(POLL_INTERVAL * 3).await;
+        assert_eq!((keys.fingerprint().as_str(), *turned.borrow()), (expected.as_str(), 1));
+        for useless in ["", "{}", "half of"] {
+            std::fs::write(&path, useless).unwrap();
+            tokio::time::sleep(POLL_INTERVAL * 3).await;
+            assert_eq!(keys.fingerprint().as_str(), expected);
+        }
+        std::fs::remove_file(&path).unwrap();
+        tokio::time::sleep(POLL_INTERVAL * 3).await;
+        assert_eq!((keys.fingerprint().as_str(), *turned.borrow()), (expected.as_str(), 1));
+    }
+}

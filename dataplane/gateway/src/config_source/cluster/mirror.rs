@@ -1,0 +1,363 @@
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_config::SecretKey;
+use portcullis_config_distribution::{
+    DocumentKind, KEYS_LABEL_VALUE, OWNER_LABEL_VALUE, Rejection, ReplicaReport, VerifiedDocument,
+    object_name,
+};
+use portcullis_keyring::Keyring;
+use portcullis_policy::{DocumentRef, RouteTable, RouteTableBuilder};
+use sha2::{Digest as _, Sha256};
+
+use super::object::{WatchEvent, WatchedObject, WatchedResource};
+use super::sealed_snapshot::ConfigSnapshot;
+use crate::config_source::table_publisher::check_servable;
+
+/// More than this does not fit into a report beside everything else.
+const MAX_REJECTIONS: usize = 300;
+const MAX_REASON_LEN: usize = 240;
+
+/// What this replica holds of the publication: the last version of each object that it believed, and the table that they make.
+///
+/// Pure: changes go in, tables and reports come out.
+pub(super) struct ConfigMirror {
+    keys: Arc<Keyring>,
+    listen: SocketAddr,
+    accepted: BTreeMap<String, AcceptedObject>,
+    /// What is not believed, kept for the day when its key is known.
+    rejected: BTreeMap<String, (WatchedResource, WatchedObject, String)>,
+    /// Documents that are believed and cannot be served as they are.
+    unusable: BTreeMap<String, String>,
+    observed: BTreeMap<WatchedResource, u64>,
+    listed: HashSet<WatchedResource>,
+    assembly: RouteTableBuilder,
+    stale: bool,
+    rejections: u64,
+}
+
+struct AcceptedObject {
+    object: Arc<WatchedObject>,
+    kind: DocumentKind,
+    identity: DocumentId,
+}
+
+/// What an object's document is known by where it is served from.
+enum DocumentId {
+    Gateway,
+    Uid(String),
+    Credential(SecretKey),
+}
+
+/// What a change needs of whoever took it in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum MirrorEffect {
+    /// Nothing.
+    Nothing,
+    /// The key rings were published: this is their text.
+    Keys(String),
+}
+
+impl ConfigMirror {
+    /// Holds nothing yet. `listen` decides whether a gateway may have a sign-in without passwords.
+    pub(super) fn new(keys: Arc<Keyring>, listen: SocketAddr) -> Self {
+        Self {
+            keys,
+            listen,
+            accepted: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            unusable: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            listed: HashSet::new(),
+            assembly: RouteTableBuilder::default(),
+            stale: false,
+            rejections: 0,
+        }
+    }
+
+    /// Takes in what a watch tells.
+    pub(super) fn apply(&mut self, change: WatchEvent) -> Vec<MirrorEffect> {
+        match change {
+            WatchEvent::Listed(resource, objects) => {
+                let there: HashSet<String> = objects.iter().map(|object| object.name.clone()).collect();
+                let is_gone = |name: &str| !there.contains(name);
+                let gone: Vec<String> = self
+                    .accepted
+                    .iter()
+                    .filter(|(name, held)| held.kind.resource() == resource.plural() && is_gone(name))
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                for name in gone {
+                    self.remove(&name);
+                }
+                self.rejected.retain(|name, (of, ..)| *of != resource || !is_gone(name));
+                // What is not listed any more was seen to be gone at some later version, which a list does not tell.
+                self.observed.insert(resource, 0);
+                self.listed.insert(resource);
+                objects.into_iter().map(|object| self.put(resource, object)).collect()
+            }
+            WatchEvent::Applied(resource, object) => vec![self.put(resource, object)],
+            WatchEvent::Deleted(resource, object) => {
+                self.observe(resource, object.version);
+                self.rejected.remove(&object.name);
+                self.remove(&object.name);
+                Vec::new()
+            }
+            WatchEvent::Failed { .. } => Vec::new(),
+        }
+    }
+
+    /// Takes in what was believed before the process started. It is verified like any other.
+    pub(super) fn restore(&mut self, publication: ConfigSnapshot) {
+        for object in publication.objects {
+            let resource = match DocumentKind::from_label(&object.label) {
+                Some(DocumentKind::Credential) => WatchedResource::Secrets,
+                _ => WatchedResource::ConfigMaps,
+            };
+            // What was listed already is newer, also in what it lacks.
+            if !self.listed.contains(&resource) {
+                self.put(resource, Arc::unwrap_or_clone(object));
+            }
+        }
+        for resource in WatchedResource::ALL
+            .into_iter()
+            .filter(|resource| !self.listed.contains(resource))
+            .collect::<Vec<_>>()
+        {
+            let version = publication.observed.get(resource.plural()).copied().unwrap_or_default();
+            self.observed.insert(resource, version);
+        }
+    }
+
+    /// Looks again at what is not believed, because the rings have turned: now it perhaps is. What is kept for a start without the
+    /// API server is to be sealed under them, too.
+    pub(super) fn reverify_rejected(&mut self) {
+        self.stale = true;
+        for (_, (resource, object, _)) in std::mem::take(&mut self.rejected) {
+            self.put(resource, object);
+        }
+    }
+
+    /// Whether both watches have listed what there is.
+    pub(super) fn is_complete(&self) -> bool {
+        self.listed.len() == WatchedResource::ALL.len()
+    }
+
+    /// Whether nothing is published that a table could be made of.
+    pub(super) fn is_empty(&self) -> bool {
+        let gateway = object_name(DocumentKind::Gateway, "");
+        !self.accepted.contains_key(&gateway) && !self.rejected.contains_key(&gateway)
+    }
+
+    /// Objects that were refused since the start.
+    pub(super) fn rejections(&self) -> u64 {
+        self.rejections
+    }
+
+    /// Whether the last table is no longer what is held.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The table of what is held. `None` without a usable gateway.
+    pub(super) fn table(&mut self, generation: u64) -> Option<RouteTable> {
+        self.stale = false;
+        let (table, problems) = self.assembly.table(generation);
+        let mut unusable = BTreeMap::new();
+        for problem in problems {
+            let name = match &problem.document {
+                DocumentRef::Gateway => object_name(DocumentKind::Gateway, ""),
+                DocumentRef::Origin(uid) => object_name(DocumentKind::Origin, uid),
+                DocumentRef::Route(uid) => object_name(DocumentKind::Route, uid),
+            };
+            let reason = problem.error.to_string();
+            if self.unusable.get(&name) != Some(&reason) {
+                tracing::warn!(object = name, "a published document cannot be served: {reason}");
+            }
+            unusable.insert(name, reason);
+        }
+        self.unusable = unusable;
+        table
+    }
+
+    /// What to tell the operator, once the table of what is held is served.
+    pub(super) fn report(&self) -> ReplicaReport {
+        let refused = self.rejected.iter().map(|(name, (_, object, reason))| Rejection {
+            name: name.clone(),
+            resource_version: object.version.to_string(),
+            reason: clip(reason),
+        });
+        let unusable = self.unusable.iter().filter(|(name, _)| !self.rejected.contains_key(*name));
+        let unusable = unusable.map(|(name, reason)| Rejection {
+            name: name.clone(),
+            resource_version: self
+                .accepted
+                .get(name)
+                .map_or(0, |accepted| accepted.object.version)
+                .to_string(),
+            reason: clip(&format!("Unusable: {reason}")),
+        });
+        let mut rejected: Vec<_> = refused.chain(unusable).collect();
+        let mut observed = BTreeMap::new();
+        if rejected.len() <= MAX_REJECTIONS {
+            let versions = self.observed.iter();
+            observed.extend(
+                versions.map(|(resource, version)| (resource.plural().to_owned(), version.to_string())),
+            );
+        } else {
+            // A report that leaves rejections out must not claim to have seen everything else.
+            rejected.truncate(MAX_REJECTIONS);
+        }
+        ReplicaReport {
+            observed,
+            table_hash: self.hash(),
+            rejected,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            keys: self.keys.fingerprint().to_string(),
+            ..ReplicaReport::default()
+        }
+    }
+
+    /// What to keep for a start without the API server.
+    pub(super) fn to_snapshot(&self) -> ConfigSnapshot {
+        let observed = self.observed.iter();
+        ConfigSnapshot {
+            observed: observed.map(|(resource, version)| (resource.plural().to_owned(), *version)).collect(),
+            objects: self.accepted.values().map(|accepted| Arc::clone(&accepted.object)).collect(),
+        }
+    }
+
+    /// Two replicas that hold the same have the same.
+    fn hash(&self) -> String {
+        let mut digest = Sha256::new();
+        for (name, accepted) in &self.accepted {
+            for part in [name.as_str(), accepted.object.data.get("hash").map_or("", String::as_str)] {
+                digest.update((part.len() as u64).to_be_bytes());
+                digest.update(part);
+            }
+        }
+        digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn observe(&mut self, resource: WatchedResource, version: u64) {
+        let observed = self.observed.entry(resource).or_default();
+        *observed = (*observed).max(version);
+    }
+
+    fn put(&mut self, resource: WatchedResource, object: WatchedObject) -> MirrorEffect {
+        self.observe(resource, object.version);
+        if object.label == KEYS_LABEL_VALUE && resource == WatchedResource::Secrets {
+            let mut data = object.data;
+            return data
+                .remove(portcullis_config_distribution::KEYS_SECRET_ENTRY)
+                .map_or(MirrorEffect::Nothing, MirrorEffect::Keys);
+        }
+        if object.label == OWNER_LABEL_VALUE {
+            return MirrorEffect::Nothing;
+        }
+        let Some(kind) =
+            DocumentKind::from_label(&object.label).filter(|kind| kind.resource() == resource.plural())
+        else {
+            // Of a later version of the operator, or of nobody: in either case nothing to serve from.
+            tracing::debug!(
+                object = object.name,
+                label = object.label,
+                "an object of an unknown kind is left alone"
+            );
+            return MirrorEffect::Nothing;
+        };
+        if let Some(accepted) = self.accepted.get_mut(&object.name)
+            && accepted.object.data == object.data
+            && accepted.kind == kind
+        {
+            self.rejected.remove(&object.name);
+            if accepted.object.version != object.version {
+                accepted.object = Arc::new(object);
+            }
+            return MirrorEffect::Nothing;
+        }
+        match self.verify(kind, &object) {
+            Ok(Some((identity, piece))) => {
+                self.rejected.remove(&object.name);
+                self.assemble(piece);
+                self.accepted
+                    .insert(object.name.clone(), AcceptedObject { object: Arc::new(object), kind, identity });
+                self.stale = true;
+            }
+            Ok(None) => {}
+            Err(reason) => self.reject(resource, object, reason),
+        }
+        MirrorEffect::Nothing
+    }
+
+    fn verify(
+        &self,
+        kind: DocumentKind,
+        object: &WatchedObject,
+    ) -> Result<Option<(DocumentId, VerifiedDocument)>, String> {
+        let piece = VerifiedDocument::from_object(&self.keys, kind, &object.name, &object.data)
+            .map_err(|refused| format!("{}: {refused}", refused.reason()))?;
+        let Some(piece) = piece else { return Ok(None) };
+        let identity = match &piece {
+            VerifiedDocument::Gateway(document) => {
+                check_servable(document, self.listen).map_err(|error| format!("Unusable: {error}"))?;
+                DocumentId::Gateway
+            }
+            VerifiedDocument::Origin(document) => DocumentId::Uid(document.uid.clone()),
+            VerifiedDocument::Route(document) => DocumentId::Uid(document.uid.clone()),
+            VerifiedDocument::Team(document) => DocumentId::Uid(document.uid.clone()),
+            VerifiedDocument::Credential(key, _) => DocumentId::Credential(key.clone()),
+        };
+        let named = match &identity {
+            DocumentId::Gateway => "",
+            DocumentId::Uid(uid) => uid,
+            DocumentId::Credential(key) => &key.0,
+        };
+        // The MAC binds the document to the name; should the name ever be another's, one object would speak for two.
+        if object_name(kind, named) != object.name {
+            return Err("Misnamed: the object's name is not that of its document".to_owned());
+        }
+        Ok(Some((identity, piece)))
+    }
+
+    fn assemble(&mut self, piece: VerifiedDocument) {
+        match piece {
+            VerifiedDocument::Gateway(document) => self.assembly.put_gateway(document),
+            VerifiedDocument::Origin(document) => self.assembly.put_origin(document),
+            VerifiedDocument::Route(document) => self.assembly.put_route(document),
+            VerifiedDocument::Team(document) => self.assembly.put_team(&document),
+            VerifiedDocument::Credential(key, value) => self.assembly.put_credential(key, value),
+        }
+    }
+
+    fn reject(&mut self, resource: WatchedResource, object: WatchedObject, reason: String) {
+        let known = self.rejected.get(&object.name);
+        if known.is_none_or(|(_, known, _)| known.version != object.version) {
+            self.rejections += 1;
+            tracing::warn!(
+                object = object.name,
+                version = object.version,
+                "a published object is refused, and what was last believed of it stays: {reason}"
+            );
+        }
+        self.rejected.insert(object.name.clone(), (resource, object, reason));
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(accepted) = self.accepted.remove(name) else { return };
+        self.stale = true;
+        match (accepted.kind, &accepted.identity) {
+            (DocumentKind::Gateway, _) => self.assembly.remove_gateway(),
+            (DocumentKind::Origin, DocumentId::Uid(uid)) => self.assembly.remove_origin(uid),
+            (DocumentKind::Route, DocumentId::Uid(uid)) => self.assembly.remove_route(uid),
+            (DocumentKind::Team, DocumentId::Uid(uid)) => self.assembly.remove_team(uid),
+            (_, DocumentId::Credential(key)) => self.assembly.remove_credential(key),
+            _ => {}
+        }
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(MAX_REASON_LEN).collect()
+}

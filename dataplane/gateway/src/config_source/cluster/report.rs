@@ -1,0 +1,191 @@
+//! What this replica says of itself, in a Lease of its own that its Pod owns: what it serves from, and what it refused. The
+//! operator reads it to tell whether a resource is served everywhere.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::{Api, Client};
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_config_distribution::{
+    REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant as Monotonic, sleep_until, timeout};
+
+use super::ReplicaIdentity;
+use super::watches::error_chain;
+use crate::catalog::Catalogs;
+use crate::reencrypt::Reencryption;
+
+/// How often a report is renewed although nothing has changed. Three may be lost before nobody believes the last one.
+const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon after one report the next may follow: many changes at once are one report.
+const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// A write that takes longer has failed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Who owns the fields of the Lease.
+const FIELD_MANAGER: &str = "portcullis";
+
+/// Writes the reports.
+pub(super) struct Reporter {
+    leases: Api<Lease>,
+    replica: ReplicaIdentity,
+    clock: Clock,
+    started_at: UnixMillis,
+    private: SocketAddr,
+    catalogs: Catalogs,
+    reencryption: Reencryption,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        client: &Client,
+        replica: ReplicaIdentity,
+        clock: Clock,
+        private: SocketAddr,
+        catalogs: Catalogs,
+        resealing: Reencryption,
+    ) -> Self {
+        let since = clock.now();
+        Self {
+            leases: Api::namespaced(client.clone(), &replica.namespace),
+            replica,
+            clock,
+            started_at: since,
+            private,
+            catalogs,
+            reencryption: resealing,
+        }
+    }
+
+    /// Reports what it is shown, at once and then regularly, until nobody shows anything any more; then it lets the Lease go.
+    pub(super) async fn run(self, mut shown: watch::Receiver<ReplicaReport>) {
+        if shown.changed().await.is_err() {
+            return;
+        }
+        let mut well = true;
+        loop {
+            let written_at = Monotonic::now();
+            let mut report = shown.borrow_and_update().clone();
+            report.private = Some(self.private);
+            // Learning something is no reason to report at once: it goes along with the next report.
+            report.catalogs = self.catalogs.observations_hash();
+            report.sealed_under = self.reencryption.key_id();
+            let written = self.write(Some(&report)).await;
+            match &written {
+                Ok(()) if !well => tracing::info!("this replica reports again"),
+                Err(problem) if well => tracing::warn!(
+                    "this replica cannot report what it serves, so the operator cannot know: {problem}"
+                ),
+                _ => {}
+            }
+            well = written.is_ok();
+            if shown.has_changed().is_ok() {
+                sleep_until(written_at + MIN_REPORT_INTERVAL).await;
+            }
+            tokio::select! {
+                changed = shown.changed() => if changed.is_err() { break },
+                () = sleep_until(written_at + RENEW_INTERVAL) => {}
+            }
+        }
+        self.write(None).await.ok();
+    }
+
+    async fn write(&self, report: Option<&ReplicaReport>) -> Result<(), String> {
+        let lease = lease(&self.replica, report, self.started_at, self.clock.now())?;
+        let (name, how) = (&self.replica.name, PatchParams::apply(FIELD_MANAGER).force());
+        match timeout(WRITE_TIMEOUT, self.leases.patch(name, &how, &Patch::Apply(&lease))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error_chain(&error)),
+            Err(_) => Err(format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
+        }
+    }
+}
+
+/// The Lease; without a report one that nobody holds.
+fn lease(
+    replica: &ReplicaIdentity,
+    report: Option<&ReplicaReport>,
+    since: UnixMillis,
+    now: UnixMillis,
+) -> Result<Lease, String> {
+    let time =
+        |at: UnixMillis| Timestamp::from_millisecond(at.0).map(MicroTime).map_err(|error| error.to_string());
+    let text = report.map(serde_json::to_string).transpose().map_err(|error| error.to_string())?;
+    let owner = replica.pod_uid.as_ref().map(|uid| OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: replica.name.clone(),
+        uid: uid.clone(),
+        ..OwnerReference::default()
+    });
+    let release = replica.release.as_ref().map(|release| (REPLICA_OF_LABEL.to_owned(), release.clone()));
+    Ok(Lease {
+        metadata: ObjectMeta {
+            name: Some(replica.name.clone()),
+            namespace: Some(replica.namespace.clone()),
+            labels: release.map(|label| [label].into()),
+            annotations: text.map(|text| [(REPORT_ANNOTATION.to_owned(), text)].into()),
+            owner_references: owner.map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            acquire_time: Some(time(since)?),
+            holder_identity: report.map(|_| replica.name.clone()),
+            lease_duration_seconds: i32::try_from(REPORT_MAX_AGE_SECONDS).ok(),
+            renew_time: Some(time(now)?),
+            ..LeaseSpec::default()
+        }),
+    })
+}
+
+#[cfg(test)]
+mod golden;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn replica() -> ReplicaIdentity {
+        ReplicaIdentity {
+            name: "portcullis-7d-x".to_owned(),
+            namespace: "mcp".to_owned(),
+            release: Some("portcullis".to_owned()),
+            pod_uid: Some("uid-1".to_owned()),
+        }
+    }
+
+    #[test]
+    fn given_a_report_when_written_then_the_lease_is_held_owned_by_the_pod_and_fresh() {
+        let report = ReplicaReport { table_hash: "abc".to_owned(), ..ReplicaReport::default() };
+        let lease = lease(&replica(), Some(&report), UnixMillis(1_000), UnixMillis(2_500)).unwrap();
+        let lease = serde_json::to_value(lease).unwrap();
+        assert_eq!(
+            lease["spec"],
+            json!({
+                "acquireTime": "1970-01-01T00:00:01.000000Z", "holderIdentity": "portcullis-7d-x",
+                "leaseDurationSeconds": 15, "renewTime": "1970-01-01T00:00:02.500000Z",
+            })
+        );
+        assert_eq!(
+            lease["metadata"]["ownerReferences"],
+            json!([{"apiVersion": "v1", "kind": "Pod", "name": "portcullis-7d-x", "uid": "uid-1"}])
+        );
+        assert_eq!(lease["metadata"]["labels"], json!({"portcullis.dev/replica-of": "portcullis"}));
+        let text = lease["metadata"]["annotations"]["portcullis.dev/report"].as_str().unwrap();
+        assert_eq!(serde_json::from_str::<ReplicaReport>(text).unwrap(), report);
+    }
+
+    #[test]
+    fn given_a_replica_that_leaves_when_its_lease_is_written_then_nobody_holds_it_and_it_says_nothing() {
+        let lease = lease(&replica(), None, UnixMillis(1_000), UnixMillis(2_500)).unwrap();
+        assert_eq!(lease.metadata.annotations, None);
+        assert_eq!(lease.spec.unwrap().holder_identity, None);
+    }
+}

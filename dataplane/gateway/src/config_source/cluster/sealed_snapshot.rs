@@ -1,0 +1,192 @@
+//! The last good publication on disk, for a replica that starts while the API server is away. Its objects carry their MACs and
+//! are verified like any others; the seal is for what they say.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_clock::Random;
+use portcullis_keyring::{Keyring, Purpose};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::atomic_file;
+use super::object::WatchedObject;
+
+/// Changes that come within this time are written at once: thousands of objects are megabytes.
+const DEBOUNCE: Duration = Duration::from_secs(1);
+
+/// A publication, as far as it was believed.
+#[derive(Clone, Default)]
+pub(super) struct ConfigSnapshot {
+    /// What each watch had seen.
+    pub(super) observed: BTreeMap<String, u64>,
+    /// Shared with what is served from.
+    pub(super) objects: Vec<Arc<WatchedObject>>,
+}
+
+#[derive(Serialize)]
+struct SnapshotRef<'a> {
+    observed: &'a BTreeMap<String, u64>,
+    objects: Vec<SnapshotEntry<&'a str, &'a BTreeMap<String, String>>>,
+}
+
+#[derive(Deserialize)]
+struct SnapshotContents {
+    observed: BTreeMap<String, u64>,
+    objects: Vec<SnapshotEntry<String, BTreeMap<String, String>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SnapshotEntry<Text, Data> {
+    name: Text,
+    version: u64,
+    label: Text,
+    data: Data,
+}
+
+/// Where it lies.
+#[derive(Clone)]
+pub(super) struct SealedSnapshot {
+    path: PathBuf,
+    keys: Arc<Keyring>,
+    random: Random,
+    /// A file of another installation does not open.
+    namespace: String,
+}
+
+/// Why there is nothing to serve from.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SnapshotError {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// Its key is gone, or it is of another installation, or damaged.
+    #[error("{0}: it was not sealed by this installation's keys; it will be written anew")]
+    Unopenable(PathBuf),
+    /// It cannot be sealed.
+    #[error("it cannot be sealed: {0}")]
+    Seal(String),
+}
+
+impl SealedSnapshot {
+    pub(super) fn new(path: PathBuf, keys: Arc<Keyring>, random: Random, namespace: &str) -> Self {
+        Self { path, keys, random, namespace: namespace.to_owned() }
+    }
+
+    /// Reads what was written last.
+    pub(super) fn read(&self) -> Result<ConfigSnapshot, SnapshotError> {
+        let io = |source| SnapshotError::Io { path: self.path.clone(), source };
+        let unopenable = || SnapshotError::Unopenable(self.path.clone());
+        let envelope = std::fs::read(&self.path).map_err(io)?;
+        let text = self
+            .keys
+            .sealing
+            .open(Purpose::PublishedConfig, &self.associated_data(), &envelope)
+            .map_err(|_| unopenable())?;
+        let read: SnapshotContents = serde_json::from_slice(&text).map_err(|_| unopenable())?;
+        let objects = read.objects.into_iter().map(|SnapshotEntry { name, version, label, data }| {
+            Arc::new(WatchedObject { name, version, label, data })
+        });
+        Ok(ConfigSnapshot { observed: read.observed, objects: objects.collect() })
+    }
+
+    /// Writes.
+    pub(super) fn write(&self, publication: &ConfigSnapshot) -> Result<(), SnapshotError> {
+        let objects = publication.objects.iter().map(|object| SnapshotEntry {
+            name: object.name.as_str(),
+            version: object.version,
+            label: object.label.as_str(),
+            data: &object.data,
+        });
+        let written = SnapshotRef { observed: &publication.observed, objects: objects.collect() };
+        let text = serde_json::to_vec(&written).map_err(|error| SnapshotError::Seal(error.to_string()))?;
+        let envelope = self
+            .keys
+            .sealing
+            .seal(&self.random, Purpose::PublishedConfig, &self.associated_data(), &text)
+            .map_err(|error| SnapshotError::Seal(error.to_string()))?;
+        atomic_file::replace(&self.path, &envelope)
+            .map_err(|source| SnapshotError::Io { path: self.path.clone(), source })
+    }
+
+    fn associated_data(&self) -> [&str; 2] {
+        ["snapshot", &self.namespace]
+    }
+
+    /// Writes what it is shown, off everybody's way, until nobody shows anything any more.
+    pub(super) async fn follow(self, mut shown: watch::Receiver<ConfigSnapshot>) {
+        while shown.changed().await.is_ok() {
+            tokio::time::sleep(DEBOUNCE).await;
+            let publication = shown.borrow_and_update().clone();
+            let file = self.clone();
+            match tokio::task::spawn_blocking(move || file.write(&publication)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(
+                    "the sealed snapshot cannot be written, so that a start without the API server will serve something older: {error}"
+                ),
+                Err(error) => tracing::error!(%error, "writing the sealed snapshot died"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod golden;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(folder: &std::path::Path, keys: &Arc<Keyring>, namespace: &str) -> SealedSnapshot {
+        SealedSnapshot::new(folder.join("snapshot.sealed"), Arc::clone(keys), Random::system(), namespace)
+    }
+
+    fn keys() -> Arc<Keyring> {
+        Arc::new(Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn given_a_publication_when_written_then_it_reads_the_same_and_nobody_else_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = keys();
+        let object = WatchedObject {
+            name: "route-a".to_owned(),
+            version: 7,
+            label: "route".to_owned(),
+            data: [("document".to_owned(), "a secret plan".to_owned())].into(),
+        };
+        let publication = ConfigSnapshot {
+            observed: [("configmaps".to_owned(), 9)].into(),
+            objects: vec![Arc::new(object.clone())],
+        };
+        file(folder.path(), &keys, "p").write(&publication).unwrap();
+        let read = file(folder.path(), &keys, "p").read().unwrap();
+        assert_eq!(read.observed, publication.observed);
+        assert_eq!(
+            (&read.objects[0].name, read.objects[0].version, &read.objects[0].data),
+            (&object.name, 7, &object.data)
+        );
+        let bytes = std::fs::read(folder.path().join("snapshot.sealed")).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"secret"));
+    }
+
+    #[test]
+    fn given_a_file_of_other_keys_or_another_installation_when_read_then_it_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let ours = keys();
+        file(folder.path(), &ours, "p").write(&ConfigSnapshot::default()).unwrap();
+        assert!(matches!(file(folder.path(), &keys(), "p").read().err(), Some(SnapshotError::Unopenable(_))));
+        assert!(matches!(file(folder.path(), &ours, "q").read().err(), Some(SnapshotError::Unopenable(_))));
+        std::fs::write(folder.path().join("snapshot.sealed"), b"short").unwrap();
+        assert!(matches!(file(folder.path(), &ours, "p").read().err(), Some(SnapshotError::Unopenable(_))));
+        std::fs::remove_file(folder.path().join("snapshot.sealed")).unwrap();
+        assert!(matches!(file(folder.path(), &ours, "p").read().err(), Some(SnapshotError::Io { .. })));
+    }
+}

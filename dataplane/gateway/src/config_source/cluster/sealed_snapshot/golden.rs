@@ -1,0 +1,29 @@
+//! Golden test of the sealed snapshot: the next version starts from it where the API server is away.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+use crate::golden::{assert_sealed, keys};
+
+#[test]
+fn a_sealed_snapshot_opens_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot.sealed");
+    let object = WatchedObject {
+        name: "route-a".to_owned(),
+        version: 7,
+        label: "route".to_owned(),
+        data: [("document".to_owned(), "{}".to_owned()), ("mac".to_owned(), "key.mac".to_owned())].into(),
+    };
+    let publication = ConfigSnapshot {
+        observed: [("configmaps".to_owned(), 9), ("secrets".to_owned(), 8)].into(),
+        objects: vec![Arc::new(object)],
+    };
+    SealedSnapshot::new(path.clone(), keys(), Random::system(), "namespace").write(&publication).unwrap();
+    let sealed = URL_SAFE_NO_PAD.encode(std::fs::read(path).unwrap());
+    assert_sealed(
+        "config-distribution/sealed-snapshot.json",
+        &[("snapshot", &["snapshot", "namespace"], sealed)],
+    );
+}

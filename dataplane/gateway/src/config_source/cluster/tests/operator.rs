@@ -1,0 +1,119 @@
+//! An operator that fits into a test.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_clock::Random;
+use portcullis_config::{OriginAuth, OriginConfig, RouteConfig, SecretKey, SecretValue, TeamConfig};
+use portcullis_config_distribution::{DocumentKind, SealedCredential, object_name, sign_document};
+use portcullis_keyring::Keyring;
+use portcullis_policy::RouteTable;
+use serde_json::{Value, json};
+
+use crate::config_source::cluster::object::WatchedObject;
+
+/// What the credential is called.
+pub(super) const TOKEN: &str = "mcp/key/token";
+
+/// An operator, as far as this room can tell.
+pub(super) struct Operator {
+    pub(super) keys: Arc<Keyring>,
+    pub(super) version: u64,
+}
+
+impl Operator {
+    pub(super) fn new() -> Self {
+        Self { keys: keys(), version: 100 }
+    }
+
+    pub(super) fn object(
+        &mut self,
+        kind: DocumentKind,
+        identity: &str,
+        document: &impl serde::Serialize,
+    ) -> WatchedObject {
+        self.version += 1;
+        let name = object_name(kind, identity);
+        let data = sign_document(&self.keys.mac, kind, &name, document).unwrap().data();
+        WatchedObject { name, version: self.version, label: kind.label().to_owned(), data }
+    }
+
+    pub(super) fn gateway(&mut self, public_url: &str) -> WatchedObject {
+        self.gateway_with(public_url, json!({"oidc": {
+            "issuer": "https://idp.example", "clientId": "portcullis", "clientSecret": null, "scopes": ["openid"],
+            "claims": {"subject": "sub", "email": "email", "name": "name", "groups": "groups"},
+            "trustEmail": false, "privateNetworks": [], "caBundlePem": null,
+        }}))
+    }
+
+    pub(super) fn gateway_with(&mut self, public_url: &str, provider: Value) -> WatchedObject {
+        let document = json!({
+            "name": "mcp/main", "publicUrl": public_url,
+            "identityProviders": [{"name": "company", "kind": provider}],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
+            "storeOutageGraceSeconds": 900,
+            "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
+        });
+        let document: portcullis_config::GatewayConfig = serde_json::from_value(document).unwrap();
+        self.object(DocumentKind::Gateway, "", &document)
+    }
+
+    pub(super) fn origin(&mut self, id: &str, auth: &OriginAuth) -> WatchedObject {
+        let document = json!({
+            "uid": id, "id": id, "name": format!("mcp/{id}"), "displayName": id,
+            "url": "https://origin.example/mcp", "suspended": false, "auth": auth,
+            "network": {"privateNetworks": [], "caBundlePem": null},
+            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
+        });
+        let document: OriginConfig = serde_json::from_value(document).unwrap();
+        self.object(DocumentKind::Origin, id, &document)
+    }
+
+    pub(super) fn route(&mut self, uid: &str, slug: &str, origin: &str) -> WatchedObject {
+        let all = json!({"include": null, "exclude": [], "overrides": []});
+        let document = json!({
+            "uid": uid, "name": format!("mcp/{uid}"), "slug": slug, "displayName": slug, "description": "",
+            "suspended": false, "identityProvider": "company", "origin": origin, "access": "Teams",
+            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
+        });
+        let document: RouteConfig = serde_json::from_value(document).unwrap();
+        self.object(DocumentKind::Route, uid, &document)
+    }
+
+    pub(super) fn team(&mut self, uid: &str, route: &str) -> WatchedObject {
+        let document = json!({
+            "uid": uid, "name": format!("mcp/{uid}"), "displayName": uid,
+            "members": {"groups": ["readers"], "users": [], "serviceAccounts": []},
+            "access": [{"route": route, "tools": {"include": null, "exclude": [], "overrides": []}}],
+        });
+        let document: TeamConfig = serde_json::from_value(document).unwrap();
+        self.object(DocumentKind::Team, uid, &document)
+    }
+
+    pub(super) fn credential(&mut self, value: &str) -> WatchedObject {
+        let value =
+            SecretValue { value: value.to_owned().into(), allowed_hosts: vec!["origin.example".to_owned()] };
+        let key = SecretKey(TOKEN.to_owned());
+        let document = SealedCredential::seal(&self.keys.sealing, &Random::system(), &key, &value).unwrap();
+        self.object(DocumentKind::Credential, TOKEN, &document)
+    }
+}
+
+pub(super) fn keys() -> Arc<Keyring> {
+    Arc::new(Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap())
+}
+
+pub(super) fn header() -> OriginAuth {
+    OriginAuth::Header { name: "x-key".to_owned(), prefix: String::new(), value: SecretKey(TOKEN.to_owned()) }
+}
+
+pub(super) fn anywhere() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 8080))
+}
+
+pub(super) fn slugs(table: &RouteTable) -> Vec<String> {
+    let mut slugs: Vec<_> = table.routes().map(|route| route.slug.to_string()).collect();
+    slugs.sort();
+    slugs
+}

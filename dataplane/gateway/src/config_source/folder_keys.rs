@@ -1,0 +1,266 @@
+//! The key rings of one machine: `keys.json` in the state folder, made where there is none, followed while it is edited, and moved
+//! through a rotation that `portcullis keys rotate` has begun. There is one replica, which knows by itself what it has.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use portcullis_clock::{Clock, Random};
+use portcullis_events::EventSink;
+use portcullis_key_encryption::KeyEncryption;
+use portcullis_keyring::{KeyDocument, KeyFile, KeyFileLock, Keyring, RotationStatus};
+use tokio::time::MissedTickBehavior;
+use zeroize::Zeroizing;
+
+use crate::reencrypt::{Reencryption, record_key_rotation};
+
+/// How often the file is looked at.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// After a file that is of no use, or a transit service that is away.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// Where one machine's rings lie, and how.
+pub(crate) struct FolderKeys {
+    folder: KeyFile,
+    custody: KeyEncryption,
+    random: Random,
+    clock: Clock,
+}
+
+/// The file as it was read or written last, and what it says.
+struct LoadedKeys {
+    stored: Zeroizing<Vec<u8>>,
+    document: KeyDocument,
+}
+
+/// Rings that are in use, to be followed.
+pub(crate) struct KeyFollower {
+    source: FolderKeys,
+    loaded: LoadedKeys,
+}
+
+impl FolderKeys {
+    pub(crate) fn new(state: &Path, custody: KeyEncryption, random: Random, clock: Clock) -> Self {
+        Self { folder: KeyFile::new(state), custody, random, clock }
+    }
+
+    /// Reads the rings, or makes them where there are none yet. Where something was sealed under them (`are_needed`), others are
+    /// of no use.
+    pub(crate) async fn open(self, are_needed: bool) -> anyhow::Result<(Arc<Keyring>, KeyFollower)> {
+        let path = self.folder.path().display().to_string();
+        let _held = self.lock().await?;
+        let known = match self.read().await.context(path.clone())? {
+            Some(known) if self.custody.is_up_to_date(&known.stored) => known,
+            Some(known) => {
+                tracing::info!("{path} is encrypted from now on");
+                self.write(known.document).await?
+            }
+            None if are_needed => bail!(
+                "{path} is missing, and the database holds accounts that only its keys can open: restore it from a backup, or begin with an empty database"
+            ),
+            None => self.write(KeyDocument::generate(&self.random)?).await?,
+        };
+        let keys = Arc::new(Keyring::from_document(&known.document).context(path)?);
+        Ok((keys, KeyFollower { source: self, loaded: known }))
+    }
+
+    /// Asks for new keys, which the process that serves then moves to. Says in words what has become of it.
+    pub(crate) async fn rotate(&self) -> anyhow::Result<&'static str> {
+        let _held = self.lock().await?;
+        let Some(LoadedKeys { mut document, .. }) = self.read().await? else {
+            bail!("{} is not there: `portcullis serve` makes it", self.folder.path().display());
+        };
+        if document.is_promotion_pending() {
+            return Ok("new keys are there already; `portcullis serve` moves to them once it has read them");
+        }
+        let now = self.clock.now();
+        document.advance_rotation(Some(&now.0.to_string()), RotationStatus::default(), now, &self.random)?;
+        self.write(document).await?;
+        Ok(
+            "new keys are there; `portcullis serve` moves to them within seconds and keeps the old ones for what was made with them",
+        )
+    }
+
+    async fn read(&self) -> anyhow::Result<Option<LoadedKeys>> {
+        let Some(stored) = self.folder.read()? else { return Ok(None) };
+        let text = self.custody.decrypt(&stored).await?;
+        Ok(Some(LoadedKeys { stored, document: KeyDocument::read(&text)? }))
+    }
+
+    /// To be called with the lock.
+    async fn write(&self, document: KeyDocument) -> anyhow::Result<LoadedKeys> {
+        let stored = self.custody.encrypt(&document.text()?).await?;
+        self.folder.write(&stored)?;
+        Ok(LoadedKeys { stored, document })
+    }
+
+    /// The lock is the operating system's, and may be another process's for as long as a transit service takes.
+    async fn lock(&self) -> anyhow::Result<KeyFileLock> {
+        let folder = self.folder.clone();
+        Ok(tokio::task::spawn_blocking(move || folder.lock()).await??)
+    }
+}
+
+impl KeyFollower {
+    /// Follows the file, and takes the steps of a rotation as they fall due, until dropped.
+    pub(crate) async fn follow(mut self, keys: Arc<Keyring>, resealing: Reencryption, events: EventSink) {
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = String::new();
+        loop {
+            tick.tick().await;
+            let problem = match self.sync(&keys, &resealing, &events).await {
+                Ok(()) => String::new(),
+                Err(error) => format!("{error:#}"),
+            };
+            if !problem.is_empty() {
+                if problem != told {
+                    tracing::error!("the key rings cannot be followed, and those in memory stay: {problem}");
+                }
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+            told = problem;
+        }
+    }
+
+    async fn sync(
+        &mut self,
+        keys: &Keyring,
+        resealing: &Reencryption,
+        events: &EventSink,
+    ) -> anyhow::Result<()> {
+        let Some(stored) = self.source.folder.read()? else {
+            bail!("{} is gone: put it back", self.source.folder.path().display());
+        };
+        if *stored != *self.loaded.stored {
+            let Some(known) = self.source.read().await? else { return Ok(()) };
+            keys.replace_with(&Keyring::from_document(&known.document)?);
+            self.loaded = known;
+            record_key_rotation(events, &self.source.clock);
+        }
+        let standing = RotationStatus {
+            distributed: true,
+            reencrypted: resealing.key_id() == keys.sealing.current_key_id(),
+            // One machine publishes nothing.
+            republished: true,
+        };
+        let mut document = self.loaded.document.clone();
+        let Some(turn) =
+            document.advance_rotation(None, standing, self.source.clock.now(), &self.source.random)?
+        else {
+            return Ok(());
+        };
+        let _held = self.source.lock().await?;
+        // Whoever was faster is read first.
+        if self.source.folder.read()?.is_some_and(|stored| *stored == *self.loaded.stored) {
+            tracing::info!("the key rings: {turn}");
+            let known = self.source.write(document).await?;
+            keys.replace_with(&Keyring::from_document(&known.document)?);
+            self.loaded = known;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_clock::UnixMillis;
+    use portcullis_keyring::Purpose;
+
+    use super::*;
+
+    const START: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    struct Fixture {
+        state: tempfile::TempDir,
+        clock: Clock,
+        resealing: Reencryption,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let state = tempfile::tempdir().unwrap();
+            Self { state, clock: Clock::manual(START), resealing: Reencryption::default() }
+        }
+
+        fn folder(&self) -> FolderKeys {
+            FolderKeys::new(self.state.path(), KeyEncryption::plain(), Random::system(), self.clock.clone())
+        }
+
+        async fn sync(&self, followed: &mut KeyFollower, keys: &Keyring) {
+            followed.sync(keys, &self.resealing, &EventSink::new().0).await.unwrap();
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.state.path().join("keys.json")
+        }
+    }
+
+    fn published(keys: &Keyring) -> usize {
+        keys.signing.jwks()["keys"].as_array().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn given_rings_that_serve_when_somebody_rotates_then_they_move_step_by_step_and_old_work_opens_to_the_end()
+     {
+        let world = Fixture::new();
+        let (keys, mut followed) = world.folder().open(false).await.unwrap();
+        let first = keys.sealing.current_key_id();
+        let sealed = keys.sealing.seal(&Random::system(), Purpose::McpSession, &[], b"x").unwrap();
+        world.folder().rotate().await.unwrap();
+        assert!(world.folder().rotate().await.unwrap().contains("already"), "one rotation at a time");
+        world.sync(&mut followed, &keys).await;
+        assert_ne!(keys.sealing.current_key_id(), first, "one replica: once it has them, everybody has");
+        assert_eq!(published(&keys), 2);
+        world.sync(&mut followed, &keys).await;
+        world.clock.advance(Duration::from_secs(25 * 3600));
+        world.sync(&mut followed, &keys).await;
+        assert_eq!(published(&keys), 1);
+        assert!(keys.sealing.open(Purpose::McpSession, &[], &sealed).is_ok());
+        world.clock.advance(Duration::from_secs(31 * 24 * 3600));
+        world.sync(&mut followed, &keys).await;
+        assert!(
+            keys.sealing.open(Purpose::McpSession, &[], &sealed).is_ok(),
+            "the store was not sealed anew"
+        );
+        world.resealing.set_key_id(&keys.sealing.current_key_id());
+        world.sync(&mut followed, &keys).await;
+        assert!(keys.sealing.open(Purpose::McpSession, &[], &sealed).is_err());
+        // What the file says is what is in memory.
+        let (again, _) = world.folder().open(true).await.unwrap();
+        assert_eq!(again.fingerprint(), keys.fingerprint());
+    }
+
+    #[tokio::test]
+    async fn given_a_file_that_goes_bad_while_it_is_followed_then_the_rings_in_memory_stay_and_the_file_is_not_touched()
+     {
+        let world = Fixture::new();
+        let (keys, mut followed) = world.folder().open(false).await.unwrap();
+        let (before, good) = (keys.fingerprint(), std::fs::read(world.path()).unwrap());
+        for bad in [&b"{}"[..], b""] {
+            std::fs::write(world.path(), bad).unwrap();
+            assert!(followed.sync(&keys, &world.resealing, &EventSink::new().0).await.is_err());
+            assert_eq!(std::fs::read(world.path()).unwrap(), bad);
+        }
+        std::fs::remove_file(world.path()).unwrap();
+        let error =
+            followed.sync(&keys, &world.resealing, &EventSink::new().0).await.unwrap_err().to_string();
+        assert!(error.contains("put it back"), "{error}");
+        assert_eq!(keys.fingerprint(), before);
+        KeyFile::new(world.state.path()).write(&good).unwrap();
+        world.sync(&mut followed, &keys).await;
+        assert_eq!(keys.fingerprint(), before);
+    }
+
+    #[tokio::test]
+    async fn given_no_file_when_something_was_sealed_under_it_then_no_other_is_made() {
+        let world = Fixture::new();
+        let error = world.folder().open(true).await.err().unwrap().to_string();
+        assert!(error.contains("restore it from a backup"), "{error}");
+        assert!(!world.path().exists());
+        assert!(world.folder().rotate().await.is_err());
+        world.folder().open(false).await.unwrap();
+        world.folder().open(true).await.unwrap();
+    }
+}

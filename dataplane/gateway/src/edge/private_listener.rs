@@ -1,0 +1,200 @@
+//! The private listener: health, metrics and what is served, for operators and their tools. No page of any browser may ask.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use portcullis_authorization_server::AuthorizationServer;
+use portcullis_config_distribution::CATALOGS_PATH;
+use portcullis_events::EventSink;
+use portcullis_policy::RouteTableHandle;
+use serde_json::json;
+
+use super::observed_catalogs::{CatalogEndpoint, observed_catalogs};
+use crate::config_source::cluster::SyncStats;
+use crate::reencrypt::Reencryption;
+use crate::shutdown::Shutdown;
+
+/// Whether traffic should come here: once the rooms are open and what there is to serve is served, until the process is asked to
+/// end.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness(Arc<ReadinessState>);
+
+#[derive(Default)]
+struct ReadinessState {
+    config_served: AtomicBool,
+    identity: OnceLock<AuthorizationServer>,
+}
+
+impl Readiness {
+    /// The rooms are open. From now on readiness depends on the feed of revocations, too.
+    pub(crate) fn services_started(&self, identity: AuthorizationServer) {
+        self.0.identity.set(identity).ok();
+    }
+
+    /// What there is to serve is served.
+    pub(crate) fn mark_config_served(&self) {
+        self.0.config_served.store(true, Ordering::Relaxed);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.config_served.load(Ordering::Relaxed)
+            && self.0.identity.get().is_some_and(AuthorizationServer::is_ready)
+    }
+}
+
+/// What operators may see.
+#[derive(Clone)]
+pub(crate) struct PrivateListener {
+    pub(crate) readiness: Readiness,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) tables: RouteTableHandle,
+    pub(crate) events: EventSink,
+    /// Of a cluster's publication.
+    pub(crate) sync_stats: Option<SyncStats>,
+    pub(crate) reencryption: Reencryption,
+    /// For a cluster's operator.
+    pub(crate) catalog_endpoint: Option<CatalogEndpoint>,
+}
+
+impl PrivateListener {
+    pub(crate) fn router(self) -> Router {
+        let witness = self
+            .catalog_endpoint
+            .clone()
+            .map(|it| Router::new().route(CATALOGS_PATH, get(observed_catalogs)).with_state(it));
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/debug/routes", get(routes))
+            .with_state(self)
+            .merge(witness.unwrap_or_default())
+            .layer(middleware::from_fn(reject_browsers))
+    }
+}
+
+/// Whether a page of some browser may be asking. Every browser names a host, and one whose page has bound a name of its own to this
+/// address names that.
+fn is_from_browser(headers: &HeaderMap) -> bool {
+    let strange = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_egress::is_internal_host);
+    headers.contains_key(ORIGIN) || headers.get_all(HOST).iter().any(strange)
+}
+
+async fn reject_browsers(request: Request, next: Next) -> Response {
+    if is_from_browser(request.headers()) {
+        return (StatusCode::FORBIDDEN, "no page of a browser may ask here\n").into_response();
+    }
+    next.run(request).await
+}
+
+async fn ready(State(private): State<PrivateListener>) -> Response {
+    if private.readiness.is_ready() && !private.shutdown.is_terminating() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}
+
+/// Prometheus text format 0.0.4.
+async fn metrics(State(private): State<PrivateListener>) -> Response {
+    let table = private.tables.current();
+    let mut out = String::new();
+    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
+        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
+    };
+    let routes = table.as_ref().map_or(0, |table| table.routes().count() as u64);
+    one("portcullis_routes", "gauge", "Virtual MCPs in the route table.", routes);
+    let generation = table.as_ref().map_or(0, |table| table.generation);
+    one("portcullis_table_generation", "gauge", "Route tables since the start of the process.", generation);
+    one("portcullis_events_total", "counter", "Events recorded.", private.events.recorded());
+    let dropped = private.events.dropped();
+    one(
+        "portcullis_events_dropped_total",
+        "counter",
+        "Events lost because their writer was too slow.",
+        dropped,
+    );
+    one(
+        "portcullis_resealed_total",
+        "counter",
+        "Stored credentials that were sealed anew after the keys were rotated.",
+        private.reencryption.rows(),
+    );
+    if let Some(tally) = &private.sync_stats {
+        one(
+            "portcullis_publication_refused_total",
+            "counter",
+            "Versions of published objects that were not believed.",
+            tally.rejections(),
+        );
+        one(
+            "portcullis_publication_rejected",
+            "gauge",
+            "Published objects that are refused, or cannot be served as they are.",
+            tally.rejected(),
+        );
+        one(
+            "portcullis_publication_from_snapshot",
+            "gauge",
+            "1 while the sealed snapshot is served because the API server has not answered since the start.",
+            u64::from(tally.serves_snapshot()),
+        );
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
+}
+
+async fn routes(State(private): State<PrivateListener>) -> Response {
+    let Some(table) = private.tables.current() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let mut routes: Vec<_> = table.routes().collect();
+    routes.sort_by_key(|route| Arc::clone(&route.slug));
+    let routes: Vec<_> = routes
+        .into_iter()
+        .map(|route| {
+            json!({
+                "slug": route.slug, "name": route.name, "uid": route.uid, "url": route.url,
+                "origin": route.origin.name, "originUrl": route.origin.url, "suspended": route.suspended,
+                "identityProvider": route.identity_provider.name,
+            })
+        })
+        .collect();
+    Json(json!({"generation": table.generation, "gateway": table.gateway.name, "routes": routes}))
+        .into_response()
+}
+
+#[cfg(test)]
+mod golden;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Advisory class: Host and Origin unchecked on any listener.
+    #[test]
+    fn given_a_page_of_any_browser_when_it_asks_then_it_is_told_from_operators_and_probes() {
+        let asked = |headers: &[(header::HeaderName, &'static str)]| {
+            is_from_browser(
+                &headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect(),
+            )
+        };
+        for host in ["10.0.0.7:9090", "localhost:9090", "portcullis.mcp.svc.cluster.local:9090", "portcullis"]
+        {
+            assert!(!asked(&[(HOST, host)]), "{host}");
+            for origin in ["https://evil.example", "http://localhost:9090", "null"] {
+                assert!(asked(&[(HOST, host), (ORIGIN, origin)]), "{origin}");
+            }
+        }
+        assert!(!asked(&[]), "HTTP/1.0");
+        assert!(asked(&[(HOST, "rebound.evil.example:9090")]));
+        assert!(asked(&[(HOST, "localhost"), (HOST, "rebound.evil.example")]));
+    }
+}

@@ -1,0 +1,122 @@
+//! The public listener: which path is whose.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use portcullis_rate_limit::with_client_address;
+use tower::ServiceExt as _;
+
+use super::client_address;
+use super::host_and_origin::{self, BrowserOrigin};
+use crate::pipeline::{self, Body, Context};
+use crate::upstream::UpstreamPool;
+
+/// What is served to strangers. One for each worker.
+#[derive(Clone)]
+pub(crate) struct PublicListener {
+    pub(crate) context: Arc<Context>,
+    pub(crate) upstreams: Arc<UpstreamPool>,
+    /// Pages and OAuth endpoints.
+    pub(crate) pages: Router,
+}
+
+impl PublicListener {
+    /// Serves one request. A process that is leaving closes the connection after its answer, so that the next request goes
+    /// elsewhere (RFC 9112, section 9.6). So does one whose body came in chunks: a Content-Length beside them, by which a proxy in
+    /// front may go, is dropped by hyper unseen, and what follows could be somebody else's request (section 6.1).
+    pub(crate) async fn serve(
+        self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<Response<Body>, Infallible> {
+        let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
+        let table = self.context.tables.current();
+        let trusted = table.as_ref().map_or(&[][..], |table| &table.gateway.trusted_proxies);
+        let client = client_address::resolve(peer, request.headers(), trusted);
+        drop(table);
+        let mut response = with_client_address(client, self.dispatch(request)).await?;
+        if in_chunks || self.context.shutdown.is_terminating() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
+
+    async fn dispatch(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let Some(table) = self.context.tables.current() else {
+            let mut response = plain_text_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway has no configuration yet; try again shortly",
+            );
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return Ok(response);
+        };
+        if !host_and_origin::is_our_host(&table.gateway.public_url, &request) {
+            return Ok(
+                reject(request, "the Host header does not name this gateway; use its public URL").await
+            );
+        }
+        let slug =
+            request.uri().path().strip_prefix("/mcp/").filter(|slug| !slug.is_empty() && !slug.contains('/'));
+        let Some(slug) = slug.map(str::to_owned) else {
+            return Ok(self.serve_page(request).await);
+        };
+        let browser_origin =
+            match host_and_origin::browser_origin(&table.gateway.public_url, request.headers()) {
+                BrowserOrigin::Absent => None,
+                BrowserOrigin::Permitted(page) => Some(page.clone()),
+                BrowserOrigin::Forbidden => {
+                    return Ok(reject(request, "pages of this Origin may not use this gateway").await);
+                }
+            };
+        drop(table);
+        let mut response = if request.method() == Method::OPTIONS {
+            preflight(&request)
+        } else {
+            pipeline::serve(&self.context, &self.upstreams, &slug, request).await
+        };
+        if let Some(origin) = browser_origin {
+            host_and_origin::add_cors_headers(response.headers_mut(), origin);
+        }
+        Ok(response)
+    }
+
+    async fn serve_page(&self, request: Request<Incoming>) -> Response<Body> {
+        match self.pages.clone().oneshot(request.map(axum::body::Body::new)).await {
+            Ok(response) => response.map(Body::Page),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The answer to a browser that asks whether it may send a request (Fetch, "CORS-preflight request").
+fn preflight(request: &Request<Incoming>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
+    if let Some(asked) = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+async fn reject(request: Request<Incoming>, sentence: &'static str) -> Response<Body> {
+    pipeline::discard(request.into_body()).await;
+    plain_text_error(StatusCode::FORBIDDEN, sentence)
+}
+
+fn plain_text_error(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(format!("{sentence}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,233 @@
+//! The event of a request: made at its start, filled on the way, written at its end, however that comes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Request, StatusCode};
+use portcullis_authorization_server::Caller;
+use portcullis_clock::Clock;
+use portcullis_events::{AuthMode, CapabilityKind, Event, EventKind, EventSink, FailureOrigin, Outcome};
+use portcullis_mcp::header::PROTOCOL_VERSION;
+use portcullis_mcp::message::Message;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::response::ResponseOutcome;
+use portcullis_policy::{Route, RouteAccess, RouteTable};
+
+use super::Context;
+
+/// Strangers choose these texts; an event is no place for a megabyte of them.
+const MAX_TEXT_LEN: usize = 512;
+
+/// An event in the making.
+pub(crate) struct AuditRecord(Option<Box<PendingEvent>>);
+
+struct PendingEvent {
+    event: Event,
+    started: Instant,
+    upstream: Duration,
+    /// Nothing is lost when the client goes away: it has its answer, or only listened.
+    answered: bool,
+    events: EventSink,
+    clock: Clock,
+}
+
+impl AuditRecord {
+    pub(super) fn new(context: &Context, request: &Request<impl Sized>) -> Self {
+        let mut event = Event::new(context.clock.now(), EventKind::McpRequest, Outcome::Success);
+        event.trace_id = trace_id(request.headers());
+        if request.method() != http::Method::POST {
+            event.method = Some(request.method().as_str().into());
+        }
+        Self(Some(Box::new(PendingEvent {
+            event,
+            started: Instant::now(),
+            upstream: Duration::ZERO,
+            answered: false,
+            events: context.events.clone(),
+            clock: context.clock.clone(),
+        })))
+    }
+
+    /// The record that goes on; this one is done. For a body that outlives the steps.
+    pub(super) fn hand_over(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    /// A record of nothing, for requests that the gateway makes on the way of another.
+    pub(super) fn disabled() -> Self {
+        Self(None)
+    }
+
+    fn update(&mut self, fill: impl FnOnce(&mut PendingEvent)) {
+        if let Some(open) = &mut self.0 {
+            fill(open);
+        }
+    }
+
+    pub(super) fn route(&mut self, table: &RouteTable, route: &Route) {
+        self.update(|open| {
+            open.event.gateway = Some(Arc::clone(&table.gateway.name));
+            open.event.route = Some(Arc::clone(&route.slug));
+            open.event.origin = Some(Arc::clone(&route.origin.name));
+        });
+    }
+
+    pub(super) fn caller(&mut self, caller: &Caller) {
+        self.update(|open| {
+            open.event.subject = Some(Arc::clone(&caller.principal.subject));
+            open.event.client_id = Some(Arc::clone(&caller.client_id));
+            open.event.client_name = Some(Arc::clone(&caller.client_name));
+        });
+    }
+
+    pub(super) fn teams(&mut self, admission: &RouteAccess) {
+        self.update(|open| open.event.teams = Some(Arc::clone(&admission.teams)));
+    }
+
+    pub(super) fn message(&mut self, message: &Message<'_>, headers: &HeaderMap) {
+        self.update(|open| {
+            open.event.method = Some(clip(&message.method_name));
+            if message.method.is_invocation() {
+                open.event.event = EventKind::McpCapability;
+            }
+            open.event.protocol_version = message
+                .protocol_version
+                .as_deref()
+                .or_else(|| headers.get(PROTOCOL_VERSION)?.to_str().ok())
+                .map(clip);
+        });
+    }
+
+    pub(super) fn session(&mut self, digest: Option<&str>) {
+        self.update(|open| open.event.session = digest.map(Into::into));
+    }
+
+    pub(super) fn capability(&mut self, method: Method, name: &str) {
+        self.update(|open| {
+            open.event.capability = Some(clip(name));
+            open.event.capability_kind = match method {
+                Method::ToolsCall => Some(CapabilityKind::Tool),
+                Method::PromptsGet => Some(CapabilityKind::Prompt),
+                _ => Some(CapabilityKind::Resource),
+            };
+        });
+    }
+
+    pub(super) fn auth_mode(&mut self, mode: AuthMode) {
+        self.update(|open| open.event.auth_mode = Some(mode));
+    }
+
+    pub(super) fn request_bytes(&mut self, bytes: usize) {
+        self.update(|open| open.event.request_bytes = Some(bytes as u64));
+    }
+
+    /// Waited this long for the origin.
+    pub(super) fn add_upstream_time(&mut self, time: Duration) {
+        self.update(|open| open.upstream += time);
+    }
+
+    pub(super) fn status(&mut self, status: StatusCode) {
+        self.update(|open| {
+            open.event.status = Some(status.as_u16());
+            if !status.is_success() {
+                (open.event.outcome, open.event.failure_origin) =
+                    (Outcome::UpstreamError, Some(FailureOrigin::Upstream));
+                open.event.reason = Some("upstream_status");
+            }
+        });
+    }
+
+    /// What the origin's answer says.
+    pub(super) fn response_outcome(&mut self, verdict: ResponseOutcome) {
+        self.update(|open| {
+            let (outcome, reason) = match verdict {
+                ResponseOutcome::Success => (Outcome::Success, None),
+                ResponseOutcome::ToolError => (Outcome::ToolError, Some("tool_error")),
+                ResponseOutcome::Error => (Outcome::ToolError, Some("json_rpc_error")),
+                ResponseOutcome::NotAResponse => return,
+            };
+            open.answered = true;
+            (open.event.outcome, open.event.reason) = (outcome, reason);
+            open.event.failure_origin = reason.map(|_| FailureOrigin::Upstream);
+        });
+    }
+
+    /// Why it ended as it did, where that was neither success nor a refusal.
+    pub(super) fn set_outcome(&mut self, outcome: Outcome, failure: FailureOrigin, reason: &'static str) {
+        self.update(|open| {
+            (open.event.outcome, open.event.failure_origin, open.event.reason) =
+                (outcome, Some(failure), Some(reason));
+        });
+    }
+
+    /// A stream without an end of its own: its client may leave when it likes.
+    pub(super) fn mark_open_ended(&mut self) {
+        self.update(|open| open.answered = true);
+    }
+
+    /// The answer's request was answered: what comes after is no loss.
+    pub(super) fn is_answered(&self) -> bool {
+        self.0.as_ref().is_none_or(|open| open.answered)
+    }
+
+    /// The gateway has said no.
+    pub(super) fn finish_rejected(
+        &mut self,
+        kind: Option<EventKind>,
+        (outcome, failure, reason): (Outcome, FailureOrigin, &'static str),
+        message: &str,
+        status: StatusCode,
+        bytes: usize,
+    ) {
+        self.set_outcome(outcome, failure, reason);
+        self.update(|open| {
+            if let Some(kind) = kind {
+                open.event.event = kind;
+            }
+            open.event.message = Some(clip(message));
+        });
+        self.finish_with_status(status, bytes as u64);
+    }
+
+    /// The gateway itself has answered.
+    pub(super) fn finish_with_status(&mut self, status: StatusCode, response_bytes: u64) {
+        self.update(|open| open.event.status = Some(status.as_u16()));
+        self.finish(response_bytes);
+    }
+
+    /// The answer's last byte has been handed on.
+    pub(super) fn finish(&mut self, response_bytes: u64) {
+        let Some(mut open) = self.0.take() else { return };
+        let total = open.started.elapsed();
+        let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        open.event.time = open.clock.now();
+        open.event.total_ms = Some(ms(total));
+        if open.upstream > Duration::ZERO {
+            open.event.upstream_ms = Some(ms(open.upstream));
+            open.event.gateway_ms = Some(ms(total.saturating_sub(open.upstream)));
+        }
+        open.event.response_bytes = Some(response_bytes);
+        open.events.record(open.event);
+    }
+}
+
+impl Drop for AuditRecord {
+    /// A request whose client went away before there was an answer leaves its event too.
+    fn drop(&mut self) {
+        if !self.is_answered() {
+            self.set_outcome(Outcome::ClientError, FailureOrigin::Client, "client_went_away");
+        }
+        self.finish(0);
+    }
+}
+
+fn clip(text: &str) -> Box<str> {
+    let end = (0..=text.len().min(MAX_TEXT_LEN)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().into()
+}
+
+/// The trace id of a W3C `traceparent`.
+fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
+    let id = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.into())
+}

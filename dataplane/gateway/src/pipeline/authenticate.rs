@@ -1,0 +1,98 @@
+//! Second step: whose token it is, and whether they may use this route.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use portcullis_authorization_server::{AuthenticateError, Caller};
+use portcullis_policy::{Route, RouteAccess, RouteTable};
+
+use super::Context;
+use super::audit_record::AuditRecord;
+use super::error::PipelineError;
+use super::route::Routed;
+
+/// A request by somebody who may use the route.
+pub(super) struct Authenticated {
+    routed: Routed,
+    caller: Arc<Caller>,
+    admission: RouteAccess,
+}
+
+impl Authenticated {
+    pub(super) async fn authenticate(
+        context: &Context,
+        routed: Routed,
+        headers: &HeaderMap,
+        record: &mut AuditRecord,
+    ) -> Result<Self, PipelineError> {
+        let route = routed.route();
+        let challenge = |error: Option<&AuthenticateError>| context.identity.challenge(route, error);
+        let Some(token) = bearer_token(headers) else {
+            return Err(PipelineError::unauthenticated(challenge(None)));
+        };
+        let caller = match context.identity.authenticate(token, route).await {
+            Ok(caller) => caller,
+            Err(AuthenticateError::Unavailable) => return Err(PipelineError::store_unavailable()),
+            Err(error @ AuthenticateError::InsufficientScope) => {
+                return Err(PipelineError::insufficient_scope(challenge(Some(&error))));
+            }
+            Err(error) => return Err(PipelineError::unauthenticated(challenge(Some(&error)))),
+        };
+        record.caller(&caller);
+        let admission = route
+            .authorize(&caller.principal)
+            .ok_or_else(|| PipelineError::no_access(&route.display_name))?;
+        record.teams(&admission);
+        if route.suspended {
+            return Err(PipelineError::suspended(&route.display_name));
+        }
+        Ok(Self { routed, caller, admission })
+    }
+
+    pub(super) fn route(&self) -> &Arc<Route> {
+        self.routed.route()
+    }
+
+    pub(super) fn table(&self) -> &Arc<RouteTable> {
+        self.routed.table()
+    }
+
+    pub(super) fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    pub(super) fn admission(&self) -> &RouteAccess {
+        &self.admission
+    }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1). Of exactly one such
+/// header: two readers of two could see two people.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_an_authorization_header_then_one_bearer_token_counts_and_nothing_else() {
+        let sent = |values: &[&'static str]| {
+            let headers: HeaderMap =
+                values.iter().map(|value| (AUTHORIZATION, value.parse().unwrap())).collect();
+            bearer_token(&headers).map(ToOwned::to_owned)
+        };
+        assert_eq!(sent(&["Bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(sent(&["bEARER  abc"]).as_deref(), Some("abc"));
+        for none in [&["Basic abc"][..], &["Bearer"], &["Bearer "], &["abc"], &[]] {
+            assert_eq!(sent(none), None, "{none:?}");
+        }
+        assert_eq!(sent(&["Bearer abc", "Bearer abc"]), None);
+        assert_eq!(sent(&["Bearer abc", "Basic abc"]), None);
+    }
+}

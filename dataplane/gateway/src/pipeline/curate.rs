@@ -1,0 +1,191 @@
+//! What becomes of an origin's answer: lists are held against the route's curation and the person's teams, and the catalog
+//! learns from them. The same for JSON and for each event of a stream.
+
+use std::sync::Arc;
+
+use portcullis_mcp::item::JsonObject;
+use portcullis_mcp::list::{Item, ItemAction, List, ListError};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::response::{ResponseOutcome, StreamMessage, response_outcome};
+use portcullis_policy::{CapabilityRules, CredentialSubject, Route, ToolRules};
+use serde_json::value::RawValue;
+
+use super::authenticate::Authenticated;
+use super::parse::Parsed;
+use crate::catalog::{CatalogSection, Catalogs};
+
+/// How the answers to one request are to be curated.
+pub(super) struct Curator {
+    route: Arc<Route>,
+    tools: ToolRules,
+    /// What was asked; `None` on a stream that answers no request of its own but may replay the answer to any (legacy
+    /// `Last-Event-ID`), so that each is judged by what it holds.
+    method: Option<Method>,
+    /// The request asked for a further page.
+    continues: bool,
+    catalogs: Catalogs,
+}
+
+/// An answer, read.
+pub(super) struct Curated {
+    /// As the client is to see it; `None` where that is the same.
+    pub(super) changed: Option<Vec<u8>>,
+    /// How the request ended.
+    pub(super) verdict: ResponseOutcome,
+}
+
+impl Curated {
+    fn unchanged(message: &[u8]) -> Self {
+        Self { changed: None, verdict: response_outcome(message) }
+    }
+}
+
+impl Curator {
+    /// For the answers to a request.
+    pub(super) fn for_request(catalogs: &Catalogs, received: &Parsed<'_>) -> Self {
+        let (by, message) = (received.authenticated(), received.message());
+        Self {
+            route: Arc::clone(by.route()),
+            tools: by.admission().tools.clone(),
+            method: Some(message.method),
+            continues: message.has_cursor,
+            catalogs: catalogs.clone(),
+        }
+    }
+
+    /// For a stream that answers no request (legacy GET).
+    pub(super) fn for_stream(catalogs: &Catalogs, by: &Authenticated) -> Self {
+        Self {
+            route: Arc::clone(by.route()),
+            tools: by.admission().tools.clone(),
+            method: None,
+            continues: false,
+            catalogs: catalogs.clone(),
+        }
+    }
+
+    /// Whether an answer that is no stream must be read whole. Where not, its bytes may pass as they come.
+    pub(super) fn must_buffer(&self) -> bool {
+        self.method.is_some_and(|method| self.may_change(method) || self.section_to_learn(method).is_some())
+    }
+
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When it is a list that cannot be read: it must not pass.
+    pub(super) fn curate_response(&self, message: &[u8]) -> Result<Curated, ListError> {
+        let Some(method) = self.method else { return self.curate_replayed(message) };
+        let learns = self.section_to_learn(method);
+        match method.list() {
+            Some(shape) if self.may_change(method) || learns.is_some() => {
+                let list = List::parse(message, shape)?;
+                if let (Some(part), Some(items)) = (learns, list.items()) {
+                    self.catalogs.learn(&self.route.origin, part, items, self.continues);
+                }
+                self.curate_list(method, &list, message)
+            }
+            shape => {
+                if let (None, Some(part)) = (shape, learns) {
+                    self.learn_server_info(part, message);
+                }
+                Ok(Curated::unchanged(message))
+            }
+        }
+    }
+
+    fn curate_replayed(&self, message: &[u8]) -> Result<Curated, ListError> {
+        for method in
+            [Method::ToolsList, Method::PromptsList, Method::ResourcesList, Method::ResourceTemplatesList]
+        {
+            let Some(shape) = method.list() else { continue };
+            let list = List::parse(message, shape)?;
+            if list.items().is_some() {
+                return self.curate_list(method, &list, message);
+            }
+        }
+        Ok(Curated::unchanged(message))
+    }
+
+    fn curate_list(&self, method: Method, list: &List<'_>, message: &[u8]) -> Result<Curated, ListError> {
+        if list.items().is_none() {
+            return Ok(Curated::unchanged(message));
+        }
+        // Tools differ by team; who may see which must not be cached for others.
+        let personal = method == Method::ToolsList && !self.tools.is_passthrough();
+        let changed = list.curate(personal, |item| self.decide(method, item))?;
+        Ok(Curated { changed, verdict: ResponseOutcome::Success })
+    }
+
+    /// Whether a message that the origin sends of its own may pass: an update of a resource only where that may be read.
+    pub(super) fn allows_notification(&self, message: &StreamMessage<'_>) -> bool {
+        if message.method.as_deref() != Some("notifications/resources/updated") {
+            return true;
+        }
+        let Some(uri) = message.params.as_ref().and_then(|params| params.uri.as_deref()) else {
+            return false;
+        };
+        let templates = self.catalogs.templates(&self.route.origin);
+        self.route.curation.is_readable(uri, templates.iter().map(AsRef::as_ref))
+    }
+
+    /// What becomes of one item of a list.
+    pub(super) fn decide(&self, method: Method, item: &Item<'_>) -> ItemAction {
+        let rules = self.rules(method);
+        let Some(exposed) = rules.exposed(&item.key) else { return ItemAction::Hide };
+        if method == Method::ToolsList && !self.tools.allow(exposed) {
+            return ItemAction::Hide;
+        }
+        let Some(change) = rules.override_of(&item.key) else { return ItemAction::Keep };
+        // An item that cannot be presented as configured is not presented at all.
+        let Ok(mut members) = JsonObject::parse(item.json) else { return ItemAction::Hide };
+        if exposed != item.key {
+            members.set("name", exposed);
+        }
+        if let Some(title) = &change.title {
+            members.set("title", title);
+        }
+        if let Some(description) = &change.description {
+            members.set("description", description);
+        }
+        if !change.annotations.is_empty() {
+            members.merge("annotations", &change.annotations);
+        }
+        ItemAction::Replace(members.to_json())
+    }
+
+    fn rules(&self, method: Method) -> &CapabilityRules {
+        let curation = &self.route.curation;
+        match method {
+            Method::PromptsList => &curation.prompts,
+            Method::ResourcesList => &curation.resources,
+            Method::ResourceTemplatesList => &curation.resource_templates,
+            _ => &curation.tools,
+        }
+    }
+
+    fn may_change(&self, method: Method) -> bool {
+        method.list().is_some()
+            && (!self.rules(method).is_passthrough()
+                || (method == Method::ToolsList && !self.tools.is_passthrough()))
+    }
+
+    /// The part of the catalog that this answer would teach: templates always, since they decide what may be read; the rest
+    /// where there are people without an account, or the operator cannot ask.
+    fn section_to_learn(&self, method: Method) -> Option<CatalogSection> {
+        let part = CatalogSection::from_method(method)?;
+        let useful = part == CatalogSection::Templates
+            || self.route.origin.credential_subject() != CredentialSubject::None;
+        (useful && self.catalogs.needs_refresh(&self.route.origin, part)).then_some(part)
+    }
+
+    fn learn_server_info(&self, part: CatalogSection, message: &[u8]) {
+        #[derive(serde::Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow)]
+            result: Option<&'a RawValue>,
+        }
+        if let Ok(Answer { result: Some(result) }) = serde_json::from_slice(message) {
+            self.catalogs.learn(&self.route.origin, part, [result.get()], false);
+        }
+    }
+}

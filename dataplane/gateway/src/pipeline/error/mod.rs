@@ -1,0 +1,296 @@
+//! Every way in which the gateway itself says no, with its status, its code, its stable reason and a sentence that a person can
+//! act on.
+
+#[cfg(test)]
+mod golden;
+mod upstream;
+
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use portcullis_events::{EventKind, FailureOrigin, Outcome};
+use portcullis_mcp::error::{self, code};
+use portcullis_mcp::message::{Message, MessageError};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::audit_record::AuditRecord;
+use super::body::{self, Body};
+
+/// A refusal. Its answer is a JSON-RPC error with the request's id, where that is known.
+pub(crate) struct PipelineError(Box<ErrorDetails>);
+
+struct ErrorDetails {
+    status: StatusCode,
+    code: i64,
+    reason: &'static str,
+    message: String,
+    id: Option<Box<RawValue>>,
+    header: Option<(HeaderName, HeaderValue)>,
+    event: Option<EventKind>,
+    outcome: Outcome,
+    failure: FailureOrigin,
+}
+
+impl PipelineError {
+    fn new(status: StatusCode, code: i64, reason: &'static str, message: impl Into<String>) -> Self {
+        let (outcome, failure) = if status.is_server_error() {
+            (Outcome::GatewayError, FailureOrigin::Gateway)
+        } else {
+            (Outcome::ClientError, FailureOrigin::Client)
+        };
+        let message = message.into();
+        Self(Box::new(ErrorDetails {
+            status,
+            code,
+            reason,
+            message,
+            id: None,
+            header: None,
+            event: None,
+            outcome,
+            failure,
+        }))
+    }
+
+    fn with_id(mut self, id: Option<&RawValue>) -> Self {
+        self.0.id = id.map(ToOwned::to_owned);
+        self
+    }
+
+    fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.header = Some((name, value));
+        self
+    }
+
+    /// Policy said no: an event of its own kind.
+    fn denied(mut self) -> Self {
+        (self.0.event, self.0.outcome, self.0.failure) =
+            (Some(EventKind::PolicyDenied), Outcome::Denied, FailureOrigin::Client);
+        self
+    }
+
+    fn upstream(mut self) -> Self {
+        (self.0.outcome, self.0.failure) = (Outcome::UpstreamError, FailureOrigin::Upstream);
+        self
+    }
+
+    fn unavailable(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::GATEWAY, reason, message)
+            .with_header(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
+    /// The answer; the event is written with it.
+    pub(super) fn respond(self, mut record: AuditRecord) -> Response<Body> {
+        let mut parts = *self.0;
+        // Who asked nothing is not answered: what is not accepted of it is an error of HTTP (2025-11-25, basic/transports, "Sending
+        // Messages to the Server").
+        if parts.id.is_none() && parts.status == StatusCode::OK {
+            parts.status = StatusCode::FORBIDDEN;
+        }
+        let message =
+            error::error(parts.id.as_deref(), parts.code, &parts.message, json!({ "reason": parts.reason }));
+        record.finish_rejected(
+            parts.event,
+            (parts.outcome, parts.failure, parts.reason),
+            &parts.message,
+            parts.status,
+            message.len(),
+        );
+        let mut response = body::json(parts.status, message);
+        if let Some((name, value)) = parts.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    pub(super) fn not_ready() -> Self {
+        Self::unavailable("not_ready", "the gateway has no configuration yet; try again shortly")
+    }
+
+    pub(super) fn no_such_route(slug: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            code::INVALID_REQUEST,
+            "no_such_route",
+            format!("there is no virtual MCP at /mcp/{slug}; check the URL with whoever gave it to you"),
+        )
+    }
+
+    pub(super) fn unauthenticated(challenge: HeaderValue) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::UNAUTHORIZED,
+            code::GATEWAY,
+            "unauthenticated",
+            "a valid access token for this URL is needed; the WWW-Authenticate header says where to get one",
+        )
+        .with_header(WWW_AUTHENTICATE, challenge)
+        .denied();
+        refusal.0.event = Some(EventKind::Unauthenticated);
+        refusal
+    }
+
+    pub(super) fn insufficient_scope(challenge: HeaderValue) -> Self {
+        let mut refusal = Self::new(
+            StatusCode::FORBIDDEN,
+            code::GATEWAY,
+            "insufficient_scope",
+            "the access token was given for less than this takes; the WWW-Authenticate header says for what to get one",
+        )
+        .with_header(WWW_AUTHENTICATE, challenge)
+        .denied();
+        refusal.0.event = Some(EventKind::Unauthenticated);
+        refusal
+    }
+
+    pub(super) fn store_unavailable() -> Self {
+        Self::unavailable("store_unavailable", "the gateway cannot reach its database; try again shortly")
+    }
+
+    /// Deliberately without a `WWW-Authenticate` of `insufficient_scope`: signing in again would change nothing, and would send
+    /// clients round in circles.
+    pub(super) fn no_access(route: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            code::GATEWAY,
+            "no_access",
+            format!(
+                "you have no access to {route}; ask an administrator to add you to a team that may use it"
+            ),
+        )
+        .denied()
+    }
+
+    pub(super) fn suspended(route: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            code::GATEWAY,
+            "suspended",
+            format!("{route} has been suspended by an administrator"),
+        )
+        .denied()
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            code::INVALID_REQUEST,
+            "method_not_allowed",
+            "this endpoint takes POST, GET and DELETE (MCP, Streamable HTTP)",
+        )
+        .with_header(ALLOW, HeaderValue::from_static("POST, GET, DELETE"))
+    }
+
+    pub(super) fn not_json() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            code::INVALID_REQUEST,
+            "not_json",
+            "the Content-Type of a message must be application/json",
+        )
+    }
+
+    pub(super) fn request_too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::INVALID_REQUEST,
+            "request_too_large",
+            format!("a message may have {limit} bytes at most"),
+        )
+        .denied()
+    }
+
+    pub(super) fn incomplete_request() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            code::INVALID_REQUEST,
+            "broken_request",
+            "the request's body did not arrive whole",
+        )
+    }
+
+    pub(super) fn malformed(error: &MessageError) -> Self {
+        let code =
+            if matches!(error, MessageError::Json(_)) { code::PARSE_ERROR } else { code::INVALID_REQUEST };
+        Self::new(StatusCode::BAD_REQUEST, code, "malformed_message", error.to_string())
+    }
+
+    pub(super) fn header_mismatch(id: Option<&RawValue>, name: &HeaderName) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            code::HEADER_MISMATCH,
+            "header_mismatch",
+            format!("Header mismatch: {name} does not say what the body says"),
+        )
+        .with_id(id)
+        .denied()
+    }
+
+    pub(super) fn unknown_session() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            code::INVALID_REQUEST,
+            "unknown_session",
+            "there is no such session; initialize a new one",
+        )
+    }
+
+    pub(super) fn session_too_large() -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            code::GATEWAY,
+            "session_too_large",
+            "the session id is too long to be passed on in a header",
+        )
+        .upstream()
+    }
+
+    pub(super) fn randomness_unavailable() -> Self {
+        Self::unavailable("no_randomness", "the gateway cannot make secrets at the moment; try again shortly")
+    }
+
+    pub(super) fn missing_parameter(id: Option<&RawValue>, method: &str, key: &str) -> Self {
+        Self::new(
+            StatusCode::OK,
+            code::INVALID_PARAMS,
+            "missing_parameter",
+            format!("{method} needs the parameter {key:?}"),
+        )
+        .with_id(id)
+    }
+
+    pub(super) fn unknown_tool(id: Option<&RawValue>, name: &str) -> Self {
+        Self::new(StatusCode::OK, code::INVALID_PARAMS, "tool_not_allowed", format!("Unknown tool: {name}"))
+            .with_id(id)
+            .denied()
+    }
+
+    pub(super) fn unknown_prompt(id: Option<&RawValue>, name: &str) -> Self {
+        Self::new(
+            StatusCode::OK,
+            code::INVALID_PARAMS,
+            "prompt_not_allowed",
+            format!("Unknown prompt: {name}"),
+        )
+        .with_id(id)
+        .denied()
+    }
+
+    pub(super) fn unknown_resource(message: &Message<'_>, uri: &str) -> Self {
+        let code = if message.modern { code::INVALID_PARAMS } else { code::RESOURCE_NOT_FOUND };
+        Self::new(StatusCode::OK, code, "resource_not_allowed", format!("Resource not found: {uri}"))
+            .with_id(message.id)
+            .denied()
+    }
+
+    pub(super) fn unknown_method(message: &Message<'_>) -> Self {
+        // 404 is what the modern era asks for (2026-07-28, basic/transports/streamable-http, "Protocol Version Header").
+        let status = if message.modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Self::new(
+            status,
+            code::METHOD_NOT_FOUND,
+            "method_not_known",
+            format!("Method not found: {}", message.method_name),
+        )
+        .with_id(message.id)
+    }
+}

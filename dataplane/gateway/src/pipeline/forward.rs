@@ -1,0 +1,239 @@
+//! One message's way to an origin. Where its credential is refused it is renewed and the message sent again, once; where it may do
+//! too little, or there is no other, the person has to do something first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::Full;
+use portcullis_origin_auth::{Challenge, ConnectionStatus, Credential, CredentialError, StepUp};
+use portcullis_policy::CredentialSubject;
+use serde_json::value::RawValue;
+
+use super::Context;
+use super::audit_record::AuditRecord;
+use super::authenticate::Authenticated;
+use super::connect_required::ConnectRequired;
+use super::error::PipelineError;
+use super::exchange::{apply_credential, send};
+use crate::upstream::{OriginResponse, UpstreamPool};
+
+/// A request to an origin.
+pub(super) struct Forwarder<'a> {
+    pub(super) context: &'a Arc<Context>,
+    pub(super) upstreams: &'a Arc<UpstreamPool>,
+    pub(super) authenticated: &'a Authenticated,
+    /// The message's, where it wants an answer.
+    pub(super) id: Option<&'a RawValue>,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) session: Option<&'a str>,
+    pub(super) body: Bytes,
+}
+
+/// What came of it.
+pub(super) enum ForwardOutcome {
+    OriginResponse(OriginResponse),
+    /// The origin does not do it for this person as things are.
+    ConnectRequired(ConnectRequired),
+}
+
+impl<'a> Forwarder<'a> {
+    /// For a request that carries no message: a stream of the origin's own, or the end of a session.
+    pub(super) fn without_message(
+        context: &'a Arc<Context>,
+        upstreams: &'a Arc<UpstreamPool>,
+        by: &'a Authenticated,
+        method: Method,
+        headers: HeaderMap,
+        session: Option<&'a str>,
+    ) -> Self {
+        Self { context, upstreams, authenticated: by, id: None, method, headers, session, body: Bytes::new() }
+    }
+
+    pub(super) async fn send(
+        &self,
+        credential: Credential,
+        record: &mut AuditRecord,
+    ) -> Result<ForwardOutcome, PipelineError> {
+        let answer = self.send_once(&credential, record).await?;
+        match CredentialRejection::from_response(&answer) {
+            None => Ok(ForwardOutcome::OriginResponse(answer)),
+            Some(refused) => Box::pin(self.retry(credential, answer, refused, record)).await,
+        }
+    }
+
+    async fn retry(
+        &self,
+        credential: Credential,
+        answer: OriginResponse,
+        refused: CredentialRejection,
+        record: &mut AuditRecord,
+    ) -> Result<ForwardOutcome, PipelineError> {
+        if self.authenticated.route().origin.credential_subject() != CredentialSubject::Person {
+            return match refused {
+                CredentialRejection::InvalidToken(_) => {
+                    self.retry_shared_credential(&credential, record).await
+                }
+                CredentialRejection::InsufficientScope(_) => Ok(ForwardOutcome::OriginResponse(answer)),
+            };
+        }
+        drop(answer);
+        let renewed = match self.renew(&credential, refused).await? {
+            Renewed::Credential(renewed) => renewed,
+            Renewed::ConnectRequired(lack) => return Ok(ForwardOutcome::ConnectRequired(lack)),
+        };
+        let answer = self.send_once(&renewed, record).await?;
+        match CredentialRejection::from_response(&answer) {
+            None => Ok(ForwardOutcome::OriginResponse(answer)),
+            Some(refused) => {
+                self.require_connect(&renewed, refused).await.map(ForwardOutcome::ConnectRequired)
+            }
+        }
+    }
+
+    /// Once more with a credential that is not the person's own: nothing that they could consent to would mend it.
+    async fn retry_shared_credential(
+        &self,
+        refused: &Credential,
+        record: &mut AuditRecord,
+    ) -> Result<ForwardOutcome, PipelineError> {
+        let origin = &self.authenticated.route().origin;
+        let renewed = match self
+            .context
+            .vault
+            .renew(&self.authenticated.caller().principal.id, origin, refused)
+            .await
+        {
+            Ok(renewed) => renewed,
+            Err(CredentialError::NotConnected(status)) => {
+                return Ok(ForwardOutcome::ConnectRequired(ConnectRequired::Account(status)));
+            }
+            Err(error) => return Err(self.credential_error(&error)),
+        };
+        let answer = self.send_once(&renewed, record).await?;
+        if answer.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(ForwardOutcome::OriginResponse(answer));
+        }
+        match origin.credential_subject() {
+            CredentialSubject::SharedAccount => {
+                Ok(ForwardOutcome::ConnectRequired(ConnectRequired::Account(ConnectionStatus::AdminNeeded)))
+            }
+            _ => Err(PipelineError::credential_rejected(self.id, &origin.display_name)),
+        }
+    }
+
+    async fn send_once(
+        &self,
+        credential: &Credential,
+        record: &mut AuditRecord,
+    ) -> Result<OriginResponse, PipelineError> {
+        let origin = &self.authenticated.route().origin;
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        apply_credential(&mut request, self.session, credential);
+        send(self.upstreams, origin, request, self.id, record).await
+    }
+
+    /// Another credential in place of a refused one, or what the person has to do to get one.
+    async fn renew(
+        &self,
+        credential: &Credential,
+        refused: CredentialRejection,
+    ) -> Result<Renewed, PipelineError> {
+        let (vault, who) = (&self.context.vault, &self.authenticated.caller().principal.id);
+        let origin = &self.authenticated.route().origin;
+        match refused {
+            CredentialRejection::InsufficientScope(challenge) => {
+                let step_up = vault.step_up(who, origin, credential, &challenge).await;
+                self.step_up_outcome(step_up)
+            }
+            CredentialRejection::InvalidToken(challenge) => {
+                match vault.renew(who, origin, credential).await {
+                    Ok(renewed) => Ok(Renewed::Credential(renewed)),
+                    Err(CredentialError::NotConnected(status)) => {
+                        vault
+                            .record_requested_scopes(who, origin, &challenge)
+                            .await
+                            .map_err(|error| self.credential_error(&error))?;
+                        Ok(Renewed::ConnectRequired(ConnectRequired::Account(status)))
+                    }
+                    Err(error) => Err(self.credential_error(&error)),
+                }
+            }
+        }
+    }
+
+    /// A credential as good as can be had is refused: only the person can mend that, at the origin.
+    async fn require_connect(
+        &self,
+        credential: &Credential,
+        refused: CredentialRejection,
+    ) -> Result<ConnectRequired, PipelineError> {
+        let (vault, who) = (&self.context.vault, &self.authenticated.caller().principal.id);
+        let origin = &self.authenticated.route().origin;
+        let step_up = match refused {
+            CredentialRejection::InsufficientScope(challenge) => {
+                vault.step_up(who, origin, credential, &challenge).await.map(Some)
+            }
+            CredentialRejection::InvalidToken(challenge) => {
+                vault.record_requested_scopes(who, origin, &challenge).await
+            }
+        };
+        let Some(step_up) = step_up.transpose() else {
+            return Ok(ConnectRequired::Account(ConnectionStatus::ReconnectNeeded));
+        };
+        match self.step_up_outcome(step_up)? {
+            Renewed::ConnectRequired(lack) => Ok(lack),
+            Renewed::Credential(_) => {
+                Err(PipelineError::credential_unavailable(self.id, &origin.display_name))
+            }
+        }
+    }
+
+    fn step_up_outcome(&self, step_up: Result<StepUp, CredentialError>) -> Result<Renewed, PipelineError> {
+        let origin = &self.authenticated.route().origin.display_name;
+        match step_up {
+            Ok(StepUp::Renewed(renewed)) => Ok(Renewed::Credential(renewed)),
+            Ok(StepUp::Consent(scopes)) => Ok(Renewed::ConnectRequired(ConnectRequired::Scopes(scopes))),
+            Ok(StepUp::Refused(scopes)) => Err(PipelineError::scope_denied(self.id, origin, &scopes)),
+            Err(CredentialError::NotConnected(status)) => {
+                Ok(Renewed::ConnectRequired(ConnectRequired::Account(status)))
+            }
+            Err(error) => Err(self.credential_error(&error)),
+        }
+    }
+
+    fn credential_error(&self, error: &CredentialError) -> PipelineError {
+        PipelineError::credential_error(self.id, &self.authenticated.route().origin.display_name, error)
+    }
+}
+
+/// How an origin refuses a credential.
+enum CredentialRejection {
+    /// It may do too little (RFC 6750 section 3.1).
+    InsufficientScope(Challenge),
+    /// It is not honoured.
+    InvalidToken(Challenge),
+}
+
+impl CredentialRejection {
+    fn from_response(answer: &OriginResponse) -> Option<Self> {
+        let status = answer.response.status();
+        if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
+            return None;
+        }
+        let challenge = Challenge::from_headers(answer.response.headers()).unwrap_or_default();
+        if challenge.is_insufficient_scope() {
+            return Some(Self::InsufficientScope(challenge));
+        }
+        (status == StatusCode::UNAUTHORIZED).then_some(Self::InvalidToken(challenge))
+    }
+}
+
+/// What there is in place of a refused credential.
+enum Renewed {
+    Credential(Credential),
+    ConnectRequired(ConnectRequired),
+}

@@ -1,0 +1,51 @@
+//! Tokens that speak of a person, for the vault, from the session at their identity provider that their sign-in has left.
+
+use portcullis_authorization_server::AuthorizationServer;
+use portcullis_config::SubjectToken;
+use portcullis_identity_providers::RenewalError;
+use portcullis_origin_auth::{
+    IdentityProviderClient, IdentityToken, IdentityTokenError, IdentityTokenFuture, IdentityTokenSource,
+};
+use portcullis_policy::{PrincipalId, RouteTableHandle};
+
+pub(crate) struct SignInTokens {
+    pub(crate) identity: AuthorizationServer,
+    pub(crate) tables: RouteTableHandle,
+}
+
+impl IdentityTokenSource for SignInTokens {
+    fn token<'a>(&'a self, who: &'a PrincipalId, kind: SubjectToken) -> IdentityTokenFuture<'a> {
+        Box::pin(async move {
+            let tokens = self.identity.identity_tokens(who).await.map_err(identity_token_error)?;
+            let token = match kind {
+                SubjectToken::AccessToken => Some(tokens.access_token.clone()),
+                SubjectToken::IdToken => tokens.id_token.clone(),
+            };
+            let token = token.ok_or_else(|| {
+                IdentityTokenError::Unavailable("it gives no id_token with a renewed sign-in".to_owned())
+            })?;
+            let table = self.tables.current().ok_or(IdentityTokenError::NoSession)?;
+            let provider = table.gateway.identity_providers.iter();
+            let provider =
+                provider.filter(|provider| provider.name == tokens.identity_provider).find_map(|provider| {
+                    let client = provider.kind.client()?;
+                    Some(IdentityProviderClient {
+                        issuer: client.issuer.clone(),
+                        client_id: client.client_id.clone(),
+                        client_secret: provider.client_secret.clone(),
+                        private_networks: client.private_networks.clone(),
+                        ca_bundle_pem: client.ca_bundle_pem.clone(),
+                    })
+                });
+            Ok(IdentityToken { token, provider: provider.ok_or(IdentityTokenError::NoSession)? })
+        })
+    }
+}
+
+fn identity_token_error(error: RenewalError) -> IdentityTokenError {
+    match error {
+        RenewalError::NoRefreshToken => IdentityTokenError::NoSession,
+        RenewalError::Ended(problem) => IdentityTokenError::Refused(problem),
+        error => IdentityTokenError::Unavailable(error.to_string()),
+    }
+}

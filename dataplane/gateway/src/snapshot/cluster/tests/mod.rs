@@ -1,5 +1,0 @@
-//! What a replica does, without a cluster.
-
-mod follow;
-mod holdings;
-mod operator;

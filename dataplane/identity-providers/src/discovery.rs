@@ -1,0 +1,127 @@
+//! What providers say of themselves (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_clock::UnixMillis;
+use portcullis_config::ProviderClient;
+use portcullis_egress::parse_json_object;
+use portcullis_jwt_verification::{JwksEndpoint, JwksSource, JwtError};
+use serde::Deserialize;
+use url::Url;
+
+use crate::{IdentityProviders, ProviderError};
+
+/// How long a provider's metadata and keys are believed.
+const METADATA_TTL: Duration = Duration::from_secs(3600);
+
+/// What is read of a provider's metadata.
+#[derive(Deserialize)]
+pub(crate) struct ProviderMetadata {
+    issuer: String,
+    pub(crate) authorization_endpoint: Option<Url>,
+    pub(crate) token_endpoint: Option<Url>,
+    pub(crate) userinfo_endpoint: Option<Url>,
+    jwks_uri: Option<Url>,
+    scopes_supported: Option<Vec<String>>,
+    pub(crate) id_token_signing_alg_values_supported: Option<Vec<String>>,
+    pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    authorization_response_iss_parameter_supported: Option<bool>,
+}
+
+impl ProviderMetadata {
+    /// Whether it says that it offers a scope.
+    pub(crate) fn supports_scope(&self, scope: &str) -> bool {
+        self.scopes_supported.iter().flatten().any(|offered| offered == scope)
+    }
+
+    /// Whether it says that its answers name it (RFC 9207, section 3).
+    pub(crate) fn sends_iss(&self) -> bool {
+        self.authorization_response_iss_parameter_supported.unwrap_or_default()
+    }
+}
+
+/// What a provider has said.
+pub(crate) struct DiscoveredProvider {
+    fetched_at: UnixMillis,
+    pub(crate) metadata: ProviderMetadata,
+}
+
+impl DiscoveredProvider {
+    /// Where its keys are.
+    pub(crate) fn jwks_location(&self, client: &ProviderClient) -> Option<JwksEndpoint> {
+        Some(remote_document(client, self.metadata.jwks_uri.clone()?))
+    }
+}
+
+impl IdentityProviders {
+    /// What a provider has said of itself within the last hour.
+    pub(crate) async fn discover(
+        &self,
+        client: &ProviderClient,
+        openid: bool,
+    ) -> Result<Arc<DiscoveredProvider>, ProviderError> {
+        let place = remote_document(
+            client,
+            if openid { openid_metadata_url(client)? } else { oauth_metadata_url(client)? },
+        );
+        let now = self.dependencies().clock.now();
+        let known = self.0.discovered.get(&place);
+        if let Some(known) = known.as_ref().filter(|known| now.since(known.fetched_at) < METADATA_TTL) {
+            return Ok(Arc::clone(known));
+        }
+        let answer = match (self.dependencies().verifier.fetch_json(&place).await, known) {
+            // What it said before is better than nothing: it may be well, and its metadata alone away.
+            (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
+            (answer, _) => answer?,
+        };
+        let metadata: ProviderMetadata = parse_json_object(&answer.body).map_err(|error| {
+            ProviderError::InvalidResponse(format!("its metadata cannot be used: {error}"))
+        })?;
+        if metadata.issuer != client.issuer {
+            return Err(ProviderError::InvalidResponse(format!(
+                "its metadata is of the issuer {:?}, and the gateway is set up for {:?}",
+                metadata.issuer, client.issuer
+            )));
+        }
+        let discovered = Arc::new(DiscoveredProvider { fetched_at: now, metadata });
+        self.0.discovered.insert(place, Arc::clone(&discovered));
+        Ok(discovered)
+    }
+
+    /// The keys with which an OpenID provider signs.
+    ///
+    /// # Errors
+    /// When its metadata cannot be had, or names none.
+    pub async fn key_source(&self, client: &ProviderClient) -> Result<JwksSource, JwtError> {
+        let discovered = self.discover(client, true).await.map_err(|error| match error {
+            ProviderError::Unavailable(problem) => JwtError::KeysUnavailable(problem),
+            error => JwtError::KeysUnusable(error.to_string()),
+        })?;
+        let place = discovered.jwks_location(client);
+        place
+            .map(JwksSource::Remote)
+            .ok_or_else(|| JwtError::KeysUnusable("its metadata names no keys".to_owned()))
+    }
+}
+
+fn remote_document(client: &ProviderClient, url: Url) -> JwksEndpoint {
+    let ProviderClient { private_networks, ca_bundle_pem, .. } = client;
+    JwksEndpoint { url, private_networks: private_networks.clone(), ca_bundle_pem: ca_bundle_pem.clone() }
+}
+
+/// Behind the issuer's path (OpenID Connect Discovery 1.0, section 4.1).
+fn openid_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
+    let text = format!("{}/.well-known/openid-configuration", client.issuer.trim_end_matches('/'));
+    Url::parse(&text)
+        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))
+}
+
+/// Between the issuer's host and path (RFC 8414, section 3.1).
+fn oauth_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
+    let mut url = Url::parse(&client.issuer)
+        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))?;
+    let path = format!("/.well-known/oauth-authorization-server{}", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Ok(url)
+}

@@ -1,0 +1,135 @@
+//! Golden tests of what is stored about accounts at identity providers. Envelopes of earlier builds have to open.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_config::ProviderClient;
+use portcullis_egress::HttpClients;
+use portcullis_golden::assert_golden;
+use portcullis_jwt_verification::{JwtError, JwtVerifier};
+use portcullis_keyring::{Keyring, Purpose};
+use portcullis_policy::PrincipalId;
+use portcullis_store::Store;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::stored_account::StoredAccount;
+use crate::{
+    IdentityProviders, IdentityProvidersDependencies, LogoutError, ProviderError, account_key, session_key,
+};
+
+/// Fixed rings, derived because no usable key may be written in this repository.
+fn keys() -> Arc<Keyring> {
+    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
+    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
+    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+}
+
+async fn providers() -> IdentityProviders {
+    let (store, clock) = (Store::in_memory().await.unwrap(), Clock::manual(UnixMillis(0)));
+    IdentityProviders::new(IdentityProvidersDependencies {
+        verifier: Arc::new(JwtVerifier::new(HttpClients::new(), store.clone(), clock.clone())),
+        store,
+        keys: keys(),
+        http: HttpClients::new(),
+        clock,
+        random: Random::system(),
+    })
+}
+
+fn client() -> ProviderClient {
+    serde_json::from_value(json!({
+        "issuer": "https://idp.example", "clientId": "client-id", "clientSecret": null, "scopes": ["openid"],
+        "claims": {"subject": "sub", "email": "email", "name": "name", "groups": "groups"},
+        "trustEmail": false, "privateNetworks": [], "caBundlePem": null,
+    }))
+    .unwrap()
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+#[tokio::test]
+async fn a_stored_refresh_token_opens_as_before() {
+    const FILE: &str = "identity-providers/stored-refresh-tokens.json";
+    let path = format!("{}/../../tests/golden/files/{FILE}", env!("CARGO_MANIFEST_DIR"));
+    let kept: Value = serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default();
+    let (providers, client, who) = (providers().await, client(), PrincipalId::from_stored("principal-id"));
+    let bound_to = ["principal-id", "company", "https://idp.example", "client-id"];
+    let mut golden = Map::new();
+    for (name, nonce) in [("OpenID Connect", Some("nonce")), ("OAuth", None)] {
+        let account = StoredAccount {
+            refresh_token: Zeroizing::new("refresh-token".to_owned()),
+            sub: "sub".to_owned(),
+            nonce: nonce.map(str::to_owned),
+        };
+        let fresh = providers.seal_account(&who, "company", &client, &account).unwrap();
+        let sealed = kept[name]["sealed"].as_str().unwrap_or(&fresh);
+        let opened = providers.open_account(&who, "company", &client, sealed).unwrap();
+        assert_eq!(
+            (&opened.sub, &opened.nonce),
+            (&account.sub, &account.nonce),
+            "{name} of an earlier build"
+        );
+        let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
+        let text = providers
+            .dependencies()
+            .keys
+            .sealing
+            .open(Purpose::IdentityProvider, &bound_to, &envelope)
+            .unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        let entry = json!({"purpose": "provider", "bound_to": bound_to, "text": text, "sealed": sealed});
+        golden.insert(name.to_owned(), entry);
+    }
+    assert_golden(FILE, &pretty(&Value::Object(golden)));
+}
+
+#[test]
+fn digests_of_subjects_and_sessions_are_stable() {
+    let digests = json!({
+        "provider_accounts.subject of company and sub": account_key("company", "sub"),
+        "provider_session of company and sid": session_key("company", "sid"),
+    });
+    assert_golden("identity-providers/digests.json", &pretty(&digests));
+}
+
+#[test]
+fn reasons_are_stable() {
+    let text = String::new;
+    let provider = [
+        ProviderError::Unavailable(text()),
+        ProviderError::InvalidResponse(text()),
+        ProviderError::OtherIssuer,
+        ProviderError::Refused { code: text(), description: None },
+        ProviderError::Gateway(text()),
+    ];
+    let assertion = [
+        JwtError::Malformed,
+        JwtError::WrongType,
+        JwtError::Claim(""),
+        JwtError::Algorithm,
+        JwtError::UnknownKey,
+        JwtError::Signature,
+        JwtError::Mismatch(""),
+        JwtError::Expired,
+        JwtError::NotYetValid,
+        JwtError::LifetimeTooLong,
+        JwtError::Reused,
+        JwtError::KeysUnavailable(text()),
+        JwtError::KeysUnusable(text()),
+    ];
+    let reasons = json!({
+        "sign-in": provider.map(|error| error.reason()),
+        "assertion": assertion.iter().map(JwtError::reason).collect::<Vec<_>>(),
+        "logout": [
+            LogoutError::NotOpenId.reason(),
+            LogoutError::Token(JwtError::WrongType).reason(),
+        ],
+    });
+    assert_golden("identity-providers/reasons.json", &pretty(&reasons));
+}

@@ -1,0 +1,171 @@
+//! What an OpenID provider has signed of a person (OpenID Connect Core, sections 3.1.3.7 and 12.2).
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
+use openidconnect::{
+    ClaimsVerificationError, ClientId, ClientSecret, IssuerUrl, Nonce, SignatureVerificationError,
+};
+use portcullis_clock::UnixMillis;
+use portcullis_egress::parse_json_object;
+use portcullis_jwt_verification::JwtError;
+use secrecy::ExposeSecret as _;
+
+use crate::provider::Provider;
+use crate::{IdentityProviders, ProviderError, UserClaims};
+
+/// How long a provider's keys are believed.
+const KEYS_TTL: Duration = Duration::from_secs(3600);
+/// A key that nobody knows makes us look again, but not more often than this.
+const MIN_KEYS_REFETCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A provider's keys, as the library has them.
+pub(crate) struct IdTokenKeys {
+    fetched_at: UnixMillis,
+    keys: CoreJsonWebKeySet,
+}
+
+/// What the `nonce` has to be.
+#[derive(Clone, Copy)]
+pub(crate) enum ExpectedNonce<'a> {
+    /// There, and this.
+    Required(&'a str),
+    /// This where it is there: a renewed id_token need not have it (section 12.2).
+    IfPresent(Option<&'a str>),
+}
+
+impl ExpectedNonce<'_> {
+    fn check(self, found: Option<&Nonce>) -> Result<(), String> {
+        let (expected, found) = match (self, found) {
+            (Self::Required(_), None) => return Err("it has no nonce".to_owned()),
+            (Self::IfPresent(_), None) => return Ok(()),
+            (Self::Required(nonce), Some(found)) => (Some(nonce), found),
+            (Self::IfPresent(nonce), Some(found)) => (nonce, found),
+        };
+        // `Nonce` compares digests: how long it takes tells nothing.
+        match expected.map(|nonce| Nonce::new(nonce.to_owned())) {
+            Some(expected) if expected == *found => Ok(()),
+            _ => Err("its nonce is of another sign-in".to_owned()),
+        }
+    }
+}
+
+impl IdentityProviders {
+    /// The claims of an id_token that this provider has signed for the gateway.
+    pub(crate) async fn verify_id_token(
+        &self,
+        provider: &Provider<'_>,
+        id_token: &str,
+        nonce: ExpectedNonce<'_>,
+    ) -> Result<UserClaims, ProviderError> {
+        let token = CoreIdToken::from_str(id_token)
+            .map_err(|_| ProviderError::InvalidResponse("its id_token does not read".to_owned()))?;
+        let keys = self.id_token_keys(provider, KEYS_TTL).await?;
+        let mut verified = self.check(provider, &keys, &token, nonce)?;
+        if let Err(ClaimsVerificationError::SignatureVerification(
+            SignatureVerificationError::NoMatchingKey,
+        )) = verified
+        {
+            // The provider has changed its keys since we looked.
+            let keys = self.id_token_keys(provider, MIN_KEYS_REFETCH_INTERVAL).await?;
+            verified = self.check(provider, &keys, &token, nonce)?;
+        }
+        verified.map_err(|error| {
+            ProviderError::InvalidResponse(format!("its id_token does not hold: {error}"))
+        })?;
+        decode_claims(id_token)
+            .ok_or_else(|| ProviderError::InvalidResponse("its id_token does not read".to_owned()))
+    }
+
+    fn check(
+        &self,
+        provider: &Provider<'_>,
+        keys: &IdTokenKeys,
+        token: &CoreIdToken,
+        nonce: ExpectedNonce<'_>,
+    ) -> Result<Result<(), ClaimsVerificationError>, ProviderError> {
+        let client = provider.client;
+        let issuer = IssuerUrl::new(client.issuer.clone())
+            .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))?;
+        let (id, keys) = (ClientId::new(client.client_id.clone()), keys.keys.clone());
+        let verifier = match provider.secret {
+            Some(secret) => {
+                let secret = ClientSecret::new(secret.expose_secret().to_owned());
+                CoreIdTokenVerifier::new_confidential_client(id, secret, issuer, keys)
+            }
+            None => CoreIdTokenVerifier::new_public_client(id, issuer, keys),
+        };
+        let clock = self.dependencies().clock.clone();
+        let verifier = verifier.set_allowed_algs(algorithms(provider)).set_time_fn(move || {
+            chrono::DateTime::from_timestamp_millis(clock.now().0)
+                .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
+        });
+        Ok(token.claims(&verifier, |found: Option<&Nonce>| nonce.check(found)).map(|_| ()))
+    }
+
+    async fn id_token_keys(
+        &self,
+        provider: &Provider<'_>,
+        at_most: Duration,
+    ) -> Result<Arc<IdTokenKeys>, ProviderError> {
+        let place = provider
+            .discovered
+            .jwks_location(provider.client)
+            .ok_or_else(|| ProviderError::InvalidResponse("its metadata names no keys".to_owned()))?;
+        let now = self.dependencies().clock.now();
+        let known = self.0.id_token_keys.get(&place);
+        if let Some(known) = known.as_ref().filter(|known| now.since(known.fetched_at) < at_most) {
+            return Ok(Arc::clone(known));
+        }
+        let answer = match (self.dependencies().verifier.fetch_json(&place).await, known) {
+            (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
+            (answer, _) => answer?,
+        };
+        let keys = parse_json_object(&answer.body).map_err(|error| {
+            ProviderError::InvalidResponse(format!("its key set cannot be used: {error}"))
+        })?;
+        let keys = Arc::new(IdTokenKeys { fetched_at: now, keys });
+        self.0.id_token_keys.insert(place, Arc::clone(&keys));
+        Ok(keys)
+    }
+}
+
+/// What it says that it signs with; RS256 where it says nothing (OpenID Connect Discovery, section 3).
+fn algorithms(provider: &Provider<'_>) -> Vec<CoreJwsSigningAlgorithm> {
+    let names = provider.discovered.metadata.id_token_signing_alg_values_supported.as_deref();
+    let known = |name: &String| {
+        let algorithm = serde_json::from_value(serde_json::Value::String(name.clone())).ok()?;
+        (algorithm != CoreJwsSigningAlgorithm::None).then_some(algorithm)
+    };
+    names.map_or_else(
+        || vec![CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256],
+        |names| names.iter().filter_map(known).collect(),
+    )
+}
+
+/// All claims of an id_token that was verified.
+fn decode_claims(id_token: &str) -> Option<UserClaims> {
+    let payload = URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_nonce_when_it_is_of_another_sign_in_or_missing_then_only_a_renewal_may_lack_it() {
+        let (ours, other) = (Nonce::new("ours".to_owned()), Nonce::new("other".to_owned()));
+        assert!(ExpectedNonce::Required("ours").check(Some(&ours)).is_ok());
+        assert!(ExpectedNonce::Required("ours").check(Some(&other)).is_err());
+        assert!(ExpectedNonce::Required("ours").check(None).is_err());
+        assert!(ExpectedNonce::IfPresent(Some("ours")).check(Some(&ours)).is_ok());
+        assert!(ExpectedNonce::IfPresent(Some("ours")).check(None).is_ok());
+        assert!(ExpectedNonce::IfPresent(Some("ours")).check(Some(&other)).is_err());
+        assert!(ExpectedNonce::IfPresent(None).check(Some(&other)).is_err());
+    }
+}

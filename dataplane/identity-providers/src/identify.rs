@@ -1,0 +1,117 @@
+//! Who somebody is, by what a provider gave: the id_token, and what userinfo adds to it.
+
+use secrecy::ExposeSecret as _;
+
+use crate::id_token::ExpectedNonce;
+use crate::provider::Provider;
+use crate::token_endpoint::Tokens;
+use crate::user_profile::{is_incomplete, merge_userinfo};
+use crate::userinfo::Userinfo;
+use crate::{IdentityProviders, ProviderError, UserClaims, UserProfile};
+
+/// Somebody, as a provider describes them.
+pub(crate) struct IdentifiedUser {
+    /// By which name it knows them.
+    pub(crate) sub: String,
+    /// Its session, where it names one.
+    pub(crate) sid: Option<String>,
+    pub(crate) description: UserProfile,
+    /// Whether all was asked that can be: what is not said then is not so.
+    pub(crate) is_whole: bool,
+}
+
+/// When it is asked.
+#[derive(Clone, Copy)]
+pub(crate) enum ExpectedUser<'a> {
+    /// At a sign-in with this nonce.
+    SignIn { nonce: &'a str },
+    /// At a renewal: of whom, and the nonce of the sign-in before.
+    Renewal { sub: &'a str, nonce: Option<&'a str> },
+}
+
+impl IdentityProviders {
+    pub(crate) async fn identify(
+        &self,
+        provider: &Provider<'_>,
+        tokens: &Tokens,
+        asked: ExpectedUser<'_>,
+    ) -> Result<IdentifiedUser, ProviderError> {
+        let (claims, is_whole) = if provider.is_openid() {
+            self.openid_claims(provider, tokens, asked).await?
+        } else {
+            match provider.userinfo(tokens).await? {
+                Some(Userinfo::Found(claims)) => (claims, true),
+                Some(Userinfo::Unusable(problem)) => return Err(ProviderError::InvalidResponse(problem)),
+                None => {
+                    return Err(ProviderError::InvalidResponse(
+                        "it says nowhere who holds a token".to_owned(),
+                    ));
+                }
+            }
+        };
+        let description = UserProfile::read(&claims, provider.client)
+            .map_err(|error| ProviderError::InvalidResponse(error.to_string()))?;
+        let sub = if provider.is_openid() { text(&claims, "sub") } else { Some(description.subject()) };
+        let sub = sub.ok_or_else(|| ProviderError::InvalidResponse("it names nobody (sub)".to_owned()))?;
+        if matches!(asked, ExpectedUser::Renewal { sub: known, .. } if known != sub) {
+            return Err(ProviderError::InvalidResponse("the renewed sign-in is of somebody else".to_owned()));
+        }
+        let sid = text(&claims, "sid").filter(|_| provider.is_openid());
+        Ok(IdentifiedUser { sub: sub.to_owned(), sid: sid.map(ToOwned::to_owned), description, is_whole })
+    }
+
+    /// The claims of the id_token and of userinfo, and whether both have said what they know.
+    async fn openid_claims(
+        &self,
+        provider: &Provider<'_>,
+        tokens: &Tokens,
+        asked: ExpectedUser<'_>,
+    ) -> Result<(UserClaims, bool), ProviderError> {
+        let (nonce, expected) = match asked {
+            ExpectedUser::SignIn { nonce } => (ExpectedNonce::Required(nonce), None),
+            ExpectedUser::Renewal { sub, nonce } => (ExpectedNonce::IfPresent(nonce), Some(sub)),
+        };
+        let signed = match (&tokens.id_token, asked) {
+            (Some(id_token), _) => {
+                Some(self.verify_id_token(provider, id_token.expose_secret(), nonce).await?)
+            }
+            (None, ExpectedUser::SignIn { .. }) => {
+                return Err(ProviderError::InvalidResponse("it sent no id_token".to_owned()));
+            }
+            // OpenID Connect Core, section 12.2: it need not be there.
+            (None, ExpectedUser::Renewal { .. }) => None,
+        };
+        if let Some(claims) = signed.as_ref().filter(|claims| !is_incomplete(claims, provider.client)) {
+            return Ok((claims.clone(), true));
+        }
+        let sub = signed.as_ref().map_or(expected, |claims| text(claims, "sub")).map(ToOwned::to_owned);
+        let said = match provider.userinfo(tokens).await? {
+            // Section 5.3.2: another person's claims would otherwise be taken for this one's.
+            Some(Userinfo::Found(claims)) if sub.is_none() || text(&claims, "sub") != sub.as_deref() => {
+                return Err(ProviderError::InvalidResponse("userinfo speaks of somebody else".to_owned()));
+            }
+            Some(Userinfo::Found(claims)) => Some(claims),
+            Some(Userinfo::Unusable(problem)) => {
+                tracing::warn!(provider = provider.name, %problem, "only the id_token counts");
+                None
+            }
+            None => None,
+        };
+        match (signed, said) {
+            (Some(mut signed), Some(said)) => {
+                merge_userinfo(&mut signed, said);
+                Ok((signed, true))
+            }
+            (Some(signed), None) => Ok((signed, provider.userinfo_url().is_none())),
+            (None, Some(said)) => Ok((said, false)),
+            (None, None) => Err(ProviderError::InvalidResponse(
+                "it sent no id_token, and does not say elsewhere who it is".to_owned(),
+            )),
+        }
+    }
+}
+
+/// A claim that is a text, and not an empty one.
+fn text<'a>(claims: &'a UserClaims, name: &str) -> Option<&'a str> {
+    claims.get(name)?.as_str().filter(|text| !text.is_empty())
+}

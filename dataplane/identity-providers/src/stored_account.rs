@@ -1,0 +1,109 @@
+//! A person's account at their provider, as it is kept: the refresh token under a key of the ring, bound to the person and to the gateway's
+//! registration at the provider. Another client, another issuer, another person: it does not open.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_config::ProviderClient;
+use portcullis_keyring::Purpose;
+use portcullis_policy::PrincipalId;
+use portcullis_store::{ProviderAccountRow, StoreError};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::identify::IdentifiedUser;
+use crate::provider::Provider;
+use crate::token_endpoint::Tokens;
+use crate::{IdentityProviders, ProviderError, account_key, session_key};
+
+/// What the envelope holds.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredAccount {
+    pub(crate) refresh_token: Zeroizing<String>,
+    /// Whom the next id_token must be of (OpenID Connect Core, section 12.2).
+    pub(crate) sub: String,
+    /// What its nonce must be, if it has one.
+    pub(crate) nonce: Option<String>,
+}
+
+impl IdentityProviders {
+    /// Notes that somebody has signed in, and keeps the refresh token, if one was given and is wanted.
+    pub(crate) async fn save_account(
+        &self,
+        provider: &Provider<'_>,
+        principal: &PrincipalId,
+        who: &IdentifiedUser,
+        tokens: &Tokens,
+        nonce: &str,
+    ) -> Result<(), ProviderError> {
+        let dependencies = self.dependencies();
+        let sealed = match tokens.refresh.as_ref().filter(|_| provider.client.renew) {
+            Some(token) => {
+                let refresh_token = Zeroizing::new(token.expose_secret().to_owned());
+                let nonce = provider.is_openid().then(|| nonce.to_owned());
+                let kept = StoredAccount { refresh_token, sub: who.sub.clone(), nonce };
+                Some(self.seal_account(principal, provider.name, provider.client, &kept)?)
+            }
+            None => None,
+        };
+        let row = ProviderAccountRow {
+            principal: principal.as_str().to_owned(),
+            identity_provider: provider.name.to_owned(),
+            subject: account_key(provider.name, &who.sub),
+            sealed,
+            provider_session: who.sid.as_deref().map(|sid| session_key(provider.name, sid)),
+            renewed_at: dependencies.clock.now().0,
+            revision: dependencies.random.token()?,
+            leased_until: 0,
+        };
+        Ok(dependencies.store.put_provider_account(&row).await?)
+    }
+
+    pub(crate) fn seal_account(
+        &self,
+        principal: &PrincipalId,
+        provider: &str,
+        client: &ProviderClient,
+        kept: &StoredAccount,
+    ) -> Result<String, ProviderError> {
+        let gateway = |error: &dyn std::fmt::Display| ProviderError::Gateway(error.to_string());
+        let text = Zeroizing::new(serde_json::to_vec(kept).map_err(|error| gateway(&error))?);
+        let dependencies = self.dependencies();
+        let bound_to = associated_data(principal, provider, client);
+        let sealed =
+            dependencies.keys.sealing.seal(&dependencies.random, Purpose::IdentityProvider, &bound_to, &text);
+        Ok(URL_SAFE_NO_PAD.encode(sealed.map_err(|error| gateway(&error))?))
+    }
+
+    /// `None` for what was sealed for anybody else, or under a key that is gone.
+    pub(crate) fn open_account(
+        &self,
+        principal: &PrincipalId,
+        provider: &str,
+        client: &ProviderClient,
+        sealed: &str,
+    ) -> Option<StoredAccount> {
+        let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let bound_to = associated_data(principal, provider, client);
+        let text =
+            self.dependencies().keys.sealing.open(Purpose::IdentityProvider, &bound_to, &envelope).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Forgets a person's refresh token, here and in the store.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn delete_refresh_token(&self, who: &PrincipalId) -> Result<(), StoreError> {
+        self.0.renewals.remove(who);
+        self.dependencies().store.clear_provider_token(who.as_str()).await
+    }
+}
+
+pub(crate) fn associated_data<'a>(
+    principal: &'a PrincipalId,
+    provider: &'a str,
+    client: &'a ProviderClient,
+) -> [&'a str; 4] {
+    [principal.as_str(), provider, &client.issuer, &client.client_id]
+}

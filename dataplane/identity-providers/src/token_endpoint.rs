@@ -1,0 +1,143 @@
+//! The provider's token endpoint (RFC 6749, sections 4.1.3 and 6).
+
+use std::time::Duration;
+
+use http::header::ACCEPT;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use crate::provider::Provider;
+
+/// How long an answer may take. Shorter than the lease of whoever renews a token.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Largest answer, in bytes.
+const MAX_RESPONSE_LEN: usize = 512 * 1024;
+
+/// What a provider gave.
+pub(crate) struct Tokens {
+    pub(crate) access: SecretString,
+    pub(crate) refresh: Option<SecretString>,
+    pub(crate) id_token: Option<SecretString>,
+    /// How long the access token is good for, in seconds, where that is said.
+    pub(crate) lifetime: Option<u64>,
+}
+
+/// Why it gave nothing. Never repeats an answer that may hold a token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenRequestError {
+    /// It says no (RFC 6749, section 5.2).
+    #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
+    Refused { code: String, description: Option<String> },
+    /// It does not answer, or cannot now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It answers something else.
+    #[error("{0}")]
+    InvalidResponse(String),
+}
+
+#[derive(Deserialize)]
+struct TokenResponse {
+    access_token: Option<SecretString>,
+    token_type: Option<String>,
+    expires_in: Option<Value>,
+    refresh_token: Option<SecretString>,
+    id_token: Option<SecretString>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+impl Provider<'_> {
+    /// Asks for tokens, as the gateway's client there.
+    pub(crate) async fn tokens(
+        &self,
+        parameters: &[(&'static str, &str)],
+    ) -> Result<Tokens, TokenRequestError> {
+        let endpoint = self.discovered.metadata.token_endpoint.clone();
+        let endpoint = endpoint.ok_or_else(|| {
+            TokenRequestError::InvalidResponse("its metadata names no token endpoint".to_owned())
+        })?;
+        let mut form = parameters.to_vec();
+        let request = self.http.post(endpoint).timeout(REQUEST_TIMEOUT).header(ACCEPT, "application/json");
+        let request = self.authenticate(request, &mut form).form(&form);
+        let answer = self
+            .http
+            .send(request, MAX_RESPONSE_LEN)
+            .await
+            .map_err(|error| TokenRequestError::Unavailable(error.to_string()))?;
+        let status = answer.status;
+        if status.is_server_error() || status.as_u16() == 429 {
+            return Err(TokenRequestError::Unavailable(format!(
+                "its token endpoint answered with status {}",
+                status.as_u16()
+            )));
+        }
+        match answer.json::<TokenResponse>() {
+            // Some answer 200 to what they refuse.
+            Ok(TokenResponse { error: Some(code), error_description, .. }) => {
+                Err(TokenRequestError::Refused {
+                    code: sanitize(&code),
+                    description: error_description.as_deref().map(sanitize),
+                })
+            }
+            Ok(body) if status.is_success() => parse_tokens(body),
+            _ => Err(TokenRequestError::InvalidResponse(format!(
+                "the answer of its token endpoint (status {}) does not read",
+                status.as_u16()
+            ))),
+        }
+    }
+
+    /// RFC 6749, section 2.3.1: in the header, where everybody takes it, unless it says that it takes it in the form alone.
+    fn authenticate<'a>(
+        &'a self,
+        request: reqwest::RequestBuilder,
+        form: &mut Vec<(&'static str, &'a str)>,
+    ) -> reqwest::RequestBuilder {
+        let id = self.client.client_id.as_str();
+        let Some(secret) = self.secret else {
+            form.push(("client_id", id));
+            return request;
+        };
+        let methods = self.discovered.metadata.token_endpoint_auth_methods_supported.as_deref();
+        let takes = |method: &str| methods.is_some_and(|methods| methods.iter().any(|known| known == method));
+        if takes("client_secret_post") && !takes("client_secret_basic") {
+            form.extend([("client_id", id), ("client_secret", secret.expose_secret())]);
+            return request;
+        }
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        request.basic_auth(encode(id), Some(encode(secret.expose_secret())))
+    }
+}
+
+fn parse_tokens(body: TokenResponse) -> Result<Tokens, TokenRequestError> {
+    if body.token_type.as_ref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+        return Err(TokenRequestError::InvalidResponse(
+            "it gives tokens of a type other than Bearer".to_owned(),
+        ));
+    }
+    let given = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
+    let access = given(body.access_token)
+        .filter(|token| token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()))
+        .ok_or_else(|| {
+            TokenRequestError::InvalidResponse("its token endpoint gave no access token".to_owned())
+        })?;
+    Ok(Tokens {
+        access,
+        refresh: given(body.refresh_token),
+        id_token: given(body.id_token),
+        lifetime: body.expires_in.as_ref().and_then(seconds),
+    })
+}
+
+/// A number, which some write as a text.
+fn seconds(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// A stranger's words, fit for a log.
+pub(crate) fn sanitize(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(300).collect()
+}

@@ -1,0 +1,316 @@
+//! Providers on loopback that say what a test wants, and what the gateway makes of it, with a store in memory and a clock of the test's own.
+
+#![allow(dead_code, reason = "each file of tests uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, StatusCode, header};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_config::Config;
+use portcullis_egress::HttpClients;
+use portcullis_identity_providers::{
+    AuthorizationRequest, AuthorizationResponse, CompletedSignIn, IdentityProviders,
+    IdentityProvidersDependencies, ProviderError, SignInSecrets,
+};
+use portcullis_jwt_verification::JwtVerifier;
+use portcullis_keyring::Keyring;
+use portcullis_policy::{Gateway, IdentityProvider, RouteTable};
+use portcullis_store::Store;
+use serde_json::{Value, json};
+use url::Url;
+
+/// Now.
+pub(crate) const NOW: i64 = 1_790_000_000;
+
+/// An identity provider.
+#[derive(Clone)]
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    state: Arc<Mutex<ProviderState>>,
+}
+
+struct ProviderState {
+    metadata: Value,
+    id_token: Option<Value>,
+    userinfo: Value,
+    refresh_token: Option<String>,
+    refused: Option<Value>,
+    nonce: String,
+    asked: Vec<HashMap<String, String>>,
+    key: u8,
+}
+
+impl Provider {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let said = ProviderState {
+            metadata: json!({}),
+            id_token: Some(json!({})),
+            userinfo: json!({"sub": "1"}),
+            refresh_token: Some("first".to_owned()),
+            refused: None,
+            nonce: String::new(),
+            asked: Vec::new(),
+            key: 7,
+        };
+        let provider = Self { issuer, state: Arc::new(Mutex::new(said)) };
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(metadata))
+            .route("/.well-known/oauth-authorization-server", get(metadata))
+            .route("/jwks", get(keys))
+            .route("/token", post(token))
+            .route("/userinfo", get(userinfo))
+            .with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        provider
+    }
+
+    /// What its metadata says besides the usual; `null`: neither it nor the keys are to be had.
+    pub(crate) fn metadata(&self, more: Value) {
+        self.state.lock().unwrap().metadata = more;
+    }
+
+    /// What the next id_token says besides the usual; `None`: it gives none.
+    pub(crate) fn id_token(&self, more: Option<Value>) {
+        self.state.lock().unwrap().id_token = more;
+    }
+
+    pub(crate) fn userinfo(&self, says: Value) {
+        self.state.lock().unwrap().userinfo = says;
+    }
+
+    /// The refresh token that it gives from now on.
+    pub(crate) fn refresh_token(&self, token: Option<&str>) {
+        self.state.lock().unwrap().refresh_token = token.map(str::to_owned);
+    }
+
+    /// What its token endpoint answers to everything from now on.
+    pub(crate) fn refuses(&self, with: Option<Value>) {
+        self.state.lock().unwrap().refused = with;
+    }
+
+    /// Changes its key.
+    pub(crate) fn rotate(&self) {
+        self.state.lock().unwrap().key += 1;
+    }
+
+    /// What its token endpoint was asked, of this kind.
+    pub(crate) fn asked(&self, grant_type: &str) -> Vec<HashMap<String, String>> {
+        let asked = self.state.lock().unwrap().asked.clone();
+        asked.into_iter().filter(|form| form["grant_type"] == grant_type).collect()
+    }
+
+    /// Signs something.
+    pub(crate) fn sign(&self, typ: &str, claims: &Value) -> String {
+        sign(self.state.lock().unwrap().key, typ, claims)
+    }
+
+    fn claims(&self, more: &Value) -> Value {
+        let nonce = self.state.lock().unwrap().nonce.clone();
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "portcullis", "sub": "1", "iat": NOW, "exp": NOW + 600, "nonce": nonce,
+        });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+    }
+}
+
+fn pair(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+}
+
+/// Signs with a key that is nobody's but this seed's.
+pub(crate) fn sign(seed: u8, typ: &str, claims: &Value) -> String {
+    let mut header = Header::new(Algorithm::EdDSA);
+    header.typ = Some(typ.to_owned());
+    header.kid = Some(seed.to_string());
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(pair(seed).to_pkcs8().unwrap().as_ref()))
+        .unwrap()
+}
+
+async fn metadata(State(provider): State<Provider>) -> Response {
+    if provider.state.lock().unwrap().metadata == Value::Null {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let issuer = &provider.issuer;
+    let mut metadata = json!({
+        "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"), "token_endpoint": format!("{issuer}/token"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"), "jwks_uri": format!("{issuer}/jwks"),
+        "id_token_signing_alg_values_supported": ["none", "EdDSA"],
+    });
+    for (name, value) in provider.state.lock().unwrap().metadata.as_object().unwrap() {
+        metadata[name] = value.clone();
+    }
+    Json(metadata).into_response()
+}
+
+async fn keys(State(provider): State<Provider>) -> Response {
+    if provider.state.lock().unwrap().metadata == Value::Null {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let seed = provider.state.lock().unwrap().key;
+    let public = URL_SAFE_NO_PAD.encode(pair(seed).public_key().as_ref());
+    Json(
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": seed.to_string(), "x": public, "use": "sig", "alg": "EdDSA"}]}),
+    )
+    .into_response()
+}
+
+async fn token(State(provider): State<Provider>, Form(form): Form<HashMap<String, String>>) -> Response {
+    provider.state.lock().unwrap().asked.push(form);
+    if let Some(refused) = provider.state.lock().unwrap().refused.clone() {
+        return (StatusCode::BAD_REQUEST, Json(refused)).into_response();
+    }
+    let more = provider.state.lock().unwrap().id_token.clone();
+    let id_token = more.map(|more| provider.sign("JWT", &provider.claims(&more)));
+    let refresh = provider.state.lock().unwrap().refresh_token.clone();
+    Json(json!({
+        "access_token": "an-access-token", "token_type": "Bearer", "expires_in": 3600, "id_token": id_token, "refresh_token": refresh,
+    }))
+    .into_response()
+}
+
+async fn userinfo(State(provider): State<Provider>, headers: HeaderMap) -> Json<Value> {
+    assert_eq!(headers[header::AUTHORIZATION], "Bearer an-access-token");
+    Json(provider.state.lock().unwrap().userinfo.clone())
+}
+
+/// A gateway whose people sign in at one provider, called `company`.
+pub(crate) struct TestGateway {
+    pub(crate) idp: Provider,
+    pub(crate) providers: IdentityProviders,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) keys: Arc<Keyring>,
+    folder: tempfile::TempDir,
+    table: RouteTable,
+}
+
+impl TestGateway {
+    pub(crate) async fn new() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With these settings of the provider besides the usual. A `userinfoUrl` makes it one without OpenID Connect.
+    pub(crate) async fn with(settings: Value) -> Self {
+        let idp = Provider::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(Keyring::open_or_create(folder.path(), &Random::system()).unwrap());
+        let store = Store::in_memory().await.unwrap();
+        let clock = Clock::manual(UnixMillis(NOW * 1000));
+        let providers = providers(&store, Arc::clone(&keys), &clock);
+        let table = table(&idp.issuer, &settings);
+        Self { idp, providers, store, clock, keys, folder, table }
+    }
+
+    pub(crate) fn keys_file(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("keys.json")).unwrap()
+    }
+
+    /// The same with other settings from now on.
+    pub(crate) fn set(&mut self, settings: Value) {
+        self.table = table(&self.idp.issuer, &settings);
+    }
+
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.table.gateway
+    }
+
+    pub(crate) fn provider(&self) -> &IdentityProvider {
+        &self.table.gateway.identity_providers[0]
+    }
+
+    /// Where a browser is sent, with the proof of it.
+    pub(crate) async fn begin(&self) -> (Url, SignInSecrets) {
+        let proof = self.providers.new_secrets().unwrap();
+        let authorization_url =
+            AuthorizationRequest { state: "a-state", proof: &proof, another_account: false };
+        let url = self
+            .providers
+            .authorization_url(self.gateway(), self.provider(), &authorization_url)
+            .await
+            .unwrap();
+        let url = Url::parse(&url).unwrap();
+        let nonce = parameter(&url, "nonce").unwrap_or_default();
+        self.idp.state.lock().unwrap().nonce = nonce;
+        (url, proof)
+    }
+
+    /// Somebody signs in; the provider's answer has this besides the code.
+    pub(crate) async fn sign_in(&self, more: Value) -> Result<CompletedSignIn, ProviderError> {
+        let (_, proof) = self.begin().await;
+        self.answer(&proof, more).await
+    }
+
+    pub(crate) async fn answer(
+        &self,
+        proof: &SignInSecrets,
+        more: Value,
+    ) -> Result<CompletedSignIn, ProviderError> {
+        let mut answer = json!({"code": "a-code", "iss": self.idp.issuer});
+        for (name, value) in more.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        let answer: AuthorizationResponse = serde_json::from_value(answer).unwrap();
+        self.providers.sign_in(self.gateway(), self.provider(), answer, proof).await
+    }
+}
+
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
+}
+
+fn providers(store: &Store, keys: Arc<Keyring>, clock: &Clock) -> IdentityProviders {
+    let verifier = Arc::new(JwtVerifier::new(HttpClients::new(), store.clone(), clock.clone()));
+    IdentityProviders::new(IdentityProvidersDependencies {
+        verifier,
+        store: store.clone(),
+        keys,
+        http: HttpClients::new(),
+        clock: clock.clone(),
+        random: Random::system(),
+    })
+}
+
+fn table(issuer: &str, settings: &Value) -> RouteTable {
+    let mut client = json!({
+        "issuer": issuer, "clientId": "portcullis", "clientSecret": null, "scopes": ["openid", "email"],
+        "claims": {"subject": "sub", "email": "email", "name": "name", "groups": "groups"},
+        "trustEmail": false, "privateNetworks": ["127.0.0.0/8"], "caBundlePem": null,
+    });
+    let mut kind = "oidc";
+    for (name, value) in settings.as_object().unwrap() {
+        match name.as_str() {
+            "userinfo" => kind = "oauth",
+            name => client[name] = value.clone(),
+        }
+    }
+    let kind = match kind {
+        "oidc" => json!({"oidc": client}),
+        _ => json!({"oauth": {"client": client, "userinfoUrl": format!("{issuer}/userinfo")}}),
+    };
+    let contract: Config = serde_json::from_value(json!({
+        "gateway": {
+            "name": "gateway", "publicUrl": "https://gateway.example", "identityProviders": [{"name": "company", "kind": kind}],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
+            "storeOutageGraceSeconds": 900, "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true}, "trustedProxies": [],
+        },
+        "origins": [], "routes": [], "teams": [],
+    }))
+    .unwrap();
+    RouteTable::build(&contract, 1).unwrap()
+}

@@ -1,0 +1,186 @@
+use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
+use portcullis_policy::{Origin, OriginCredential};
+use reqwest::RequestBuilder;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::{Url, form_urlencoded};
+
+use crate::Inner;
+use crate::client_assertion::{CLIENT_ASSERTION_TYPE, ClientAssertionError, ClientAssertionSigner};
+
+/// How the gateway became a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegistrationMethod {
+    /// By hand; the configuration says id and secret.
+    Configured,
+    /// By a client ID metadata document.
+    Document,
+    /// By RFC 7591.
+    Dynamic,
+}
+
+impl RegistrationMethod {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::Document => "document",
+            Self::Dynamic => "dynamic",
+        }
+    }
+
+    pub(crate) fn from_stored(text: &str) -> Option<Self> {
+        [Self::Configured, Self::Document, Self::Dynamic].into_iter().find(|each| each.as_str() == text)
+    }
+}
+
+/// RFC 7591's name of a way to authenticate at the token endpoint.
+pub(crate) const fn auth_method_name(method: AuthMethod) -> &'static str {
+    match method {
+        AuthMethod::None => "none",
+        AuthMethod::ClientSecretBasic => "client_secret_basic",
+        AuthMethod::ClientSecretPost => "client_secret_post",
+        AuthMethod::PrivateKeyJwt => "private_key_jwt",
+    }
+}
+
+/// The ways in which the gateway registers by itself, the one that it likes best first. For a key there is an administrator.
+pub(crate) const REGISTRATION_AUTH_METHODS: [AuthMethod; 3] =
+    [AuthMethod::None, AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
+
+/// The way with a name.
+pub(crate) fn auth_method_by_name(name: &str) -> Option<AuthMethod> {
+    REGISTRATION_AUTH_METHODS.into_iter().find(|method| auth_method_name(*method) == name)
+}
+
+/// The gateway as a client of one authorization server.
+pub(crate) struct OriginClient {
+    pub(crate) id: String,
+    pub(crate) proof: ClientAuth,
+    pub(crate) registration: RegistrationMethod,
+}
+
+/// What shows the token endpoint that it is this client that asks.
+pub(crate) enum ClientAuth {
+    /// A public client's.
+    Public,
+    /// The secret, in a header.
+    Basic(SecretString),
+    /// The secret, in the form.
+    Post(SecretString),
+    /// What a private key signs.
+    Assertion(Box<ClientAssertionSigner>),
+}
+
+impl ClientAuth {
+    /// What a client proves itself with that has a secret, or none.
+    pub(crate) fn new(method: AuthMethod, secret: Option<SecretString>) -> Self {
+        match (method, secret) {
+            (AuthMethod::ClientSecretBasic, Some(secret)) => Self::Basic(secret),
+            (AuthMethod::ClientSecretPost, Some(secret)) => Self::Post(secret),
+            (AuthMethod::None | AuthMethod::PrivateKeyJwt, _) | (_, None) => Self::Public,
+        }
+    }
+
+    pub(crate) fn method(&self) -> AuthMethod {
+        match self {
+            Self::Public => AuthMethod::None,
+            Self::Basic(_) => AuthMethod::ClientSecretBasic,
+            Self::Post(_) => AuthMethod::ClientSecretPost,
+            Self::Assertion(_) => AuthMethod::PrivateKeyJwt,
+        }
+    }
+
+    /// The secret that is sent.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        match self {
+            Self::Basic(secret) | Self::Post(secret) => Some(secret),
+            Self::Public | Self::Assertion(_) => None,
+        }
+    }
+}
+
+impl Inner {
+    /// The client that an administrator registered by hand at this server, if they did. What proves it goes only to a host that its
+    /// owner allowed.
+    pub(crate) fn configured_client(
+        &self,
+        origin: &Origin,
+        issuer: &str,
+        token_endpoint: &Url,
+    ) -> Result<Option<OriginClient>, String> {
+        let Some(registered) = origin.auth.client() else { return Ok(None) };
+        let secret = match &origin.credential {
+            OriginCredential::ClientSecret(secret, hosts) => {
+                let host = token_endpoint.host_str().unwrap_or_default();
+                if !hosts.contains(host) {
+                    return Err(format!(
+                        "the client secret may not be sent to {host}; the Secret's annotation portcullis.dev/allowed-hosts has to name that host"
+                    ));
+                }
+                Some(secret.clone())
+            }
+            OriginCredential::None | OriginCredential::Header(..) | OriginCredential::RequestTarget(_) => {
+                None
+            }
+        };
+        let proof = match (registered.token_endpoint_auth_method, secret) {
+            (AuthMethod::PrivateKeyJwt, Some(key)) => {
+                let assertions =
+                    ClientAssertionSigner::new(&key, registered.key_id.clone(), issuer, &self.parts);
+                ClientAuth::Assertion(Box::new(assertions.map_err(|error| error.to_string())?))
+            }
+            (method, secret) => ClientAuth::new(method, secret),
+        };
+        Ok(Some(OriginClient {
+            id: registered.id.clone(),
+            proof,
+            registration: RegistrationMethod::Configured,
+        }))
+    }
+}
+
+impl OriginClient {
+    /// What it shows with one request, and with no other.
+    pub(crate) fn authentication(&self) -> Result<RequestAuth<'_>, ClientAssertionError> {
+        let assertion = match &self.proof {
+            ClientAuth::Assertion(assertions) => Some(assertions.sign(&self.id)?),
+            ClientAuth::Public | ClientAuth::Basic(_) | ClientAuth::Post(_) => None,
+        };
+        Ok(RequestAuth { client: self, assertion })
+    }
+}
+
+/// How a client shows itself to the token or revocation endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+pub(crate) struct RequestAuth<'a> {
+    client: &'a OriginClient,
+    assertion: Option<SecretString>,
+}
+
+impl RequestAuth<'_> {
+    /// The request with these parameters, and with the authentication.
+    pub(crate) fn form(
+        &self,
+        request: RequestBuilder,
+        parameters: &[(&'static str, &str)],
+    ) -> RequestBuilder {
+        let id = self.client.id.as_str();
+        if let ClientAuth::Basic(secret) = &self.client.proof {
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            return request.basic_auth(encode(id), Some(encode(secret.expose_secret()))).form(parameters);
+        }
+        let mut form = parameters.to_vec();
+        form.push(("client_id", id));
+        if let ClientAuth::Post(secret) = &self.client.proof {
+            form.push(("client_secret", secret.expose_secret()));
+        }
+        if let Some(assertion) = &self.assertion {
+            form.push(("client_assertion_type", CLIENT_ASSERTION_TYPE));
+            form.push(("client_assertion", assertion.expose_secret()));
+        }
+        request.form(&form)
+    }
+
+    /// What nobody else is to see.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        self.assertion.as_ref().or(self.client.proof.secret())
+    }
+}

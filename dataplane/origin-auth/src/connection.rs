@@ -1,0 +1,171 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
+use portcullis_clock::{Random, UnixMillis};
+use portcullis_config::{ClientRegistration, OriginAuth};
+use portcullis_keyring::{Purpose, SealError, SealingRing};
+use portcullis_policy::Origin;
+use portcullis_store::ConnectionRow;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::Inner;
+use crate::client::{ClientAuth, OriginClient, RegistrationMethod, auth_method_by_name};
+use crate::credential::bearer_header;
+use crate::token::TokenResponse;
+
+/// Tokens that live longer than this are refreshed [`EARLY_REFRESH_MARGIN`] before they expire; others in the last fifth of their life.
+const EARLY_REFRESH_MIN_LIFETIME: Duration = Duration::from_secs(120);
+const EARLY_REFRESH_MARGIN: Duration = Duration::from_secs(60);
+
+/// What is sealed. Has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) access: Zeroizing<String>,
+    pub(crate) refresh: Option<Zeroizing<String>>,
+    /// The secret of the dynamic registration that the tokens were given to: the refresh token is good for that client alone.
+    pub(crate) client_secret: Option<Zeroizing<String>>,
+}
+
+/// A stored connection, opened.
+pub(crate) struct Connection {
+    pub(crate) row: ConnectionRow,
+    pub(crate) tokens: Tokens,
+    /// `Bearer …`
+    pub(crate) header: Arc<HeaderValue>,
+    pub(crate) token_endpoint: Url,
+}
+
+impl Tokens {
+    /// What an answer gave. A provider that sends no new refresh token means the old one to go on.
+    pub(crate) fn from_response(
+        answer: &TokenResponse,
+        old_refresh: Option<&str>,
+        client_secret: Option<&SecretString>,
+    ) -> Self {
+        let secret = |text: &str| Zeroizing::new(text.to_owned());
+        Self {
+            access: secret(answer.access.expose_secret()),
+            refresh: answer.refresh.as_ref().map(SecretString::expose_secret).or(old_refresh).map(secret),
+            client_secret: client_secret.map(|text| secret(text.expose_secret())),
+        }
+    }
+
+    /// Seals them, bound to everything in the row that decides where they may go.
+    pub(crate) fn seal(
+        &self,
+        sealing: &SealingRing,
+        random: &Random,
+        row: &ConnectionRow,
+    ) -> Result<String, SealError> {
+        let text = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
+        Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::Credential, &associated_data(row), &text)?))
+    }
+}
+
+impl Connection {
+    /// Opens what is stored; `None` when it was changed, or its key is gone.
+    pub(crate) fn open(row: ConnectionRow, sealing: &SealingRing) -> Option<Self> {
+        let envelope = URL_SAFE_NO_PAD.decode(&row.sealed).ok()?;
+        let text = sealing.open(Purpose::Credential, &associated_data(&row), &envelope).ok()?;
+        let tokens: Tokens = serde_json::from_slice(&text).ok()?;
+        let header = bearer_header(&tokens.access)?;
+        let token_endpoint = row.token_endpoint.parse().ok()?;
+        Some(Self { row, tokens, header, token_endpoint })
+    }
+
+    /// When to fetch another access token; `None` when the provider did not say how long this one lives.
+    pub(crate) fn refresh_at(&self) -> Option<UnixMillis> {
+        let lifetime = self.expires_at()?.since(UnixMillis(self.row.issued_at));
+        Some(UnixMillis(self.row.issued_at).after(refresh_after(lifetime)))
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
+        self.row.expires_at.map(UnixMillis)
+    }
+}
+
+impl Inner {
+    /// The client that a connection's tokens were given to.
+    pub(crate) fn client_for(
+        &self,
+        origin: &Origin,
+        connection: &Connection,
+    ) -> Result<OriginClient, String> {
+        let row = &connection.row;
+        let registration = RegistrationMethod::from_stored(&row.registration);
+        if registration == Some(RegistrationMethod::Configured) {
+            return self
+                .configured_client(origin, &row.issuer, &connection.token_endpoint)?
+                .filter(|client| client.id == row.client_id)
+                .ok_or_else(|| "the client that it was given to is not configured any more".to_owned());
+        }
+        let (Some(registration), Some(method)) = (registration, auth_method_by_name(&row.auth_method)) else {
+            return Err("the stored connection was written by a newer version".to_owned());
+        };
+        let secret = connection.tokens.client_secret.as_ref();
+        let proof = ClientAuth::new(method, secret.map(|secret| SecretString::from(secret.to_string())));
+        Ok(OriginClient { id: row.client_id.clone(), proof, registration })
+    }
+}
+
+/// How long a token is used before another is fetched.
+pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
+    let early = if lifetime > EARLY_REFRESH_MIN_LIFETIME { EARLY_REFRESH_MARGIN } else { lifetime / 5 };
+    lifetime.saturating_sub(early)
+}
+
+/// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
+pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
+    let Some((_, registration)) = origin.auth.consent() else {
+        return row.registration == exchange_fingerprint(&origin.auth)
+            && row.origin_url == origin.url.as_str();
+    };
+    let same_client = match registration {
+        ClientRegistration::Client(client) => {
+            row.registration == RegistrationMethod::Configured.as_str() && row.client_id == client.id
+        }
+        ClientRegistration::Auto => {
+            let registration = RegistrationMethod::from_stored(&row.registration);
+            registration.is_some_and(|it| it != RegistrationMethod::Configured)
+        }
+    };
+    same_client && row.origin_url == origin.url.as_str()
+}
+
+pub(crate) fn associated_data(row: &ConnectionRow) -> [&str; 7] {
+    [
+        "connection",
+        &row.principal_id,
+        &row.origin_uid,
+        &row.issuer,
+        &row.origin_url,
+        &row.token_endpoint,
+        &row.client_id,
+    ]
+}
+
+/// What a token that was exchanged for is stored with in place of a registration: it is good while the origin is configured as
+/// it was, in every point.
+pub(crate) fn exchange_fingerprint(auth: &OriginAuth) -> String {
+    let text = serde_json::to_vec(auth).unwrap_or_default();
+    format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_lifetime_then_a_token_is_refreshed_in_its_last_minute_or_its_last_fifth() {
+        for (lifetime, used) in [(3, 2.4), (120, 96.0), (121, 61.0), (3600, 3540.0)] {
+            assert_eq!(refresh_after(Duration::from_secs(lifetime)).as_secs_f64(), used, "{lifetime}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Golden tests of what is stored about accounts at origins. Envelopes of earlier builds have to open.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_config::{OriginAuth, TokenEndpointAuthMethod as Method};
+use portcullis_egress::{EgressError, HttpClients};
+use portcullis_events::EventSink;
+use portcullis_golden::assert_golden;
+use portcullis_keyring::{Keyring, Purpose};
+use portcullis_policy::RouteTable;
+use portcullis_store::{ConnectionRow, Store};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::audit::Failure;
+use crate::client::{RegistrationMethod, auth_method_name};
+use crate::connection::{Tokens, exchange_fingerprint};
+use crate::{BrokerDependencies, ConnectError, CredentialBroker};
+
+const PURPOSES: [(&str, Purpose); 5] = [
+    ("credential", Purpose::Credential),
+    ("mcp-session", Purpose::McpSession),
+    ("browser", Purpose::Browser),
+    ("publication", Purpose::PublishedConfig),
+    ("provider", Purpose::IdentityProvider),
+];
+
+/// A sealed value: its name, what it is bound to, and the envelope that this build makes.
+pub(crate) type Sealed<'a> = (&'a str, &'a [&'a str], String);
+
+/// Fixed rings, derived because no usable key may be written in this repository.
+pub(crate) fn keys() -> Arc<Keyring> {
+    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
+    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
+    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+}
+
+/// Compares the content of envelopes with a golden file, and opens the envelopes that the file keeps.
+pub(crate) fn assert_sealed(file: &str, values: &[Sealed<'_>]) {
+    let path = format!("{}/../../tests/golden/files/{file}", env!("CARGO_MANIFEST_DIR"));
+    let kept = std::fs::read(path).unwrap_or_default();
+    let kept: Value = serde_json::from_slice(&kept).unwrap_or_default();
+    let keys = keys();
+    let open = |bound_to: &[&str], sealed: &str| {
+        let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
+        PURPOSES.into_iter().find_map(|(name, purpose)| {
+            let text = keys.sealing.open(purpose, bound_to, &envelope).ok()?;
+            Some((name, String::from_utf8(text.to_vec()).unwrap()))
+        })
+    };
+    let mut golden = Map::new();
+    for (name, bound_to, fresh) in values {
+        let sealed = kept[*name]["sealed"].as_str().unwrap_or(fresh);
+        let (purpose, text) = open(bound_to, fresh).expect("it is sealed for this purpose");
+        assert_eq!(open(bound_to, sealed), Some((purpose, text.clone())), "{name} of an earlier build");
+        let entry = json!({"purpose": purpose, "bound_to": bound_to, "text": text, "sealed": sealed});
+        golden.insert((*name).to_owned(), entry);
+    }
+    assert_golden(file, &pretty(&Value::Object(golden)));
+}
+
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+pub(crate) fn table() -> Arc<RouteTable> {
+    let all = json!({"include": null, "exclude": [], "overrides": []});
+    let contract = json!({
+        "gateway": {
+            "name": "gateway", "publicUrl": "https://gateway.example",
+            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
+            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
+            "storeOutageGraceSeconds": 900,
+            "admins": {"groups": [], "users": [], "serviceAccounts": []},
+            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
+        },
+        "origins": [{
+            "uid": "origin-uid", "id": "origin-id", "name": "mcp/o", "displayName": "O",
+            "url": "https://origin.example/mcp", "suspended": false,
+            "auth": {"userOAuth": {"scopes": [], "registration": "auto"}},
+            "network": {"privateNetworks": [], "caBundlePem": null},
+            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
+        }],
+        "routes": [{
+            "uid": "route", "name": "mcp/r", "slug": "r", "displayName": "R", "description": "",
+            "suspended": false, "identityProvider": "company", "origin": "origin-uid", "access": "Everyone",
+            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
+        }],
+        "teams": [],
+    });
+    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+}
+
+pub(crate) async fn vault() -> (CredentialBroker, Store) {
+    let store = Store::in_memory().await.unwrap();
+    let vault = CredentialBroker::new(BrokerDependencies {
+        store: store.clone(),
+        keys: keys(),
+        http: HttpClients::new(),
+        identities: None,
+        clock: Clock::manual(UnixMillis(1_790_000_000_000)),
+        random: Random::system(),
+        events: EventSink::new().0,
+    });
+    (vault, store)
+}
+
+fn row() -> ConnectionRow {
+    ConnectionRow {
+        principal_id: "principal-id".into(),
+        origin_uid: "origin-uid".into(),
+        origin_url: "https://origin.example/mcp".into(),
+        resource: "https://origin.example/resource".into(),
+        issuer: "https://as.example".into(),
+        token_endpoint: "https://as.example/token".into(),
+        revocation_endpoint: None,
+        client_id: "client-id".into(),
+        registration: "dynamic".into(),
+        auth_method: "none".into(),
+        scope: "read".into(),
+        sealed: String::new(),
+        issued_at: 1,
+        expires_at: None,
+        dead: 0,
+        revision: "revision".into(),
+        leased_until: 0,
+        connected_at: 1,
+        last_used_at: None,
+    }
+}
+
+#[test]
+fn stored_tokens_open_as_before() {
+    let secret = |text: &str| Zeroizing::new(text.to_owned());
+    let all = Tokens {
+        access: secret("access-token"),
+        refresh: Some(secret("refresh-token")),
+        client_secret: Some(secret("client-secret")),
+    };
+    let access = Tokens { access: secret("access-token"), refresh: None, client_secret: None };
+    let seal = |tokens: &Tokens| tokens.seal(&keys().sealing, &Random::system(), &row()).unwrap();
+    let bound_to = [
+        "connection",
+        "principal-id",
+        "origin-uid",
+        "https://as.example",
+        "https://origin.example/mcp",
+        "https://as.example/token",
+        "client-id",
+    ];
+    let values = [("all", &bound_to[..], seal(&all)), ("access token alone", &bound_to[..], seal(&access))];
+    assert_sealed("origin-auth/stored-tokens.json", &values);
+}
+
+#[test]
+fn values_of_stored_columns_are_stable() {
+    let registrations =
+        [RegistrationMethod::Configured, RegistrationMethod::Document, RegistrationMethod::Dynamic];
+    let methods = [Method::None, Method::ClientSecretBasic, Method::ClientSecretPost, Method::PrivateKeyJwt];
+    let client = json!({
+        "id": "client-id", "secret": "mcp/secret/key", "token_endpoint_auth_method": "client_secret_basic",
+    });
+    let exchange = json!({"tokenExchange": {
+        "server": {"issuer": "https://as.example"}, "client": client, "audience": "audience", "scopes": ["read"],
+        "subject_token": "id_token", "subject_hosts": null,
+    }});
+    let exchange: OriginAuth = serde_json::from_value(exchange).unwrap();
+    let values = json!({
+        "connections.registration": registrations.map(RegistrationMethod::as_str),
+        "connections.registration of an exchanged token": exchange_fingerprint(&exchange),
+        "connections.auth_method": methods.map(auth_method_name),
+    });
+    assert_golden("origin-auth/stored-values.json", &pretty(&values));
+}
+
+#[test]
+fn reasons_of_failed_connecting_are_stable() {
+    let text = String::new;
+    let errors = [
+        ConnectError::NotNeeded,
+        ConnectError::UnknownFlow,
+        ConnectError::OriginChanged,
+        ConnectError::WrongIssuer,
+        ConnectError::Refused(text()),
+        ConnectError::NoToken(text()),
+        ConnectError::Discovery(text()),
+        ConnectError::Registration(text()),
+        ConnectError::Outbound(EgressError::Url("")),
+        ConnectError::Unavailable(text()),
+    ];
+    let reasons = errors.iter().map(|error| {
+        let failure = Failure::from(error);
+        json!({"reason": failure.reason, "outcome": failure.outcome})
+    });
+    assert_golden("origin-auth/connect-reasons.json", &pretty(&reasons.collect()));
+}

@@ -1,0 +1,268 @@
+//! A vault with everything around it, and a small origin with its authorization server on loopback.
+
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+pub(crate) mod provider;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_config::{
+    ClientPolicy, ClientRegistration, Config, GatewayConfig, IdentityProviderConfig, IdentityProviderKind,
+    Members, Network, OriginAuth, OriginConfig, OriginLimits, RegisteredClient, RouteConfig, SecretKey,
+    SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
+};
+use portcullis_egress::HttpClients;
+use portcullis_events::{EventSink, EventWriter};
+use portcullis_keyring::Keyring;
+use portcullis_origin_auth::{
+    BrokerDependencies, CompletedConnect, ConnectCallback, ConnectError, Credential, CredentialBroker,
+    IdentityTokenSource,
+};
+use portcullis_policy::{Origin, PrincipalId, RouteTable};
+use portcullis_store::Store;
+use provider::Provider;
+use url::Url;
+
+pub(crate) const BROWSER: &str = "digest-of-a-cookie";
+
+pub(crate) struct Harness {
+    pub(crate) provider: Provider,
+    pub(crate) vault: CredentialBroker,
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) clock: Clock,
+    pub(crate) table: Arc<RouteTable>,
+    pub(crate) events: EventWriter,
+    identities: Option<Arc<dyn IdentityTokenSource>>,
+    folder: tempfile::TempDir,
+}
+
+pub(crate) type MakeIdentities = fn(&Url) -> Arc<dyn IdentityTokenSource>;
+
+/// What an origin is configured with.
+pub(crate) struct Settings {
+    pub(crate) uid: &'static str,
+    pub(crate) public_url: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) registration: ClientRegistration,
+    /// Of the client that was registered by hand.
+    pub(crate) secret: String,
+    pub(crate) secret_hosts: Vec<String>,
+    /// In place of each person's account, given the provider's base.
+    pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
+    /// Given the provider's base too.
+    pub(crate) identities: Option<MakeIdentities>,
+    pub(crate) private_networks: Vec<ipnet::IpNet>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            uid: "origin-uid",
+            public_url: "http://127.0.0.1:8080",
+            path: "/mcp",
+            scopes: Vec::new(),
+            registration: ClientRegistration::Auto,
+            secret: "a secret/of+ours".to_owned(),
+            secret_hosts: Vec::new(),
+            auth: None,
+            identities: None,
+            private_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn registered_by_hand(hosts: &[&str]) -> Self {
+        Self::registered_as("by-hand", hosts)
+    }
+
+    pub(crate) fn registered_as(id: &str, hosts: &[&str]) -> Self {
+        Self {
+            registration: ClientRegistration::Client(client(id)),
+            secret_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
+    let mut secrets = Secrets::default();
+    secrets.insert(
+        SecretKey("default/client/secret".into()),
+        SecretValue { value: settings.secret.as_str().into(), allowed_hosts: settings.secret_hosts.clone() },
+    );
+    let contract = Config {
+        gateway: GatewayConfig {
+            name: "gateway".into(),
+            public_url: settings.public_url.parse().unwrap(),
+            identity_providers: vec![IdentityProviderConfig {
+                name: "company".into(),
+                kind: IdentityProviderKind::Development { users: Vec::new() },
+            }],
+            tokens: TokenLifetimes { access_seconds: 900, refresh_seconds: 3600, session_seconds: 3600 },
+            store_outage_grace_seconds: 900,
+            admins: Members::default(),
+            clients: ClientPolicy {
+                metadata_document_hosts: Vec::new(),
+                dynamic_registration: true,
+                workloads: Vec::new(),
+            },
+            trusted_proxies: Vec::new(),
+        },
+        origins: vec![OriginConfig {
+            uid: settings.uid.into(),
+            id: "o1".into(),
+            name: "default/accounts".into(),
+            display_name: "Accounts".into(),
+            url: base.join(settings.path).unwrap(),
+            suspended: false,
+            auth: settings.auth.map(|auth| auth(base)).unwrap_or_else(|| OriginAuth::UserOAuth {
+                scopes: settings.scopes.clone(),
+                registration: settings.registration.clone(),
+            }),
+            network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
+            limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
+        }],
+        routes: vec![RouteConfig {
+            uid: "route-uid".into(),
+            name: "default/accounts".into(),
+            slug: "accounts".into(),
+            display_name: String::new(),
+            description: String::new(),
+            suspended: false,
+            identity_provider: "company".into(),
+            origin: settings.uid.into(),
+            capabilities: portcullis_config::Capabilities::default(),
+            access: portcullis_config::Access::Everyone,
+        }],
+        teams: Vec::new(),
+        secrets,
+    };
+    Arc::new(RouteTable::build(&contract, 1).unwrap())
+}
+
+/// The client that the provider knows.
+pub(crate) fn by_hand() -> RegisteredClient {
+    client("by-hand")
+}
+
+fn client(id: &str) -> RegisteredClient {
+    RegisteredClient {
+        id: id.into(),
+        secret: Some(SecretKey("default/client/secret".into())),
+        token_endpoint_auth_method: TokenEndpointAuthMethod::ClientSecretBasic,
+        key_id: None,
+    }
+}
+
+pub(crate) fn ana() -> PrincipalId {
+    PrincipalId::of("company", "ana")
+}
+
+impl Harness {
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
+        Self::on(Store::in_memory().await.unwrap(), settings).await
+    }
+
+    pub(crate) async fn on(store: Store, settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(Keyring::open_or_create(folder.path(), &Random::system()).unwrap());
+        let clock = Clock::manual(UnixMillis(1_700_000_000_000));
+        let provider = Provider::start().await;
+        let table = table(&provider.base, &settings);
+        let identities = settings.identities.map(|identities| identities(&provider.base));
+        let (vault, events) = vault(&store, &keys, &clock, identities.clone());
+        Self { provider, vault, store, keys, clock, table, events, identities, folder }
+    }
+
+    /// What the keys were read from.
+    pub(crate) fn keys_file(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("keys.json")).unwrap()
+    }
+
+    /// A token of an hour serves replicas that have not seen it until its last minute begins; then they have another.
+    pub(crate) async fn replaces_in_its_last_minute(&self) {
+        let first = self.token().await;
+        for (passed, is_first) in [(3_539_999, true), (1, false)] {
+            self.clock.advance(Duration::from_millis(passed));
+            let found = self.replica().credential(&ana(), &self.origin()).await.ok().unwrap();
+            assert_eq!(token(&found) == first, is_first, "after {passed} ms");
+        }
+    }
+
+    /// Another replica: its own memory, the same store and keys.
+    pub(crate) fn replica(&self) -> CredentialBroker {
+        self.replica_on(&self.store)
+    }
+
+    /// The same with a pool of connections of its own.
+    pub(crate) fn replica_on(&self, store: &Store) -> CredentialBroker {
+        vault(store, &self.keys, &self.clock, self.identities.clone()).0
+    }
+
+    pub(crate) fn origin(&self) -> Arc<Origin> {
+        Arc::clone(self.table.origin("o1").unwrap())
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Url, ConnectError> {
+        let gateway = &self.table.gateway;
+        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back").await
+    }
+
+    pub(crate) async fn finish(&self, callback: &ConnectCallback) -> Result<CompletedConnect, ConnectError> {
+        self.vault.finish(&self.table.gateway, &self.origin(), BROWSER, callback).await
+    }
+
+    /// The whole way, as a person goes it.
+    pub(crate) async fn connect(&self) {
+        let url = self.begin().await.unwrap();
+        let finished = self.finish(&self.provider.consent(&url)).await.unwrap();
+        assert_eq!((finished.who, finished.return_to.as_str()), (ana(), "/back"));
+    }
+
+    pub(crate) async fn token(&self) -> String {
+        token(&self.vault.credential(&ana(), &self.origin()).await.ok().unwrap())
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+fn vault(
+    store: &Store,
+    keys: &Arc<Keyring>,
+    clock: &Clock,
+    identities: Option<Arc<dyn IdentityTokenSource>>,
+) -> (CredentialBroker, EventWriter) {
+    let (events, writer) = EventSink::new();
+    let vault = CredentialBroker::new(BrokerDependencies {
+        store: store.clone(),
+        keys: Arc::clone(keys),
+        http: HttpClients::new(),
+        identities,
+        clock: clock.clone(),
+        random: Random::system(),
+        events,
+    });
+    (vault, writer)
+}
+
+pub(crate) fn token(credential: &Credential) -> String {
+    let (name, value) = credential.header().unwrap();
+    assert_eq!(name, "authorization");
+    assert!(value.is_sensitive());
+    value.to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned()
+}
+
+pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}

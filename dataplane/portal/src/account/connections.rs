@@ -1,0 +1,56 @@
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+
+use crate::Portal;
+use crate::account::user_connection::{UserConnection, connections_of};
+use crate::connect::manage;
+use crate::error::PortalError;
+use crate::layout::{Layout, Section};
+use crate::time_format::DisplayTime;
+use crate::visitor::Visitor;
+use crate::{page, paths, welcome};
+
+/// *My connections*.
+#[derive(Template)]
+#[template(path = "connections.html")]
+struct ConnectionsPage<'a> {
+    frame: Layout,
+    lines: Vec<Line<'a>>,
+    /// Whether each line has to say whose account it is.
+    several: bool,
+}
+
+struct Line<'a> {
+    mine: UserConnection<'a>,
+    since: Option<DisplayTime>,
+    last: Option<DisplayTime>,
+    token: String,
+}
+
+/// `GET /connections`
+pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
+    let table = portal.table()?;
+    let gateway = &table.gateway;
+    let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    if visitor.people().next().is_none() {
+        return welcome::page(&portal, gateway, &visitor, paths::MY_ACCOUNTS);
+    }
+    let now = portal.clock.now();
+    let mut lines = Vec::new();
+    for person in visitor.people() {
+        for mine in connections_of(&portal, &table, person).await? {
+            let subject = manage::subject(mine.origin, person);
+            lines.push(Line {
+                since: mine.account.connected_at.map(DisplayTime::date),
+                last: mine.account.last_used_at.map(|at| DisplayTime::relative(at, now)),
+                token: portal.form_token(manage::FORM, &subject, &visitor.binding())?,
+                mine,
+            });
+        }
+    }
+    let frame = Layout::new(&portal, gateway, &visitor, Section::MyConnections)?;
+    let several = visitor.people().nth(1).is_some();
+    Ok(page::render(StatusCode::OK, &ConnectionsPage { frame, lines, several }))
+}

@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use portcullis_origin_auth::{Account, ConnectionStatus};
+use portcullis_policy::{Origin, Principal, RouteTable};
+
+use crate::Portal;
+use crate::error::PortalError;
+
+/// One person's account at one origin, connected or not.
+pub(crate) struct UserConnection<'a> {
+    pub(crate) origin: &'a Arc<Origin>,
+    pub(crate) person: &'a Principal,
+    pub(crate) account: Account,
+    /// The routes through which the person may use it. With none there is nothing to connect it for.
+    pub(crate) routes: Vec<&'a str>,
+}
+
+impl UserConnection<'_> {
+    pub(crate) fn connected(&self) -> bool {
+        self.account.status == ConnectionStatus::Connected
+    }
+
+    pub(crate) fn again(&self) -> bool {
+        self.account.status == ConnectionStatus::ReconnectNeeded
+    }
+
+    /// Whether it works, and the origin has asked for more.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.connected() && !self.account.wished.is_empty()
+    }
+
+    /// Whether there is something to forget.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.connected() || self.again()
+    }
+
+    pub(crate) fn may_connect(&self) -> bool {
+        !self.routes.is_empty()
+    }
+}
+
+/// As the API names it.
+pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
+    match status {
+        ConnectionStatus::NotNeeded => "not_needed",
+        ConnectionStatus::Connected => "connected",
+        ConnectionStatus::NeverConnected => "never_connected",
+        ConnectionStatus::ReconnectNeeded => "reconnect_needed",
+        ConnectionStatus::AdminNeeded => "admin_needed",
+        ConnectionStatus::SignInNeeded => "sign_in_needed",
+    }
+}
+
+/// A person's accounts at the origins that want one: those that they may use, and those that are still connected.
+pub(crate) async fn connections_of<'a>(
+    portal: &Portal,
+    table: &'a RouteTable,
+    person: &'a Principal,
+) -> Result<Vec<UserConnection<'a>>, PortalError> {
+    let mut routes: Vec<_> = table.routes().filter(|route| route.needs_account()).collect();
+    routes.sort_by_key(|route| (&route.origin.display_name, &route.origin.uid, &route.display_name));
+    let mut accounts = Vec::new();
+    for through in routes.chunk_by(|one, next| one.origin.uid == next.origin.uid) {
+        let Some(origin) = through.first().map(|route| &route.origin) else { continue };
+        let usable = through.iter().filter(|route| !route.suspended && route.authorize(person).is_some());
+        let routes = usable.map(|route| route.display_name.as_str()).collect();
+        let account = portal.vault.account(&person.id, origin).await?;
+        let found = UserConnection { origin, person, account, routes };
+        if found.may_connect() || found.is_kept() {
+            accounts.push(found);
+        }
+    }
+    Ok(accounts)
+}

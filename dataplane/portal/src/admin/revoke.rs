@@ -1,0 +1,141 @@
+//! What administrators end. Each ending is an event that says who did it, also where it did not succeed.
+
+use std::sync::Arc;
+
+use portcullis_events::{EventKind, FailureOrigin, Outcome};
+use portcullis_policy::{Origin, Principal, RouteTable};
+use portcullis_store::{GrantFilter, GrantRow};
+use serde::Serialize;
+
+use crate::Portal;
+use crate::account::grants::revoke_user_grant;
+use crate::admin::require_admin::Admin;
+use crate::error::PortalError;
+
+/// What `auth.revoked` says of each grant.
+const REASON: &str = "by_admin";
+
+/// How many grants of a route are looked at in one step.
+const PAGE_SIZE: i64 = 200;
+
+/// How much has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct RevocationSummary {
+    pub(crate) grants: usize,
+    pub(crate) sessions: u64,
+    pub(crate) connections: usize,
+}
+
+/// An ending that an administrator has asked for.
+pub(crate) struct AdminRevocation<'a> {
+    pub(crate) portal: &'a Portal,
+    pub(crate) table: &'a RouteTable,
+    pub(crate) admin: &'a Admin,
+}
+
+impl AdminRevocation<'_> {
+    /// Everything that a person has been given: they are signed out in every browser, every client of theirs has to ask again.
+    /// Their accounts at origins only where `connections` says so. Whether they may come back is for their identity provider and
+    /// the teams to say.
+    pub(crate) async fn person(
+        &self,
+        person: &Principal,
+        connections: bool,
+    ) -> Result<RevocationSummary, PortalError> {
+        let work = async {
+            self.portal.store.withdraw_principal_consents(person.id.as_str()).await?;
+            let portcullis_authorization_server::RevokedCounts { grants, sessions } =
+                self.portal.identity.sign_out_everywhere(self.table, &person.id, REASON).await?;
+            let connections = if connections {
+                let find = |uid: &str| self.table.origin_by_uid(uid).cloned();
+                self.portal.vault.disconnect_everywhere(&person.id, find).await?
+            } else {
+                0
+            };
+            Ok(RevocationSummary { grants, sessions, connections })
+        };
+        self.record("person", &person.subject, work.await)
+    }
+
+    /// Everything that anybody has given a client.
+    pub(crate) async fn client(&self, client_id: &str) -> Result<RevocationSummary, PortalError> {
+        let work = async {
+            self.portal.store.withdraw_client_consents(client_id).await?;
+            let whose = GrantFilter::Client(client_id);
+            let grants = self.portal.identity.revoke_grants(self.table, whose, REASON).await?;
+            Ok(RevocationSummary { grants, ..RevocationSummary::default() })
+        };
+        self.record("client", client_id, work.await)
+    }
+
+    /// Everything that members of a team have given clients on the routes that the team names. A member is whoever is one by what
+    /// their identity provider last said of them; that another team gives them a route too does not keep a grant.
+    pub(crate) async fn team(&self, team: &str) -> Result<RevocationSummary, PortalError> {
+        let work = async {
+            let mut grants = 0;
+            for route in self.table.routes().filter(|route| route.teams().any(|name| name == team)) {
+                let mut after = String::new();
+                loop {
+                    let now = self.portal.clock.now().0;
+                    let whose = GrantFilter::Route(&route.uid);
+                    let rows = self.portal.store.live_grants(whose, now, &after, PAGE_SIZE).await?;
+                    let Some(last) = rows.last() else { break };
+                    after.clone_from(&last.grant.id);
+                    for row in &rows {
+                        let who = portcullis_policy::PrincipalId::from_stored(&row.grant.principal);
+                        let person = self.portal.identity.principal(&who).await?;
+                        if person.is_some_and(|person| route.team_grants(team, &person)) {
+                            revoke_user_grant(self.portal, self.table, &row.grant, REASON).await?;
+                            grants += 1;
+                        }
+                    }
+                }
+            }
+            Ok(RevocationSummary { grants, ..RevocationSummary::default() })
+        };
+        self.record("team", team, work.await)
+    }
+
+    /// Everybody's account at an origin.
+    pub(crate) async fn origin(&self, origin: &Arc<Origin>) -> Result<RevocationSummary, PortalError> {
+        let work = async {
+            let connections = self.portal.vault.disconnect_everybody(origin).await?;
+            Ok(RevocationSummary { connections, ..RevocationSummary::default() })
+        };
+        self.record("origin", &origin.name, work.await)
+    }
+
+    /// One grant.
+    pub(crate) async fn grant(&self, grant: &GrantRow) -> Result<RevocationSummary, PortalError> {
+        let work = async {
+            let grants = usize::from(grant.revoked_at.is_none());
+            revoke_user_grant(self.portal, self.table, grant, REASON).await?;
+            Ok(RevocationSummary { grants, ..RevocationSummary::default() })
+        };
+        self.record("grant", &grant.id, work.await)
+    }
+
+    fn record(
+        &self,
+        what: &'static str,
+        target: &str,
+        ended: Result<RevocationSummary, PortalError>,
+    ) -> Result<RevocationSummary, PortalError> {
+        let outcome = if ended.is_ok() { Outcome::Success } else { Outcome::GatewayError };
+        let mut event = self.portal.event(self.table, EventKind::AdminRevoked, outcome);
+        event.subject = Some(Arc::clone(&self.admin.person.subject));
+        event.target = Some(target.into());
+        event.reason = Some(what);
+        event.message = Some(match &ended {
+            Ok(RevocationSummary { grants, sessions, connections }) => {
+                format!("ended: {grants} grants, {sessions} sessions, {connections} connections").into()
+            }
+            Err(_) => {
+                event.failure_origin = Some(FailureOrigin::Gateway);
+                "not all of it has ended; ask for it again".into()
+            }
+        });
+        self.portal.events.record(event);
+        ended
+    }
+}

@@ -1,0 +1,155 @@
+use serde::{Deserialize, Serialize};
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+/// Where a client is answered: its redirect URI, which has been checked to be its own, and what must be repeated to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClientRedirect {
+    /// As the client wrote it.
+    pub(crate) redirect_uri: String,
+    /// `state` as it stood in the query, still encoded: repeated as it came, it decodes to what the client meant however it
+    /// encodes.
+    pub(crate) state: Option<String>,
+    /// The issuer (RFC 9207).
+    pub(crate) iss: String,
+}
+
+/// An error for the client (RFC 6749 section 4.1.2.1, RFC 8707 section 2, OpenID Connect Core section 3.1.2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OAuthError {
+    /// The code.
+    pub(crate) error: &'static str,
+    /// For the client's developer.
+    pub(crate) description: &'static str,
+}
+
+impl OAuthError {
+    pub(crate) const DENIED: Self = Self::new("access_denied", "The user did not allow it.");
+    pub(crate) const NO_ACCESS: Self =
+        Self::new("access_denied", "The user has no access to this virtual MCP; a team has to give it.");
+
+    pub(crate) const fn new(error: &'static str, description: &'static str) -> Self {
+        Self { error, description }
+    }
+}
+
+impl ClientRedirect {
+    /// The redirect with a code.
+    pub(crate) fn with_code(&self, code: &str) -> String {
+        self.with(&[("code", code)])
+    }
+
+    /// The redirect with an error.
+    pub(crate) fn with_error(&self, error: OAuthError) -> String {
+        self.with(&[("error", error.error), ("error_description", error.description)])
+    }
+
+    fn with(&self, parameters: &[(&str, &str)]) -> String {
+        let mut uri = self.redirect_uri.clone();
+        let mut separator = match uri.split_once('?') {
+            None => "?",
+            Some((_, "")) => "",
+            Some((_, query)) if query.ends_with('&') => "",
+            Some(_) => "&",
+        };
+        let encoded = |value: &str| byte_serialize(value.as_bytes()).collect::<String>();
+        let parameters = parameters.iter().map(|(name, value)| (*name, encoded(value)));
+        let state = self.state.iter().map(|state| ("state", state.clone()));
+        let iss = std::iter::once(("iss", encoded(&self.iss)));
+        for (name, value) in parameters.chain(state).chain(iss) {
+            uri.push_str(separator);
+            uri.push_str(name);
+            uri.push('=');
+            uri.push_str(&value);
+            separator = "&";
+        }
+        uri
+    }
+
+    /// What approvals are stored under: the URI without its port where that is on the user's own machine, because such clients
+    /// listen on another port each time.
+    pub(crate) fn approved_as(&self) -> String {
+        if let Destination::Loopback { .. } = Destination::of(&self.redirect_uri)
+            && let Ok(mut url) = Url::parse(&self.redirect_uri)
+            && url.set_port(None).is_ok()
+        {
+            return url.into();
+        }
+        self.redirect_uri.clone()
+    }
+}
+
+/// Where a redirect URI leads, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A web site.
+    Site(String),
+    /// A program that listens on the user's own machine.
+    Loopback {
+        /// Host and port.
+        host: String,
+    },
+    /// Whatever program on the user's machine has claimed a scheme.
+    CustomScheme(String),
+}
+
+impl Destination {
+    pub(crate) fn of(redirect_uri: &str) -> Self {
+        let Ok(url) = Url::parse(redirect_uri) else { return Self::CustomScheme(redirect_uri.to_owned()) };
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (None, _) => String::new(),
+        };
+        match url.scheme() {
+            "https" => Self::Site(host),
+            "http" => Self::Loopback { host },
+            scheme => Self::CustomScheme(scheme.to_owned()),
+        }
+    }
+
+    /// In a sentence such as "You will be sent to …".
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Site(host) => host.clone(),
+            Self::Loopback { host } => format!("a program on this computer ({host})"),
+            Self::CustomScheme(scheme) => format!("the program on this computer that opens {scheme}: links"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(redirect_uri: &str, state: Option<&str>) -> ClientRedirect {
+        ClientRedirect {
+            redirect_uri: redirect_uri.to_owned(),
+            state: state.map(ToOwned::to_owned),
+            iss: "https://mcp.example.com/mcp/a".to_owned(),
+        }
+    }
+
+    #[test]
+    fn given_a_state_with_reserved_characters_when_answered_then_it_is_repeated_as_it_came() {
+        assert_eq!(
+            address("http://127.0.0.1:9/cb", Some("a+/%2B=")).with_code("c"),
+            "http://127.0.0.1:9/cb?code=c&state=a+/%2B=&iss=https%3A%2F%2Fmcp.example.com%2Fmcp%2Fa"
+        );
+    }
+
+    #[test]
+    fn given_a_redirect_with_a_query_when_answered_then_it_is_kept() {
+        assert!(address("app:/cb?x=1", None).with_code("c").starts_with("app:/cb?x=1&code=c&iss="));
+        assert!(address("app:/cb?x=1&", None).with_code("c").starts_with("app:/cb?x=1&code=c&iss="));
+        assert!(address("app:/cb?", None).with_code("c").starts_with("app:/cb?code=c&iss="));
+    }
+
+    #[test]
+    fn given_a_client_on_this_machine_when_its_port_differs_then_its_approval_is_the_same() {
+        let approved = |uri: &str| address(uri, None).approved_as();
+        assert_eq!(approved("http://localhost:4000/cb"), approved("http://localhost/cb"));
+        assert_ne!(approved("http://localhost:4000/cb"), approved("http://127.0.0.1:4000/cb"));
+        assert_ne!(approved("https://a.example:4000/cb"), approved("https://a.example/cb"));
+    }
+}

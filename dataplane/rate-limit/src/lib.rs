@@ -1,0 +1,7 @@
+//! Limits on what unauthenticated clients can cause, per client address and in total; and the address of the client that a task serves.
+
+mod client_address;
+mod rate_limit;
+
+pub use client_address::{client_address, with_client_address};
+pub use rate_limit::RateLimit;

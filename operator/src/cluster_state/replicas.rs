@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use portcullis_compiler::ResourceId;
+use portcullis_config_distribution::{REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport};
+use tokio::time::Instant;
+
+/// The data plane: its pods and what its replicas report.
+#[derive(Default)]
+pub(crate) struct Replicas {
+    leases: BTreeMap<ResourceId, ReplicaLease>,
+    pods: BTreeMap<ResourceId, ReplicaPod>,
+}
+
+/// A pod, as far as it matters here.
+struct ReplicaPod {
+    ready: bool,
+    ip: Option<IpAddr>,
+}
+
+/// What a replica's Lease says.
+struct ReplicaLease {
+    holder: Option<String>,
+    renewed: Option<MicroTime>,
+    /// When the renewal was seen here. No clock of another machine is compared with ours.
+    seen: Instant,
+    report: Option<ReplicaReport>,
+}
+
+/// A replica that has to serve what is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    /// What it says of itself; `None` where it has said nothing lately.
+    pub(crate) report: Option<ReplicaReport>,
+    /// Its private listener.
+    pub(crate) private: Option<SocketAddr>,
+}
+
+/// A Lease that nobody has renewed for this long belongs to a replica that is no more; only where there are no pods to tell.
+const LEASE_ABANDONED_AFTER: Duration = Duration::from_secs(300);
+
+impl Replicas {
+    pub(super) fn lease(&mut self, id: ResourceId, lease: Lease) {
+        let annotations = lease.metadata.annotations.unwrap_or_default();
+        let spec = lease.spec.unwrap_or_default();
+        let report = annotations.get(REPORT_ANNOTATION).and_then(|text| serde_json::from_str(text).ok());
+        let known = self.leases.get(&id).filter(|known| known.renewed == spec.renew_time);
+        let seen = known.map_or_else(Instant::now, |known| known.seen);
+        let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
+        self.leases.insert(id, ReplicaLease { holder, renewed: spec.renew_time, seen, report });
+    }
+
+    pub(super) fn remove_lease(&mut self, id: &ResourceId) {
+        self.leases.remove(id);
+    }
+
+    pub(super) fn leases(&self) -> Vec<ResourceId> {
+        self.leases.keys().cloned().collect()
+    }
+
+    /// A pod counts while it is ready and not on its way out.
+    pub(super) fn pod(&mut self, id: ResourceId, pod: &Pod) {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let ready = conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True");
+        let ready = ready && pod.metadata.deletion_timestamp.is_none();
+        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()?.parse().ok());
+        self.pods.insert(id, ReplicaPod { ready, ip });
+    }
+
+    pub(super) fn remove_pod(&mut self, id: &ResourceId) {
+        self.pods.remove(id);
+    }
+
+    pub(super) fn pods(&self) -> Vec<ResourceId> {
+        self.pods.keys().cloned().collect()
+    }
+
+    /// The ready pods, each with what it reports.
+    pub(crate) fn from_pods(&self, now: Instant) -> Vec<Replica> {
+        let ready = self.pods.iter().filter(|(_, pod)| pod.ready);
+        ready
+            .map(|(id, pod)| {
+                let lease = self.leases.values().find(|lease| lease.holder.as_ref() == Some(&id.name));
+                let report = lease.and_then(|lease| lease.fresh_report(now));
+                // Where the pod is, is the API server's to say; the Lease, which any replica could write, tells the port alone.
+                let port = report.as_ref().and_then(|report| report.private).map(|private| private.port());
+                let private = pod.ip.zip(port).map(SocketAddr::from);
+                Replica { name: id.name.clone(), report, private }
+            })
+            .collect()
+    }
+
+    /// The holders of Leases, where replicas are no pods.
+    pub(crate) fn from_leases(&self, now: Instant) -> Vec<Replica> {
+        let held =
+            self.leases.values().filter(|lease| now.duration_since(lease.seen) < LEASE_ABANDONED_AFTER);
+        held.filter_map(|lease| {
+            let report = lease.fresh_report(now);
+            let private = report.as_ref().and_then(|report| report.private);
+            let private = private.filter(|private| !private.ip().is_unspecified());
+            Some(Replica { name: lease.holder.clone()?, report, private })
+        })
+        .collect()
+    }
+}
+
+impl ReplicaLease {
+    fn fresh_report(&self, now: Instant) -> Option<ReplicaReport> {
+        let fresh = Duration::from_secs(REPORT_MAX_AGE_SECONDS.unsigned_abs());
+        self.report.clone().filter(|_| now.duration_since(self.seen) < fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(name: &str) -> ResourceId {
+        ResourceId::new("Any", "portcullis", name)
+    }
+
+    const REPORT: &str = r#"{"observed":{"configmaps":"7"},"private":"0.0.0.0:9090"}"#;
+
+    fn lease(holder: &str, renewed: &str) -> Lease {
+        serde_json::from_value(json!({
+            "metadata": {"name": holder, "annotations": {REPORT_ANNOTATION: REPORT}},
+            "spec": {"holderIdentity": holder, "renewTime": renewed},
+        }))
+        .unwrap()
+    }
+
+    fn pod(ready: bool, leaving: bool) -> Pod {
+        let deletion = leaving.then_some("2026-01-01T00:00:00Z");
+        serde_json::from_value(json!({
+            "metadata": {"deletionTimestamp": deletion},
+            "status": {
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+                "podIP": "10.1.2.3",
+            },
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn given_a_report_when_it_is_not_renewed_then_it_says_nothing_any_more() {
+        let mut replicas = Replicas::default();
+        replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
+        assert!(replicas.from_leases(Instant::now())[0].report.is_some());
+        tokio::time::advance(Duration::from_secs(16)).await;
+        // Seen again, but not renewed.
+        replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
+        assert_eq!(replicas.from_leases(Instant::now())[0].report, None);
+        replicas.lease(id("a"), lease("a", "2026-01-01T00:00:16.000000Z"));
+        assert!(replicas.from_leases(Instant::now())[0].report.is_some());
+        tokio::time::advance(LEASE_ABANDONED_AFTER).await;
+        assert_eq!(replicas.from_leases(Instant::now()), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn given_pods_when_one_is_not_ready_or_leaving_then_it_does_not_count() {
+        let mut replicas = Replicas::default();
+        replicas.pod(id("ready"), &pod(true, false));
+        replicas.pod(id("starting"), &pod(false, false));
+        replicas.pod(id("leaving"), &pod(true, true));
+        replicas.lease(id("lease"), lease("ready", "2026-01-01T00:00:00.000000Z"));
+        let replicas = replicas.from_pods(Instant::now());
+        assert_eq!(replicas.len(), 1);
+        assert!(replicas[0].name == "ready" && replicas[0].report.is_some());
+        assert_eq!(replicas[0].private, "10.1.2.3:9090".parse().ok(), "the pod's address, the Lease's port");
+    }
+}

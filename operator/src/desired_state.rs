@@ -1,0 +1,480 @@
+//! What is to be published, from what is known. Pure: the compiler's documents, each under its object's name, and what is wrong
+//! with whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_compiler::{Diagnostic, PartialConfig, ResourceId, compile_partial};
+use portcullis_config::{GatewayConfig, SecretKey, SecretValue};
+use portcullis_config_distribution::{
+    ConfigDocument, DocumentKind, PublishedDiagnostic, content_hash, object_name, verify_document,
+};
+use portcullis_keyring::MacRing;
+
+use crate::cluster_state::ClusterState;
+
+/// More diagnoses than these are counted, not listed: an object has a size limit, and each change of one is a write.
+const MAX_DIAGNOSTICS: usize = 200;
+
+/// What is to be published.
+#[derive(Default)]
+pub(crate) struct DesiredState {
+    /// By the name of the object.
+    pub(crate) objects: BTreeMap<String, DesiredObject>,
+    /// The objects that serve a resource: its document and the credentials that the document refers to.
+    pub(crate) objects_by_resource: BTreeMap<ResourceId, Vec<String>>,
+    /// What is wrong, by resource.
+    pub(crate) diagnostics: BTreeMap<ResourceId, Vec<Diagnostic>>,
+    /// Where clients reach each virtual MCP that is served.
+    pub(crate) urls: BTreeMap<ResourceId, String>,
+    /// Whether there is a gateway at all, and whether its namespace rules could be read.
+    pub(crate) gateway: GatewayState,
+    /// What is sound, for whoever asks origins.
+    pub(crate) compiled: PartialConfig,
+}
+
+/// How things stand with the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum GatewayState {
+    /// There is none: nothing is served.
+    #[default]
+    Absent,
+    /// It cannot be read: who may attach what is not known, and what is published stays.
+    Undecodable,
+    /// It has errors: its last good document stays, the rest goes on.
+    Invalid,
+    /// It is served.
+    Valid,
+}
+
+/// One object as it is to be.
+#[derive(Clone)]
+pub(crate) struct DesiredObject {
+    pub(crate) kind: DocumentKind,
+    /// The resource that it is made from, and its generation.
+    pub(crate) source: Option<(ResourceId, i64)>,
+    pub(crate) content: Content,
+}
+
+/// What is in it.
+#[derive(Clone)]
+pub(crate) enum Content {
+    /// A document: JSON, and its hash.
+    Document { text: String, hash: String },
+    /// A credential, still to be sealed.
+    Credential(SecretKey, SecretValue),
+    /// Whatever is there already.
+    Unchanged,
+}
+
+impl Content {
+    fn of(text: String) -> Self {
+        Self::Document { hash: content_hash(&text), text }
+    }
+}
+
+impl DesiredState {
+    /// Compiles what is known.
+    pub(crate) fn build(cluster_state: &ClusterState, ring: &MacRing) -> Result<Self, serde_json::Error> {
+        let (mut compiled, found) = compile_partial(&cluster_state.resources);
+        let gateway = if compiled.gateway.is_some() {
+            GatewayState::Valid
+        } else if !cluster_state.resources.gateways.is_empty() {
+            GatewayState::Invalid
+        } else if cluster_state.resources.unreadable.iter().any(|id| id.kind == "McpGateway") {
+            GatewayState::Undecodable
+        } else {
+            GatewayState::Absent
+        };
+        let mut desired_state = Self { gateway, ..Self::default() };
+        if gateway == GatewayState::Invalid {
+            desired_state.keep_gateway(cluster_state, &mut compiled, ring);
+        }
+        desired_state.documents(cluster_state, &compiled, ring)?;
+        let mut listed: Vec<_> = cluster_state.undecodable.values().cloned().chain(found).collect();
+        listed.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.resource.cmp(&b.resource)));
+        if gateway != GatewayState::Absent {
+            let content = Content::of(serde_json::to_string(&diagnostics(&listed))?);
+            let name = object_name(DocumentKind::Diagnostics, "");
+            desired_state
+                .objects
+                .insert(name, DesiredObject { kind: DocumentKind::Diagnostics, source: None, content });
+        }
+        for diagnostic in listed {
+            if let Some(id) = diagnostic.resource.clone() {
+                desired_state.diagnostics.entry(id).or_default().push(diagnostic);
+            }
+        }
+        desired_state.compiled = compiled;
+        Ok(desired_state)
+    }
+
+    fn documents(
+        &mut self,
+        cluster_state: &ClusterState,
+        compiled: &PartialConfig,
+        ring: &MacRing,
+    ) -> Result<(), serde_json::Error> {
+        match self.gateway {
+            GatewayState::Absent => return Ok(()),
+            GatewayState::Undecodable => {
+                self.keep_all(cluster_state);
+                return Ok(());
+            }
+            GatewayState::Invalid | GatewayState::Valid => {}
+        }
+        let gateway = compiled
+            .gateway
+            .iter()
+            .map(|doc| (id_of_gateway(cluster_state, &doc.name), ConfigDocument::Gateway(doc)));
+        let origins =
+            compiled.origins.iter().map(|doc| (id("OriginMcp", &doc.name), ConfigDocument::Origin(doc)));
+        let routes =
+            compiled.routes.iter().map(|doc| (id("VirtualMcp", &doc.name), ConfigDocument::Route(doc)));
+        let teams = compiled.teams.iter().map(|doc| (id("Team", &doc.name), ConfigDocument::Team(doc)));
+        for (id, document) in gateway.chain(origins).chain(routes).chain(teams) {
+            let Some(id) = id else { continue };
+            let generation = cluster_state.tracked.get(&id).map_or(0, |subject| subject.generation);
+            let mut names = vec![document.object_name()];
+            for key in document.credentials() {
+                if let Some(value) = compiled.secrets.get(key) {
+                    let name = object_name(DocumentKind::Credential, &key.0);
+                    names.push(name.clone());
+                    let content = Content::Credential(key.clone(), value.clone());
+                    self.objects.entry(name).or_insert_with(|| DesiredObject {
+                        kind: DocumentKind::Credential,
+                        source: Some((id.clone(), generation)),
+                        content,
+                    });
+                }
+            }
+            let content = Content::of(serde_json::to_string(&document)?);
+            let source = Some((id.clone(), generation));
+            self.objects
+                .insert(document.object_name(), DesiredObject { kind: document.kind(), source, content });
+            self.objects_by_resource.insert(id, names);
+        }
+        if let Some(base) = self.public_url(cluster_state, compiled, ring) {
+            for route in &compiled.routes {
+                let url = format!("{}/mcp/{}", base.trim_end_matches('/'), route.slug);
+                self.urls.extend(id("VirtualMcp", &route.name).map(|id| (id, url)));
+            }
+        }
+        Ok(())
+    }
+
+    fn public_url(
+        &self,
+        cluster_state: &ClusterState,
+        compiled: &PartialConfig,
+        ring: &MacRing,
+    ) -> Option<String> {
+        let published = || published_gateway(cluster_state, ring);
+        let gateway = compiled.gateway.clone().or_else(published)?;
+        Some(gateway.public_url.to_string())
+    }
+
+    /// The last good gateway stays, with the credentials that it needs. Routes are for the people who sign in through it, not
+    /// through what the unsound one names: those that name a provider of the latter stay as they are published.
+    fn keep_gateway(&mut self, cluster_state: &ClusterState, compiled: &mut PartialConfig, ring: &MacRing) {
+        let Some(document) = published_gateway(cluster_state, ring) else { return };
+        for key in ConfigDocument::Gateway(&document).credentials() {
+            self.keep(DocumentKind::Credential, object_name(DocumentKind::Credential, &key.0));
+        }
+        self.keep(DocumentKind::Gateway, object_name(DocumentKind::Gateway, &document.name));
+        let named: BTreeSet<_> = cluster_state
+            .resources
+            .virtual_mcps
+            .iter()
+            .filter(|it| it.spec.identity_provider.is_some())
+            .filter_map(|it| it.metadata.uid.as_deref())
+            .collect();
+        let providers: Vec<_> = document.identity_providers.iter().map(|it| it.name.as_str()).collect();
+        compiled.routes.retain_mut(|route| {
+            if let Some(first) = providers.first().filter(|_| !named.contains(route.uid.as_str())) {
+                route.identity_provider = (*first).to_owned();
+            }
+            let known = providers.contains(&route.identity_provider.as_str());
+            let name = object_name(DocumentKind::Route, &route.uid);
+            if !known && cluster_state.published.objects.contains_key(&name) {
+                self.keep(DocumentKind::Route, name);
+            }
+            known
+        });
+    }
+
+    /// All stays but documents whose resource is gone: whoever deletes one means it.
+    fn keep_all(&mut self, cluster_state: &ClusterState) {
+        let kinds = [
+            ("OriginMcp", DocumentKind::Origin),
+            ("VirtualMcp", DocumentKind::Route),
+            ("Team", DocumentKind::Team),
+        ];
+        for (id, subject) in &cluster_state.tracked {
+            if let Some((_, kind)) = kinds.iter().find(|(name, _)| *name == id.kind) {
+                self.keep(*kind, object_name(*kind, cluster_state.effective_uid(&subject.uid)));
+            }
+        }
+        for (name, object) in &cluster_state.published.objects {
+            if matches!(object.kind, DocumentKind::Gateway | DocumentKind::Credential) {
+                self.keep(object.kind, name.clone());
+            }
+        }
+    }
+
+    fn keep(&mut self, kind: DocumentKind, name: String) {
+        self.objects.insert(name, DesiredObject { kind, source: None, content: Content::Unchanged });
+    }
+}
+
+/// A document's name is `namespace/name`.
+fn id(kind: &str, qualified: &str) -> Option<ResourceId> {
+    qualified.split_once('/').map(|(namespace, name)| ResourceId::new(kind, namespace, name))
+}
+
+/// The gateway's document has a name alone: it is the one gateway of that name without an error, or the oldest.
+fn id_of_gateway(cluster_state: &ClusterState, name: &str) -> Option<ResourceId> {
+    let mut gateways: Vec<_> = cluster_state.resources.gateways.iter().map(|it| &it.metadata).collect();
+    gateways.sort_by_cached_key(|metadata| {
+        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+        (created, ResourceId::of("McpGateway", metadata))
+    });
+    let chosen = gateways.into_iter().find(|metadata| metadata.name.as_deref() == Some(name))?;
+    Some(ResourceId::of("McpGateway", chosen))
+}
+
+fn published_gateway(cluster_state: &ClusterState, ring: &MacRing) -> Option<GatewayConfig> {
+    let name = object_name(DocumentKind::Gateway, "");
+    let object = cluster_state.published.objects.get(&name)?;
+    verify_document(ring, DocumentKind::Gateway, &name, &object.data).ok()
+}
+
+fn diagnostics(found: &[Diagnostic]) -> Vec<PublishedDiagnostic> {
+    let mut documents: Vec<_> = found
+        .iter()
+        .take(MAX_DIAGNOSTICS)
+        .map(|diagnostic| PublishedDiagnostic {
+            severity: diagnostic.severity.to_string(),
+            resource: diagnostic.resource.as_ref().map(ToString::to_string),
+            field: diagnostic.field.clone(),
+            reason: diagnostic.reason.to_owned(),
+            message: diagnostic.message.clone(),
+        })
+        .collect();
+    if found.len() > MAX_DIAGNOSTICS {
+        documents.push(PublishedDiagnostic {
+            severity: "warning".to_owned(),
+            resource: None,
+            field: None,
+            reason: "TooManyToList".to_owned(),
+            message: "there are more; each resource's conditions tell its own".to_owned(),
+        });
+    }
+    documents
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::DynamicObject;
+    use kube::runtime::watcher::Event;
+    use portcullis_clock::Random;
+    use portcullis_keyring::Keyring;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster_state::ClusterEvent;
+    use crate::publish::difference;
+
+    pub(crate) fn keys() -> Keyring {
+        Keyring::from_json(&Keyring::generate(&Random::system()).unwrap()).unwrap()
+    }
+
+    fn gateway() -> Value {
+        json!({
+            "publicUrl": "https://mcp.example.com",
+            "identityProviders": [{"name": "company", "oidc": {"issuer": "https://idp.example.com", "clientId": "x"}}],
+            "tenancy": [{"namespaces": ["mcp"], "everyone": true}],
+        })
+    }
+
+    fn resource(
+        cluster_state: &mut ClusterState,
+        kind: &'static str,
+        name: &str,
+        generation: i64,
+        spec: &Value,
+    ) {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "apiVersion": "portcullis.dev/v1alpha1", "kind": kind,
+            "metadata": {
+                "name": name, "namespace": "mcp", "uid": format!("uid-{kind}-{name}"), "generation": generation,
+                "resourceVersion": generation.to_string(),
+            },
+            "spec": spec,
+        }))
+        .unwrap();
+        cluster_state.handle(ClusterEvent::Resource(kind, Event::Apply(object)));
+    }
+
+    /// A gateway, an origin, and virtual MCPs of these names.
+    fn cluster_state<'a>(names: impl IntoIterator<Item = &'a str>) -> ClusterState {
+        let mut cluster_state = ClusterState::new("publication", []);
+        resource(&mut cluster_state, "McpGateway", "gateway", 1, &gateway());
+        let origin = json!({"url": "https://mcp.linear.app/mcp", "auth": {"none": {}}});
+        resource(&mut cluster_state, "OriginMcp", "linear", 1, &origin);
+        for name in names {
+            resource(&mut cluster_state, "VirtualMcp", name, 1, &virtual_mcp(None));
+        }
+        cluster_state
+    }
+
+    fn virtual_mcp(description: Option<&str>) -> Value {
+        json!({"origins": [{"name": "linear"}], "access": "Everyone", "description": description})
+    }
+
+    /// What the API server would have, had all of a plan been applied.
+    fn apply(cluster_state: &mut ClusterState, desired_state: &DesiredState, keys: &Keyring, version: u64) {
+        for (name, desired) in &desired_state.objects {
+            let Content::Document { text, .. } = &desired.content else { continue };
+            let raw: &serde_json::value::RawValue = serde_json::from_str(text).unwrap();
+            let sealed =
+                portcullis_config_distribution::sign_document(&keys.mac, desired.kind, name, &raw).unwrap();
+            let object: ConfigMap = serde_json::from_value(json!({
+                "metadata": {
+                    "name": name, "namespace": "publication", "resourceVersion": version.to_string(),
+                    "labels": {portcullis_config_distribution::OBJECT_KIND_LABEL: desired.kind.label()},
+                },
+                "data": sealed.data(),
+            }))
+            .unwrap();
+            cluster_state.handle(ClusterEvent::ConfigMap(Event::Apply(object)));
+        }
+    }
+
+    fn desired_state(cluster_state: &ClusterState, keys: &Keyring) -> DesiredState {
+        DesiredState::build(cluster_state, &keys.mac).unwrap()
+    }
+
+    fn names(found: &[(DocumentKind, String)]) -> Vec<&str> {
+        found.iter().map(|(kind, _)| kind.label()).collect()
+    }
+
+    #[test]
+    fn given_nothing_published_when_compared_then_all_is_written_and_what_others_need_comes_first() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a", "b"]);
+        let desired_state = desired_state(&cluster_state, &keys);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!(names(&found.write), ["gateway", "origin", "route", "route", "diagnoses"]);
+        assert_eq!(found.remove, []);
+        let id = ResourceId::new("VirtualMcp", "mcp", "a");
+        assert_eq!(desired_state.urls[&id], "https://mcp.example.com/mcp/a");
+        assert_eq!(
+            desired_state.objects_by_resource[&id],
+            [object_name(DocumentKind::Route, "uid-VirtualMcp-a")]
+        );
+    }
+
+    #[test]
+    fn given_all_published_when_one_is_edited_then_one_object_differs_however_many_there_are() {
+        let keys = keys();
+        let all: Vec<_> = (0..50).map(|number| format!("v{number}")).collect();
+        let mut cluster_state = cluster_state(all.iter().map(String::as_str));
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        let again = desired_state(&cluster_state, &keys);
+        assert_eq!(difference(&again, &mut cluster_state.published, &keys), Default::default());
+        resource(&mut cluster_state, "VirtualMcp", "v7", 2, &virtual_mcp(Some("new")));
+        let edited = desired_state(&cluster_state, &keys);
+        let found = difference(&edited, &mut cluster_state.published, &keys);
+        assert_eq!(
+            found.write,
+            [(DocumentKind::Route, object_name(DocumentKind::Route, "uid-VirtualMcp-v7"))]
+        );
+        assert_eq!(found.remove, []);
+    }
+
+    #[test]
+    fn given_a_document_that_somebody_changed_or_an_old_key_made_then_it_is_written_again() {
+        let (keys, others) = (keys(), self::keys());
+        let mut cluster_state = cluster_state(["a"]);
+        let desired_state = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &desired_state, &others, 7);
+        assert_eq!(
+            difference(&desired_state, &mut cluster_state.published, &keys).write.len(),
+            desired_state.objects.len()
+        );
+        apply(&mut cluster_state, &desired_state, &keys, 8);
+        assert_eq!(difference(&desired_state, &mut cluster_state.published, &keys).write, []);
+    }
+
+    #[test]
+    fn given_a_resource_that_is_gone_or_unsound_then_its_document_is_removed_last_made_first() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        let broken = json!({"url": "https://mcp.example.com/mcp/a", "auth": {"none": {}}});
+        resource(&mut cluster_state, "OriginMcp", "linear", 2, &broken);
+        let desired_state = desired_state(&cluster_state, &keys);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!(names(&found.remove), ["route", "origin"]);
+        assert_eq!(names(&found.write), ["diagnoses"]);
+    }
+
+    #[test]
+    fn given_a_gateway_that_became_unsound_then_its_last_good_document_stays_and_edits_of_others_go_on() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        let mut unsound = gateway();
+        unsound["tokens"] = json!({"access": "2d"});
+        unsound["identityProviders"][0]["name"] = json!("another");
+        resource(&mut cluster_state, "McpGateway", "gateway", 2, &unsound);
+        resource(&mut cluster_state, "VirtualMcp", "a", 2, &virtual_mcp(Some("new")));
+        let desired_state = desired_state(&cluster_state, &keys);
+        assert_eq!(desired_state.gateway, GatewayState::Invalid);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!((names(&found.write), names(&found.remove)), (vec!["route", "diagnoses"], vec![]));
+        assert_eq!(desired_state.urls.len(), 1);
+        let route = &desired_state.objects[&object_name(DocumentKind::Route, "uid-VirtualMcp-a")];
+        let Content::Document { text, .. } = &route.content else { panic!("it is not written") };
+        assert!(text.contains(r#""identityProvider":"company""#), "{text}");
+    }
+
+    #[test]
+    fn given_a_gateway_that_cannot_be_read_then_all_stays_but_what_was_deleted() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a", "b"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        resource(&mut cluster_state, "McpGateway", "gateway", 2, &json!({"publicUrl": 7}));
+        resource(&mut cluster_state, "VirtualMcp", "a", 2, &virtual_mcp(Some("new")));
+        let gone: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "b", "namespace": "mcp", "resourceVersion": "9"},
+        }))
+        .unwrap();
+        cluster_state.handle(ClusterEvent::Resource("VirtualMcp", Event::Delete(gone)));
+        let desired_state = desired_state(&cluster_state, &keys);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!((names(&found.write), names(&found.remove)), (vec!["diagnoses"], vec!["route"]));
+    }
+
+    #[test]
+    fn given_no_gateway_then_nothing_is_published() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        let gone: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "gateway", "namespace": "mcp", "resourceVersion": "9"},
+        }))
+        .unwrap();
+        cluster_state.handle(ClusterEvent::Resource("McpGateway", Event::Delete(gone)));
+        let desired_state = desired_state(&cluster_state, &keys);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!(names(&found.remove), ["diagnoses", "route", "origin", "gateway"]);
+        assert_eq!(found.write, []);
+    }
+}

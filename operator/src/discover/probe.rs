@@ -1,0 +1,152 @@
+use http::StatusCode;
+use portcullis_compiler::Catalog;
+use portcullis_config_distribution::content_hash;
+use portcullis_crds::kinds::origin_mcp as kind;
+use portcullis_egress::{EgressError, HttpClient, HttpClients};
+use serde_json::{Value, json};
+
+use super::Target;
+use super::mcp_session::{Session, client_info};
+use super::outcome::{DiscoveredCatalog, DiscoveryOutcome};
+
+/// The revision that is asked for first (stateless), and the one that a session is opened with where that is not known.
+const MODERN_VERSION: &str = "2026-07-28";
+const LEGACY_VERSION: &str = "2025-11-25";
+
+/// Asks one origin what it offers.
+pub(super) async fn probe(clients: &HttpClients, target: &Target) -> DiscoveryOutcome {
+    let network = &target.document.network;
+    let http = match clients.http(&network.private_networks, network.ca_bundle_pem.as_deref()) {
+        Ok(http) => http,
+        Err(error) => return DiscoveryOutcome::Unreachable(error.to_string()),
+    };
+    probe_modern(&http, target).await.unwrap_or_else(|error| DiscoveryOutcome::Unreachable(error.to_string()))
+}
+
+async fn probe_modern(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, EgressError> {
+    let mut session = Session::new(http, target, true, MODERN_VERSION);
+    let reply = session.request("server/discover", json!({})).await?;
+    if let Some(outcome) = outcome_of_status(reply.status, target) {
+        return Ok(outcome);
+    }
+    if let Some(found) = reply.result().filter(|result| result.get("supportedVersions").is_some()) {
+        let capabilities = found.get("capabilities").cloned().unwrap_or_default();
+        return list_catalog(&mut session, &capabilities).await;
+    }
+    probe_legacy(http, target).await
+}
+
+/// Sessions, as before 2026-07-28.
+async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, EgressError> {
+    let mut session = Session::new(http, target, false, LEGACY_VERSION);
+    let params = json!({"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": client_info()});
+    let reply = session.request("initialize", params).await?;
+    if let Some(outcome) = outcome_of_status(reply.status, target) {
+        return Ok(outcome);
+    }
+    let Some(found) = reply.result() else {
+        let message = format!(
+            "it answered initialize with {}; is {} the URL of its Streamable HTTP endpoint?",
+            reply.status, target.document.url
+        );
+        return Ok(DiscoveryOutcome::NotMcp(message));
+    };
+    let text = |pointer| found.pointer(pointer).and_then(Value::as_str);
+    let capabilities = found.get("capabilities").cloned().unwrap_or_default();
+    session.protocol_version = text("/protocolVersion").unwrap_or(LEGACY_VERSION).to_owned();
+    session.id = reply.session;
+    session.notify("notifications/initialized").await?;
+    let outcome = list_catalog(&mut session, &capabilities).await;
+    session.end().await;
+    outcome
+}
+
+/// What a status says without looking further: neither is evidence of an era.
+fn outcome_of_status(status: StatusCode, target: &Target) -> Option<DiscoveryOutcome> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.wants_token() => {
+            Some(DiscoveryOutcome::NeedsAccount)
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let mend = if target.credential.is_some() {
+                "it does not take the credential: look at the Secret, and at what spec.auth says of how it is sent"
+            } else {
+                "it wants a credential: write another member of spec.auth"
+            };
+            Some(DiscoveryOutcome::Refused(format!("it answered {status}; {mend}")))
+        }
+        status if status.is_server_error() => {
+            Some(DiscoveryOutcome::Unreachable(format!("it answered {status}; look at the origin's own log")))
+        }
+        _ => None,
+    }
+}
+
+/// Lists what the origin says that it has.
+async fn list_catalog(
+    session: &mut Session<'_>,
+    capabilities: &Value,
+) -> Result<DiscoveryOutcome, EgressError> {
+    let mut lists = Vec::new();
+    for (capability, method, key) in [
+        ("tools", "tools/list", "tools"),
+        ("prompts", "prompts/list", "prompts"),
+        ("resources", "resources/list", "resources"),
+        ("resources", "resources/templates/list", "resourceTemplates"),
+    ] {
+        if capabilities.get(capability).is_none_or(Value::is_null) {
+            lists.push(Vec::new());
+            continue;
+        }
+        match session.list(method, key).await? {
+            Ok(items) => lists.push(items),
+            // Servers with resources need not have templates.
+            Err(_) if key == "resourceTemplates" => lists.push(Vec::new()),
+            Err(problem) => return Ok(DiscoveryOutcome::NotMcp(problem)),
+        }
+    }
+    let [tools, prompts, resources, templates] = <[Vec<Value>; 4]>::try_from(lists).unwrap_or_default();
+    let names = |items: &[Value]| {
+        items.iter().filter_map(|item| item.get("name").and_then(Value::as_str)).map(str::to_owned).collect()
+    };
+    let count = |items: &[Value]| i64::try_from(items.len()).unwrap_or(i64::MAX);
+    let counts = kind::Catalog {
+        tools: count(&tools),
+        prompts: count(&prompts),
+        resources: Some(count(&resources)),
+        resource_templates: count(&templates),
+        hash: hash(&[&tools, &prompts, &resources, &templates]),
+    };
+    let names = Catalog { tools: Some(names(&tools)), prompts: Some(names(&prompts)), observed: false };
+    Ok(DiscoveryOutcome::Offers(DiscoveredCatalog {
+        protocol_version: session.protocol_version.clone(),
+        counts,
+        names,
+    }))
+}
+
+/// Changes with any definition, and not with the order in which they are listed.
+fn hash(lists: &[&[Value]]) -> String {
+    let mut text = String::new();
+    for list in lists {
+        let mut items: Vec<_> = list.iter().map(Value::to_string).collect();
+        items.sort_unstable();
+        text.push_str(&items.join("\n"));
+        text.push_str("\n\n");
+    }
+    content_hash(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_lists_when_their_order_changes_then_the_hash_stays_and_when_a_definition_does_then_not() {
+        let (a, b) = (json!({"name": "a"}), json!({"name": "b"}));
+        let one = hash(&[&[a.clone(), b.clone()], &[]]);
+        assert_eq!(one, hash(&[&[b.clone(), a.clone()], &[]]));
+        assert_ne!(one, hash(&[std::slice::from_ref(&a), std::slice::from_ref(&b)]));
+        assert_ne!(one, hash(&[&[a, json!({"name": "b", "title": "B"})], &[]]));
+    }
+}

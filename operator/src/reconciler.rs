@@ -1,0 +1,398 @@
+//! The loop: whatever changed, look at everything, and do what is missing. Run again, it does nothing.
+//!
+//! What a change costs at the API server does not grow with the number of resources: the document that differs is applied, and
+//! the statuses that differ are. A write that fails is tried again with backoff, by itself: it holds up nothing else.
+
+mod key_rotation;
+mod observed_catalogs;
+mod origin_status;
+mod resource_status;
+mod retry_queue;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use jiff::Timestamp;
+use kube::Client;
+use portcullis_clock::{Clock, Random};
+use portcullis_compiler::{Diagnostic, ResourceId};
+use portcullis_config_distribution::{RESTORED_UIDS_CONFIG_MAP, RestoredUids, verify_restored_uids};
+use portcullis_key_encryption::KeyEncryption;
+use portcullis_keyring::Keyring;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::admin_server::Stats;
+use crate::cluster_state::{ClusterEvent, ClusterState, Replica};
+use crate::command::ReplicasFrom;
+use crate::desired_state::DesiredState;
+use crate::discover::Target;
+use crate::poll_replicas::CatalogSources;
+use crate::publish::{ConfigWriter, Difference, WriteError, difference, has_current_mac};
+use crate::status::transitions;
+use crate::status_writer::StatusWriter;
+use key_rotation::LoadedKeys;
+use retry_queue::RetryQueue;
+
+/// Changes that come this close together are one.
+const DEBOUNCE: Duration = Duration::from_millis(30);
+/// Between two looks at what time alone changes: reports that grow old, failed writes that are due.
+const TICK: Duration = Duration::from_secs(1);
+/// Writes before changes are looked at again, so that an edit does not wait for a thousand others.
+const MAX_WRITES_PER_PASS: usize = 256;
+/// Writes at the same time.
+const MAX_CONCURRENT_WRITES: usize = 16;
+/// For one write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the loop works with.
+pub(crate) struct ReconcilerContext {
+    pub(crate) cluster_state: ClusterState,
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) replicas_from: ReplicasFrom,
+    pub(crate) identity: String,
+    pub(crate) leading: watch::Receiver<bool>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) key_encryption: KeyEncryption,
+    /// Whom to ask for a catalog; absent where nobody is asked.
+    pub(crate) targets: Option<watch::Sender<Arc<Vec<Target>>>>,
+    /// Which replicas to ask what their users were shown; `None` in it while others lead.
+    pub(crate) catalog_sources: watch::Sender<Option<CatalogSources>>,
+}
+
+/// The loop.
+pub(crate) struct Reconciler {
+    context: ReconcilerContext,
+    config_writer: ConfigWriter,
+    status_writer: StatusWriter,
+    desired_state: DesiredState,
+    keys: Option<LoadedKeys>,
+    /// Whether the ConfigMap that owns all was there; once it goes, the installation is being removed.
+    owner_seen: bool,
+    retry_queue: RetryQueue,
+    /// As last looked at.
+    replicas: Vec<Replica>,
+}
+
+impl Reconciler {
+    pub(crate) fn new(context: ReconcilerContext) -> Self {
+        let config_writer = ConfigWriter::new(&context.client, &context.namespace, context.random.clone());
+        let status_writer = StatusWriter::new(&context.client, &context.identity);
+        Self {
+            config_writer,
+            status_writer,
+            desired_state: DesiredState::default(),
+            keys: None,
+            owner_seen: false,
+            retry_queue: RetryQueue::default(),
+            replicas: Vec::new(),
+            context,
+        }
+    }
+
+    /// Runs until the watches end.
+    pub(crate) async fn run(mut self, mut changes: Receiver<ClusterEvent>) {
+        let mut leading = self.context.leading.clone();
+        let mut led = false;
+        let mut dirty = true;
+        loop {
+            let mut taken = Vec::new();
+            tokio::select! {
+                count = changes.recv_many(&mut taken, 4096) => if count == 0 { return },
+                _ = leading.changed() => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+            let until = Instant::now() + DEBOUNCE;
+            while !taken.is_empty()
+                && matches!(timeout_at(until, changes.recv_many(&mut taken, 4096)).await, Ok(1..))
+            {
+            }
+            dirty |= !taken.is_empty();
+            taken.into_iter().for_each(|change| self.context.cluster_state.handle(change));
+            self.context.stats.last_pass_ms.store(self.context.clock.now().0, Ordering::Relaxed);
+            if !self.context.cluster_state.is_complete() {
+                continue;
+            }
+            self.context.stats.ready.store(true, Ordering::Relaxed);
+            let leads = *leading.borrow_and_update();
+            self.context.stats.leads.store(leads, Ordering::Relaxed);
+            if leads != led {
+                (led, dirty) = (leads, true);
+                // Who leads asks the origins; to know whom, look at all of it.
+                self.context.cluster_state.resources_changed = true;
+                if let Some(targets) = self.context.targets.as_ref().filter(|_| !led) {
+                    targets.send_replace(Arc::default());
+                }
+            }
+            dirty |=
+                self.refresh_replicas() || self.retry_queue.has_due() || (led && self.is_key_rotation_due());
+            self.update_catalog_sources(led);
+            while led && dirty {
+                dirty = self.reconcile().await;
+                let mut taken = Vec::new();
+                while let Ok(change) = changes.try_recv() {
+                    taken.push(change);
+                }
+                dirty |= !taken.is_empty();
+                taken.into_iter().for_each(|change| self.context.cluster_state.handle(change));
+                self.context.stats.last_pass_ms.store(self.context.clock.now().0, Ordering::Relaxed);
+                led = *self.context.leading.borrow();
+                if dirty {
+                    self.refresh_replicas();
+                }
+            }
+        }
+    }
+
+    fn refresh_replicas(&mut self) -> bool {
+        let now = Instant::now();
+        let replicas = match self.context.replicas_from {
+            ReplicasFrom::Pods => self.context.cluster_state.replicas.from_pods(now),
+            ReplicasFrom::Leases => self.context.cluster_state.replicas.from_leases(now),
+        };
+        let differs = self.replicas != replicas;
+        self.replicas = replicas;
+        differs
+    }
+
+    /// Looks at everything and does what is missing, or the first part of it: whether there is more.
+    async fn reconcile(&mut self) -> bool {
+        let Some(keys) = self.keys().await else { return false };
+        let Some(owner) = self.owner().await else { return false };
+        self.load_restored_uids(&keys).await;
+        if std::mem::take(&mut self.context.cluster_state.resources_changed) {
+            self.compile(&keys);
+        }
+        if self.update_observed_catalogs() {
+            self.compile(&keys);
+        }
+        let difference = difference(&self.desired_state, &mut self.context.cluster_state.published, &keys);
+        let more = self.publish(&difference, &keys, &owner).await;
+        // What the rings are to be depends on what is published: last.
+        self.write_statuses(&keys).await | self.rotate_keys().await || more
+    }
+
+    /// What resources that were restored from another cluster go by. What does not verify changes nothing.
+    async fn load_restored_uids(&mut self, keys: &Keyring) {
+        let Some(data) = &self.context.cluster_state.published.restored_uids else {
+            return self.context.cluster_state.set_restored_uids(RestoredUids::new());
+        };
+        match verify_restored_uids(&keys.mac, data) {
+            Ok(restored_uids) => {
+                if !has_current_mac(keys, data) && self.retry_queue.can_try(RESTORED_UIDS_CONFIG_MAP) {
+                    match with_timeout(self.config_writer.resign_restored_uids(keys, &restored_uids)).await {
+                        Ok(change) => {
+                            self.retry_queue.succeeded(RESTORED_UIDS_CONFIG_MAP);
+                            self.context.cluster_state.handle(change);
+                        }
+                        Err(error) => self.record_failure(RESTORED_UIDS_CONFIG_MAP, &error),
+                    }
+                }
+                self.context.cluster_state.set_restored_uids(restored_uids);
+            }
+            Err(refused) if self.retry_queue.can_try(RESTORED_UIDS_CONFIG_MAP) => {
+                let problem = format!("{refused}; write it with `portcullis-operator adopt`");
+                self.retry_queue.failed(RESTORED_UIDS_CONFIG_MAP, &problem);
+                tracing::error!("the ConfigMap {RESTORED_UIDS_CONFIG_MAP}: {problem}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The UID of the ConfigMap that owns all. Once it was there and is not any more, the installation is being removed, and
+    /// nothing is to be put back.
+    async fn owner(&mut self) -> Option<String> {
+        if let Some(owner) = self.context.cluster_state.published.owner.clone() {
+            self.owner_seen = true;
+            return Some(owner);
+        }
+        if !self.retry_queue.can_try("owner") {
+            return None;
+        }
+        if self.owner_seen {
+            let problem = "it was removed, and all that is published with it; nothing is published until it is there \
+                           again (helm upgrade) or the operator starts anew";
+            self.retry_queue.failed("owner", problem);
+            tracing::warn!("the ConfigMap {}: {problem}", portcullis_config_distribution::OWNER_CONFIG_MAP);
+            return None;
+        }
+        match with_timeout(self.config_writer.create_owner()).await {
+            Ok(change) => {
+                self.retry_queue.succeeded("owner");
+                self.context.cluster_state.handle(change);
+                self.context.cluster_state.published.owner.clone()
+            }
+            Err(error) => {
+                self.record_failure("owner", &error);
+                None
+            }
+        }
+    }
+
+    fn compile(&mut self, keys: &Keyring) {
+        let started = Instant::now();
+        match DesiredState::build(&self.context.cluster_state, &keys.mac) {
+            Ok(desired_state) => {
+                self.desired_state = desired_state;
+                self.update_targets();
+            }
+            Err(error) => {
+                return tracing::error!("a document cannot be written, and the last plan stays: {error}");
+            }
+        }
+        let stats = &self.context.stats;
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        stats.compilations.fetch_add(1, Ordering::Relaxed);
+        stats.compile_micros.store(took, Ordering::Relaxed);
+        stats.objects.store(self.desired_state.objects.len() as u64, Ordering::Relaxed);
+        let ill = self
+            .desired_state
+            .diagnostics
+            .values()
+            .filter(|found| found.iter().any(Diagnostic::is_error))
+            .count();
+        stats.errors.store(ill as u64, Ordering::Relaxed);
+        stats.undecodable.store(self.context.cluster_state.undecodable.len() as u64, Ordering::Relaxed);
+        self.retry_queue.retain(|name| {
+            self.desired_state.objects.contains_key(name)
+                || matches!(name, "keys" | "owner" | RESTORED_UIDS_CONFIG_MAP)
+                || name.contains(' ')
+        });
+    }
+
+    /// Writes what differs: first what others refer to; then removes what is gone, in the opposite order.
+    async fn publish(&mut self, difference: &Difference, keys: &Keyring, owner: &str) -> bool {
+        let due: Vec<_> =
+            difference.write.iter().filter(|(_, name)| self.retry_queue.can_try(name)).collect();
+        let mut rest = due.get(..MAX_WRITES_PER_PASS).unwrap_or(&due);
+        while let Some((kind, _)) = rest.first() {
+            let (now, later) = rest.split_at(rest.partition_point(|(other, _)| other == kind));
+            rest = later;
+            let (config_writer, desired_state, leading) =
+                (&self.config_writer, &self.desired_state, &self.context.leading);
+            let writes = now.iter().filter_map(|(_, name)| Some((name, desired_state.objects.get(name)?)));
+            let results: Vec<_> = stream::iter(writes)
+                .map(|(name, desired)| async move {
+                    if !*leading.borrow() {
+                        return (name, Ok(None));
+                    }
+                    (name, with_timeout(config_writer.apply(name, desired, keys, owner)).await)
+                })
+                .buffer_unordered(MAX_CONCURRENT_WRITES)
+                .collect()
+                .await;
+            for (name, result) in results {
+                match result {
+                    Ok(change) => {
+                        self.retry_queue.succeeded(name);
+                        if let Some(change) = change {
+                            self.context.stats.applied.fetch_add(1, Ordering::Relaxed);
+                            self.context.cluster_state.handle(change);
+                        }
+                    }
+                    Err(error) => self.record_failure(name, &error),
+                }
+            }
+        }
+        if due.len() > MAX_WRITES_PER_PASS {
+            return true;
+        }
+        let due: Vec<_> =
+            difference.remove.iter().filter(|(_, name)| self.retry_queue.can_try(name)).collect();
+        for (kind, name) in due.iter().take(MAX_WRITES_PER_PASS) {
+            if !*self.context.leading.borrow() {
+                return false;
+            }
+            match with_timeout(self.config_writer.remove(*kind, name)).await {
+                Ok(()) => {
+                    self.retry_queue.succeeded(name);
+                    self.context.stats.removed.fetch_add(1, Ordering::Relaxed);
+                    self.context.cluster_state.published.objects.remove(name);
+                }
+                Err(error) => self.record_failure(name, &error),
+            }
+        }
+        due.len() > MAX_WRITES_PER_PASS
+    }
+
+    /// Writes the statuses that differ; first those of resources that were just changed.
+    async fn write_statuses(&mut self, keys: &Keyring) -> bool {
+        let pending = difference(&self.desired_state, &mut self.context.cluster_state.published, keys).write;
+        let pending: BTreeSet<_> = pending.into_iter().map(|(_, name)| name).collect();
+        let now = Timestamp::from_millisecond(self.context.clock.now().0).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut due: Vec<_> = self
+            .context
+            .cluster_state
+            .tracked
+            .iter()
+            .filter_map(|(id, subject)| {
+                let status = self.status(id, subject, &pending, now);
+                let differs = status != subject.status && self.retry_queue.can_try(&status_key(id));
+                differs.then(|| (id.clone(), subject.clone(), status))
+            })
+            .collect();
+        for (id, subject, status) in &due {
+            tracing::debug!(%id, before = ?subject.status, after = ?status, "the status differs");
+        }
+        due.sort_by_key(|(_, subject, _)| subject.status.observed_generation == Some(subject.generation));
+        let more = due.len() > MAX_WRITES_PER_PASS;
+        due.truncate(MAX_WRITES_PER_PASS);
+        let (status_writer, leading) = (&self.status_writer, &self.context.leading);
+        let results: Vec<_> = stream::iter(due)
+            .map(|(id, subject, status)| async move {
+                if !*leading.borrow() {
+                    return (id, Ok(None));
+                }
+                let told = with_timeout(status_writer.write_status(&id, &subject.uid, &status)).await;
+                if matches!(told, Ok(Some(_))) {
+                    for condition in transitions(&subject.status.conditions, &status.conditions) {
+                        let event = status_writer.record_event(&id, &subject.uid, condition);
+                        timeout(WRITE_TIMEOUT, event).await.ok();
+                    }
+                }
+                (id, told)
+            })
+            .buffer_unordered(MAX_CONCURRENT_WRITES)
+            .collect()
+            .await;
+        for (id, result) in results {
+            match result {
+                Ok(Some(mut object)) => {
+                    self.retry_queue.succeeded(&status_key(&id));
+                    self.context.stats.statuses.fetch_add(1, Ordering::Relaxed);
+                    let status = object.data.as_object_mut().and_then(|data| data.remove("status"));
+                    self.context.cluster_state.record_written_status(&id, &object.metadata, status);
+                }
+                // Gone, or another one by now: its watch will say so. Until then it is let be.
+                Ok(None) => self.retry_queue.failed(&status_key(&id), "the resource is another one by now"),
+                Err(error) => self.record_failure(&status_key(&id), &error),
+            }
+        }
+        more
+    }
+
+    fn record_failure(&mut self, what: &str, error: &WriteError) {
+        self.context.stats.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!("{what}: {error}");
+        self.retry_queue.failed(what, &error.to_string());
+    }
+}
+
+/// Statuses and objects fail apart.
+fn status_key(id: &ResourceId) -> String {
+    format!("status of {id}")
+}
+
+async fn with_timeout<T>(write: impl Future<Output = Result<T, WriteError>>) -> Result<T, WriteError> {
+    timeout(WRITE_TIMEOUT, write).await.unwrap_or(Err(WriteError::TimedOut))
+}
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,103 @@
+//! What people were shown of origins that ask for an account: whom to ask for it, and what it means for the resources.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_compiler::{Catalog, ResourceId};
+use portcullis_config::OriginConfig;
+use portcullis_config_distribution::{ListKind, ObservedCatalog};
+use portcullis_crds::kinds::origin_mcp as kind;
+
+use super::Reconciler;
+use crate::cluster_state::ClusterState;
+use crate::discover::outcome::DiscoveryOutcome;
+use crate::poll_replicas::{CatalogSource, CatalogSources};
+
+/// What nobody has been shown for this long is gone.
+const OBSERVATION_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Reconciler {
+    /// Names the replicas that are to be asked: those that report, as long as this operator leads.
+    pub(super) fn update_catalog_sources(&self, leads: bool) {
+        let keys = self.keys.as_ref().filter(|_| leads).map(|rings| Arc::clone(&rings.keys));
+        let catalog_sources = keys.map(|keys| {
+            let source = |replica: &crate::cluster_state::Replica| {
+                let hash = replica.report.as_ref()?.catalogs.clone();
+                Some(CatalogSource { name: replica.name.clone(), address: replica.private?, hash })
+            };
+            CatalogSources { keys, replicas: self.replicas.iter().filter_map(source).collect() }
+        });
+        self.context.catalog_sources.send_if_modified(|known| {
+            let same = match (&*known, &catalog_sources) {
+                (Some(known), Some(catalog_sources)) => known.is_same(catalog_sources),
+                (None, None) => true,
+                _ => false,
+            };
+            if !same {
+                *known = catalog_sources;
+            }
+            !same
+        });
+    }
+
+    /// Holds curations against what people were shown where nobody else may ask. Whether that has changed, so that all is to be
+    /// compiled again.
+    pub(super) fn update_observed_catalogs(&mut self) -> bool {
+        let cluster_state = &mut self.context.cluster_state;
+        let old = i64::try_from(OBSERVATION_TTL.as_millis()).unwrap_or(i64::MAX);
+        cluster_state.catalogs_changed |=
+            cluster_state.observed.prune_before(self.context.clock.now().0.saturating_sub(old));
+        if !std::mem::take(&mut cluster_state.catalogs_changed) {
+            return false;
+        }
+        let origins = cluster_state.tracked.iter().filter(|(id, _)| id.kind == "OriginMcp");
+        let there: BTreeSet<_> =
+            origins.map(|(_, subject)| cluster_state.effective_uid(&subject.uid).to_owned()).collect();
+        cluster_state.observed.retain(|origin, _| there.contains(origin));
+        let mut changed = false;
+        for document in &self.desired_state.compiled.origins {
+            let asked = cluster_state.discoveries.get(&document.uid).map(|asked| &asked.outcome);
+            let Some((namespace, name)) = document.name.split_once('/') else { continue };
+            if asked != Some(&DiscoveryOutcome::NeedsAccount) {
+                continue;
+            }
+            let id = ResourceId::new("OriginMcp", namespace, name);
+            let catalog = of(cluster_state, document).map(names);
+            if cluster_state.resources.catalogs.get(&id) != catalog.as_ref() {
+                changed = true;
+                match catalog {
+                    Some(catalog) => cluster_state.resources.catalogs.insert(id, catalog),
+                    None => cluster_state.resources.catalogs.remove(&id),
+                };
+            }
+        }
+        changed
+    }
+}
+
+/// What people were shown of this origin as it is now.
+pub(super) fn of<'a>(
+    cluster_state: &'a ClusterState,
+    document: &OriginConfig,
+) -> Option<&'a ObservedCatalog> {
+    let observed = cluster_state.observed.get(&document.uid)?;
+    (observed.url() == document.url.as_str() && !observed.is_empty()).then_some(observed)
+}
+
+fn names(observed: &ObservedCatalog) -> Catalog {
+    let (tools, prompts) = (observed.names(ListKind::Tools), observed.names(ListKind::Prompts));
+    Catalog { tools, prompts, observed: true }
+}
+
+/// In numbers. Resources are each person's own.
+pub(super) fn counts(observed: &ObservedCatalog) -> kind::Catalog {
+    let count = |kind| i64::try_from(observed.count(kind)).unwrap_or(i64::MAX);
+    kind::Catalog {
+        tools: count(ListKind::Tools),
+        prompts: count(ListKind::Prompts),
+        resources: None,
+        resource_templates: count(ListKind::ResourceTemplates),
+        hash: observed.hash(),
+    }
+}

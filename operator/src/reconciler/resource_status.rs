@@ -1,0 +1,124 @@
+//! How each resource stands, from all that the loop knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use portcullis_compiler::{Diagnostic, ResourceId};
+use portcullis_crds::values::ConditionStatus;
+
+use super::{Reconciler, observed_catalogs, origin_status};
+use crate::cluster_state::{ResourceStatus, TrackedResource};
+use crate::desired_state::GatewayState;
+use crate::discover::outcome::DiscoveryOutcome;
+use crate::programmed::{ConditionState, programmed};
+use crate::status::{StatusInput, conditions};
+
+impl Reconciler {
+    /// Tells whom to ask for a catalog, and forgets what was answered to another question.
+    pub(super) fn update_targets(&mut self) {
+        let Some(targets) = &self.context.targets else { return };
+        let wanted = origin_status::targets(&self.desired_state.compiled);
+        let by_uid: BTreeMap<_, _> =
+            wanted.iter().map(|target| (&target.document.uid, &target.document)).collect();
+        self.context
+            .cluster_state
+            .discoveries
+            .retain(|uid, asked| by_uid.get(uid).is_some_and(|it| **it == asked.document));
+        targets.send_replace(Arc::new(wanted));
+    }
+
+    /// The status that a resource should have.
+    pub(super) fn status(
+        &self,
+        id: &ResourceId,
+        subject: &TrackedResource,
+        pending: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> ResourceStatus {
+        let nothing = Vec::new();
+        let origin = id.kind == "OriginMcp" && self.context.targets.is_some();
+        let cluster_state = &self.context.cluster_state;
+        let identity = cluster_state.effective_uid(&subject.uid);
+        let asked = cluster_state.discoveries.get(identity);
+        let observed = asked.and_then(|asked| observed_catalogs::of(cluster_state, &asked.document));
+        let diagnostics = self.desired_state.diagnostics.get(id).unwrap_or(&nothing);
+        let about = StatusInput {
+            diagnostics,
+            gateway: if id.kind == "McpGateway" { GatewayState::Valid } else { self.desired_state.gateway },
+            programmed: self.programmed(id, diagnostics, pending),
+            origin: origin.then(|| origin_status::origin_conditions(asked, observed, subject)),
+        };
+        let mut status = ResourceStatus {
+            observed_generation: Some(subject.generation),
+            url: self.desired_state.urls.get(id).cloned(),
+            conditions: conditions(about, subject.generation, &subject.status.conditions, now),
+            ..ResourceStatus::default()
+        };
+        if origin {
+            // What was last learned stays while nobody answers.
+            status.protocol_version = subject.status.protocol_version.clone();
+            status.catalog = subject.status.catalog.clone();
+            match (asked.map(|asked| &asked.outcome), observed) {
+                (Some(DiscoveryOutcome::Offers(offer)), _) => {
+                    status.protocol_version = Some(offer.protocol_version.clone());
+                    status.catalog = Some(offer.counts.clone());
+                }
+                (Some(DiscoveryOutcome::NeedsAccount), Some(observed)) => {
+                    let version = observed.protocol_version().map(str::to_owned);
+                    status.protocol_version = version.or(status.protocol_version);
+                    status.catalog = Some(observed_catalogs::counts(observed));
+                }
+                _ => {}
+            }
+        }
+        status
+    }
+
+    fn programmed(
+        &self,
+        id: &ResourceId,
+        diagnostics: &[Diagnostic],
+        pending: &BTreeSet<String>,
+    ) -> ConditionState {
+        let Some(names) = self.desired_state.objects_by_resource.get(id) else {
+            return match self.desired_state.gateway {
+                GatewayState::Undecodable => {
+                    let message = "what is published stays as it is until the McpGateway can be read again";
+                    ConditionState::new(ConditionStatus::Unknown, "GatewayUnreadable", message)
+                }
+                GatewayState::Invalid if id.kind == "McpGateway" => {
+                    let message = "what was last good of it goes on; do what the other conditions say";
+                    ConditionState::new(ConditionStatus::False, "LastGoodStays", message)
+                }
+                _ => {
+                    let message = "nothing is served of it; do what the other conditions say";
+                    ConditionState::new(ConditionStatus::False, "NotPublished", message)
+                }
+            };
+        };
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            let message =
+                "it is served without the entries that have errors; do what the other conditions say";
+            return ConditionState::new(ConditionStatus::False, "PartlyPublished", message);
+        }
+        if let Some(problem) = names.iter().find_map(|name| self.retry_queue.last_error(name)) {
+            return ConditionState::new(
+                ConditionStatus::False,
+                "PublishFailed",
+                format!("{problem}; it is tried again"),
+            );
+        }
+        let objects = &self.context.cluster_state.published.objects;
+        let mut written = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(object) = objects.get(name).filter(|_| !pending.contains(name)) {
+                written.push((object.kind.resource(), name.as_str(), object.version));
+            }
+        }
+        match Some(written).filter(|written| written.len() == names.len()) {
+            Some(written) => programmed(&written, &self.replicas),
+            None => ConditionState::new(ConditionStatus::False, "Propagating", "it is being published"),
+        }
+    }
+}

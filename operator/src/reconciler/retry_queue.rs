@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const INITIAL_DELAY: Duration = Duration::from_millis(500);
+const MAX_DELAY: Duration = Duration::from_secs(30);
+
+/// Writes that failed: why, and when each is due again.
+#[derive(Default)]
+pub(super) struct RetryQueue(BTreeMap<String, Failure>);
+
+struct Failure {
+    problem: String,
+    wait: Duration,
+    due: Instant,
+}
+
+impl RetryQueue {
+    /// Whether this may be tried now.
+    pub(super) fn can_try(&self, what: &str) -> bool {
+        self.0.get(what).is_none_or(|failure| failure.due <= Instant::now())
+    }
+
+    /// It went well.
+    pub(super) fn succeeded(&mut self, what: &str) {
+        self.0.remove(what);
+    }
+
+    /// It went wrong, once more or for the first time.
+    pub(super) fn failed(&mut self, what: &str, problem: &str) {
+        let wait = self.0.get(what).map_or(INITIAL_DELAY, |before| (before.wait * 2).min(MAX_DELAY));
+        let failure = Failure { problem: problem.to_owned(), wait, due: Instant::now() + wait };
+        self.0.insert(what.to_owned(), failure);
+    }
+
+    /// Why it is not done yet.
+    pub(super) fn last_error(&self, what: &str) -> Option<&str> {
+        self.0.get(what).map(|failure| failure.problem.as_str())
+    }
+
+    /// Whether anything is due.
+    pub(super) fn has_due(&self) -> bool {
+        let now = Instant::now();
+        self.0.values().any(|failure| failure.due <= now)
+    }
+
+    /// Forgets what is no longer to be done.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.0.retain(|what, _| wanted(what));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn given_failures_when_they_repeat_then_each_waits_longer_and_holds_up_nothing_else() {
+        let mut retry_queue = RetryQueue::default();
+        assert!(retry_queue.can_try("a"));
+        retry_queue.failed("a", "refused");
+        assert!(!retry_queue.can_try("a") && retry_queue.can_try("b") && !retry_queue.has_due());
+        tokio::time::advance(INITIAL_DELAY).await;
+        assert!(retry_queue.can_try("a") && retry_queue.has_due());
+        retry_queue.failed("a", "refused");
+        tokio::time::advance(INITIAL_DELAY).await;
+        assert!(!retry_queue.can_try("a"));
+        assert_eq!(retry_queue.last_error("a"), Some("refused"));
+        retry_queue.succeeded("a");
+        assert!(retry_queue.can_try("a") && !retry_queue.has_due());
+    }
+}

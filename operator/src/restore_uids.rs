@@ -1,0 +1,156 @@
+//! After a restore into another cluster. Grants and connections know a resource by its UID, and a new cluster gives it another one:
+//! this writes down which one it goes by.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, Client};
+use portcullis_config_distribution::{
+    KEYS_SECRET, KEYS_SECRET_ENTRY, MANAGED_BY, RESTORED_UIDS_CONFIG_MAP, RestoredUids, sign_restored_uids,
+    verify_restored_uids,
+};
+use portcullis_egress::{Egress, HttpClients, Proxies};
+use portcullis_key_encryption::KeyEncryption;
+use portcullis_keyring::{Keyring, MacRing};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::command::Adopt;
+use crate::watch::{KINDS, api_resource};
+
+/// `Kind namespace/name` -> UID.
+type Uids = BTreeMap<String, String>;
+
+pub(crate) fn run(arguments: Adopt) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(&arguments.backup)
+        .with_context(|| format!("cannot read {}", arguments.backup.display()))?;
+    let objects = objects(&text).context("the backup is no YAML of Kubernetes objects")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(restore(&objects, &arguments))
+}
+
+#[allow(clippy::print_stdout, reason = "the command's output")]
+async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode> {
+    let namespace = arguments.publication_namespace.as_str();
+    let client = Client::try_default().await.context("no cluster is configured: set KUBECONFIG")?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get(KEYS_SECRET).await.with_context(|| {
+        format!(
+            "restore the Secret {KEYS_SECRET} into {namespace} first: without it nothing else can be restored"
+        )
+    })?;
+    let text = secret.data.as_ref().and_then(|data| data.get(KEYS_SECRET_ENTRY));
+    let stored = text.with_context(|| format!("the Secret has no {KEYS_SECRET_ENTRY}"))?;
+    let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
+    let key_encryption = KeyEncryption::new(&arguments.encryption, &HttpClients::through(egress))?;
+    let keys = Keyring::from_json(&key_encryption.decrypt(&stored.0).await?)?;
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let there = config_maps.get_opt(RESTORED_UIDS_CONFIG_MAP).await?.and_then(|there| there.data);
+    let there = there.map_or(Ok(RestoredUids::new()), |data| verify_restored_uids(&keys.mac, &data))?;
+
+    let mut present = Uids::new();
+    for kind in KINDS {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &api_resource(kind));
+        for object in api.list(&ListParams::default()).await? {
+            let metadata = object.metadata;
+            let (namespace, name) =
+                (metadata.namespace.unwrap_or_default(), metadata.name.unwrap_or_default());
+            present.insert(format!("{kind} {namespace}/{name}"), metadata.uid.unwrap_or_default());
+        }
+    }
+    let adopted = uid_mapping(&uids(backup), &earlier_mapping(backup, &keys.mac)?, &present);
+    let count = adopted.len();
+    let restored_uids: RestoredUids = there.into_iter().chain(adopted).collect();
+    let data = sign_restored_uids(&keys.mac, &restored_uids)?.data();
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": RESTORED_UIDS_CONFIG_MAP, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
+        "data": data,
+    });
+    let parameters = PatchParams::apply(crate::publish::FIELD_MANAGER).force();
+    config_maps.patch(RESTORED_UIDS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
+    println!("{count} resources of this cluster go by the identities that they had in the other");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The objects of a stream of YAML documents, lists taken apart.
+fn objects(text: &str) -> Result<Vec<Value>, serde_yaml::Error> {
+    let mut objects = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        match Value::deserialize(document)? {
+            Value::Object(mut list) if list.contains_key("items") => {
+                if let Some(Value::Array(items)) = list.remove("items") {
+                    objects.extend(items);
+                }
+            }
+            object => objects.push(object),
+        }
+    }
+    Ok(objects)
+}
+
+fn uids(objects: &[Value]) -> Uids {
+    let text = |object: &Value, pointer: &str| object.pointer(pointer)?.as_str().map(str::to_owned);
+    let ours =
+        objects.iter().filter(|object| text(object, "/kind").is_some_and(|kind| KINDS.contains(&&*kind)));
+    ours.filter_map(|object| {
+        let (kind, name) = (text(object, "/kind")?, text(object, "/metadata/name")?);
+        let namespace = text(object, "/metadata/namespace").unwrap_or_default();
+        Some((format!("{kind} {namespace}/{name}"), text(object, "/metadata/uid")?))
+    })
+    .collect()
+}
+
+/// What the old cluster's resources went by, where they had been restored themselves.
+fn earlier_mapping(objects: &[Value], ring: &MacRing) -> anyhow::Result<RestoredUids> {
+    let is_it = |object: &&Value| {
+        object.pointer("/metadata/name").and_then(Value::as_str) == Some(RESTORED_UIDS_CONFIG_MAP)
+    };
+    let Some(data) = objects.iter().find(is_it).and_then(|object| object.get("data")) else {
+        return Ok(RestoredUids::new());
+    };
+    let data = serde_json::from_value(data.clone()).context("the backup's identities cannot be read")?;
+    verify_restored_uids(ring, &data).context("the backup's identities belong to other keys")
+}
+
+/// From each resource's UID here to what it went by there.
+fn uid_mapping(backup: &Uids, earlier: &RestoredUids, present: &Uids) -> RestoredUids {
+    let of = |(name, here): (&String, &String)| {
+        let there = backup.get(name)?;
+        let identity = earlier.get(there).unwrap_or(there);
+        (here != identity).then(|| (here.clone(), identity.clone()))
+    };
+    present.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_json_and_nothing_one_after_the_other_when_read_then_the_objects_are_found() {
+        let text = "{\"kind\": \"List\", \"items\": [\n{\"kind\": \"Team\",\n\"metadata\": {\"name\": \"a\", \"uid\": \"x\"}}]}\n\n---\n";
+        assert_eq!(uids(&objects(text).unwrap()), [("Team /a".to_owned(), "x".to_owned())].into());
+    }
+
+    #[test]
+    fn given_a_backup_when_adopted_then_the_same_names_go_by_their_first_uids_and_others_by_their_own() {
+        let text = "apiVersion: v1\nkind: List\nitems:\n\
+            - {kind: VirtualMcp, metadata: {name: a, namespace: n, uid: second-a}}\n\
+            - {kind: VirtualMcp, metadata: {name: b, namespace: n, uid: first-b}}\n\
+            - {kind: Secret, metadata: {name: c, namespace: n, uid: first-c}}\n";
+        let backup = uids(&objects(text).unwrap());
+        assert_eq!(backup.len(), 2);
+        let earlier = [("second-a".to_owned(), "first-a".to_owned())].into();
+        let present = [("a", "third-a"), ("b", "second-b"), ("new", "first-new")];
+        let present = present.map(|(name, uid)| (format!("VirtualMcp n/{name}"), uid.to_owned())).into();
+        let expected = [("third-a", "first-a"), ("second-b", "first-b")];
+        let expected: RestoredUids = expected.map(|(here, there)| (here.to_owned(), there.to_owned())).into();
+        assert_eq!(uid_mapping(&backup, &earlier, &present), expected);
+    }
+}
