@@ -6,9 +6,9 @@
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin portcullis --bin portcullis-operator \
- && strip --strip-debug target/release/portcullis target/release/portcullis-operator \
- && image/rootfs /rootfs target/release/portcullis target/release/portcullis-operator
+# Without the default feature `demo`: the image contains no demo origin.
+RUN cargo build --profile dist --locked --no-default-features --bin portcullis --bin portcullis-operator \
+ && image/rootfs /rootfs target/dist/portcullis target/dist/portcullis-operator
 
 FROM scratch
 COPY --from=build /rootfs/ /

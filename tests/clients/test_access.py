@@ -24,6 +24,7 @@ def world(folder):
         yield world
 
 
+@pytest.mark.requirement("as.access")
 @pytest.mark.parametrize("route", ["guarded", "orphan"])
 def test_a_user_in_no_team_is_told_so_at_authorize_and_the_client_hears_access_denied(world, route):
     browser = world.browser("eve")
@@ -35,6 +36,7 @@ def test_a_user_in_no_team_is_told_so_at_authorize_and_the_client_hears_access_d
     assert world.gateway.wait_event("policy.denied", route=route)["outcome"] == "denied"
 
 
+@pytest.mark.requirement("advisory.object-access")
 def test_a_team_gives_a_route_and_its_tool_rules(world):
     caller = world.caller("guarded", world.browser("ana"))
     assert "delete_issue" not in caller.names()
@@ -48,6 +50,7 @@ def test_teams_add_up_and_a_verified_email_counts_in_any_case(world):
     assert world.caller("guarded", world.browser("bob")).names() == ["echo", "add", "list_issues"]
 
 
+@pytest.mark.requirement("rs.forbidden")
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 def test_access_lost_is_a_403_without_insufficient_scope_and_comes_back(world, era):
     caller = world.caller("guarded", world.browser("ana"), era=era)
@@ -93,6 +96,7 @@ def test_a_client_whose_user_lost_access_fails_at_once_and_opens_no_browser(worl
         world.manifests.put(FINANCE)
 
 
+@pytest.mark.requirement("advisory.object-access")
 def test_a_signed_in_user_keeps_no_access_to_a_route_that_only_others_may_use(world):
     """A token of one route is worth nothing at another."""
     token = world.oauth("guarded").sign_in(world.browser("ana")).access_token

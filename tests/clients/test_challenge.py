@@ -68,6 +68,7 @@ def parameters(challenge: str) -> dict[str, str]:
 # The challenge
 
 
+@pytest.mark.requirement("rs.challenge")
 def test_without_a_token_the_challenge_says_where_to_go_and_no_error(http, base, unseen):
     answer = http.post(f"{base}/mcp/open", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers={"Accept": ACCEPT})
     assert answer.status_code == 401
@@ -75,6 +76,7 @@ def test_without_a_token_the_challenge_says_where_to_go_and_no_error(http, base,
     assert challenge == {"resource_metadata": f"{base}/.well-known/oauth-protected-resource/mcp/open", "scope": "mcp"}
 
 
+@pytest.mark.requirement("rs.challenge")
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_every_method_is_challenged(http, base, unseen, method):
     answer = http.request(method, f"{base}/mcp/open", headers={"Accept": "text/event-stream", "Mcp-Session-Id": "any"})
@@ -82,6 +84,7 @@ def test_every_method_is_challenged(http, base, unseen, method):
     assert "error" not in parameters(answer.headers["www-authenticate"])
 
 
+@pytest.mark.requirement("as.token.forged")
 def test_a_bad_token_is_an_invalid_token(http, base, token, unseen):
     head, claims, signature = token.split(".")
     for bad in ("x", "a.b.c", f"{head}.{claims}.{signature[::-1]}", f"{head}.{claims}."):
@@ -92,12 +95,14 @@ def test_a_bad_token_is_an_invalid_token(http, base, token, unseen):
         assert challenge["resource_metadata"] == f"{base}/.well-known/oauth-protected-resource/mcp/open"
 
 
+@pytest.mark.requirement("as.token.audience", "advisory.audience")
 def test_a_token_of_another_route_is_an_invalid_token(http, base, token, unseen):
     answer = http.post(f"{base}/mcp/other", json={}, headers={"Accept": ACCEPT, "Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert parameters(answer.headers["www-authenticate"])["error"] == "invalid_token"
 
 
+@pytest.mark.requirement("as.token.query")
 def test_a_token_in_the_query_is_no_token(http, base, token, unseen):
     answer = http.post(f"{base}/mcp/open?access_token={token}", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers={"Accept": ACCEPT})
     assert answer.status_code == 401
@@ -107,6 +112,7 @@ def test_a_token_in_the_query_is_no_token(http, base, token, unseen):
 # Metadata
 
 
+@pytest.mark.requirement("rs.metadata")
 def test_the_protected_resource_is_what_the_user_types(http, base):
     answer = http.get(f"{base}/.well-known/oauth-protected-resource/mcp/open")
     assert answer.status_code == 200
@@ -117,6 +123,7 @@ def test_the_protected_resource_is_what_the_user_types(http, base):
     assert document["bearer_methods_supported"] == ["header"]
 
 
+@pytest.mark.requirement("as.metadata.places")
 @pytest.mark.parametrize(
     "path",
     [
@@ -136,6 +143,7 @@ def test_a_route_is_an_issuer_at_every_place_where_clients_look(http, base, path
     check_metadata(document, base, oidc="openid" in path)
 
 
+@pytest.mark.requirement("as.metadata.places")
 @pytest.mark.parametrize("path", ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"])
 def test_the_bare_origin_is_an_issuer_too(http, base, path):
     document = http.get(base + path).raise_for_status().json()
@@ -157,6 +165,7 @@ def check_metadata(document: dict, base: str, *, oidc: bool) -> None:
         assert document["id_token_signing_alg_values_supported"]
 
 
+@pytest.mark.requirement("as.metadata.absent")
 def test_a_route_that_is_not_there_has_no_metadata(http, base):
     for path in (
         "/.well-known/oauth-protected-resource/mcp/nothing",
@@ -169,6 +178,7 @@ def test_a_route_that_is_not_there_has_no_metadata(http, base):
 # The token and the keys
 
 
+@pytest.mark.requirement("as.keys")
 def test_the_published_keys_verify_a_token(http, base, world, ana):
     oauth = world.oauth("open")
     issued = oauth.sign_in(ana)
@@ -191,6 +201,7 @@ def test_the_published_keys_verify_a_token(http, base, world, ana):
 # Pages of browsers
 
 
+@pytest.mark.requirement("as.cors")
 @pytest.mark.parametrize(
     "path",
     [
@@ -207,6 +218,7 @@ def test_any_page_may_read_the_metadata(http, base, path):
     check_preflight(http.options(base + path, headers=asked), "GET", "mcp-protocol-version")
 
 
+@pytest.mark.requirement("as.cors")
 @pytest.mark.parametrize("path", ["/mcp/open/oauth/register", "/mcp/open/oauth/token", "/oauth/register", "/oauth/token", "/register"])
 def test_any_page_may_register_and_redeem(http, base, path):
     asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
@@ -223,6 +235,7 @@ def check_preflight(answer: httpx2.Response, method: str, header: str) -> None:
     assert header in answer.headers["access-control-allow-headers"].lower() or answer.headers["access-control-allow-headers"] == "*"
 
 
+@pytest.mark.requirement("as.cors")
 def test_no_page_may_read_the_authorization_endpoint_or_frame_it(http, world, ana):
     oauth = world.oauth("open")
     answer = http.get(oauth.authorize_url(), headers={"Origin": PAGE})
@@ -233,6 +246,7 @@ def test_no_page_may_read_the_authorization_endpoint_or_frame_it(http, world, an
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
 
+@pytest.mark.requirement("advisory.host-origin")
 def test_a_page_on_this_machine_may_talk_to_a_route_and_a_strangers_may_not(http, base, unseen):
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     near = http.post(f"{base}/mcp/open", json=body, headers={"Accept": ACCEPT, "Origin": "http://localhost:6274"})
@@ -245,6 +259,7 @@ def test_a_page_on_this_machine_may_talk_to_a_route_and_a_strangers_may_not(http
     assert far.status_code == 403
 
 
+@pytest.mark.requirement("advisory.host-origin")
 @pytest.mark.parametrize("path", ["/mcp/open", "/.well-known/oauth-protected-resource/mcp/open", "/oauth/jwks", "/"])
 def test_a_foreign_host_is_refused(http, base, token, unseen, path):
     answer = http.get(base + path, headers={"Host": "evil.example", "Authorization": f"Bearer {token}"})
@@ -272,6 +287,7 @@ def refused(browser, oauth, url: str) -> str:
     return answer["error"][0]
 
 
+@pytest.mark.requirement("as.pkce.required")
 def test_a_request_without_a_challenge_is_refused(world, ana):
     oauth = world.oauth("open")
     assert refused(ana, oauth, without(oauth.authorize_url(), "code_challenge", "code_challenge_method")) == "invalid_request"
@@ -279,11 +295,13 @@ def test_a_request_without_a_challenge_is_refused(world, ana):
     assert refused(ana, oauth, without(oauth.authorize_url(), "code_challenge_method")) == "invalid_request"
 
 
+@pytest.mark.requirement("as.authorize.response-type")
 def test_a_request_for_another_response_is_refused(world, ana):
     oauth = world.oauth("open")
     assert refused(ana, oauth, oauth.authorize_url(response_type="token")) == "unsupported_response_type"
 
 
+@pytest.mark.requirement("as.resource.mismatch")
 def test_a_resource_that_is_not_this_route_is_an_invalid_target(world, ana, base):
     oauth = world.oauth("open")
     assert refused(ana, oauth, oauth.authorize_url(resource=f"{base}/mcp/other")) == "invalid_target"
@@ -295,6 +313,7 @@ def test_a_resource_that_is_not_this_route_is_an_invalid_target(world, ana, base
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_target")
 
 
+@pytest.mark.requirement("as.resource.default")
 def test_a_client_that_names_no_resource_means_its_issuers_route(world, ana, base):
     oauth = world.oauth("open")
     visit = ana.open(without(oauth.authorize_url(), "resource"))
@@ -304,6 +323,7 @@ def test_a_client_that_names_no_resource_means_its_issuers_route(world, ana, bas
     assert jwt.decode(issued.access_token, options={"verify_signature": False})["aud"] in (f"{base}/mcp/open", [f"{base}/mcp/open"])
 
 
+@pytest.mark.requirement("as.redirect.page")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -320,11 +340,13 @@ def test_a_wrong_redirect_or_client_gets_a_page_and_is_sent_nowhere(world, ana, 
     assert visit.page.text
 
 
+@pytest.mark.requirement("as.client.unknown")
 def test_an_unknown_client_is_an_invalid_client_at_the_token_endpoint(world):
     answer = world.oauth("open").token(grant_type="refresh_token", refresh_token="x", client_id="nobody-has-registered-this")
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
+@pytest.mark.requirement("as.token.errors")
 def test_an_unknown_grant_type_is_said_to_be_one(world):
     answer = world.oauth("open").token(grant_type="password", username="ana", password="x")
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
@@ -349,6 +371,7 @@ def register(oauth: OAuthClient, redirects: list[str], endpoint: str | None = No
     return oauth.http.post(endpoint or oauth.server["registration_endpoint"], json=document)
 
 
+@pytest.mark.requirement("as.registration.sets")
 @pytest.mark.parametrize(
     ("redirects", "used"),
     [(VSCODE, "http://127.0.0.1:9/"), (VSCODE, "http://localhost:9/"), (CURSOR, CURSOR[0]), (CLAUDE, "http://localhost:9/callback")],
@@ -365,6 +388,7 @@ def test_a_client_registers_its_set_and_signs_in_with_one_of_it(world, ana, redi
     assert oauth.sign_in(ana).access_token
 
 
+@pytest.mark.requirement("as.client.secret")
 def test_a_client_may_keep_a_secret(world, ana):
     oauth = world.oauth("open")
     answer = register(oauth, [NOWHERE], token_endpoint_auth_method="client_secret_basic")
@@ -378,12 +402,14 @@ def test_a_client_may_keep_a_secret(world, ana):
     assert grant(by_secret).access_token
 
 
+@pytest.mark.requirement("as.registration.root")
 def test_an_old_client_registers_at_the_bare_origin(world, base):
     answer = register(world.oauth("open"), [NOWHERE], endpoint=f"{base}/register")
     assert answer.status_code == 201
     assert answer.json()["client_id"]
 
 
+@pytest.mark.requirement("as.registration.refused")
 @pytest.mark.parametrize(
     "redirect", ["http://evil.example/callback", "javascript:alert(1)", "data:text/html,x", "https://good.example/callback#part", "/callback"]
 )
@@ -407,6 +433,7 @@ LIST = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"}
 CALL = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": "echo"}
 
 
+@pytest.mark.requirement("advisory.json-keys")
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -439,6 +466,7 @@ def modern(method: str, **params) -> dict:
     return {"jsonrpc": "2.0", "id": 7, "method": method, "params": {**params, "_meta": meta}}
 
 
+@pytest.mark.requirement("advisory.header-body")
 @pytest.mark.parametrize(
     ("message", "headers"),
     [

@@ -32,6 +32,7 @@ def ana(world):
     return world.browser("ana")
 
 
+@pytest.mark.requirement("quirks.programs")
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("name", KINDS)
 def test_a_client_signs_in_and_calls_a_tool_in_the_era_it_prefers(world, ana, name, route):
@@ -57,6 +58,7 @@ def test_a_client_of_either_era_uses_an_origin_of_the_legacy_era(world, ana, nam
         client.stop()
 
 
+@pytest.mark.requirement("quirks.programs")
 @pytest.mark.parametrize("route", [*ROUTES, "everything"])
 def test_the_inspector_signs_in_lists_and_calls(world, ana, folder, route):
     url = world.gateway.url(route)

@@ -57,6 +57,7 @@ def gateways_secrets(world) -> set[str]:
     return tokens | cookies | sessions
 
 
+@pytest.mark.requirement("client.passthrough")
 def test_the_recordings_hold_what_each_side_should_have_seen(world, origins_secrets, gateways_secrets):
     """Else the tests below could not fail."""
     origin = "".join(world.origins[name].received() for name in ("accounts", "keyed"))
@@ -66,11 +67,13 @@ def test_the_recordings_hold_what_each_side_should_have_seen(world, origins_secr
     assert any(secret in sent for secret in gateways_secrets)
 
 
+@pytest.mark.requirement("client.passthrough")
 def test_no_client_and_no_browser_ever_receives_an_origins_credential(world, origins_secrets):
     assert where(origins_secrets, bytes(world.tap.answered)) == []
     assert where(origins_secrets, bytes(world.tap.sent)) == []
 
 
+@pytest.mark.requirement("client.passthrough")
 def test_no_origin_ever_receives_a_gateways_credential(world, gateways_secrets):
     for name in ("accounts", "keyed"):
         assert where(gateways_secrets, world.origins[name].received().encode("latin-1")) == []
@@ -79,6 +82,7 @@ def test_no_origin_ever_receives_a_gateways_credential(world, gateways_secrets):
         assert where(gateways_secrets, json.dumps(requests).encode()) == []
 
 
+@pytest.mark.requirement("client.passthrough")
 def test_an_origin_receives_no_cookie_and_only_its_own_authorization(world):
     for name in ("accounts", "keyed"):
         for message in world.origins[name].messages():
@@ -90,11 +94,13 @@ def test_an_origin_receives_no_cookie_and_only_its_own_authorization(world):
     assert {each.removeprefix("Bearer ") for each in carried if each} <= mine
 
 
+@pytest.mark.requirement("client.passthrough")
 def test_each_origin_receives_its_own_credential_and_no_other_origins(world):
     assert KEY not in world.origins["accounts"].received()
     assert where(world.authorization.tokens(), world.origins["keyed"].received().encode()) == []
 
 
+@pytest.mark.requirement("client.secrets")
 def test_the_state_folder_holds_no_credential_in_the_clear(world, origins_secrets, gateways_secrets):
     files = [path for path in world.gateway.state.rglob("*") if path.is_file()]
     assert any(path.stat().st_size > 4096 for path in files), "there is no store to search"
@@ -107,6 +113,7 @@ def test_the_state_folder_is_its_owners_alone(world):
     assert world.gateway.state.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.requirement("client.secrets")
 def test_events_and_logs_hold_no_credential(world, origins_secrets, gateways_secrets):
     for text in (world.gateway.stdout.read_bytes(), world.gateway.log().encode()):
         assert where(origins_secrets | gateways_secrets, text) == []

@@ -61,6 +61,7 @@ def test_only_curated_items_are_listed(curated):
     assert caller.names("resourceTemplates") == ["notes://{id}"]
 
 
+@pytest.mark.requirement("advisory.descriptions")
 @ERAS
 @ANSWERS
 def test_an_override_shows_in_the_list_and_leaves_the_rest_as_the_origin_has_it(curated):
@@ -87,6 +88,7 @@ def test_a_renamed_item_is_called_by_its_new_name_and_reaches_the_origin_by_its_
     assert origin.messages("prompts/get")[-1]["params"]["name"] == "greet"
 
 
+@pytest.mark.requirement("advisory.object-access")
 @ERAS
 @ANSWERS
 @pytest.mark.parametrize("name", ["delete_issue", "add", "get_issue", "no_such_tool"])

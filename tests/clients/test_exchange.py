@@ -108,6 +108,7 @@ def world(folder):
 # A person who has signed in uses the origin as themselves
 
 
+@pytest.mark.requirement("client.exchange", "client.id-jag")
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_origin_knows_who_calls_and_nobody_had_to_connect_anything(world, route, era):
@@ -118,6 +119,7 @@ def test_the_origin_knows_who_calls_and_nobody_had_to_connect_anything(world, ro
     assert world.carried(route) <= given_by(world.servers[route]), "what the origin's own server gave, and nothing else"
 
 
+@pytest.mark.requirement("client.exchange")
 def test_the_sign_in_is_exchanged_for_this_origin_with_the_token_of_the_gateways_own_sign_in(world):
     assert text(world.caller("exchanged", world.browser("ana", connect=False)).call("whoami")) == "ana"
     form = world.asked("exchanged")[-1]
@@ -126,6 +128,7 @@ def test_the_sign_in_is_exchanged_for_this_origin_with_the_token_of_the_gateways
     assert form["subject_token"] in given_by(world.idp)
 
 
+@pytest.mark.requirement("client.id-jag")
 def test_the_provider_asserts_the_person_to_the_origins_server_which_never_sees_the_identity_token(world):
     assert text(world.caller("asserted", world.browser("ana", connect=False)).call("whoami")) == "ana"
     asked = forms(world.idp, TOKEN_EXCHANGE)[-1]
@@ -137,6 +140,7 @@ def test_the_provider_asserts_the_person_to_the_origins_server_which_never_sees_
     assert where(given_by(world.idp) - assertions, server.received().encode()) == []
 
 
+@pytest.mark.requirement("client.exchange")
 @pytest.mark.parametrize("route", ROUTES)
 def test_one_exchange_serves_many_first_calls_all_later_ones_and_the_gateway_that_starts_again(world, route):
     token = world.oauth(route).sign_in(world.browser("fay", connect=False)).access_token
@@ -151,6 +155,7 @@ def test_one_exchange_serves_many_first_calls_all_later_ones_and_the_gateway_tha
     assert len(world.asked(route)) == before + 1
 
 
+@pytest.mark.requirement("client.exchange")
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_that_the_origin_takes_no_longer_is_replaced_unseen(world, route):
     caller = world.caller(route, world.browser("ana", connect=False))
@@ -164,6 +169,7 @@ def test_a_token_that_the_origin_takes_no_longer_is_replaced_unseen(world, route
 # Somebody says no
 
 
+@pytest.mark.requirement("client.exchange", "client.id-jag")
 @pytest.mark.parametrize(("route", "login"), [("exchanged", "eve"), ("asserted", "eve"), ("asserted", "dan")])
 def test_a_person_whom_the_origins_server_or_the_provider_refuses_is_told_to_ask_an_administrator(world, route, login):
     """The servers do not know eve; the provider does not vouch for dan."""
@@ -180,6 +186,7 @@ def test_a_person_whom_the_origins_server_or_the_provider_refuses_is_told_to_ask
     assert len(world.origins[route].messages()) == reached
 
 
+@pytest.mark.requirement("client.exchange.hosts")
 def test_a_server_that_the_gateways_owner_has_not_named_is_sent_no_identity_token(world):
     gateway = lambda *hosts: m.gateway(world.gateway.public_url, m.oidc(world.idp.base), tenancy=tenancy(*hosts))  # noqa: E731
     caller = world.caller("exchanged", world.browser("ana", connect=False))
@@ -201,6 +208,7 @@ def test_a_server_that_the_gateways_owner_has_not_named_is_sent_no_identity_toke
 # The sign-in ends
 
 
+@pytest.mark.requirement("client.exchange")
 @pytest.mark.parametrize("route", ROUTES)
 def test_when_the_provider_has_ended_the_sign_in_the_person_is_signed_out_and_another_one_serves(world, route):
     login = {"exchanged": "gus", "asserted": "bob"}[route]
@@ -219,6 +227,7 @@ def test_when_the_provider_has_ended_the_sign_in_the_person_is_signed_out_and_an
     assert text(world.caller(route, browser).call("whoami")) == login
 
 
+@pytest.mark.requirement("client.exchange")
 def test_a_provider_that_gives_no_refresh_tokens_leaves_people_to_be_told_that_a_sign_in_is_needed(folder):
     with SignInWorld(folder / "no-refresh", refresh=False) as world:
         for route in ROUTES:
@@ -237,6 +246,7 @@ def test_a_provider_that_gives_no_refresh_tokens_leaves_people_to_be_told_that_a
 # Last: of all that has happened above
 
 
+@pytest.mark.requirement("client.exchange")
 def test_no_client_event_log_or_file_has_a_token_that_came_of_a_sign_in(world):
     secrets = given_by(world.idp).union(*(given_by(server) for server in world.servers.values()), {CLIENT_SECRET, quote(CLIENT_SECRET)})
     assert len(secrets) > 15, "else this could not fail"

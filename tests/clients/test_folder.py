@@ -184,6 +184,7 @@ def test_suspending_a_virtual_mcp_ends_its_traffic_and_lifting_it_brings_it_back
     wait_until(lambda: caller.call("echo", text="x").status == 200, what="the end of the suspension")
 
 
+@pytest.mark.requirement("advisory.host-origin", "advisory.metrics")
 def test_the_private_listener_refuses_browsers_and_the_public_one_has_none_of_it(world):
     import httpx2
 

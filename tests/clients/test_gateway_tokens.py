@@ -43,6 +43,7 @@ def test_a_clients_token_expires_and_it_goes_on_without_its_user(world, name):
     client.stop()
 
 
+@pytest.mark.requirement("as.token.expiry")
 def test_an_access_token_ends_when_it_says(world, oauth, ana):
     issued = oauth.sign_in(ana)
     assert issued.expires_in == 3
@@ -63,6 +64,7 @@ def test_a_request_without_a_token_is_challenged_without_an_error(world, oauth):
     assert "error=" not in challenge
 
 
+@pytest.mark.requirement("as.refresh.rotates")
 def test_a_refresh_token_rotates_and_the_new_one_works(world, oauth, ana):
     first = oauth.sign_in(ana)
     second = grant(oauth.refresh(first.refresh_token))
@@ -71,6 +73,7 @@ def test_a_refresh_token_rotates_and_the_new_one_works(world, oauth, ana):
     assert grant(oauth.refresh(second.refresh_token)).refresh_token != second.refresh_token
 
 
+@pytest.mark.requirement("as.refresh.grace")
 def test_two_processes_of_a_client_that_refresh_at_once_both_go_on(world, oauth, ana):
     first = oauth.sign_in(ana)
     one, other = grant(oauth.refresh(first.refresh_token)), grant(oauth.refresh(first.refresh_token))
@@ -78,6 +81,7 @@ def test_two_processes_of_a_client_that_refresh_at_once_both_go_on(world, oauth,
     assert works(world, other.access_token)
 
 
+@pytest.mark.requirement("as.refresh.reuse")
 def test_a_refresh_token_that_is_used_again_after_its_successor_was_ends_the_family(world, oauth, ana):
     first = oauth.sign_in(ana)
     second = grant(oauth.refresh(first.refresh_token))
@@ -88,6 +92,7 @@ def test_a_refresh_token_that_is_used_again_after_its_successor_was_ends_the_fam
     wait_until(lambda: not works(world, third.access_token), seconds=2, what="the family's access token to end")
 
 
+@pytest.mark.requirement("as.code.once")
 def test_a_code_that_is_used_twice_ends_what_it_gave(world, oauth, ana):
     code = oauth.code(ana)
     issued = oauth.exchange(code)
@@ -97,6 +102,7 @@ def test_a_code_that_is_used_twice_ends_what_it_gave(world, oauth, ana):
     wait_until(lambda: not works(world, issued.access_token), seconds=2, what="the access token to end")
 
 
+@pytest.mark.requirement("as.revocation")
 @pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
 def test_a_revoked_token_is_dead_within_two_seconds(world, oauth, ana, kind):
     issued = oauth.sign_in(ana)
@@ -108,6 +114,7 @@ def test_a_revoked_token_is_dead_within_two_seconds(world, oauth, ana, kind):
     assert oauth.revoke("no such token").status_code == 200  # RFC 7009 section 2.2
 
 
+@pytest.mark.requirement("as.code.bound")
 def test_a_code_is_bound_to_its_verifier_redirect_and_client(world, oauth, ana):
     other = world.oauth("open")
     for form in ({"code_verifier": "x" * 43}, {"redirect_uri": "http://127.0.0.1:9/other"}, {"client_id": other.client["client_id"]}):
@@ -127,6 +134,7 @@ def test_a_second_sign_in_of_the_same_client_asks_nobody(world, oauth):
     assert all("Sign-in" not in page["title"] for page in asked)
 
 
+@pytest.mark.requirement("as.consent.first")
 def test_a_user_who_says_no_sends_the_client_access_denied_and_never_meets_the_identity_provider(world, oauth):
     from oauth import Denied
 

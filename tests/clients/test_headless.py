@@ -74,6 +74,7 @@ WAYS = {
 PAIRS = [(name, way) for name in ("typescript-sdk", "typescript-client", "python-mcp") for way in WAYS if way != "EdDSA" or name == "python-mcp"]
 
 
+@pytest.mark.requirement("as.client.secret", "as.client.assertion", "as.headless.workload")
 @pytest.mark.parametrize(("name", "way"), PAIRS)
 def test_an_sdk_signs_a_program_in_and_it_calls_what_its_team_may(world, name, way):
     client = world.client(name, "open", workload=WAYS[way])
@@ -89,6 +90,7 @@ def test_an_sdk_signs_a_program_in_and_it_calls_what_its_team_may(world, name, w
     world.gateway.wait_event("mcp.capability", subject=f"system:workload:{who}", client_id=who, capability="echo", outcome="success")
 
 
+@pytest.mark.requirement("as.headless.short")
 def test_a_token_is_for_one_route_and_cannot_be_refreshed(world):
     answer = ask(world, client_id="reporter", client_secret=SECRET)
     assert answer.status_code == 200, answer.text
@@ -103,6 +105,7 @@ def test_a_token_is_for_one_route_and_cannot_be_refreshed(world):
     world.gateway.wait_event("auth.token", outcome="denied", reason="no_access", client_id="reporter")
 
 
+@pytest.mark.requirement("as.client.assertion")
 def test_an_assertion_counts_once_and_for_this_issuer_alone(world):
     signed = assertion(world, "signer-es256")
     form = {"client_assertion_type": JWT_BEARER, "client_assertion": signed}
@@ -116,6 +119,7 @@ def test_an_assertion_counts_once_and_for_this_issuer_alone(world):
     assert signed not in world.gateway.stdout.read_text() + world.gateway.log()
 
 
+@pytest.mark.requirement("as.headless.metadata")
 def test_metadata_says_how_programs_sign_in(world):
     document = metadata(world)
     assert GRANT in document["grant_types_supported"]
@@ -129,6 +133,7 @@ def test_a_service_accounts_token_is_refused_outside_a_cluster_and_told_why(worl
     assert "serve --kubernetes" in refused.json()["error_description"]
 
 
+@pytest.mark.requirement("as.headless.short")
 def test_a_program_that_is_taken_out_loses_its_access_at_once(world):
     token = ask(world, client_id="reporter", client_secret=SECRET).json()["access_token"]
     caller = world.caller("open", token=token)

@@ -69,6 +69,7 @@ def ana(world):
     return signed_in(world, "ana")
 
 
+@pytest.mark.requirement("as.headless.person")
 @pytest.mark.parametrize("name", ["typescript-client", "python-mcp"])
 def test_an_sdk_acts_for_a_person_whom_the_identity_provider_vouches_for(world, ana, name):
     at = {"idp": world.idp.base, "id": AT_PROVIDER["id"], "secret": AT_PROVIDER["secret"], "idToken": ana}
@@ -85,6 +86,7 @@ def test_an_sdk_acts_for_a_person_whom_the_identity_provider_vouches_for(world, 
     assert called["subject"] == "company:ana"
 
 
+@pytest.mark.requirement("as.headless.person")
 def test_the_person_is_the_same_one_who_signs_in_with_a_browser(world, ana):
     tokens = (show(world, assertion(world, ana)).json()["access_token"], world.oauth("open").sign_in(world.browser("ana")).access_token)
     vouched, signed = (jwt.decode(each, options={"verify_signature": False}) for each in tokens)
@@ -94,11 +96,13 @@ def test_the_person_is_the_same_one_who_signs_in_with_a_browser(world, ana):
         assert set(Caller(world.url("open"), each).names()) == {"echo", "add"}
 
 
+@pytest.mark.requirement("as.headless.person")
 def test_a_person_of_no_team_is_refused_although_the_provider_vouches_for_them(world):
     answer = show(world, assertion(world, signed_in(world, "bob")))
     assert (answer.status_code, answer.json()["error"]) == (400, "access_denied")
 
 
+@pytest.mark.requirement("as.headless.short", "as.headless.person")
 def test_an_assertion_counts_once(world, ana):
     made = assertion(world, ana)
     answer = show(world, made)
@@ -111,6 +115,7 @@ def test_an_assertion_counts_once(world, ana):
     assert made not in world.gateway.stdout.read_text() + world.gateway.log()
 
 
+@pytest.mark.requirement("as.headless.person")
 def test_an_assertion_for_another_server_resource_or_client_is_refused(world, ana):
     elsewhere = "https://elsewhere.example/mcp"
     refused = {
@@ -125,6 +130,7 @@ def test_an_assertion_for_another_server_resource_or_client_is_refused(world, an
     world.gateway.wait_event("auth.token", reason="assertion_mismatch")
 
 
+@pytest.mark.requirement("as.headless.person")
 def test_a_client_that_does_not_authenticate_is_refused_whatever_it_shows(world, ana):
     made = assertion(world, ana)
     for given in ({"secret": None}, {"secret": "wrong"}, {"id": "nobody"}):
@@ -133,12 +139,14 @@ def test_a_client_that_does_not_authenticate_is_refused_whatever_it_shows(world,
     assert show(world, made).status_code == 200, "none of them has used it up"
 
 
+@pytest.mark.requirement("as.headless.person")
 def test_an_id_token_is_no_assertion(world, ana):
     answer = show(world, ana)
     # It has no type, as tokens of service accounts have none; outside a cluster nobody takes those.
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
+@pytest.mark.requirement("as.headless.metadata")
 def test_a_route_whose_provider_vouches_says_so_in_its_metadata(world):
     document = httpx2.get(f"{world.url('open')}/.well-known/oauth-authorization-server", trust_env=False).json()
     assert JWT_BEARER in document["grant_types_supported"]

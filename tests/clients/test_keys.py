@@ -67,6 +67,7 @@ def world(folder):
         yield world
 
 
+@pytest.mark.requirement("as.keys.rotation")
 def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and_the_old_ones_go_when_nothing_needs_them(world):
     browser = world.browser("ana")
     oauth = world.oauth("accounts")
@@ -143,6 +144,7 @@ def starts(world) -> str:
     return done.stderr
 
 
+@pytest.mark.requirement("advisory.keys")
 def test_given_keys_that_nobody_may_work_with_when_started_then_it_is_refused_with_the_mend(world):
     world.gateway.stop()
     good = rings(world)
@@ -173,6 +175,7 @@ def test_generated_keys_are_taken_and_no_two_are_the_same(world):
     assert len(set(every)) == 6
 
 
+@pytest.mark.requirement("advisory.keys-at-rest")
 def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_file_alone_is_worth_nothing_and_an_outage_changes_nothing(folder):
     with Vault(folder / "vault") as vault, World(folder / "vault-world", "open") as world:
         token = folder / "vault-token"

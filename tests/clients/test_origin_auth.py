@@ -38,6 +38,7 @@ def fetched(world) -> list[dict]:
 # One parameter of the query
 
 
+@pytest.mark.requirement("client.query")
 @pytest.mark.parametrize("era", ERAS)
 def test_the_key_in_the_query_reaches_the_origin_with_every_request(queried, era):
     caller = queried.caller("queried", queried.browser("ana"), era=era)
@@ -45,6 +46,7 @@ def test_the_key_in_the_query_reaches_the_origin_with_every_request(queried, era
     assert all(request["url"].startswith("/mcp?api_key=") for request in queried.origins["queried"].requests())
 
 
+@pytest.mark.requirement("client.query")
 def test_a_clients_own_parameter_of_that_name_never_reaches_the_origin(queried):
     caller = queried.caller("queried", queried.browser("ana"))
     caller.url += "?api_key=mine&other=1"
@@ -52,6 +54,7 @@ def test_a_clients_own_parameter_of_that_name_never_reaches_the_origin(queried):
     assert not any("mine" in request["url"] or "other" in request["url"] for request in queried.origins["queried"].requests())
 
 
+@pytest.mark.requirement("client.query")
 def test_the_key_in_the_query_is_in_no_answer_event_or_log_and_in_no_file(queried):
     caller = queried.caller("queried", queried.browser("ana"))
     caller.call("whoami")
@@ -76,6 +79,7 @@ def test_a_key_that_the_origin_does_not_take_is_an_administrators_to_mend(folder
 # In the gateway's own name
 
 
+@pytest.mark.requirement("client.credentials")
 def test_everybodys_calls_go_out_with_one_token_that_is_nobodys(machine):
     for login in ("ana", "bob"):
         for era in ERAS:
@@ -93,6 +97,7 @@ def test_everybodys_calls_go_out_with_one_token_that_is_nobodys(machine):
     assert where(machine.authorization.tokens() | {CLIENT_SECRET}, machine.gateway.log().encode()) == []
 
 
+@pytest.mark.requirement("client.credentials")
 def test_a_token_of_the_gateways_own_that_expires_is_replaced_unseen(machine):
     caller = machine.caller("machine", machine.browser("ana"))
     for _ in range(2):
@@ -102,6 +107,7 @@ def test_a_token_of_the_gateways_own_that_expires_is_replaced_unseen(machine):
     assert len(fetched(machine)) == 3
 
 
+@pytest.mark.requirement("client.credentials")
 def test_a_token_of_the_gateways_own_that_is_revoked_is_replaced_once_for_many_calls(folder):
     with World(folder / "machine-revoked", "machine") as world:
         token = world.oauth("machine").sign_in(world.browser("ana")).access_token
@@ -131,6 +137,7 @@ def test_a_server_that_refuses_the_gateways_client_is_told_to_the_administrator(
 # A client with a key
 
 
+@pytest.mark.requirement("client.registration.key")
 def test_a_client_with_a_key_is_known_by_what_it_signs(folder):
     key = ECKey.generate_key("P-256", {"kid": "k1"})
     private = key.as_pem(private=True).decode()
@@ -189,6 +196,7 @@ def connect_for_everybody(world, boss: Portal) -> None:
     boss.browser.open(boss.change("POST", f"/api/admin/origins/{origin}/connect")["url"])
 
 
+@pytest.mark.requirement("client.shared")
 def test_until_an_administrator_has_connected_it_people_are_told_whom_to_ask_and_then_all_use_it(shared):
     ana = shared.browser("ana", connect=False)
     callers = {era: shared.caller("shared", ana, era=era) for era in ERAS}
@@ -213,6 +221,7 @@ def test_until_an_administrator_has_connected_it_people_are_told_whom_to_ask_and
         assert caller.call("whoami").result["content"][0]["text"] == "bob", "the account that the administrator connected"
 
 
+@pytest.mark.requirement("client.shared")
 def test_nobody_but_an_administrator_connects_or_finishes_it(shared):
     boss = administrator(shared)
     origin = shared_state(boss)["origin"]["id"]
@@ -229,6 +238,7 @@ def test_nobody_but_an_administrator_connects_or_finishes_it(shared):
     assert answer.status_code == 403
 
 
+@pytest.mark.requirement("client.shared")
 def test_an_administrator_disconnects_it_for_everybody(shared):
     boss = administrator(shared)
     if shared_state(boss)["shared"]["state"] != "connected":

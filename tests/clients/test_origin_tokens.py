@@ -49,6 +49,7 @@ def test_an_expired_token_is_refreshed_without_the_client_noticing(world, name):
     client.stop()
 
 
+@pytest.mark.requirement("client.refresh.unauthorized")
 def test_a_token_that_the_origin_refuses_early_is_refreshed_once_and_the_call_retried(world):
     caller = world.caller("accounts", world.browser("ana"))
     assert caller.call("counter").status == 200
@@ -59,6 +60,7 @@ def test_a_token_that_the_origin_refuses_early_is_refreshed_once_and_the_call_re
     assert world.origins["accounts"].tools_called() == [*called, "whoami", "whoami"]  # the refused one and its retry
 
 
+@pytest.mark.requirement("client.refresh.once")
 def test_many_calls_at_once_after_expiry_make_one_refresh(world):
     browser = world.browser("ana")
     token = world.oauth("accounts").sign_in(browser).access_token
@@ -75,6 +77,7 @@ def test_many_calls_at_once_after_expiry_make_one_refresh(world):
     assert len(refreshes(world)) == before + 1
 
 
+@pytest.mark.requirement("client.refresh.unauthorized")
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 def test_a_revoked_grant_leads_to_the_reconnect_path_and_back(world, era):
     browser = world.browser("ana")
@@ -156,6 +159,7 @@ def test_a_client_that_can_open_addresses_is_asked_to_and_goes_on(world, name):
     client.stop()
 
 
+@pytest.mark.requirement("client.link")
 def test_a_connect_link_is_good_once_and_for_its_user_alone(world):
     ana = signed_in_without_connecting(world)
     caller = world.caller("accounts", ana)
@@ -174,6 +178,7 @@ def test_a_connect_link_is_good_once_and_for_its_user_alone(world):
     assert world.browser("eve").open(link).status >= 400
 
 
+@pytest.mark.requirement("advisory.object-access")
 def test_what_is_connected_is_each_users_own(world):
     ana = world.caller("accounts", world.browser("ana"))
     bob = world.caller("accounts", world.browser("bob"))

@@ -82,6 +82,7 @@ def due() -> None:
 # Several providers
 
 
+@pytest.mark.requirement("idp.several")
 def test_people_of_each_provider_use_its_routes_and_are_different_people(world):
     for slug, subject in [("open", "company:ana"), ("json", "customers:ana"), ("members", "site:583231")]:
         assert serves(world.caller(slug)), slug
@@ -89,6 +90,7 @@ def test_people_of_each_provider_use_its_routes_and_are_different_people(world):
             assert world.gateway.wait_event(event, subject=subject)["outcome"] == "success"
 
 
+@pytest.mark.requirement("idp.several")
 def test_a_token_of_one_providers_user_is_refused_on_the_routes_of_the_others(world):
     for slug in ("json", "members"):
         token = world.oauth(slug).sign_in(world.browser()).access_token
@@ -96,6 +98,7 @@ def test_a_token_of_one_providers_user_is_refused_on_the_routes_of_the_others(wo
             assert world.caller(other, token=token).send("tools/list").status == 401, (slug, other)
 
 
+@pytest.mark.requirement("idp.several")
 def test_somebody_whom_only_the_customers_provider_knows_cannot_sign_in_to_the_employees_route(world):
     browser = world.browser("zoe")
     assert world.oauth("json").sign_in(browser).access_token
@@ -106,6 +109,7 @@ def test_somebody_whom_only_the_customers_provider_knows_cannot_sign_in_to_the_e
     assert len(world.gateway.events("auth.sign_in", outcome="success")) == signed_in
 
 
+@pytest.mark.requirement("idp.several")
 def test_a_customer_with_an_employees_groups_gains_nothing_by_them(world):
     """Teams are about groups, and the customers' provider gives groups of its own; a route takes the people of its own provider alone."""
     browser = world.browser("ana")
@@ -119,6 +123,7 @@ def test_a_customer_with_an_employees_groups_gains_nothing_by_them(world):
     assert portal.ask("GET", "/api/admin/people?q=").status_code == 200
 
 
+@pytest.mark.requirement("idp.issuer")
 def test_an_answer_of_another_provider_ends_no_sign_in(world):
     """Mix-up (RFC 9207): the state is of a sign-in at the employees' provider, the answer comes from the customers'."""
     browser = world.browser("zoe")
@@ -137,6 +142,7 @@ def test_an_answer_of_another_provider_ends_no_sign_in(world):
 # Renewal
 
 
+@pytest.mark.requirement("idp.renewal")
 def test_what_a_provider_says_at_a_renewal_counts_from_the_next_call_on(world):
     client = world.oauth("guarded")
     given = client.sign_in(world.browser("ana"))
@@ -159,6 +165,7 @@ def test_what_a_provider_says_at_a_renewal_counts_from_the_next_call_on(world):
     assert serves(world.caller("guarded", token=again.access_token)), "and back"
 
 
+@pytest.mark.requirement("idp.renewal.once")
 def test_many_clients_at_both_replicas_ask_the_provider_once(world):
     browser = world.browser("bob")
     clients = [world.oauth("open") for _ in range(6)]
@@ -187,6 +194,7 @@ def test_many_clients_at_both_replicas_ask_the_provider_once(world):
     assert renewed() == ["success"] * 2
 
 
+@pytest.mark.requirement("idp.renewal.refused")
 def test_a_provider_that_refuses_to_renew_ends_the_persons_grants_and_sessions_at_both_replicas(world):
     browser = world.browser("eve")
     here, there = world.oauth("open"), world.oauth("open")
@@ -211,6 +219,7 @@ def test_a_provider_that_refuses_to_renew_ends_the_persons_grants_and_sessions_a
     wait_until(lambda: len(revoked()) == 2, what="an event for each client")
 
 
+@pytest.mark.requirement("idp.renewal.refused")
 def test_a_provider_that_is_away_stops_sign_ins_and_nothing_else(world):
     browser = world.browser("zoe")
     client = world.oauth("json")
@@ -227,6 +236,7 @@ def test_a_provider_that_is_away_stops_sign_ins_and_nothing_else(world):
         world.customers.start()
 
 
+@pytest.mark.requirement("idp.oauth")
 def test_a_site_without_openid_is_asked_again_too(world):
     client = world.oauth("members")
     given = client.sign_in(world.browser())
@@ -243,6 +253,7 @@ def test_a_site_without_openid_is_asked_again_too(world):
 # Back-channel logout
 
 
+@pytest.mark.requirement("idp.logout")
 def test_a_logout_of_one_session_ends_what_was_begun_in_it_and_one_of_the_person_everything(world):
     logouts = lambda: len(world.gateway.events("auth.logged_out", outcome="success"))  # noqa: E731
     laptop, phone, before = world.browser("zoe"), world.browser("zoe"), logouts()
@@ -267,6 +278,7 @@ def test_a_logout_of_one_session_ends_what_was_begun_in_it_and_one_of_the_person
     wait_until(lambda: logouts() == before + 2, what="an event for each logout")
 
 
+@pytest.mark.requirement("idp.logout")
 def test_a_logout_is_the_word_of_its_own_provider_alone(world):
     """The employees' provider logs `ana` out; the customer of that name stays."""
     token = world.oauth("json").sign_in(world.browser("ana")).access_token
@@ -275,6 +287,7 @@ def test_a_logout_is_the_word_of_its_own_provider_alone(world):
     assert serves(caller)
 
 
+@pytest.mark.requirement("idp.logout.answer")
 def test_a_forged_logout_is_refused_as_the_specification_says(world):
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     now = int(time.time())
@@ -295,6 +308,7 @@ def test_a_forged_logout_is_refused_as_the_specification_says(world):
     assert forged not in world.gateway.stdout.read_text() + world.gateway.log()
 
 
+@pytest.mark.requirement("idp.offline")
 def test_no_token_of_a_providers_is_in_what_the_gateway_writes(world):
     secrets = set()
     for provider in (world.idp, world.customers, world.site):

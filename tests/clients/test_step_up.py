@@ -36,6 +36,7 @@ def event(world, **fields) -> dict:
     return world.gateway.wait_event("mcp.capability", **fields)
 
 
+@pytest.mark.requirement("client.step-up")
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 def test_a_tool_that_wants_more_leads_to_one_consent_for_the_union_and_then_the_same_call_goes_through(world, era):
     browser = world.browser("ana")
@@ -61,6 +62,7 @@ def test_a_tool_that_wants_more_leads_to_one_consent_for_the_union_and_then_the_
     assert len(world.idp.requests()) == signed_in, "nobody had to sign in to the gateway again"
 
 
+@pytest.mark.requirement("client.step-up")
 def test_two_tools_that_want_different_things_are_one_consent_and_a_third_thing_later_loses_neither(world):
     browser = world.browser("ana")
     caller = world.caller("stepping", browser)
@@ -76,6 +78,7 @@ def test_two_tools_that_want_different_things_are_one_consent_and_a_third_thing_
     assert caller.call("add", a=1, b=2).result["content"][0]["text"] == "3"
 
 
+@pytest.mark.requirement("client.step-up.ends")
 def test_a_scope_that_is_still_refused_after_the_consent_is_a_clear_error_and_no_other_round(world):
     browser = world.browser("ana")
     caller = world.caller("stepping", browser)
@@ -119,6 +122,7 @@ def test_the_tool_that_connects_gives_the_link_too(world):
     assert "connected already" in caller.call("connect_account").text
 
 
+@pytest.mark.requirement("client.step-up")
 @pytest.mark.parametrize("name", ["typescript-sdk", "typescript-client", "python-mcp"])
 def test_a_client_that_can_open_addresses_is_asked_to_and_goes_on(world, name):
     browser = world.browser("ana")

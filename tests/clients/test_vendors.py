@@ -23,6 +23,7 @@ def model(folder):
         yield model
 
 
+@pytest.mark.requirement("quirks.vendors")
 @pytest.mark.parametrize("name", VENDORS)
 def test_a_vendors_client_signs_in_lists_and_calls(world, model, folder, name):
     ana = world.browser("ana")
@@ -38,6 +39,7 @@ def test_a_vendors_client_signs_in_lists_and_calls(world, model, folder, name):
     assert any("/consent/" in page["url"] for page in ana.seen()), "it was let in without asking anybody"
 
 
+@pytest.mark.requirement("quirks.vendors")
 @pytest.mark.parametrize("name", VENDORS)
 def test_a_vendors_client_reaches_an_origin_that_wants_each_persons_own_account(world, model, folder, name):
     before = world.origins["accounts"].tools_called().count("whoami")

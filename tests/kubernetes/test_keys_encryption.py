@@ -41,6 +41,7 @@ def world(folder):
         yield world
 
 
+@pytest.mark.requirement("advisory.keys-at-rest")
 def test_given_vault_when_the_keys_are_kept_with_it_then_the_secret_alone_is_worth_nothing(world):
     assert set(stored(world)) == {"transit"}
     replica = world.replicas[0]
@@ -51,6 +52,7 @@ def test_given_vault_when_the_keys_are_kept_with_it_then_the_secret_alone_is_wor
     assert set(stored(world)) == {"transit"}
 
 
+@pytest.mark.requirement("advisory.keys-at-rest")
 def test_given_vault_when_it_is_sealed_then_what_runs_goes_on_and_what_starts_waits(world):
     replica, caller = world.replicas[0], world.caller("open", world.browser("ana"))
     world.vault.seal()
@@ -65,6 +67,7 @@ def test_given_vault_when_it_is_sealed_then_what_runs_goes_on_and_what_starts_wa
     assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
 
 
+@pytest.mark.requirement("advisory.keys-at-rest")
 @pytest.mark.parametrize(("file", "says"), [(STRANGER, "service account name not authorized"), (FOR_API_SERVER, "invalid audience")])
 def test_given_vault_when_a_token_is_anothers_or_for_another_audience_then_it_lets_nobody_in(world, file, says):
     replica = world.replicas[0]

@@ -83,6 +83,7 @@ def resigned(world, key=None, **changes) -> str:
     return jwt.encode(claims | changes, key, algorithm="ES256", headers={"kid": head["kid"]})
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_an_account_of_a_team_signs_in_with_its_token_and_calls_what_the_team_may(world):
     answer = show(world, token(world))
     assert answer.status_code == 200, answer.text
@@ -111,6 +112,7 @@ def test_a_token_counts_as_often_as_it_comes_because_pods_keep_theirs_until_it_i
         assert Caller(world.url("open"), each).names()
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_what_is_granted_is_for_one_route(world):
     granted = show(world, token(world)).json()["access_token"]
     answer = Caller(world.url("json"), granted).call("echo", text="hello")
@@ -127,6 +129,7 @@ def test_the_token_itself_opens_nothing(world):
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_a_token_for_another_audience_is_refused_without_asking_the_cluster(world):
     before = reviews(world)
     others = {
@@ -142,6 +145,7 @@ def test_a_token_for_another_audience_is_refused_without_asking_the_cluster(worl
     assert reviews(world) == before, "tokens that are of use elsewhere were shown around"
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_an_audience_that_was_written_into_a_token_is_the_clusters_to_refuse(world):
     """It says that it is for us, and so do its claims; only whoever has the cluster's key can make that true."""
     forged = resigned(world, ec.generate_private_key(ec.SECP256R1()))
@@ -159,6 +163,7 @@ def test_the_route_of_the_other_issuer_takes_no_token_of_an_account_that_none_of
     assert refused(world, token(world), "invalid_target", resource=world.url("json"))
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_an_account_in_no_team_is_refused_although_the_route_is_for_everyone(world):
     said = refused(world, token(world, "stranger"), "access_denied")
     assert "system:serviceaccount:mcp:stranger" in said
@@ -172,6 +177,7 @@ def test_an_account_of_the_same_name_in_another_namespace_is_another_one(world):
     assert "elsewhere" in refused(world, other, "access_denied")
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_a_token_that_has_ended_is_refused_by_the_cluster(world):
     now = int(time.time())
     assert show(world, resigned(world)).status_code == 200, "signed as the API server signs"
@@ -190,6 +196,7 @@ def test_an_unsigned_token_is_refused(world):
     refused(world, jwt.encode(claims, None, algorithm="none"), "invalid_grant")
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_the_token_of_a_deleted_account_is_refused(world):
     account(world, "leaver")
     world.apply(machines("mcp/reporter", "mcp/leaver"))
@@ -204,6 +211,7 @@ def test_the_token_of_a_deleted_account_is_refused(world):
     assert show(world, token(world, "leaver")).status_code == 200, "a new account of this name has tokens of its own"
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_a_pods_token_ends_with_the_pod(world):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job"}}
     pod["spec"] = {"serviceAccountName": "reporter", "automountServiceAccountToken": False, "containers": [{"name": "job", "image": "none"}]}
@@ -228,6 +236,7 @@ def test_an_account_that_leaves_its_team_loses_what_it_has(world):
     refused(world, mounted, "access_denied")
 
 
+@pytest.mark.requirement("as.headless.fault")
 def test_without_the_right_to_ask_the_cluster_nobody_is_let_in_and_nobody_is_told_that_their_token_is_bad(world):
     binding = world.api.get("ClusterRoleBinding", f"{RELEASE}-data-plane")
     mounted = token(world)
@@ -244,6 +253,7 @@ def test_without_the_right_to_ask_the_cluster_nobody_is_let_in_and_nobody_is_tol
     answered(world, mounted, 200, what="the right to be back")
 
 
+@pytest.mark.requirement("as.headless.service-account")
 def test_no_token_is_stored_or_written_down(world):
     mounted = token(world)
     granted = show(world, mounted).json()["access_token"]

@@ -22,7 +22,7 @@ from world import Visitors
 
 REPOSITORY = "portcullis.test/portcullis"
 DATABASE = "portcullis-database"
-PROGRAMS = [Path(os.environ.get(each, "/nonexistent")) for each in ("PORTCULLIS_BIN", "PORTCULLIS_OPERATOR_BIN")]
+PROGRAMS = [Path(os.environ.get(each, "/nonexistent")) for each in ("PORTCULLIS_IMAGE_BIN", "PORTCULLIS_OPERATOR_BIN")]
 
 
 def at(peer: Peer, address: str) -> Peer:

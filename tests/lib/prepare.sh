@@ -4,6 +4,7 @@
 export PORTCULLIS_CACHE=${PORTCULLIS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/portcullis}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PORTCULLIS_CACHE/target}
 export PORTCULLIS_BIN=$CARGO_TARGET_DIR/release/portcullis
+export PORTCULLIS_IMAGE_BIN=$CARGO_TARGET_DIR/image/portcullis
 export PORTCULLIS_OPERATOR_BIN=$CARGO_TARGET_DIR/release/portcullis-operator
 repo=$(dirname "$tests")
 
@@ -121,16 +122,25 @@ cargo_tool() {
 }
 
 gateway() {
-  say "building the gateway (release)"
+  say "building the gateway"
   (cd "$repo" && cargo build --release --locked --bin portcullis) && return
-  echo "the gateway does not build" >&2
+  echo "failed to build the gateway" >&2
   return 1
 }
 
 operator() {
-  say "building the operator (release)"
+  say "building the operator"
   (cd "$repo" && cargo build --release --locked --bin portcullis-operator) && return
-  echo "the operator does not build" >&2
+  echo "failed to build the operator" >&2
+  return 1
+}
+
+# The gateway as the published image contains it: without the demo and its origin.
+image_gateway() {
+  say "building the gateway for the image"
+  (cd "$repo" && cargo build --release --locked --no-default-features --bin portcullis) &&
+    install -D "$PORTCULLIS_BIN" "$PORTCULLIS_IMAGE_BIN" && return
+  echo "failed to build the gateway for the image" >&2
   return 1
 }
 
@@ -163,7 +173,7 @@ prepare() {
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
   case " $* " in
-    *" node "*) node_packages && kubernetes_binaries node && operator || return 1 ;;
+    *" node "*) node_packages && kubernetes_binaries node && operator && image_gateway || return 1 ;;
     *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
   esac
   case "$*" in unit | store | fuzz | mutants) ;; *) gateway ;; esac

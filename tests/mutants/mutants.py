@@ -20,6 +20,7 @@ class Mutant:
 
     number: int
     file: str
+    lines: range
     crate: str
     function: str
     was: str
@@ -92,7 +93,8 @@ def mutant(number: int, entry: dict, source: Source) -> Mutant | None:
         "MatchArmGuard": of_guard,
     }.get(entry["genre"], of_nothing)(str(number), source, start, end, entry["replacement"])
     crate = entry["package"].removeprefix("portcullis-")
-    return Mutant(number, entry["file"], crate, function, " ".join(was.split()), " ".join(becomes.split()), edit)
+    lines = range(entry["span"]["start"]["line"], entry["span"]["end"]["line"] + 1)
+    return Mutant(number, entry["file"], lines, crate, function, " ".join(was.split()), " ".join(becomes.split()), edit)
 
 
 def of_function(number: str, _: Source, start: int, __: int, replacement: str) -> tuple[str, str, Edit | None]:

@@ -1,5 +1,6 @@
 """Runs each mutant against the tests that reach it, and prints what became of them by file, and each survivor."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import building
+import changed
 import edits
 import mutants
 import rust_tests
@@ -19,7 +21,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
 CACHE = Path(os.environ.get("PORTCULLIS_CACHE") or Path.home() / ".cache/portcullis") / "mutants"
 SECONDS = 60
-CAUGHT, MISSED, HUNG, NOT_BUILT = "caught", "missed", "no end", "not built"
+CAUGHT, MISSED, HUNG, NOT_BUILT, LEFT_OUT = "caught", "missed", "no end", "not built", "left out"
+# What a whole run may spend on the mutants of the lines that the last commit changed, its build included.
+BUDGET_SECONDS = 300
 # Few tests at first, the quickest: most mutants are caught by the first that meets them.
 AT_A_TIME = (4, 16, 1000)
 
@@ -27,15 +31,24 @@ Test = tuple[rust_tests.Program, str]
 
 
 def main() -> int:
-    found = mutants.listed(REPOSITORY, sys.argv[1:])
+    arguments = sys.argv[1:]
     known = {each["mutant"]: each["why"] for each in yaml.safe_load(SURVIVORS.read_text()) or []}
-    return report(found, outcomes(found), known)
+    if arguments != ["--changed"]:
+        found = mutants.listed(REPOSITORY, arguments)
+        return report(found, outcomes(found), known)
+    deadline = time.monotonic() + BUDGET_SECONDS
+    found = changed.mutants_of_changed_lines(REPOSITORY)
+    if not found:
+        print("no mutant is on a line that changed since HEAD~1\n1 passed, 0 failed")
+        return 0
+    return report(found, outcomes(found, deadline), known)
 
 
-def outcomes(found: list[mutants.Mutant]) -> dict[int, str]:
-    """What became of each, by its number."""
+def outcomes(found: list[mutants.Mutant], deadline: float = math.inf) -> dict[int, str]:
+    """What became of each, by its number. After the deadline the others are left out."""
     env = {name: value for name, value in os.environ.items() if name not in (edits.VARIABLE, building.REACHED)}
-    env["CARGO_TARGET_DIR"] = str(CACHE / "target")
+    # One folder for all builds: the libraries are compiled already.
+    env.setdefault("CARGO_TARGET_DIR", str(CACHE / "target"))
     programs, built = building.build(REPOSITORY, CACHE / "tree", found, env)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         tests = [(program, test) for program in programs for test in program.tests()]
@@ -49,7 +62,7 @@ def outcomes(found: list[mutants.Mutant]) -> dict[int, str]:
         print(f"-- {len(built)} mutants built; {len(tests)} tests", flush=True)
         tried = [each for each in found if each.number in built]
         became = dict.fromkeys((each.number for each in found), NOT_BUILT)
-        results = pool.map(lambda each: outcome(each, reached[each.number], env), tried)
+        results = pool.map(lambda each: outcome(each, reached[each.number], env) if time.monotonic() < deadline else LEFT_OUT, tried)
         for done, (each, result) in enumerate(zip(tried, results, strict=True), 1):
             became[each.number] = result
             if done % 100 == 0:
@@ -87,12 +100,14 @@ def outcome(mutant: mutants.Mutant, reached: list[tuple[float, Test]], env: dict
 
 
 def report(found: list[mutants.Mutant], became: dict[int, str], known: dict[str, str]) -> int:
-    print("\nfile | mutants | caught | no end | missed | not built")
+    print("\nfile | mutants | caught | no end | missed | not built | left out")
     for file in sorted({each.file for each in found}):
         counts = Counter(became[each.number] for each in found if each.file == file)
-        print(f"{file} | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]}")
+        print(f"{file} | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]} | {counts[LEFT_OUT]}")
     counts = Counter(became[each.number] for each in found)
-    print(f"all | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]}\n")
+    print(f"all | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]} | {counts[LEFT_OUT]}\n")
+    if counts[LEFT_OUT]:
+        print(f"{counts[LEFT_OUT]} mutants were left out for lack of time; ./tests/run mutants FILE... runs them")
     survivors = {str(each) for each in found if became[each.number] == MISSED}
     for each in sorted(survivors):
         print(f"survives, and may: {each}\n  {known[each]}" if each in known else f"FAILED: survives: {each}")

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use portcullis_clock::Random;
 use portcullis_config::{SecretKey, SecretValue};
@@ -21,7 +20,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-/// Sealed with the keys of `keyring/document.json`. Nonces are random, so these were kept from one run.
+/// Sealed with the keys of `portcullis_golden::key_document`. Nonces are random, so these were kept from one run.
 const SEALED_CREDENTIAL: &str = "AXNlYTHhy2bu2HioLNaTUGZ6fRmQcmIs4G4K2RDAsuZgsMfz9g";
 const SEALED_ANSWER: &str = "AXNlYTGpa1Gr4uSiqQuM1cUPTTEM1HXrUg6aohyOg8BvD4fXgPRLLnG4byra8lMa_knPGli7BhgBa_aXik-06WArBYy8IM-_hwHt\
     Ulf4RfSOv_2w6XHT_O8dgkuXsGMLDglyPc7NtS8WAGM1kziSPQYw8FJ1OVkAzTwPbv_ANGKPhvMUOc4U96BtpCAeydxHvw8Q3qGb\
@@ -35,8 +34,7 @@ fn pretty(value: &impl Serialize) -> String {
 }
 
 fn keys() -> Keyring {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/files");
-    Keyring::from_json(&std::fs::read(files.join("keyring/document.json")).unwrap()).unwrap()
+    Keyring::from_json(portcullis_golden::key_document().as_bytes()).unwrap()
 }
 
 #[test]

@@ -60,6 +60,7 @@ mod tests {
         AddressPolicy::allowing(&["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()])
     }
 
+    /// Requirements: client.addresses
     #[test]
     fn given_no_allowance_then_only_the_internet_is_permitted() {
         let policy = AddressPolicy::public_only();
@@ -71,6 +72,7 @@ mod tests {
         assert!(permits(&policy, "1.1.1.1") && permits(&policy, "2606:4700::1111"));
     }
 
+    /// Requirements: client.addresses, advisory.ssrf
     #[test]
     fn given_an_allowed_network_then_its_addresses_are_permitted_however_they_are_written_and_no_others() {
         let policy = AddressPolicy::allowing(&["127.0.0.0/8".parse().unwrap(), "fd12::/16".parse().unwrap()]);
@@ -82,6 +84,7 @@ mod tests {
         }
     }
 
+    /// Requirements: client.addresses
     #[test]
     fn given_everything_is_allowed_then_what_is_never_reached_still_is_not() {
         for ip in

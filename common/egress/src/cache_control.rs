@@ -31,6 +31,7 @@ mod tests {
 
     use super::*;
 
+    /// Requirements: as.document.cache
     #[test]
     fn given_a_cache_control_when_read_then_the_lifetime_stays_within_bounds() {
         for (value, seconds) in [

@@ -187,6 +187,7 @@ mod tests {
         }
     }
 
+    /// Requirements: advisory.ssrf
     #[tokio::test]
     async fn given_an_address_as_host_when_resolved_then_it_is_checked_with_or_without_brackets() {
         let policy = AddressPolicy::allowing(&["::1/128".parse().unwrap()]);

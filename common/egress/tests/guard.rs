@@ -51,6 +51,7 @@ async fn given_an_allowed_network_when_asked_over_plain_http_then_it_answers() {
     assert_eq!(answer.json::<serde_json::Value>().unwrap()["fine"], true);
 }
 
+/// Requirements: client.addresses
 #[tokio::test]
 async fn given_no_allowance_when_an_address_or_a_name_is_local_then_nothing_is_sent() {
     let http = HttpClients::new().http(&[], None).unwrap();
@@ -74,6 +75,7 @@ async fn given_no_allowance_when_an_address_or_a_name_is_local_then_nothing_is_s
     }
 }
 
+/// Requirements: client.addresses
 #[tokio::test]
 async fn given_an_allowed_network_then_link_local_and_plain_http_elsewhere_stay_refused() {
     let http = local();
@@ -87,6 +89,7 @@ async fn given_an_allowed_network_then_link_local_and_plain_http_elsewhere_stay_
     assert!(matches!(error, EgressError::Url(_)), "{error}");
 }
 
+/// Requirements: as.document.address, advisory.ssrf
 #[tokio::test]
 async fn given_a_redirect_then_it_is_not_followed() {
     let (http, url) = (local(), served().await);
@@ -94,6 +97,7 @@ async fn given_a_redirect_then_it_is_not_followed() {
     assert_eq!(answer.status, StatusCode::TEMPORARY_REDIRECT);
 }
 
+/// Requirements: as.document.size
 #[tokio::test]
 async fn given_a_body_over_the_limit_then_it_is_refused_whether_announced_or_not() {
     let (http, url) = (local(), served().await);

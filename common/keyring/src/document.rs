@@ -162,6 +162,7 @@ mod tests {
         assert_eq!(document["mac"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "key"]);
     }
 
+    /// Requirements: advisory.keys
     #[test]
     fn given_keys_that_are_missing_short_or_there_twice_when_read_then_they_are_refused_with_the_mend() {
         type Change = fn(&mut serde_json::Value);

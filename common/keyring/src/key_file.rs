@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(first.signing.jwks(), second.signing.jwks());
     }
 
+    /// Requirements: advisory.keys
     #[test]
     fn given_a_file_that_others_can_read_when_opened_then_it_is_refused_with_the_mend() {
         let folder = tempfile::tempdir().unwrap();
@@ -142,6 +143,7 @@ mod tests {
         assert!(Keyring::open_or_create(folder.path(), &Random::system()).unwrap().mac.is_empty());
     }
 
+    /// Requirements: advisory.keys
     #[test]
     fn given_an_example_key_when_opened_then_it_is_refused() {
         let folder = tempfile::tempdir().unwrap();

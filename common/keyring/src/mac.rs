@@ -112,6 +112,7 @@ mod tests {
         }
     }
 
+    /// Requirements: advisory.fail-open
     #[test]
     fn given_no_key_then_nothing_is_made_and_nothing_is_accepted() {
         assert_eq!(ring(&[]).mac(&[]), Err(NoMacKey));

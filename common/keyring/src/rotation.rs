@@ -207,6 +207,7 @@ mod tests {
         turned
     }
 
+    /// Requirements: as.keys.rotation
     #[test]
     fn given_a_request_then_a_key_is_announced_promoted_when_everybody_has_it_and_the_old_one_dropped_when_unneeded()
      {
@@ -285,6 +286,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
         /// Replicas that lag, at any pace: whatever one of them signs or seals, every other one that has been told of at least the
         /// step before it verifies and opens.
+        /// Requirements: as.keys.rotation
         #[test]
         fn given_replicas_one_step_apart_when_keys_rotate_then_what_one_makes_the_other_takes(
             steps in proptest::collection::vec((any::<bool>(), 0u64..40 * 24 * 3600), 1..40),

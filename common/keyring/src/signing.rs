@@ -132,6 +132,7 @@ mod tests {
         assert_eq!(claims["sub"], "ana");
     }
 
+    /// Requirements: as.token.forged
     #[test]
     fn given_a_token_of_another_type_or_key_or_algorithm_then_it_is_not_ours() {
         let ours = ring(&[("a", 1)]);

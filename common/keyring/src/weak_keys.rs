@@ -47,6 +47,7 @@ mod tests {
 
     use super::*;
 
+    /// Requirements: advisory.keys
     #[test]
     fn given_keys_that_somebody_typed_then_each_is_refused() {
         let counting: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap() * 3 + 7);
@@ -76,10 +77,12 @@ mod tests {
     }
 
     /// Whoever copies a key out of this repository, from whatever file, is told that everybody has it.
+    /// Requirements: advisory.keys
     #[test]
     fn given_every_key_that_this_repository_shows_then_it_is_refused() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let places = ["docs", "charts", "examples", "tests", "crds", "dataplane", "operator", "image"];
+        let places =
+            ["docs", "charts", "examples", "tests", "crds", "common", "dataplane", "operator", "image"];
         let mut files: Vec<_> = places.iter().flat_map(|place| files(&root.join(place))).collect();
         files.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
         let mut shown = 0;

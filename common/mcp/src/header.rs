@@ -83,6 +83,7 @@ mod tests {
     }
 
     /// Advisory class: header and body disagree.
+    /// Requirements: advisory.header-body
     #[test]
     fn given_headers_that_disagree_with_the_body_then_the_first_is_named() {
         let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get",

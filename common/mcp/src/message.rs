@@ -453,6 +453,7 @@ mod tests {
     }
 
     /// Advisory class: JSON duplicate and case-variant keys.
+    /// Requirements: advisory.json-keys
     #[test]
     fn given_a_repeated_or_case_variant_key_when_read_then_it_is_refused() {
         for bad in [

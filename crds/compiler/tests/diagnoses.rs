@@ -189,6 +189,7 @@ fn given_a_secret_that_is_not_there_then_it_is_named() {
     refused(&sound().edit("{name: idp, key", "{name: ipd, key"), &["did you mean 'idp'?"]);
 }
 
+/// Requirements: advisory.foreign-secret
 #[test]
 fn given_a_secret_of_another_namespace_then_it_is_not_there() {
     refused(
@@ -197,6 +198,7 @@ fn given_a_secret_of_another_namespace_then_it_is_not_there() {
     );
 }
 
+/// Requirements: advisory.foreign-secret
 #[test]
 fn given_a_secret_that_does_not_opt_in_then_the_label_is_told() {
     for without in [", labels: {portcullis.dev/credential: 'true'}", "dev/credential: 'true'"] {
@@ -254,6 +256,7 @@ fn given_a_key_for_a_host_that_its_secret_allows_then_it_is_taken() {
     }
 }
 
+/// Requirements: advisory.foreign-secret
 #[test]
 fn given_a_key_for_another_host_then_whoever_owns_it_is_asked() {
     for (annotation, says) in [
@@ -700,6 +703,7 @@ fn given_private_networks_of_one_namespace_then_another_has_none_of_them() {
     );
 }
 
+/// Requirements: advisory.foreign-secret
 #[test]
 fn given_an_origin_of_another_namespace_then_its_owner_must_allow_it() {
     let folder = sound()

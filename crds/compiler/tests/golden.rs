@@ -15,6 +15,7 @@ use support::{Folder, GATEWAY, IDP, ORIGIN, TEAM, VIRTUAL};
 
 #[derive(Serialize)]
 struct Published {
+    #[serde(rename = "contract")]
     config: Config,
     /// Of each credential, the hosts that it may be sent to.
     credentials: BTreeMap<String, Vec<String>>,

@@ -50,6 +50,7 @@ fn key() -> SecretKey {
     SecretKey("default/key/value".to_owned())
 }
 
+/// Requirements: client.query
 #[test]
 fn given_a_parameter_then_its_value_goes_only_to_hosts_that_its_secret_names() {
     let auth = "queryParameter: {name: api_key, valueRef: {name: key, key: value}}";
@@ -77,6 +78,7 @@ fn given_an_account_for_everybody_then_it_is_registered_for_like_each_persons_ow
     );
 }
 
+/// Requirements: client.credentials.bound
 #[test]
 fn given_client_credentials_then_they_name_the_server_or_leave_it_to_the_origin() {
     for (server, expected) in [
@@ -119,6 +121,7 @@ fn given_client_credentials_then_they_name_the_server_or_leave_it_to_the_origin(
     );
 }
 
+/// Requirements: client.exchange.hosts
 #[test]
 fn given_a_token_exchange_then_the_gateways_owner_says_where_identity_tokens_may_go() {
     let exchange = |server: &str| format!("tokenExchange: {{{CLIENT}, audience: orders, {server}}}");

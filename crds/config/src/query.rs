@@ -35,6 +35,7 @@ mod tests {
         );
     }
 
+    /// Requirements: client.query
     #[test]
     fn given_a_parameter_of_that_name_however_written_then_it_is_replaced() {
         assert_eq!(with("https://h/mcp?key=old&a=1&k%65y=older", "key", "new"), "https://h/mcp?a=1&key=new");

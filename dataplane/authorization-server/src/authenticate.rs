@@ -255,6 +255,7 @@ mod tests {
         assert_eq!(other.authenticate(token, "a").await.unwrap().principal, anew);
     }
 
+    /// Requirements: as.token.audience
     #[tokio::test]
     async fn given_a_token_when_it_is_for_another_route_then_it_is_not_honoured() {
         let world = TestServer::new(&["a", "b"]).await;
@@ -264,6 +265,7 @@ mod tests {
         assert_eq!(invalid(world.authenticate(issued.text("access_token"), "b").await), WRONG_AUDIENCE);
     }
 
+    /// Requirements: as.token.audience
     #[tokio::test]
     async fn given_a_token_when_another_route_has_taken_the_slug_then_it_is_not_honoured() {
         let world = TestServer::new(&["a"]).await;
@@ -273,6 +275,7 @@ mod tests {
         assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), WRONG_AUDIENCE);
     }
 
+    /// Requirements: as.token.audience
     #[tokio::test]
     async fn given_a_token_of_our_key_when_its_issuer_or_audience_is_not_ours_then_it_is_not_honoured() {
         let world = TestServer::new(&["a", "b"]).await;
@@ -318,6 +321,7 @@ mod tests {
         assert!(seen.contains(&true) && seen.contains(&false), "tokens on both sides of the limit: {seen:?}");
     }
 
+    /// Requirements: rs.insufficient-scope
     #[tokio::test]
     async fn given_a_token_of_our_key_when_it_was_given_for_another_scope_then_a_larger_one_is_asked_for() {
         let world = TestServer::new(&["a", "b"]).await;
@@ -351,6 +355,7 @@ mod tests {
         );
     }
 
+    /// Requirements: as.keys.rotation
     #[tokio::test]
     async fn given_a_remembered_token_when_its_key_is_taken_out_of_the_rings_then_it_is_refused_at_once() {
         let world = TestServer::new(&["a"]).await;
@@ -361,6 +366,7 @@ mod tests {
         assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), NOT_ISSUED_HERE);
     }
 
+    /// Requirements: as.token.expiry
     #[tokio::test]
     async fn given_a_token_when_its_time_is_over_then_it_is_not_honoured_although_remembered() {
         let world = TestServer::new(&["a"]).await;
@@ -372,6 +378,7 @@ mod tests {
         assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), EXPIRED);
     }
 
+    /// Requirements: as.revocation.everywhere
     #[tokio::test]
     async fn given_a_grant_revoked_at_another_replica_when_the_log_is_read_then_its_tokens_end_here() {
         let world = TestServer::new(&["a"]).await;
@@ -389,6 +396,7 @@ mod tests {
         assert_eq!(invalid(world.replica(&["a"]).await.authenticate(token, "a").await), REVOKED);
     }
 
+    /// Requirements: advisory.fail-open
     #[tokio::test]
     async fn given_no_fresh_feed_when_the_grace_is_over_then_nothing_is_honoured_until_it_is_back() {
         let world = TestServer::new(&["a"]).await;
@@ -417,6 +425,7 @@ mod tests {
         );
     }
 
+    /// Requirements: rs.challenge
     #[tokio::test]
     async fn given_a_challenge_when_a_token_was_sent_then_and_only_then_it_names_an_error() {
         let world = TestServer::new(&["a"]).await;

@@ -148,6 +148,7 @@ mod tests {
         principal(&claims(value), provider).unwrap().email.map(|email| email.to_string())
     }
 
+    /// Requirements: idp.email
     #[test]
     fn given_an_email_when_the_provider_does_not_vouch_for_it_then_it_is_not_taken() {
         let ana = "ana@example.com";
@@ -163,6 +164,7 @@ mod tests {
         assert_eq!(email(json!({"sub": "1", "email": ana}), &trusting).as_deref(), Some(ana));
     }
 
+    /// Requirements: idp.email
     #[test]
     fn given_another_claim_for_the_address_when_email_is_verified_then_that_says_nothing_of_it() {
         let mut provider = provider();
@@ -195,6 +197,7 @@ mod tests {
         assert_eq!(&*known.subject, "company:o");
     }
 
+    /// Requirements: idp.email
     #[test]
     fn given_userinfo_when_it_vouches_for_another_address_then_the_id_tokens_stays_unverified() {
         let mut known = claims(json!({"sub": "1", "email": "boss@example.com"}));

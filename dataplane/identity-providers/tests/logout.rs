@@ -39,6 +39,7 @@ fn ana() -> PrincipalId {
     PrincipalId::of("company", "1")
 }
 
+/// Requirements: idp.logout
 #[tokio::test]
 async fn given_a_sound_logout_token_then_it_names_the_person_and_the_session_of_the_sign_in() {
     let world = TestGateway::new().await;
@@ -53,6 +54,7 @@ async fn given_a_sound_logout_token_then_it_names_the_person_and_the_session_of_
     assert_eq!((session.people, session.provider_session), (Vec::new(), both.provider_session));
 }
 
+/// Requirements: idp.logout.token
 #[tokio::test]
 async fn given_a_logout_token_when_it_says_something_else_than_it_must_then_nobody_is_logged_out() {
     let world = TestGateway::new().await;
@@ -82,6 +84,7 @@ async fn given_a_logout_token_when_it_says_something_else_than_it_must_then_nobo
     assert!(log_out(&world, json!({"aud": ["portcullis"]})).await.is_ok());
 }
 
+/// Requirements: idp.logout.token
 #[tokio::test]
 async fn given_a_logout_token_when_another_key_or_type_is_used_then_it_does_not_count() {
     let world = TestGateway::new().await;
@@ -98,6 +101,7 @@ async fn given_a_logout_token_when_another_key_or_type_is_used_then_it_does_not_
     assert_eq!(reason("no token").await, Some("assertion_malformed"));
 }
 
+/// Requirements: idp.logout.token
 #[tokio::test]
 async fn given_a_logout_token_when_it_was_carried_out_then_it_does_not_count_again_and_not_before() {
     let world = TestGateway::new().await;
@@ -110,6 +114,7 @@ async fn given_a_logout_token_when_it_was_carried_out_then_it_does_not_count_aga
     assert!(log_out(&world, json!({"jti": "another"})).await.is_ok());
 }
 
+/// Requirements: idp.logout
 #[tokio::test]
 async fn given_people_whose_subject_is_another_claim_then_their_provider_logs_them_out_by_its_sub() {
     let world = TestGateway::with(

@@ -34,6 +34,7 @@ fn described(renewed: &Renewed) -> Vec<String> {
     person.groups.iter().map(ToString::to_string).collect()
 }
 
+/// Requirements: idp.renewal
 #[tokio::test]
 async fn given_a_sign_in_when_it_is_renewed_then_the_person_is_as_they_are_now_and_the_next_token_is_kept() {
     let world = signed_in(json!({})).await;
@@ -65,6 +66,7 @@ async fn given_a_recent_word_when_asked_for_one_as_old_as_it_then_the_provider_i
     assert!(since(NOW).await.is_ok());
 }
 
+/// Requirements: idp.renewal
 #[tokio::test]
 async fn given_a_provider_that_names_no_groups_any_more_when_all_was_asked_then_there_are_none() {
     let world = signed_in(json!({})).await;
@@ -73,6 +75,7 @@ async fn given_a_provider_that_names_no_groups_any_more_when_all_was_asked_then_
     assert!(renewed.is_whole && described(&renewed).is_empty());
 }
 
+/// Requirements: idp.renewal
 #[tokio::test]
 async fn given_a_renewal_without_an_id_token_then_userinfo_speaks_and_what_it_does_not_know_stays() {
     let world = signed_in(json!({})).await;
@@ -85,6 +88,7 @@ async fn given_a_renewal_without_an_id_token_then_userinfo_speaks_and_what_it_do
     assert_eq!((person.name.as_deref(), &*person.groups), (Some("Ana Lovelace"), &["finance".into()][..]));
 }
 
+/// Requirements: idp.renewal
 #[tokio::test]
 async fn given_a_renewal_that_is_of_somebody_else_then_it_changes_nothing() {
     for more in [json!({"sub": "2"}), json!({"nonce": "another"}), json!({"aud": "another-client"})] {
@@ -99,6 +103,7 @@ async fn given_a_renewal_that_is_of_somebody_else_then_it_changes_nothing() {
     assert!(matches!(renew(&world).await, Err(RenewalError::Failed(_))));
 }
 
+/// Requirements: idp.renewal.refused
 #[tokio::test]
 async fn given_a_provider_that_refuses_then_only_its_word_for_the_person_ends_the_sign_in() {
     for code in ["invalid_grant", "bad_refresh_token"] {
@@ -127,6 +132,7 @@ async fn given_a_provider_that_refuses_then_only_its_word_for_the_person_ends_th
     }
 }
 
+/// Requirements: idp.offline
 #[tokio::test]
 async fn given_settings_that_forbid_it_or_another_client_then_there_is_nothing_to_renew_with() {
     let world = signed_in(json!({"renew": false})).await;
@@ -150,6 +156,7 @@ async fn given_settings_that_forbid_it_or_another_client_then_there_is_nothing_t
     assert!(world.idp.asked("refresh_token").is_empty());
 }
 
+/// Requirements: idp.renewal.once
 #[tokio::test]
 async fn given_many_who_renew_one_person_then_one_asks_and_the_others_are_told() {
     let world = signed_in(json!({})).await;

@@ -54,6 +54,7 @@ async fn stored(world: &TestGateway) -> ProviderAccountRow {
     world.store.provider_account(ana().as_str()).await.unwrap().unwrap()
 }
 
+/// Requirements: advisory.resealing
 #[tokio::test]
 async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_and_renewed_with_the_same_token()
  {
@@ -74,6 +75,7 @@ async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_a
     assert_eq!(world.idp.asked("refresh_token")[0]["refresh_token"], "first");
 }
 
+/// Requirements: advisory.resealing
 #[tokio::test]
 async fn given_accounts_that_open_for_nobody_then_they_are_passed_by_and_the_others_are_sealed_anew() {
     let mut world = signed_in().await;

@@ -10,6 +10,7 @@ use portcullis_identity_providers::ProviderError;
 use serde_json::{Value, json};
 use support::{TestGateway, parameter};
 
+/// Requirements: idp.request
 #[tokio::test]
 async fn given_an_openid_provider_when_somebody_signs_in_then_the_browser_goes_with_state_nonce_and_pkce() {
     let world = TestGateway::new().await;
@@ -30,6 +31,7 @@ async fn given_an_openid_provider_when_somebody_signs_in_then_the_browser_goes_w
     assert_eq!(asked["code_verifier"].len(), 43);
 }
 
+/// Requirements: idp.offline
 #[tokio::test]
 async fn given_a_provider_that_lists_offline_access_then_it_is_asked_for_unless_the_settings_forbid() {
     let mut world = TestGateway::new().await;
@@ -49,6 +51,7 @@ async fn given_a_provider_that_lists_offline_access_then_it_is_asked_for_unless_
     assert_eq!(scope(&world).await, "openid email");
 }
 
+/// Requirements: idp.issuer
 #[tokio::test]
 async fn given_an_answer_when_it_does_not_name_the_provider_then_it_counts_only_where_that_is_not_promised() {
     let world = TestGateway::new().await;
@@ -68,6 +71,7 @@ async fn given_an_answer_when_it_does_not_name_the_provider_then_it_counts_only_
     assert_eq!(world.idp.asked("authorization_code").len(), 1, "no code was sent for the others");
 }
 
+/// Requirements: idp.id-token
 #[tokio::test]
 async fn given_an_id_token_when_it_is_of_another_sign_in_client_or_issuer_then_nobody_signs_in() {
     let world = TestGateway::new().await;
@@ -107,6 +111,7 @@ async fn given_an_id_token_then_userinfo_is_asked_only_where_it_leaves_something
     }
 }
 
+/// Requirements: idp.id-token
 #[tokio::test]
 async fn given_new_keys_when_an_id_token_is_signed_with_them_then_they_are_looked_up_but_not_at_each_one() {
     let world = TestGateway::new().await;
@@ -133,6 +138,7 @@ async fn given_metadata_and_keys_that_cannot_be_had_any_more_then_those_of_befor
     assert!(world.sign_in(json!({})).await.is_ok());
 }
 
+/// Requirements: idp.oauth
 #[tokio::test]
 async fn given_an_oauth_site_when_somebody_signs_in_then_who_it_is_comes_from_userinfo_alone() {
     let names = json!({"subject": "id", "email": "email", "name": "login", "groups": "orgs"});

@@ -100,6 +100,7 @@ mod tests {
         Challenge::parse(header).map(|challenge| (challenge.resource_metadata, challenge.scopes.join(" ")))
     }
 
+    /// Requirements: client.scopes
     #[test]
     fn given_a_bearer_challenge_then_its_metadata_and_scopes_are_read() {
         let metadata = Some("https://h/.well-known/oauth-protected-resource".to_owned());
@@ -113,6 +114,7 @@ mod tests {
         }
     }
 
+    /// Requirements: client.step-up
     #[test]
     fn given_a_challenge_when_it_says_insufficient_scope_and_for_what_then_and_only_then_it_asks_for_more() {
         for (header, asks) in [

@@ -331,6 +331,7 @@ mod tests {
         well_known_urls(&url.parse().unwrap(), name).into_iter().map(|url| url.to_string()).collect()
     }
 
+    /// Requirements: client.discovery.order
     #[test]
     fn given_a_path_then_its_own_document_comes_before_the_roots() {
         assert_eq!(
@@ -340,6 +341,7 @@ mod tests {
         assert_eq!(urls("https://h/", "n"), ["https://h/.well-known/n"]);
     }
 
+    /// Requirements: client.discovery.mismatch
     #[test]
     fn given_a_resource_then_only_its_own_url_with_or_without_a_slash_is_the_same() {
         let origin: Url = "https://h/mcp".parse().unwrap();
@@ -359,6 +361,7 @@ mod tests {
         }
     }
 
+    /// Requirements: client.discovery.mismatch
     #[test]
     fn given_an_issuer_then_only_the_slash_of_an_empty_path_is_forgiven() {
         assert!(differs_by_trailing_slash("https://as/", "https://as"));

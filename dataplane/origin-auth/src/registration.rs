@@ -322,6 +322,7 @@ mod golden;
 mod tests {
     use super::*;
 
+    /// Requirements: client.registration.order
     #[test]
     fn given_a_public_url_then_a_document_is_offered_only_where_others_can_fetch_it() {
         assert!(is_public_https("https://mcp.example.com"));

@@ -55,6 +55,7 @@ fn has_none_of(provider: &Provider, secrets: &[String]) {
     }
 }
 
+/// Requirements: client.url-changed
 #[tokio::test]
 async fn given_another_url_then_the_new_place_receives_nothing_of_the_old_and_that_is_revoked_where_it_came_from()
  {
@@ -82,6 +83,7 @@ async fn given_another_url_then_the_new_place_receives_nothing_of_the_old_and_th
     has_none_of(&world.provider, &given_there);
 }
 
+/// Requirements: client.registration.issuer
 #[tokio::test]
 async fn given_another_issuer_then_it_receives_nothing_of_the_first_nor_does_the_origin_from_then_on() {
     let world = Harness::new().await;
@@ -107,6 +109,7 @@ async fn given_another_issuer_then_it_receives_nothing_of_the_first_nor_does_the
     has_none_of(&world.provider, &given_there);
 }
 
+/// Requirements: client.revoked
 #[tokio::test]
 async fn given_one_of_several_issuers_when_a_consent_goes_to_another_then_the_old_grant_serves_till_then_and_is_revoked()
  {
@@ -123,6 +126,7 @@ async fn given_one_of_several_issuers_when_a_consent_goes_to_another_then_the_ol
     assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
 }
 
+/// Requirements: client.revoked
 #[tokio::test]
 async fn given_a_new_consent_to_the_same_client_then_nothing_is_revoked_for_that_might_end_both() {
     let world = Harness::new().await;
@@ -134,6 +138,7 @@ async fn given_a_new_consent_to_the_same_client_then_nothing_is_revoked_for_that
     world.token().await;
 }
 
+/// Requirements: client.revoked
 #[tokio::test]
 async fn given_another_client_by_hand_then_its_secret_is_not_shown_for_what_was_given_to_the_first() {
     let world = Harness::with(Settings::registered_by_hand(&["127.0.0.1"])).await;
@@ -165,6 +170,7 @@ async fn given_a_client_by_hand_then_only_what_was_granted_to_it_by_hand_is_stil
     }
 }
 
+/// Requirements: client.revoked
 #[tokio::test]
 async fn given_a_row_whose_revocation_endpoint_was_changed_then_no_token_is_sent_there() {
     let world = Harness::new().await;
@@ -236,6 +242,7 @@ async fn given_a_consent_in_the_store_when_it_is_made_out_to_another_person_orig
     }
 }
 
+/// Requirements: client.registration.again
 #[tokio::test]
 async fn given_a_registration_that_the_server_has_forgotten_when_a_refresh_meets_it_then_the_next_consent_registers_anew()
  {

@@ -94,6 +94,7 @@ async fn world(key: &Key, settings: Settings) -> Harness {
     world
 }
 
+/// Requirements: client.registration.key
 #[tokio::test]
 async fn given_a_key_of_any_kind_then_an_assertion_for_the_server_is_signed_and_the_key_stays() {
     for key in [
@@ -124,6 +125,7 @@ async fn given_a_key_of_any_kind_then_an_assertion_for_the_server_is_signed_and_
     }
 }
 
+/// Requirements: client.registration.key
 #[tokio::test]
 async fn given_a_persons_account_then_code_and_refresh_are_asked_for_with_an_assertion_each() {
     let key = Key::ed25519();
@@ -145,6 +147,7 @@ async fn given_a_persons_account_then_code_and_refresh_are_asked_for_with_an_ass
     assert_eq!(row.auth_method, "private_key_jwt");
 }
 
+/// Requirements: client.registration.key
 #[tokio::test]
 async fn given_a_server_that_quotes_the_assertion_then_it_stands_in_no_event() {
     let world = world(&Key::ed25519(), own_name()).await;
@@ -156,6 +159,7 @@ async fn given_a_server_that_quotes_the_assertion_then_it_stands_in_no_event() {
     assert!(events.contains("no use for …") && !events.contains(&assertion), "{events}");
 }
 
+/// Requirements: client.registration.key
 #[tokio::test]
 async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_can() {
     let mut key = Key::ed25519();
@@ -169,6 +173,7 @@ async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_
     }
 }
 
+/// Requirements: client.registration.key
 #[tokio::test]
 async fn given_a_server_on_a_host_that_the_secret_does_not_name_then_no_assertion_is_made_for_it() {
     let key = Key::ed25519();

@@ -40,6 +40,7 @@ async fn given_a_person_when_they_consent_then_their_calls_have_a_credential_and
     assert_eq!(event.outcome, Outcome::Success);
 }
 
+/// Requirements: client.state
 #[tokio::test]
 async fn given_a_state_when_used_again_or_late_or_by_another_browser_then_it_is_of_no_use() {
     let world = Harness::new().await;
@@ -92,6 +93,7 @@ async fn given_another_url_while_a_consent_is_out_then_its_code_goes_nowhere() {
 }
 
 /// RFC 6749, section 7.1; RFC 6750, section 2.1.
+/// Requirements: client.token
 #[tokio::test]
 async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
     let world = Harness::new().await;
@@ -112,6 +114,7 @@ async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
     }
 }
 
+/// Requirements: client.iss
 #[tokio::test]
 async fn given_an_answer_from_another_issuer_then_neither_its_code_nor_its_error_is_believed() {
     let world = Harness::new().await;
@@ -158,6 +161,7 @@ async fn given_a_refused_consent_then_the_person_can_read_why() {
     assert_eq!(told, "the provider did not give access: access was refused there: not today");
 }
 
+/// Requirements: client.discovery.mismatch, client.pkce, advisory.prm-resource
 #[tokio::test]
 async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
     let world = Harness::new().await;
@@ -189,6 +193,7 @@ async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
     assert!(events.iter().all(|event| event.event == EventKind::UpstreamRequest && event.reason.is_some()));
 }
 
+/// Requirements: client.discovery.order, client.scopes
 #[tokio::test]
 async fn given_no_challenge_then_the_metadata_is_found_at_its_well_known_place() {
     let world = Harness::new().await;
@@ -198,6 +203,7 @@ async fn given_no_challenge_then_the_metadata_is_found_at_its_well_known_place()
     world.finish(&world.provider.consent(&url)).await.unwrap();
 }
 
+/// Requirements: client.scopes
 #[tokio::test]
 async fn given_an_origin_that_anybody_may_greet_then_it_is_asked_further_until_it_says_what_it_wants() {
     let world = Harness::new().await;
@@ -208,6 +214,7 @@ async fn given_an_origin_that_anybody_may_greet_then_it_is_asked_further_until_i
 
 /// RFC 9728 section 3.3: a document that was looked for describes what its place was made from, one that a challenge points to
 /// the URL that was challenged.
+/// Requirements: client.discovery.root
 #[tokio::test]
 async fn given_metadata_at_the_root_then_it_may_name_the_root_unless_a_challenge_pointed_to_it() {
     let world = Harness::new().await;
@@ -235,6 +242,7 @@ async fn given_metadata_at_the_root_then_it_may_name_the_root_unless_a_challenge
     assert!(error.contains("another resource"), "{error}");
 }
 
+/// Requirements: client.discovery.order
 #[tokio::test]
 async fn given_a_server_of_the_first_revision_then_it_is_its_own_authorization_server() {
     let world = Harness::new().await;
@@ -283,12 +291,14 @@ async fn given_an_authorization_endpoint_on_another_host_then_the_browser_is_sen
     assert!(url.as_str().starts_with(endpoint), "{url}");
 }
 
+/// Requirements: client.addresses
 #[tokio::test]
 async fn given_no_allowance_then_a_loopback_origin_is_not_even_asked() {
     let world = Harness::with(Settings { private_networks: Vec::new(), ..Settings::default() }).await;
     assert!(matches!(world.begin().await, Err(ConnectError::Outbound(_))));
 }
 
+/// Requirements: client.scopes
 #[tokio::test]
 async fn given_configured_scopes_then_they_count() {
     let world = Harness::with(Settings { scopes: vec!["mail".into()], ..Settings::default() }).await;
@@ -303,6 +313,7 @@ async fn given_configured_scopes_then_they_count() {
     }
 }
 
+/// Requirements: client.registration.again
 #[tokio::test]
 async fn given_a_registration_then_it_is_used_again_until_the_server_forgets_it() {
     let world = Harness::new().await;
@@ -335,6 +346,7 @@ async fn given_a_server_for_confidential_clients_then_the_secret_that_it_gave_is
     }
 }
 
+/// Requirements: client.registration.order
 #[tokio::test]
 async fn given_a_client_that_was_registered_by_hand_then_its_secret_goes_only_to_allowed_hosts() {
     let world = Harness::with(Settings::registered_by_hand(&["127.0.0.1"])).await;
@@ -349,6 +361,7 @@ async fn given_a_client_that_was_registered_by_hand_then_its_secret_goes_only_to
     assert!(world.provider.levers.lock().token_requests.is_empty());
 }
 
+/// Requirements: client.registration.order
 #[tokio::test]
 async fn given_a_public_gateway_and_a_server_that_reads_documents_then_the_document_is_the_client() {
     let world =
@@ -363,6 +376,7 @@ async fn given_a_public_gateway_and_a_server_that_reads_documents_then_the_docum
     assert!(world.provider.levers.lock().registrations.is_empty());
 }
 
+/// Requirements: client.secrets
 #[tokio::test]
 async fn given_a_store_on_disk_then_no_secret_lies_there_in_the_clear_nor_in_an_event() {
     let folder = tempfile::tempdir().unwrap();

@@ -39,6 +39,7 @@ async fn all_tokens(
     calls.join_all().await.into_iter().map(|result| token(&result.ok().unwrap())).collect()
 }
 
+/// Requirements: client.refresh.once
 #[tokio::test]
 async fn given_sixteen_calls_after_expiry_on_two_replicas_then_one_refresh_serves_them_all() {
     let world = Harness::new().await;
@@ -119,6 +120,7 @@ async fn given_a_long_token_in_its_last_minute_then_no_call_waits_for_the_refres
     assert_eq!(world.provider.refreshes(), 1);
 }
 
+/// Requirements: client.refresh.kept
 #[tokio::test]
 async fn given_a_provider_that_does_not_rotate_then_the_old_refresh_token_goes_on() {
     let world = Harness::new().await;
@@ -133,6 +135,7 @@ async fn given_a_provider_that_does_not_rotate_then_the_old_refresh_token_goes_o
     assert_eq!(used[0]["refresh_token"], used[1]["refresh_token"]);
 }
 
+/// Requirements: client.refresh.kept
 #[tokio::test]
 async fn given_a_provider_that_rotates_then_each_refresh_token_is_used_once() {
     let world = Harness::new().await;
@@ -151,6 +154,7 @@ async fn given_a_provider_that_rotates_then_each_refresh_token_is_used_once() {
     assert_eq!(used.len(), 3);
 }
 
+/// Requirements: client.refresh.unauthorized
 #[tokio::test]
 async fn given_a_dead_grant_then_the_person_has_to_reconnect_and_then_goes_on() {
     let world = Harness::new().await;
@@ -278,6 +282,7 @@ async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the
     assert_ne!(world.token().await, first);
 }
 
+/// Requirements: client.url-changed
 #[tokio::test]
 async fn given_another_url_then_the_old_connection_is_not_used_and_comes_back_with_the_old_url() {
     let world = Harness::new().await;
@@ -293,6 +298,7 @@ async fn given_another_url_then_the_old_connection_is_not_used_and_comes_back_wi
     assert!(world.vault.credential(&ana(), later.origin("o1").unwrap()).await.is_ok());
 }
 
+/// Requirements: client.endpoint, advisory.refresh-endpoint
 #[tokio::test]
 async fn given_a_row_whose_endpoint_was_changed_then_no_token_is_sent_there() {
     let world = Harness::new().await;
@@ -308,6 +314,7 @@ async fn given_a_row_whose_endpoint_was_changed_then_no_token_is_sent_there() {
     assert_eq!(world.provider.refreshes(), 0);
 }
 
+/// Requirements: client.revoked
 #[tokio::test]
 async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every_replica() {
     let world = Harness::new().await;

@@ -91,6 +91,7 @@ async fn error(world: &Harness, name: &str) -> CredentialError {
     world.vault.credential(&who, &world.origin()).await.err().unwrap()
 }
 
+/// Requirements: client.exchange
 #[tokio::test]
 async fn given_a_sign_in_then_it_is_exchanged_for_a_token_of_this_person_and_this_origin() {
     let world = Harness::with(exchanging()).await;
@@ -115,6 +116,7 @@ async fn given_a_sign_in_then_it_is_exchanged_for_a_token_of_this_person_and_thi
     assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::NotNeeded);
 }
 
+/// Requirements: client.id-jag
 #[tokio::test]
 async fn given_a_sign_in_then_the_provider_asserts_it_to_the_origins_server_and_to_no_other() {
     let world = Harness::with(asserting()).await;
@@ -156,6 +158,7 @@ async fn given_no_scopes_then_none_are_asked_for_anywhere() {
     }
 }
 
+/// Requirements: client.id-jag
 #[tokio::test]
 async fn given_an_identity_provider_that_issues_something_else_then_it_is_not_presented() {
     let world = Harness::with(asserting()).await;
@@ -164,6 +167,7 @@ async fn given_an_identity_provider_that_issues_something_else_then_it_is_not_pr
     assert!(world.provider.requests(JWT_BEARER).is_empty());
 }
 
+/// Requirements: client.exchange
 #[tokio::test]
 async fn given_a_token_then_it_serves_every_replica_until_it_is_about_to_expire_and_then_one_of_them_exchanges_anew()
  {
@@ -204,6 +208,7 @@ async fn given_a_token_that_the_origin_refuses_then_it_is_exchanged_anew_once() 
     assert_eq!(world.provider.requests(TOKEN_EXCHANGE).len(), 2);
 }
 
+/// Requirements: client.exchange
 #[tokio::test]
 async fn given_no_session_at_the_identity_provider_then_the_person_has_to_sign_in_again() {
     let world = Harness::with(exchanging()).await;
@@ -223,6 +228,7 @@ async fn given_no_session_at_the_identity_provider_then_the_person_has_to_sign_i
     );
 }
 
+/// Requirements: client.exchange
 #[tokio::test]
 async fn given_an_exchange_that_is_refused_then_nothing_of_before_is_used_and_no_secret_is_told() {
     for settings in [exchanging(), asserting()] {
@@ -273,6 +279,7 @@ async fn given_a_server_that_does_not_answer_then_a_token_that_is_still_good_goe
     assert!(matches!(error(&world, "ana").await, CredentialError::Unavailable(_)));
 }
 
+/// Requirements: client.exchange.hosts
 #[tokio::test]
 async fn given_a_host_that_tenancy_does_not_name_then_no_identity_token_is_sent_there() {
     let world = Harness::with(settings(|base| exchange(base, &[], Some(&["sts.example"])))).await;
@@ -281,6 +288,7 @@ async fn given_a_host_that_tenancy_does_not_name_then_no_identity_token_is_sent_
     assert!(world.provider.levers.lock().token_requests.is_empty());
 }
 
+/// Requirements: client.exchange
 #[tokio::test]
 async fn given_settings_that_change_then_a_token_of_before_is_not_used() {
     let world = Harness::with(exchanging()).await;

@@ -29,6 +29,7 @@ fn discovered() -> Settings {
     settings(|_| auth(AuthorizationServer::OfOrigin, &[]))
 }
 
+/// Requirements: client.credentials
 #[tokio::test]
 async fn given_many_people_at_once_then_one_token_serves_them_all_and_names_the_origin() {
     let world = Harness::with(discovered()).await;
@@ -52,6 +53,7 @@ async fn given_many_people_at_once_then_one_token_serves_them_all_and_names_the_
     assert_eq!(world.store.count_connections_at("origin-uid").await.unwrap(), 0);
 }
 
+/// Requirements: client.credentials
 #[tokio::test]
 async fn given_a_token_that_is_about_to_expire_then_another_is_fetched_before() {
     let world = Harness::with(discovered()).await;
@@ -81,6 +83,7 @@ async fn given_a_server_that_says_no_lifetime_then_the_token_is_used_for_an_hour
     panic!("it is used for ever");
 }
 
+/// Requirements: client.credentials
 #[tokio::test]
 async fn given_a_token_that_the_origin_refuses_then_one_other_is_fetched_and_no_more_for_a_while() {
     let world = Harness::with(discovered()).await;
@@ -98,6 +101,7 @@ async fn given_a_token_that_the_origin_refuses_then_one_other_is_fetched_and_no_
     assert!(world.vault.renew(&ana(), &world.origin(), &renewed).await.is_ok());
 }
 
+/// Requirements: client.credentials
 #[tokio::test]
 async fn given_a_server_that_does_not_answer_then_it_is_not_asked_at_every_call() {
     let world = Harness::with(discovered()).await;
@@ -157,6 +161,7 @@ async fn given_a_server_that_refuses_the_client_then_the_event_says_so_and_quote
     assert!(!format!("{events:?}").contains("a secret"));
 }
 
+/// Requirements: client.credentials.bound
 #[tokio::test]
 async fn given_a_server_on_a_host_that_the_secret_does_not_name_then_nothing_is_sent_there() {
     let world = Harness::with(Settings { secret_hosts: vec!["as.example".to_owned()], ..discovered() }).await;
@@ -181,6 +186,7 @@ async fn given_an_issuer_then_the_origin_is_not_asked_who_gives_tokens() {
     assert_eq!(request["resource"], world.origin().url.as_str());
 }
 
+/// Requirements: client.credentials.bound
 #[tokio::test]
 async fn given_an_issuer_whose_metadata_is_anothers_then_the_secret_is_not_sent() {
     let settings = settings(|base| auth(AuthorizationServer::Issuer(format!("{base}tenant")), &[]));
@@ -203,6 +209,7 @@ async fn given_a_token_endpoint_then_no_metadata_is_needed() {
     assert!(!world.provider.requests("client_credentials")[0].contains_key("scope"));
 }
 
+/// Requirements: client.credentials.bound
 #[tokio::test]
 async fn given_an_origin_whose_url_changed_then_the_token_of_before_is_not_sent_there() {
     let world = Harness::with(discovered()).await;

@@ -46,6 +46,7 @@ async fn stored(world: &Harness) -> ConnectionRow {
     world.store.connection(ana().as_str(), "origin-uid").await.unwrap().unwrap()
 }
 
+/// Requirements: advisory.resealing
 #[tokio::test]
 async fn given_a_connected_account_when_the_keys_are_rotated_then_it_is_sealed_anew_and_goes_on_without_the_old_key()
  {
@@ -71,6 +72,7 @@ async fn given_a_connected_account_when_the_keys_are_rotated_then_it_is_sealed_a
     assert_eq!(world.provider.refreshes(), 1);
 }
 
+/// Requirements: advisory.resealing
 #[tokio::test]
 async fn given_a_refresh_on_its_way_when_its_row_is_sealed_anew_then_the_new_tokens_are_kept() {
     let world = Harness::new().await;
@@ -89,6 +91,7 @@ async fn given_a_refresh_on_its_way_when_its_row_is_sealed_anew_then_the_new_tok
     assert_eq!(world.provider.refreshes(), 1);
 }
 
+/// Requirements: advisory.resealing
 #[tokio::test]
 async fn given_a_row_that_does_not_open_then_it_is_passed_by_and_the_others_are_sealed_anew() {
     let world = Harness::new().await;

@@ -30,6 +30,7 @@ fn lacks(result: Result<Credential, CredentialError>) -> ConnectionStatus {
     }
 }
 
+/// Requirements: client.shared
 #[tokio::test]
 async fn given_nobody_has_connected_it_then_people_are_told_that_an_administrator_has_to() {
     let world = Harness::with(settings()).await;
@@ -91,6 +92,7 @@ async fn given_its_grant_dies_then_an_administrator_has_to_connect_it_again() {
     world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
 }
 
+/// Requirements: client.shared
 #[tokio::test]
 async fn given_a_person_disconnects_then_it_stays_and_when_an_administrator_does_then_it_goes() {
     let world = Harness::with(settings()).await;
@@ -109,6 +111,7 @@ async fn given_a_person_disconnects_then_it_stays_and_when_an_administrator_does
     panic!("the tokens are not revoked at the provider");
 }
 
+/// Requirements: client.shared
 #[tokio::test]
 async fn given_an_origin_where_each_person_has_their_own_account_then_none_is_connected_for_everybody() {
     let world = Harness::new().await;

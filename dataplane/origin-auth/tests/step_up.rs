@@ -44,6 +44,7 @@ async fn pending_scopes(vault: &CredentialBroker, world: &Harness) -> String {
     vault.pending_scopes(&ana(), &world.origin()).await.unwrap().join(" ")
 }
 
+/// Requirements: client.step-up
 #[tokio::test]
 async fn given_two_challenges_for_different_scopes_then_one_consent_is_for_what_was_granted_and_both() {
     let world = Harness::new().await;
@@ -95,6 +96,7 @@ async fn given_many_challenges_at_once_then_none_is_lost() {
     assert_eq!(all, ["calendar", "files", "mail"]);
 }
 
+/// Requirements: client.step-up.ends
 #[tokio::test]
 async fn given_a_consent_that_did_not_help_then_nobody_is_asked_for_the_same_again_for_ten_minutes() {
     let world = Harness::new().await;
@@ -134,6 +136,7 @@ async fn given_a_replica_that_has_not_heard_of_a_consent_then_its_call_goes_on_w
     assert_eq!(token(&credential(&replica, &world).await), world.token().await);
 }
 
+/// Requirements: client.step-up
 #[tokio::test]
 async fn given_a_dead_grant_when_its_last_401_named_scopes_then_whoever_reconnects_is_asked_for_them_too() {
     let world = Harness::with(Settings { scopes: vec!["read".into()], ..Settings::default() }).await;

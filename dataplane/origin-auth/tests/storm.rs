@@ -178,6 +178,7 @@ fn one_each(found: &[[Credential; 3]]) -> Vec<Credential> {
     found.iter().map(|three| three[0].clone()).collect()
 }
 
+/// Requirements: client.refresh.once
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn given_a_thousand_tokens_that_end_together_then_each_is_refreshed_once_and_nobody_loses_their_connection()
  {

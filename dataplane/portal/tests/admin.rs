@@ -27,6 +27,7 @@ async fn revoked_event(world: &TestGateway) -> Value {
     world.events("admin.revoked").await.pop().unwrap()
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_and_that_is_written_down() {
     let world = test_gateway().await;
@@ -60,6 +61,7 @@ async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_
     assert!(world.browser().get("/admin").await.has("Sign in with company"));
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_another_identity_provider_when_its_groups_and_emails_are_an_administrators_then_they_give_nothing()
  {
@@ -73,6 +75,7 @@ async fn given_another_identity_provider_when_its_groups_and_emails_are_an_admin
     assert_eq!(world.signed_in(ANA).await.get("/admin").await.status, 200);
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_has_ended_and_nobody_elses_has()
  {
@@ -115,6 +118,7 @@ async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_
     assert_eq!(status, 404);
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_a_client_when_it_is_ended_then_it_is_for_everybody_and_other_clients_go_on() {
     let mut world = test_gateway().await;
@@ -138,6 +142,7 @@ async fn given_a_client_when_it_is_ended_then_it_is_for_everybody_and_other_clie
     assert_eq!((&event["reason"], &event["target"]), (&"client".into(), &first.as_str().into()));
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_a_team_when_its_grants_are_ended_then_its_members_lose_them_on_its_routes_alone() {
     let mut world = test_gateway().await;

@@ -33,6 +33,7 @@ const READS: [&str; 9] = [
     "/api/admin/origins",
 ];
 
+/// Requirements: portal.api
 #[tokio::test]
 async fn given_nobody_signed_in_when_the_api_is_asked_then_it_is_a_401_in_json() {
     let world = TestGateway::new().await;
@@ -46,6 +47,7 @@ async fn given_nobody_signed_in_when_the_api_is_asked_then_it_is_a_401_in_json()
     }
 }
 
+/// Requirements: portal.api
 #[tokio::test]
 async fn given_a_change_that_no_page_of_ours_asks_for_then_nothing_happens() {
     let world = TestGateway::new().await;

@@ -26,6 +26,7 @@ fn is_code(page: &Page) -> bool {
     page.url.starts_with(REDIRECT) && page.parameter("code").is_some() && page.parameter("error").is_none()
 }
 
+/// Requirements: as.consent.first
 #[tokio::test]
 async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_gets_a_code() {
     let world = TestGateway::new().await;
@@ -53,6 +54,7 @@ async fn given_a_stranger_when_they_approve_choose_and_confirm_then_the_client_g
     assert_eq!(world.events("auth.sign_in").await.len(), 1);
 }
 
+/// Requirements: as.state.exact
 #[tokio::test]
 async fn given_states_of_any_spelling_then_they_come_back_byte_for_byte() {
     let world = TestGateway::new().await;
@@ -64,6 +66,7 @@ async fn given_states_of_any_spelling_then_they_come_back_byte_for_byte() {
     }
 }
 
+/// Requirements: as.consent.first
 #[tokio::test]
 async fn given_a_stranger_when_they_deny_then_the_client_hears_it_and_nobody_signs_in() {
     let world = TestGateway::new().await;
@@ -79,6 +82,7 @@ async fn given_a_stranger_when_they_deny_then_the_client_hears_it_and_nobody_sig
     assert_eq!(again.status, 410, "the request is over");
 }
 
+/// Requirements: as.redirect.page
 #[tokio::test]
 async fn given_a_client_that_cannot_be_trusted_with_an_answer_then_there_is_a_page_and_no_redirect() {
     let world = TestGateway::new().await;
@@ -115,6 +119,7 @@ async fn given_a_request_when_it_is_longer_than_16_kib_then_there_is_a_page_and_
     assert!(page.has("too long"), "{}", page.html);
 }
 
+/// Requirements: as.authorize.errors
 #[tokio::test]
 async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_state_and_issuer() {
     let world = TestGateway::new().await;
@@ -150,6 +155,7 @@ async fn given_a_request_that_is_wrong_otherwise_then_the_client_is_told_with_st
     );
 }
 
+/// Requirements: as.resource.default
 #[tokio::test]
 async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_name() {
     let world = TestGateway::new().await;
@@ -167,6 +173,7 @@ async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_nam
     assert!(is_code(&browser.get(&world.authorize("open", &[("resource", "")])).await));
 }
 
+/// Requirements: as.consent.kept
 #[tokio::test]
 async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
     let world = TestGateway::new().await;
@@ -194,6 +201,7 @@ async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
     assert_eq!(page.parameter("error").as_deref(), Some("consent_required"));
 }
 
+/// Requirements: as.consent.kept
 #[tokio::test]
 async fn given_an_approval_when_its_user_denies_the_next_time_then_it_is_taken_back() {
     let world = TestGateway::new().await;
@@ -205,6 +213,7 @@ async fn given_an_approval_when_its_user_denies_the_next_time_then_it_is_taken_b
     assert_eq!(browser.get(&world.authorize("open", &[])).await.status, 200, "they are asked again");
 }
 
+/// Requirements: as.access
 #[tokio::test]
 async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_client_hears_access_denied() {
     let world = TestGateway::new().await;
@@ -281,6 +290,7 @@ async fn given_a_session_at_one_provider_when_a_route_is_anothers_then_its_user_
     assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "only the other one is given up");
 }
 
+/// Requirements: as.consent.csrf
 #[tokio::test]
 async fn given_a_form_that_another_site_sent_or_without_its_token_then_it_is_refused() {
     let world = TestGateway::new().await;
@@ -307,6 +317,7 @@ async fn given_a_form_that_another_site_sent_or_without_its_token_then_it_is_ref
     assert!(browser.post(&action, &good).await.has("Who are you?"));
 }
 
+/// Requirements: as.consent.csrf, advisory.consent-binding
 #[tokio::test]
 async fn given_a_confirmation_when_its_form_was_shown_to_another_browser_then_it_is_refused() {
     let world = TestGateway::new().await;
@@ -354,6 +365,7 @@ async fn given_a_form_of_before_a_sign_in_when_it_is_sent_after_it_then_nothing_
     }
 }
 
+/// Requirements: as.sign-in.state
 #[tokio::test]
 async fn given_a_sign_in_when_its_state_is_used_in_another_browser_then_it_is_refused_and_still_good_in_its_own()
  {
@@ -373,6 +385,7 @@ async fn given_a_sign_in_when_its_state_is_used_in_another_browser_then_it_is_re
     assert!(ana.submit(&users, "user", ANA).await.status >= 400, "once");
 }
 
+/// Requirements: as.consent.cookies
 #[tokio::test]
 async fn given_a_sign_in_then_the_session_cookie_is_new_and_the_one_before_is_worth_nothing() {
     let world = TestGateway::new().await;
@@ -387,6 +400,7 @@ async fn given_a_sign_in_then_the_session_cookie_is_new_and_the_one_before_is_wo
     assert!(page.has("Allow and sign in"), "{}", page.html);
 }
 
+/// Requirements: as.consent.framing
 #[tokio::test]
 async fn given_pages_then_they_carry_no_script_and_the_headers_that_guard_them() {
     let world = TestGateway::new().await;

@@ -42,6 +42,7 @@ async fn log_out(world: &TestGateway, path: &str, token: &str) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
+/// Requirements: idp.logout
 #[tokio::test]
 async fn given_a_provider_that_logs_somebody_out_then_their_sessions_and_grants_end_and_nobody_elses() {
     let idp = OpenIdProvider::start().await;
@@ -68,6 +69,7 @@ async fn given_a_provider_that_logs_somebody_out_then_their_sessions_and_grants_
     assert!(!is_logged_out(&world, &mut other).await);
 }
 
+/// Requirements: idp.logout.answer
 #[tokio::test]
 async fn given_a_logout_that_does_not_count_then_the_provider_hears_why_and_nobody_has_left() {
     let idp = OpenIdProvider::start().await;

@@ -64,6 +64,7 @@ async fn given_somebody_who_wants_to_be_somebody_else_then_the_provider_has_to_a
     assert_eq!(leaving.parameter("prompt").as_deref(), Some("login"));
 }
 
+/// Requirements: as.sign-in.answers
 #[tokio::test]
 async fn given_answers_that_do_not_hold_then_nobody_is_signed_in() {
     let idp = OpenIdProvider::start().await;
@@ -204,6 +205,7 @@ async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_
     assert!(gone.has("new one"), "{}", gone.html);
 }
 
+/// Requirements: client.link
 #[tokio::test]
 async fn given_a_connect_link_when_somebody_else_opens_it_then_it_is_refused_and_stays_good_for_its_person() {
     let world = TestGateway::new().await;
@@ -251,6 +253,7 @@ async fn given_an_origin_that_is_away_when_connecting_then_the_page_says_so_and_
     assert!(ana.get(&link).await.has("Connect Origin accounts"));
 }
 
+/// Requirements: client.link
 #[tokio::test]
 async fn given_a_connect_flow_when_another_person_has_taken_the_browser_meanwhile_then_nothing_is_connected()
 {
@@ -325,6 +328,7 @@ async fn given_an_origin_then_the_gateway_describes_itself_to_it_as_a_client_of_
     assert_eq!(browser.get("/connect/nothing/client.json").await.status, 404);
 }
 
+/// Requirements: as.consent.cookies
 #[tokio::test]
 async fn given_https_then_cookies_are_secure_and_no_other_host_can_set_them() {
     let idp = OpenIdProvider::start().await;

@@ -43,6 +43,7 @@ async fn assert_bound_to_owner(owner: &mut Browser, other: &mut Browser, page: &
     assert_ne!(done.status, 403, "{action}: {}", done.html);
 }
 
+/// Requirements: portal.mine
 #[tokio::test]
 async fn given_a_form_of_somebodys_own_pages_when_it_is_not_theirs_to_send_then_nothing_happens() {
     let (world, mut ana, mut eve) = test_gateway().await;
@@ -55,6 +56,7 @@ async fn given_a_form_of_somebodys_own_pages_when_it_is_not_theirs_to_send_then_
     assert_bound_to_owner(&mut ana, &mut eve, &page, "/connect").await;
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_a_form_of_the_administration_when_another_site_or_browser_sends_it_then_nothing_ends() {
     let (world, _, mut eve) = test_gateway().await;
@@ -76,6 +78,7 @@ async fn given_a_form_of_the_administration_when_another_site_or_browser_sends_i
     assert_eq!(ended, ["grant", "person", "client", "team", "origin"], "each once");
 }
 
+/// Requirements: portal.admin
 #[tokio::test]
 async fn given_the_token_of_one_form_when_it_is_sent_with_another_then_nothing_ends() {
     let (world, _, mut eve) = test_gateway().await;

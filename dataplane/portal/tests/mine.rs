@@ -25,6 +25,7 @@ async fn given_a_stranger_when_they_open_a_page_of_their_own_then_they_sign_in_a
     }
 }
 
+/// Requirements: portal.mine
 #[tokio::test]
 async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ended_and_must_ask_again() {
     let world = TestGateway::new().await;
@@ -52,6 +53,7 @@ async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ende
     assert!(asked.has("Allow A &#60;b&#62;plain"), "the approval went with it: {}", asked.html);
 }
 
+/// Requirements: portal.mine
 #[tokio::test]
 async fn given_another_persons_grant_when_somebody_names_it_then_there_is_no_such_thing() {
     let world = TestGateway::new().await;
@@ -188,6 +190,7 @@ async fn given_a_client_with_a_metadata_document_then_its_host_vouches_for_its_n
     assert!(clients.any(|client| client["published_by"] == "app.example"), "{listed}");
 }
 
+/// Requirements: portal.mine
 #[tokio::test]
 async fn given_a_route_that_somebody_may_not_use_when_they_connect_its_origin_then_they_may_not() {
     let world = TestGateway::new().await;

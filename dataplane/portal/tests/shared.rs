@@ -73,6 +73,7 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     assert_eq!(state(&mut boss).await, "never_connected");
 }
 
+/// Requirements: client.shared
 #[tokio::test]
 async fn given_a_shared_account_when_anybody_else_connects_or_finishes_it_then_it_stays_unconnected() {
     let idp = OpenIdProvider::start().await;

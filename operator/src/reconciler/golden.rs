@@ -2,8 +2,6 @@
 
 mod conditions;
 
-use std::path::Path;
-
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
@@ -23,10 +21,8 @@ use crate::golden::pretty;
 const NAMESPACE: &str = "portcullis-publication";
 const START: i64 = 1_800_000_000_000;
 
-/// The golden tests of the key ring write this file.
 fn stored_keys() -> Vec<u8> {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/files");
-    std::fs::read(files.join("keyring/document.json")).unwrap()
+    portcullis_golden::key_document().into_bytes()
 }
 
 fn resource(kind: &'static str, name: &str, spec: &Value) -> ClusterEvent {

@@ -203,6 +203,7 @@ mod tests {
         Replica { name: "a".into(), report: Some(report), private: None }
     }
 
+    /// Requirements: as.keys.rotation
     #[test]
     fn given_replicas_when_one_lags_or_says_nothing_or_is_of_a_version_that_says_nothing_then_it_is_waited_for()
      {

@@ -218,6 +218,7 @@ mod tests {
         document
     }
 
+    /// Requirements: as.document.content
     #[test]
     fn given_a_sound_document_when_read_then_it_is_the_client() {
         let client = read_json(&good()).unwrap().client;
@@ -225,6 +226,7 @@ mod tests {
         assert!(client.allows_redirect("http://127.0.0.1:5000/callback"));
     }
 
+    /// Requirements: as.document.content
     #[test]
     fn given_a_document_that_breaks_a_rule_when_read_then_the_rule_is_named() {
         for (document, error) in [
@@ -256,6 +258,7 @@ mod tests {
         assert!(matches!(read_json(&json!([])), Err(DocumentError::Json(_))));
     }
 
+    /// Requirements: as.document.keys
     #[test]
     fn given_a_client_that_prefers_a_key_and_can_do_without_when_read_then_it_is_taken() {
         let mut document = with("token_endpoint_auth_method", json!("private_key_jwt"));
@@ -272,6 +275,7 @@ mod tests {
         assert!(read_json(&document).is_err());
     }
 
+    /// Requirements: as.document.content
     #[test]
     fn given_an_answer_that_is_not_200_or_not_json_when_read_then_it_is_no_document() {
         let json =
@@ -286,6 +290,7 @@ mod tests {
         assert_eq!(read(ID, 200, &HeaderMap::new(), body.as_bytes()), Err(DocumentError::ContentType));
     }
 
+    /// Requirements: as.document.url
     #[test]
     fn given_a_url_when_it_cannot_be_a_client_id_then_it_is_refused() {
         let table = table(&["a"]);
@@ -316,6 +321,7 @@ mod tests {
         assert!(check_url(&of_length(MAX_URL_LEN + 1), &table).is_err());
     }
 
+    /// Requirements: as.client.policy, as.document.url
     #[test]
     fn given_hosts_that_are_allowed_when_another_asks_then_it_is_refused() {
         let table = crate::testing::table_with(&["a"], |contract| {

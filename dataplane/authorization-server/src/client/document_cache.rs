@@ -161,6 +161,7 @@ mod tests {
     use crate::Client;
     use crate::testing::TestServer;
 
+    /// Requirements: as.document.address, advisory.ssrf
     #[tokio::test]
     async fn given_a_document_at_an_address_that_is_not_public_when_asked_for_then_it_is_not_fetched() {
         let world = TestServer::new(&["a"]).await;
@@ -187,6 +188,7 @@ mod tests {
         assert!(matches!(to_client_error(&DocumentError::ContentType), ClientError::Document(_)));
     }
 
+    /// Requirements: as.document.url
     #[tokio::test]
     async fn given_a_document_on_the_gateways_own_host_when_asked_for_then_it_is_not_fetched() {
         let world = TestServer::new(&["a"]).await;
@@ -194,6 +196,7 @@ mod tests {
         assert!(error.to_string().contains("own host"), "{error}");
     }
 
+    /// Requirements: as.document.cache
     #[tokio::test]
     async fn given_a_remembered_document_when_its_time_is_over_or_its_host_no_longer_allowed_then_it_is_not_used()
      {

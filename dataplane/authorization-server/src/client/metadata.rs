@@ -83,6 +83,7 @@ mod tests {
         assert_eq!(sanitize_name(&"x".repeat(500)).map(|name| name.len()), Some(80));
     }
 
+    /// Requirements: as.document.logo
     #[test]
     fn given_a_link_that_is_not_plain_https_then_it_is_left_out() {
         assert!(https_url(Some("https://example.com/logo.png")).is_some());

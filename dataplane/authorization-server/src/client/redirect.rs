@@ -119,6 +119,7 @@ mod tests {
 
     use super::*;
 
+    /// Requirements: as.redirect.schemes
     #[test]
     fn given_a_redirect_when_registered_then_https_loopback_and_private_schemes_alone_are_taken() {
         for uri in [
@@ -164,6 +165,7 @@ mod tests {
         assert_eq!(check(&of_length(MAX_REDIRECT_URI_LEN + 1)), Err(RedirectError::Malformed));
     }
 
+    /// Requirements: as.redirect.exact
     #[test]
     fn given_a_registered_redirect_when_a_request_differs_then_only_a_loopback_port_may() {
         for (registered, requested) in [

@@ -216,6 +216,7 @@ mod tests {
         serde_json::from_value::<RequestedMetadata>(document).unwrap().accept()
     }
 
+    /// Requirements: as.registration.sets
     #[test]
     fn given_three_redirects_with_a_private_scheme_and_no_scope_when_registered_then_the_set_is_taken() {
         let uris = [
@@ -247,6 +248,7 @@ mod tests {
         }
     }
 
+    /// Requirements: as.client.keys
     #[test]
     fn given_a_client_with_keys_when_registered_then_one_source_of_public_keys_is_taken() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
@@ -278,6 +280,7 @@ mod tests {
         }
     }
 
+    /// Requirements: as.registration.refused
     #[test]
     fn given_metadata_that_cannot_work_when_registered_then_it_is_refused() {
         for document in [

@@ -19,6 +19,7 @@ fn error(answer: &crate::testing::TestResponse) -> (u16, &str) {
     (answer.status, answer.text("error"))
 }
 
+/// Requirements: as.metadata.places
 #[tokio::test]
 async fn given_a_route_when_its_metadata_is_asked_for_at_any_variant_then_the_issuer_is_the_routes_url() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -58,6 +59,7 @@ async fn given_the_bare_origin_when_metadata_is_asked_for_then_the_root_issuer_a
     assert!(world.get("/oauth/jwks").await.json["keys"][0]["x"].is_string());
 }
 
+/// Requirements: rs.metadata
 #[tokio::test]
 async fn given_one_route_or_several_when_resource_metadata_is_asked_for_then_the_bare_path_is_for_one() {
     let world = TestServer::new(&["a"]).await;
@@ -96,6 +98,7 @@ async fn given_a_script_of_another_site_when_it_asks_first_then_every_endpoint_l
     }
 }
 
+/// Requirements: as.registration.open
 #[tokio::test]
 async fn given_a_registration_when_it_is_sound_then_the_client_is_known_and_its_secret_is_not() {
     let world = TestServer::new(&["a"]).await;
@@ -114,6 +117,7 @@ async fn given_a_registration_when_it_is_sound_then_the_client_is_known_and_its_
     assert_eq!(world.events(EventKind::ClientRegistered).len(), 3);
 }
 
+/// Requirements: as.registration.refused
 #[tokio::test]
 async fn given_a_registration_when_it_cannot_be_then_the_error_says_why() {
     let world = TestServer::new(&["a"]).await;
@@ -137,6 +141,7 @@ async fn given_a_registration_when_it_cannot_be_then_the_error_says_why() {
     );
 }
 
+/// Requirements: as.registration.bounded
 #[tokio::test]
 async fn given_a_flood_of_registrations_when_the_bucket_is_empty_then_they_are_asked_to_wait() {
     let world = TestServer::new(&["a"]).await;
@@ -150,6 +155,7 @@ async fn given_a_flood_of_registrations_when_the_bucket_is_empty_then_they_are_a
     assert_eq!(world.register("/register", &document).await.status, 201);
 }
 
+/// Requirements: as.registration.persists
 #[tokio::test]
 async fn given_a_client_that_nobody_used_for_90_days_then_it_is_unknown_and_a_used_one_is_not() {
     let world = TestServer::new(&["a"]).await;
@@ -164,6 +170,7 @@ async fn given_a_client_that_nobody_used_for_90_days_then_it_is_unknown_and_a_us
     assert!(world.identity.client(&busy.id).await.is_ok());
 }
 
+/// Requirements: as.token.answer
 #[tokio::test]
 async fn given_a_code_when_redeemed_then_the_tokens_are_as_the_specifications_say() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -184,6 +191,7 @@ async fn given_a_code_when_redeemed_then_the_tokens_are_as_the_specifications_sa
     assert_eq!((event.subject.as_deref(), event.route.as_deref()), (Some("company:ana"), Some("a")));
 }
 
+/// Requirements: as.code.once
 #[tokio::test]
 async fn given_a_code_when_it_comes_twice_then_what_it_gave_ends() {
     let world = TestServer::new(&["a"]).await;
@@ -201,6 +209,7 @@ async fn given_a_code_when_it_comes_twice_then_what_it_gave_ends() {
     assert_eq!((revoked.len(), revoked[0].reason), (1, Some("code_reused")));
 }
 
+/// Requirements: as.code.bound
 #[tokio::test]
 async fn given_a_code_when_anything_it_is_bound_to_differs_then_it_gives_nothing_and_is_used_up() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -249,6 +258,7 @@ async fn given_a_code_when_nobody_says_whose_it_is_then_the_request_is_invalid_a
     assert_eq!(world.exchange(A, &client, &code, &[]).await.status, 200);
 }
 
+/// Requirements: as.code.minute
 #[tokio::test]
 async fn given_a_code_when_its_minute_is_over_then_it_gives_nothing() {
     let world = TestServer::new(&["a"]).await;
@@ -258,6 +268,7 @@ async fn given_a_code_when_its_minute_is_over_then_it_gives_nothing() {
     assert_eq!(error(&world.exchange(A, &client, &code, &[]).await), (400, "invalid_grant"));
 }
 
+/// Requirements: as.resource.mismatch
 #[tokio::test]
 async fn given_a_resource_when_it_is_not_what_was_granted_then_the_target_is_invalid_and_the_code_still_good()
 {
@@ -294,6 +305,7 @@ async fn given_the_root_issuer_when_a_code_is_redeemed_there_then_the_token_is_g
     );
 }
 
+/// Requirements: as.refresh.grace
 #[tokio::test]
 async fn given_a_used_refresh_token_when_it_comes_again_within_the_grace_window_then_both_go_on() {
     let world = TestServer::new(&["a"]).await;
@@ -310,6 +322,7 @@ async fn given_a_used_refresh_token_when_it_comes_again_within_the_grace_window_
     assert!(world.events(EventKind::Revoked).is_empty());
 }
 
+/// Requirements: as.refresh.reuse
 #[tokio::test]
 async fn given_a_used_refresh_token_when_it_comes_after_the_grace_window_or_its_successors_use_then_the_family_ends()
  {
@@ -336,6 +349,7 @@ async fn given_a_used_refresh_token_when_it_comes_after_the_grace_window_or_its_
     }
 }
 
+/// Requirements: as.refresh.ends
 #[tokio::test]
 async fn given_a_family_when_its_absolute_lifetime_is_over_then_no_refresh_prolongs_it() {
     let world = TestServer::new(&["a"]).await;
@@ -352,6 +366,7 @@ async fn given_a_family_when_its_absolute_lifetime_is_over_then_no_refresh_prolo
     );
 }
 
+/// Requirements: as.refresh.bound
 #[tokio::test]
 async fn given_a_route_that_is_gone_or_another_of_the_same_name_when_refreshed_then_the_grant_is_over() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -385,6 +400,7 @@ async fn given_a_route_that_has_moved_to_another_place_when_refreshed_then_the_g
     assert_eq!(world.post("/oauth/token", &form).await.status, 200);
 }
 
+/// Requirements: as.refresh.bound
 #[tokio::test]
 async fn given_a_refresh_token_when_another_client_or_issuer_uses_it_then_it_is_refused_and_the_family_lives()
 {
@@ -397,6 +413,7 @@ async fn given_a_refresh_token_when_another_client_or_issuer_uses_it_then_it_is_
     assert_eq!(world.refresh("a", &client, token).await.status, 200);
 }
 
+/// Requirements: as.client.secret
 #[tokio::test]
 async fn given_a_client_with_a_secret_when_it_authenticates_then_only_the_header_with_the_right_secret_counts()
  {
@@ -422,6 +439,7 @@ async fn given_a_client_with_a_secret_when_it_authenticates_then_only_the_header
     assert_eq!(error(&world.post_as(A, &twice, Some(&basic(id, secret))).await), (400, "invalid_request"));
 }
 
+/// Requirements: as.token.errors
 #[tokio::test]
 async fn given_a_request_that_is_no_token_request_then_the_error_is_the_one_of_the_rfc() {
     let world = TestServer::new(&["a"]).await;
@@ -445,6 +463,7 @@ async fn given_a_request_that_is_no_token_request_then_the_error_is_the_one_of_t
     assert_eq!(error(&world.refresh("a", &client, "made up").await), (400, "invalid_grant"));
 }
 
+/// Requirements: as.client.outage, advisory.fail-open
 #[tokio::test]
 async fn given_a_store_that_does_not_answer_when_a_token_is_asked_for_then_it_is_the_gateways_fault() {
     let world = TestServer::new(&["a"]).await;
@@ -457,6 +476,7 @@ async fn given_a_store_that_does_not_answer_when_a_token_is_asked_for_then_it_is
     assert_eq!(error(&registered), (503, "server_error"));
 }
 
+/// Requirements: as.revocation
 #[tokio::test]
 async fn given_either_token_when_its_client_revokes_it_then_the_grant_ends_at_once() {
     for kind in ["access_token", "refresh_token"] {
@@ -503,6 +523,7 @@ async fn given_a_token_of_another_issuer_when_revoked_then_it_lives() {
     assert_eq!(world.refresh("a", &client, issued.text("refresh_token")).await.status, 200);
 }
 
+/// Requirements: as.revocation
 #[tokio::test]
 async fn given_a_token_of_the_root_issuer_when_revoked_there_then_it_ends() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -516,6 +537,7 @@ async fn given_a_token_of_the_root_issuer_when_revoked_there_then_it_ends() {
     assert!(world.authenticate(issued.text("access_token"), "a").await.is_err());
 }
 
+/// Requirements: as.revocation
 #[tokio::test]
 async fn given_a_token_that_is_not_known_when_revoked_then_the_answer_is_200() {
     let world = TestServer::new(&["a"]).await;
@@ -528,6 +550,7 @@ async fn given_a_token_that_is_not_known_when_revoked_then_the_answer_is_200() {
     assert_eq!(world.post("/mcp/a/oauth/revoke", &[("client_id", "x"), ("token", "y")]).await.status, 401);
 }
 
+/// Requirements: as.code.once
 #[tokio::test(flavor = "multi_thread")]
 async fn given_a_code_or_refresh_token_when_many_use_it_at_once_then_one_wins_and_nobody_hears_a_fault() {
     let folder = tempfile::tempdir().unwrap();

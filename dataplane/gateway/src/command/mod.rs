@@ -1,6 +1,7 @@
 //! The command line.
 
 mod database;
+#[cfg(feature = "demo")]
 mod demo;
 #[cfg(test)]
 mod golden;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     /// Say what is wrong with a folder of manifests.
     Validate(validate::Validate),
     /// Try it: a development sign-in and a small OAuth-protected MCP server of its own, on this machine alone.
+    #[cfg(feature = "demo")]
     Demo(demo::Demo),
     /// Make and rotate the gateway's own keys.
     #[command(subcommand)]
@@ -39,6 +41,7 @@ impl Command {
         match self {
             Self::Serve(serve) => serve.run(),
             Self::Validate(validate) => validate.run(),
+            #[cfg(feature = "demo")]
             Self::Demo(demo) => demo.run(),
             Self::Keys(keys) => keys.run(),
             Self::Probe(probe) => probe.run(),

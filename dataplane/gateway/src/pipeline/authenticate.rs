@@ -80,6 +80,7 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 mod tests {
     use super::*;
 
+    /// Requirements: rs.token
     #[test]
     fn given_an_authorization_header_then_one_bearer_token_counts_and_nothing_else() {
         let sent = |values: &[&'static str]| {

@@ -184,6 +184,7 @@ mod tests {
     }
 
     /// Advisory class: session ids that another person can use.
+    /// Requirements: rs.session
     #[test]
     fn given_a_session_when_person_route_or_origin_is_another_then_it_does_not_open() {
         let (ring, ana) = (ring(), PrincipalId::of("company", "ana"));
@@ -204,6 +205,7 @@ mod tests {
         }
     }
 
+    /// Requirements: rs.session
     #[test]
     fn given_a_session_when_a_month_is_over_then_it_does_not_open() {
         let ring = ring();

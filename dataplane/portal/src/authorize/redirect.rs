@@ -130,6 +130,7 @@ mod tests {
         }
     }
 
+    /// Requirements: as.state.exact
     #[test]
     fn given_a_state_with_reserved_characters_when_answered_then_it_is_repeated_as_it_came() {
         assert_eq!(

@@ -243,6 +243,7 @@ mod tests {
         }
     }
 
+    /// Requirements: as.pkce.challenge
     #[test]
     fn given_challenges_then_only_digests_pass() {
         assert!(is_sha256("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"));

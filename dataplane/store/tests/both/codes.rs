@@ -73,6 +73,7 @@ on_both_databases! {
         assert!(store.redeem_code("code", &grant("h"), "free").await.unwrap());
     }
 
+    /// Requirements: as.code.once
     async fn given_a_code_when_three_replicas_redeem_it_at_once_then_there_is_one_grant(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].add_code(&code()).await.unwrap();

@@ -31,6 +31,7 @@ on_both_databases! {
         assert_eq!(place.count("SELECT COUNT(*) FROM connect_flows").await, 1);
     }
 
+    /// Requirements: client.state
     async fn given_a_flow_when_many_take_it_at_once_then_one_has_it(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.begin_connect_flow(&flow(), 0).await.unwrap();

@@ -69,6 +69,7 @@ on_both_databases! {
         assert!(store.lease_connection(&row(), 12_002, 22_002).await.unwrap());
     }
 
+    /// Requirements: client.refresh.once
     async fn given_three_replicas_when_24_tasks_claim_the_refreshing_at_once_then_one_gets_it(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_connection(&row()).await.unwrap();

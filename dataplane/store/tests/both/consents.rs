@@ -11,6 +11,7 @@ const CONSENT: Consent<'_> = Consent {
 };
 
 on_both_databases! {
+    /// Requirements: as.consent.kept
     async fn given_an_approval_when_asked_for_exactly_it_then_yes_and_for_anything_else_no(place: TestDatabase) {
         let store = place.store().await;
         assert!(!store.has_consent(&CONSENT).await.unwrap());

@@ -38,6 +38,7 @@ on_both_databases! {
         assert!(store.principals_of_account("company's 2").await.unwrap().is_empty());
     }
 
+    /// Requirements: idp.renewal.once
     async fn given_a_refresh_token_when_many_would_renew_it_then_one_does_until_its_time_is_over(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.put_provider_account(&account(Some("one"), None, "a")).await.unwrap();

@@ -28,6 +28,7 @@ on_both_databases! {
         assert!(store.has_sealed_rows().await.unwrap());
     }
 
+    /// Requirements: advisory.resealing
     async fn given_a_refresh_under_way_when_its_link_is_sealed_anew_then_the_refresh_goes_on_and_wins(place: TestDatabase) {
         let store = place.store().await;
         store.put_connection(&row()).await.unwrap();

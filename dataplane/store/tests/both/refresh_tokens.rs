@@ -26,6 +26,7 @@ on_both_databases! {
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 4);
     }
 
+    /// Requirements: as.refresh.grace
     async fn given_a_refresh_token_when_three_replicas_rotate_it_at_once_then_it_has_one_successor(place: TestDatabase) {
         let (replicas, first) = granted(&place).await;
         let told = run_concurrently((0..24).map(|task: usize| {

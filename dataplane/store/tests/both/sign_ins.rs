@@ -33,6 +33,7 @@ on_both_databases! {
         assert_eq!(store.take_sign_in("state", "mine", 99).await.unwrap(), None);
     }
 
+    /// Requirements: as.sign-in.state
     async fn given_a_sign_in_when_its_state_comes_to_three_replicas_at_once_then_one_has_it(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_sign_in(&sign_in()).await.unwrap();

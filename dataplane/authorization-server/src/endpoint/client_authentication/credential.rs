@@ -104,6 +104,7 @@ fn form_decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Requirements: as.client.secret
     #[test]
     fn given_a_basic_header_when_read_then_both_parts_are_form_decoded() {
         let header = |text: &str| format!("Basic {}", STANDARD.encode(text));

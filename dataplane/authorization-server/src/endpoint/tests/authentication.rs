@@ -40,6 +40,7 @@ async fn show(world: &TestServer, assertion: &str) -> TestResponse {
     world.post(A, &[FORM.as_slice(), &[TYPE, ("client_assertion", assertion)]].concat()).await
 }
 
+/// Requirements: as.client.secret
 #[tokio::test]
 async fn given_a_client_registered_with_one_method_when_it_uses_another_then_it_is_refused() {
     let world = TestServer::new(&["a"]).await;
@@ -65,6 +66,7 @@ async fn given_a_client_registered_with_one_method_when_it_uses_another_then_it_
     }
 }
 
+/// Requirements: as.client.secret, as.client.assertion
 #[tokio::test]
 async fn given_two_methods_at_a_time_then_the_request_is_invalid() {
     let world = TestServer::new(&["a"]).await;
@@ -91,6 +93,7 @@ async fn given_two_methods_at_a_time_then_the_request_is_invalid() {
     }
 }
 
+/// Requirements: as.client.assertion
 #[tokio::test]
 async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_count() {
     let world = TestServer::new(&["a"]).await;
@@ -108,6 +111,7 @@ async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
 }
 
+/// Requirements: as.client.assertion
 #[tokio::test]
 async fn given_an_assertion_when_its_audience_is_the_issuer_or_its_token_endpoint_then_it_counts() {
     let world = TestServer::new(&["a"]).await;
@@ -120,6 +124,7 @@ async fn given_an_assertion_when_its_audience_is_the_issuer_or_its_token_endpoin
     }
 }
 
+/// Requirements: as.client.assertion
 #[tokio::test]
 async fn given_an_assertion_when_anything_in_it_is_not_as_it_must_be_then_it_does_not_count() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -172,6 +177,7 @@ async fn given_an_assertion_when_anything_in_it_is_not_as_it_must_be_then_it_doe
     assert_eq!(error(&show(&world, &signed).await), AUTHENTICATED, "nothing of that has used it up");
 }
 
+/// Requirements: as.client.assertion
 #[tokio::test]
 async fn given_a_client_that_promised_an_algorithm_when_it_uses_another_then_it_is_refused() {
     let world = TestServer::new(&["a"]).await;
@@ -189,6 +195,7 @@ async fn given_a_client_that_promised_an_algorithm_when_it_uses_another_then_it_
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
 }
 
+/// Requirements: as.document.keys
 #[tokio::test]
 async fn given_a_document_with_keys_when_its_client_comes_without_then_only_one_that_lists_none_may() {
     let world = TestServer::new(&["a"]).await;

@@ -47,6 +47,7 @@ fn assertion(world: &TestServer, signer: &Signer, jti: &str, audience: &str) -> 
     signer.sign(None, &json!({"iss": "reporter", "sub": "reporter", "aud": audience, "exp": exp, "jti": jti}))
 }
 
+/// Requirements: as.headless.workload
 #[tokio::test]
 async fn given_a_workload_with_a_key_when_it_signs_in_then_its_token_is_for_the_route_and_cannot_be_refreshed()
  {
@@ -80,6 +81,7 @@ async fn given_a_workload_with_a_key_when_it_signs_in_then_its_token_is_for_the_
     );
 }
 
+/// Requirements: as.headless.workload
 #[tokio::test]
 async fn given_a_workload_when_no_team_names_it_then_it_gets_no_token() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -91,6 +93,7 @@ async fn given_a_workload_when_no_team_names_it_then_it_gets_no_token() {
     assert_eq!((event.outcome, event.reason), (Outcome::Denied, Some("no_access")));
 }
 
+/// Requirements: as.headless.workload
 #[tokio::test]
 async fn given_a_workload_when_it_is_taken_out_of_the_settings_then_its_tokens_end_at_once() {
     let world = TestServer::new(&["a"]).await;
@@ -123,6 +126,7 @@ async fn given_a_workloads_token_when_it_revokes_it_then_it_ends() {
     assert!(world.authenticate(answer.text("access_token"), "a").await.is_err());
 }
 
+/// Requirements: as.headless.workload
 #[tokio::test]
 async fn given_a_client_that_registered_by_itself_when_it_wants_to_be_a_workload_then_it_is_not() {
     let world = TestServer::new(&["a"]).await;
@@ -137,6 +141,7 @@ async fn given_a_client_that_registered_by_itself_when_it_wants_to_be_a_workload
     assert!(world.identity.client("reporter").await.is_err(), "nobody approves it in a browser");
 }
 
+/// Requirements: as.headless.short
 #[tokio::test]
 async fn given_the_root_issuer_when_a_workload_asks_there_then_it_has_to_say_for_what() {
     let world = TestServer::new(&["a", "b"]).await;
@@ -157,6 +162,7 @@ async fn given_the_root_issuer_when_a_workload_asks_there_then_it_has_to_say_for
     assert_eq!(error(&world.post(A, &form).await), (400, "invalid_target"));
 }
 
+/// Requirements: as.headless.metadata
 #[tokio::test]
 async fn given_metadata_then_it_lists_the_grants_that_are_turned_on_and_no_others() {
     let world = TestServer::new(&["a"]).await;
@@ -183,6 +189,7 @@ struct KeyHost {
     asked: Mutex<usize>,
 }
 
+/// Requirements: as.client.keys
 #[tokio::test]
 async fn given_keys_at_an_address_when_they_rotate_then_an_unknown_one_is_looked_up_once_and_not_at_will() {
     let host = Arc::new(KeyHost { keys: Mutex::new(signer().jwks()), asked: Mutex::new(0) });

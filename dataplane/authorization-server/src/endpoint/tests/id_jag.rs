@@ -94,6 +94,7 @@ impl Company {
     }
 }
 
+/// Requirements: as.headless.person
 #[tokio::test]
 async fn given_an_identity_assertion_then_the_token_is_for_the_same_person_as_who_signs_in_by_a_browser() {
     let company = Company::new().await;
@@ -124,6 +125,7 @@ async fn given_an_assertion_that_describes_the_person_then_that_is_what_is_known
     assert_eq!(error(&company.show(&stranger).await), (400, "access_denied"));
 }
 
+/// Requirements: as.headless.person
 #[tokio::test]
 async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_then_it_does_not_count() {
     let company = Company::new().await;
@@ -167,6 +169,7 @@ async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_th
 }
 
 /// OpenID Connect Discovery 1.0, section 4.3.
+/// Requirements: as.headless.person
 #[tokio::test]
 async fn given_a_provider_whose_metadata_name_another_issuer_when_it_vouches_for_somebody_then_it_is_not_believed()
  {
@@ -179,6 +182,7 @@ async fn given_a_provider_whose_metadata_name_another_issuer_when_it_vouches_for
     assert_eq!(company.world.events(EventKind::Token)[0].reason, Some("keys_unusable"));
 }
 
+/// Requirements: as.headless.person
 #[tokio::test]
 async fn given_a_public_client_when_it_shows_an_identity_assertion_then_it_may_not() {
     let company = Company::new().await;
@@ -196,6 +200,7 @@ async fn given_a_public_client_when_it_shows_an_identity_assertion_then_it_may_n
     );
 }
 
+/// Requirements: as.headless.metadata
 #[tokio::test]
 async fn given_a_provider_whose_assertions_are_not_taken_then_the_grant_is_off_and_metadata_says_so() {
     let company = Company::new().await;

@@ -49,6 +49,7 @@ async fn given_a_service_account_of_a_team_when_it_shows_its_token_then_it_may_u
     );
 }
 
+/// Requirements: as.headless.service-account
 #[tokio::test]
 async fn given_a_token_that_is_not_the_clusters_for_this_route_then_it_gives_nothing() {
     let world = TestServer::in_cluster(&["a", "b"]).await;
@@ -96,6 +97,7 @@ async fn given_a_gateway_outside_a_cluster_then_service_account_tokens_are_refus
     assert!(!metadata["grant_types_supported"].as_array().unwrap().contains(&json!(GRANT.1)));
 }
 
+/// Requirements: as.headless.service-account
 #[tokio::test]
 async fn given_a_flood_of_tokens_then_the_cluster_is_not_flooded() {
     let world = TestServer::in_cluster(&["a"]).await;
