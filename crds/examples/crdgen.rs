@@ -1,4 +1,5 @@
-//! Writes the CustomResourceDefinitions into `crds/manifests/`: `cargo run -p portcullis-crds --example crdgen`.
+//! Writes the CustomResourceDefinitions into `crds/manifests/`:
+//! `cargo run -p portcullis-crds --example crdgen`.
 
 use std::error::Error;
 use std::path::Path;

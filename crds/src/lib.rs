@@ -1,8 +1,9 @@
-//! The vocabulary: the four kinds of Portcullis as Kubernetes custom resources, and the words that they share.
+//! The four Kubernetes custom resources of Portcullis and the value types that they share.
 //!
-//! A manifest means the same in a cluster and in a folder: the API server validates it by the schema and the CEL rules
-//! that are generated from these types ([`manifests`]), a folder by the same schema and the compiler. The types themselves
-//! ignore unknown fields, so that one field from a newer version does not stop an operator's watch.
+//! A manifest means the same in a cluster and in a folder. The API server validates it with the schema and
+//! CEL rules that are generated from these types ([`manifests`]); folder mode uses the same schema and the
+//! compiler. The types ignore unknown fields, because a field from a newer version must not stop an
+//! operator's watch.
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns have types in common")]
 #![allow(unreachable_pub, reason = "KubeSchema copies each type into a function, `pub` included")]
@@ -13,11 +14,12 @@ pub mod values;
 
 pub use kinds::{McpGateway, OriginMcp, Team, VirtualMcp};
 
-/// API group of all kinds.
+/// API group of all four kinds.
 pub const GROUP: &str = "portcullis.dev";
-/// API version of all kinds.
+/// API version of all four kinds.
 pub const VERSION: &str = "v1alpha1";
-/// A Secret takes part only with this label at `"true"`; the operator sees no other.
+/// Opt-in label: the operator reads only Secrets that have this label with the value `"true"`.
 pub const CREDENTIAL_LABEL: &str = "portcullis.dev/credential";
-/// On a Secret: the hosts that its values may be sent to, separated by commas; `*` stands for any run of characters.
+/// Annotation of a Secret: comma-separated hosts that its values may be sent to. `*` matches any number of
+/// characters.
 pub const ALLOWED_HOSTS_ANNOTATION: &str = "portcullis.dev/allowed-hosts";

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, as objects and as YAML. `crds/manifests/` holds what [`yaml`] returns.
+//! The CustomResourceDefinitions as objects and as YAML. `crds/manifests/` contains the output of [`yaml`].
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -7,7 +7,7 @@ use kube::CustomResourceExt as _;
 
 use crate::{McpGateway, OriginMcp, Team, VirtualMcp};
 
-/// All definitions, in the order in which a reader meets the kinds.
+/// All definitions, in the order in which the documentation introduces the kinds.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![McpGateway::crd(), OriginMcp::crd(), VirtualMcp::crd(), Team::crd()];
@@ -19,8 +19,9 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     definitions
 }
 
-/// `none:` without a value would count as a member of a union for CEL and as an absent one for serde. Where nothing is
-/// nullable, the API server takes nulls out before it validates, and both see the same.
+/// Removes `nullable` everywhere. Otherwise `none:` without a value would be a union member for CEL but
+/// absent for serde. The API server drops nulls of fields that are not nullable before it validates, so CEL
+/// and serde agree.
 fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(forbid_null);
@@ -32,7 +33,7 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// The schema of a kind's objects, `apiVersion`, `kind` and `metadata` aside.
+/// The schema of a kind's objects, without `apiVersion`, `kind` and `metadata`.
 #[must_use]
 pub fn schema(definition: &CustomResourceDefinition) -> Option<&JSONSchemaProps> {
     definition.spec.versions.first()?.schema.as_ref()?.open_api_v3_schema.as_ref()
@@ -41,7 +42,7 @@ pub fn schema(definition: &CustomResourceDefinition) -> Option<&JSONSchemaProps>
 /// A definition as YAML.
 ///
 /// # Errors
-/// When it cannot be written as YAML, which a test rules out for ours.
+/// When it cannot be serialized. A test shows that our own definitions can.
 pub fn yaml(definition: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     serde_yaml::to_string(definition)
 }
@@ -70,7 +71,11 @@ mod tests {
             );
         }
         let files = std::fs::read_dir(folder).unwrap().count();
-        assert_eq!(files, definitions().len(), "crds/manifests holds a file that is no definition's");
+        assert_eq!(
+            files,
+            definitions().len(),
+            "crds/manifests contains a file that belongs to no definition"
+        );
     }
 
     #[test]
@@ -92,7 +97,8 @@ mod tests {
         assert_eq!(names, expected.map(|(kind, short)| (kind.to_owned(), short.to_owned())));
     }
 
-    /// The API server multiplies what a rule may cost by what its input may hold, and refuses a CRD beyond its budget.
+    /// The API server estimates the cost of a CEL rule from the maximum size of its input and rejects a CRD
+    /// over its budget.
     #[test]
     fn given_the_schemas_then_every_string_and_list_of_a_spec_is_bounded() {
         fn unbounded(schema: &JSONSchemaProps, path: &str, found: &mut Vec<String>) {

@@ -1,4 +1,5 @@
-//! The custom resource definitions without their texts: names, fields, types, limits, CEL rules, columns.
+//! Golden file of the custom resource definitions without their texts: names, fields, types, limits, CEL
+//! rules, columns.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -29,7 +30,7 @@ fn file_names_labels_and_annotations_stay() {
     assert_golden("kubernetes/resource-names.json", &serde_json::to_string_pretty(&names).unwrap());
 }
 
-/// Descriptions and messages are texts. A property of that name is an object and stays.
+/// Removes descriptions and messages. A property with that name is an object and stays.
 fn remove_texts(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! Migrations are part of the program: a new file among them means a new build.
+//! Rebuilds the crate when a migration changes, because the migrations are compiled in.
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");

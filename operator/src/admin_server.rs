@@ -1,4 +1,4 @@
-//! The private listener: health and figures. No page of any browser may ask.
+//! The admin listener: health checks and metrics. It rejects requests from browser pages.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use portcullis_clock::Clock;
 
-/// The loop looks around each second; one that has not for this long hangs.
+/// The reconciler runs a pass every second. After this long without one it counts as hung.
 const HANG_THRESHOLD_MS: i64 = 120_000;
 
-/// What the operator did so far, and how it is.
+/// Counters and state of the operator, for metrics and health checks.
 #[derive(Default)]
 pub(crate) struct Stats {
     pub(crate) ready: AtomicBool,
     pub(crate) leads: AtomicBool,
-    /// When the loop last came round, Unix milliseconds.
+    /// Time of the reconciler's last pass, in Unix milliseconds.
     pub(crate) last_pass_ms: AtomicI64,
     pub(crate) compilations: AtomicU64,
     pub(crate) compile_micros: AtomicU64,
@@ -51,10 +51,11 @@ pub(crate) fn router(stats: Arc<Stats>, clock: Clock) -> Router {
 }
 
 async fn reject_browsers(request: Request, next: Next) -> Response {
-    // Every browser names a host. One whose page has bound a name of its own to this address names that.
-    let strange = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_egress::is_internal_host);
-    if request.headers().contains_key(ORIGIN) || request.headers().get_all(HOST).iter().any(strange) {
-        return (StatusCode::FORBIDDEN, "no page of a browser may ask here\n").into_response();
+    // Browsers always send Host. In a DNS rebinding attack it is the attacker's own name, which is not
+    // internal.
+    let is_external = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_egress::is_internal_host);
+    if request.headers().contains_key(ORIGIN) || request.headers().get_all(HOST).iter().any(is_external) {
+        return (StatusCode::FORBIDDEN, "requests from browser pages are not allowed\n").into_response();
     }
     next.run(request).await
 }
@@ -64,7 +65,7 @@ async fn health(State(private): State<AdminState>) -> Response {
     if private.clock.now().0.saturating_sub(beat) < HANG_THRESHOLD_MS {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the loop hangs\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "the reconciler has not run for 2 minutes\n").into_response()
     }
 }
 
@@ -72,7 +73,8 @@ async fn ready(State(private): State<AdminState>) -> Response {
     if private.stats.ready.load(Ordering::Relaxed) {
         "ok\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the API server has not been read yet\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "the initial lists from the API server are incomplete\n")
+            .into_response()
     }
 }
 
@@ -85,15 +87,20 @@ async fn metrics(State(private): State<AdminState>) -> Response {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
     };
     let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-    one("leading", "gauge", "Whether this operator leads.", stats.leads.load(Ordering::Relaxed).into());
-    one("compilations_total", "counter", "Times that the resources were compiled.", of(&stats.compilations));
-    one("compile_microseconds", "gauge", "How long the last compilation took.", of(&stats.compile_micros));
-    one("objects", "gauge", "Objects that are to be published.", of(&stats.objects));
+    one(
+        "leading",
+        "gauge",
+        "Whether this operator is the leader.",
+        stats.leads.load(Ordering::Relaxed).into(),
+    );
+    one("compilations_total", "counter", "Compilations of all resources.", of(&stats.compilations));
+    one("compile_microseconds", "gauge", "Duration of the last compilation.", of(&stats.compile_micros));
+    one("objects", "gauge", "Objects in the desired published config.", of(&stats.objects));
     one("applied_total", "counter", "Objects applied in the publication namespace.", of(&stats.applied));
-    one("removed_total", "counter", "Objects removed there.", of(&stats.removed));
+    one("removed_total", "counter", "Objects removed from the publication namespace.", of(&stats.removed));
     one("statuses_total", "counter", "Statuses written.", of(&stats.statuses));
-    one("failures_total", "counter", "Writes that failed; each is tried again.", of(&stats.failures));
-    one("diagnosed_errors", "gauge", "Resources with an error.", of(&stats.errors));
-    one("undecodable", "gauge", "Resources that cannot be read.", of(&stats.undecodable));
+    one("failures_total", "counter", "Failed writes. Each write is retried.", of(&stats.failures));
+    one("diagnosed_errors", "gauge", "Resources that have an error.", of(&stats.errors));
+    one("undecodable", "gauge", "Resources that cannot be decoded.", of(&stats.undecodable));
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }

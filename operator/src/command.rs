@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of the operator.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use portcullis_config_distribution::DEFAULT_NAMESPACE;
 use portcullis_crds::manifests;
 use portcullis_key_encryption::KeyEncryptionArgs;
 
-/// The operator of Portcullis: reads its resources in a cluster and publishes what the data plane serves.
+/// The Portcullis operator: reads Portcullis resources in a cluster and publishes config for the data plane.
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
@@ -16,79 +16,85 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Subcommand)]
-#[allow(clippy::large_enum_variant, reason = "there is one, once")]
+#[allow(clippy::large_enum_variant, reason = "the program creates a single value")]
 pub(crate) enum Command {
-    /// Watches, compiles, publishes and reports, until SIGTERM.
+    /// Watch and compile resources, publish config and report status, until SIGTERM.
     ///
-    /// The API server is found by the pod's service account, else by $KUBECONFIG, else by ~/.kube/config. Several may run: one
-    /// leads by a Lease, the others wait. $RUST_LOG sets what is logged (default: info).
+    /// The API server comes from the pod's service account, else from $KUBECONFIG, else from ~/.kube/config.
+    /// Several operators can run: one holds a Lease and leads, the others wait. $RUST_LOG sets the log filter
+    /// (default: info).
     Run(Run),
-    /// After a restore into another cluster: lets its resources go by the identities that they had, so that clients and connected
-    /// accounts go on.
+    /// Map restored resources to their old UIDs, after a restore into another cluster.
     ///
-    /// Run it when the keys and the resources are there, before the operator. Needs to read the Secret with the keys.
+    /// Clients and connected accounts then keep working. Run it after you restore the keys and the resources,
+    /// and before you start the operator. It needs permission to read the Secret with the keys.
     Adopt(Adopt),
-    /// Prints the CustomResourceDefinitions as YAML, ready for `kubectl apply --server-side -f -`.
+    /// Print the CustomResourceDefinitions as YAML, ready for `kubectl apply --server-side -f -`.
     Crds {
-        /// One kind only.
+        /// Print only this kind. Default: all kinds.
         kind: Option<CrdKind>,
     },
 }
 
-/// What `adopt` takes.
+/// Arguments of `adopt`.
 #[derive(clap::Args)]
 pub(crate) struct Adopt {
-    /// The resources as the old cluster gave them, with their UIDs: `kubectl get mcpgateways,originmcps,virtualmcps,teams -A -o yaml`,
-    /// and its ConfigMap portcullis-identities, if it had one.
+    /// File with the resources of the old cluster, including their UIDs.
+    ///
+    /// Output of `kubectl get mcpgateways,originmcps,virtualmcps,teams -A -o yaml`, and the ConfigMap
+    /// portcullis-identities if the old cluster had one.
     pub(crate) backup: std::path::PathBuf,
-    /// The namespace that holds what is published.
+    /// Namespace of the published config.
     #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_NAMESPACE)]
     pub(crate) publication_namespace: String,
     #[command(flatten)]
     pub(crate) encryption: KeyEncryptionArgs,
 }
 
-/// What `run` takes.
+/// Arguments of `run`.
 #[derive(clap::Args)]
 pub(crate) struct Run {
-    /// The namespace that holds what is published. It must exist, and nobody but the operator may write there.
+    /// Namespace of the published config. It must exist, and only the operator may have write access to it.
     #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_NAMESPACE)]
     pub(crate) publication_namespace: String,
-    /// Watch the resources of one namespace only. Default: all.
+    /// Watch only the resources in this namespace. Default: all namespaces.
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) watch_namespace: Option<String>,
-    /// The namespace of the data plane's pods and their Leases, and of the Lease by which operators choose who leads.
+    /// Namespace of the data plane's pods, of their Leases and of the Lease for leader election.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "default")]
     pub(crate) replica_namespace: String,
-    /// The release whose replicas count for `Programmed`: the value of the label portcullis.dev/replica-of on pods and Leases.
+    /// Release whose replicas count for `Programmed`: value of the label portcullis.dev/replica-of on pods
+    /// and Leases.
     #[arg(long, value_name = "RELEASE", default_value = "portcullis")]
     pub(crate) replica_of: String,
-    /// Which replicas there are: the pods that carry the label, or, where replicas are no pods, the Leases that do.
+    /// Where the list of replicas comes from: labelled pods, or labelled Leases if replicas do not run as
+    /// pods.
     #[arg(long, value_enum, default_value_t = ReplicasFrom::Pods)]
     pub(crate) replicas_from: ReplicasFrom,
-    /// What this operator calls itself in the Lease. Default: a random name.
+    /// Name of this operator in the Lease for leader election. Default: a random name.
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub(crate) name: Option<String>,
-    /// Where /healthz, /readyz and /metrics are served.
+    /// Listen address for /healthz, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub(crate) admin_listen: SocketAddr,
-    /// Seconds between two looks at an origin's catalog, where it takes no person's account. 0: never look.
+    /// Seconds between two probes of an origin's catalog, for origins that need no user's account. 0 disables
+    /// probes.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) discovery_interval: u64,
     #[command(flatten)]
     pub(crate) encryption: KeyEncryptionArgs,
 }
 
-/// Which replicas there are.
+/// Source of the list of replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ReplicasFrom {
-    /// The pods; those that are ready count.
+    /// Pods with the label. Only ready pods count.
     Pods,
-    /// The Leases that somebody holds.
+    /// Leases with the label that have a holder.
     Leases,
 }
 
-/// The kinds, as one writes them.
+/// A kind on the command line.
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum CrdKind {
     #[value(name = "McpGateway", alias = "mcpgateway", alias = "mcpgw")]
@@ -112,7 +118,7 @@ impl CrdKind {
     }
 }
 
-/// The definitions of one kind or all, as a stream of YAML documents.
+/// The CustomResourceDefinitions of one kind or of all, as a stream of YAML documents.
 pub(crate) fn crds(kind: Option<CrdKind>) -> anyhow::Result<String> {
     let mut text = String::new();
     for definition in manifests::definitions() {

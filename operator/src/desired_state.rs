@@ -1,5 +1,5 @@
-//! What is to be published, from what is known. Pure: the compiler's documents, each under its object's name, and what is wrong
-//! with whom.
+//! Computes the objects to publish from the cluster state. Pure: the compiler's documents by object name, and
+//! the diagnostics by resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,57 +12,58 @@ use portcullis_keyring::MacRing;
 
 use crate::cluster_state::ClusterState;
 
-/// More diagnoses than these are counted, not listed: an object has a size limit, and each change of one is a write.
+/// Maximum number of published diagnostics. An object has a size limit, and each changed diagnostic causes a
+/// write.
 const MAX_DIAGNOSTICS: usize = 200;
 
-/// What is to be published.
+/// The objects to publish, and the compiler's results.
 #[derive(Default)]
 pub(crate) struct DesiredState {
-    /// By the name of the object.
+    /// By object name.
     pub(crate) objects: BTreeMap<String, DesiredObject>,
-    /// The objects that serve a resource: its document and the credentials that the document refers to.
+    /// The names of a resource's objects: its document and the credentials that the document refers to.
     pub(crate) objects_by_resource: BTreeMap<ResourceId, Vec<String>>,
-    /// What is wrong, by resource.
+    /// Diagnostics by resource.
     pub(crate) diagnostics: BTreeMap<ResourceId, Vec<Diagnostic>>,
-    /// Where clients reach each virtual MCP that is served.
+    /// Public URL of each virtual MCP that is served.
     pub(crate) urls: BTreeMap<ResourceId, String>,
-    /// Whether there is a gateway at all, and whether its namespace rules could be read.
+    /// Whether there is an McpGateway, and whether it is valid.
     pub(crate) gateway: GatewayState,
-    /// What is sound, for whoever asks origins.
+    /// The valid documents. Discovery takes its origins from here.
     pub(crate) compiled: PartialConfig,
 }
 
-/// How things stand with the gateway.
+/// State of the McpGateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum GatewayState {
-    /// There is none: nothing is served.
+    /// There is no McpGateway: nothing is served.
     #[default]
     Absent,
-    /// It cannot be read: who may attach what is not known, and what is published stays.
+    /// It cannot be decoded: its tenancy is unknown, and the published config stays unchanged.
     Undecodable,
-    /// It has errors: its last good document stays, the rest goes on.
+    /// It has errors: its last valid document stays published, and other resources are still updated.
     Invalid,
-    /// It is served.
+    /// It is valid and served.
     Valid,
 }
 
-/// One object as it is to be.
+/// One object to publish.
 #[derive(Clone)]
 pub(crate) struct DesiredObject {
     pub(crate) kind: DocumentKind,
-    /// The resource that it is made from, and its generation.
+    /// The resource that the object is built from, and its generation.
     pub(crate) source: Option<(ResourceId, i64)>,
     pub(crate) content: Content,
 }
 
-/// What is in it.
+/// The content of an object.
 #[derive(Clone)]
 pub(crate) enum Content {
-    /// A document: JSON, and its hash.
+    /// A document as JSON, and its hash.
     Document { text: String, hash: String },
-    /// A credential, still to be sealed.
+    /// A credential that is not sealed yet.
     Credential(SecretKey, SecretValue),
-    /// Whatever is there already.
+    /// Keep the published content.
     Unchanged,
 }
 
@@ -73,7 +74,7 @@ impl Content {
 }
 
 impl DesiredState {
-    /// Compiles what is known.
+    /// Compiles the resources of the cluster state.
     pub(crate) fn build(cluster_state: &ClusterState, ring: &MacRing) -> Result<Self, serde_json::Error> {
         let (mut compiled, found) = compile_partial(&cluster_state.resources);
         let gateway = if compiled.gateway.is_some() {
@@ -173,8 +174,9 @@ impl DesiredState {
         Some(gateway.public_url.to_string())
     }
 
-    /// The last good gateway stays, with the credentials that it needs. Routes are for the people who sign in through it, not
-    /// through what the unsound one names: those that name a provider of the latter stay as they are published.
+    /// Keeps the last valid gateway document and its credentials. Routes use the identity providers of that
+    /// document, not those of the invalid one. Published routes that name a provider that it lacks stay
+    /// unchanged.
     fn keep_gateway(&mut self, cluster_state: &ClusterState, compiled: &mut PartialConfig, ring: &MacRing) {
         let Some(document) = published_gateway(cluster_state, ring) else { return };
         for key in ConfigDocument::Gateway(&document).credentials() {
@@ -202,7 +204,7 @@ impl DesiredState {
         });
     }
 
-    /// All stays but documents whose resource is gone: whoever deletes one means it.
+    /// Keeps all published documents, except those whose resource was deleted.
     fn keep_all(&mut self, cluster_state: &ClusterState) {
         let kinds = [
             ("OriginMcp", DocumentKind::Origin),
@@ -226,12 +228,12 @@ impl DesiredState {
     }
 }
 
-/// A document's name is `namespace/name`.
+/// The resource of a document that is named `namespace/name`.
 fn id(kind: &str, qualified: &str) -> Option<ResourceId> {
     qualified.split_once('/').map(|(namespace, name)| ResourceId::new(kind, namespace, name))
 }
 
-/// The gateway's document has a name alone: it is the one gateway of that name without an error, or the oldest.
+/// The gateway's document has a name without a namespace: it belongs to the oldest McpGateway of that name.
 fn id_of_gateway(cluster_state: &ClusterState, name: &str) -> Option<ResourceId> {
     let mut gateways: Vec<_> = cluster_state.resources.gateways.iter().map(|it| &it.metadata).collect();
     gateways.sort_by_cached_key(|metadata| {
@@ -266,7 +268,7 @@ fn diagnostics(found: &[Diagnostic]) -> Vec<PublishedDiagnostic> {
             resource: None,
             field: None,
             reason: "TooManyToList".to_owned(),
-            message: "there are more; each resource's conditions tell its own".to_owned(),
+            message: "More diagnostics exist. See the conditions of each resource.".to_owned(),
         });
     }
     documents
@@ -316,7 +318,7 @@ pub(crate) mod tests {
         cluster_state.handle(ClusterEvent::Resource(kind, Event::Apply(object)));
     }
 
-    /// A gateway, an origin, and virtual MCPs of these names.
+    /// A gateway, an origin, and virtual MCPs with these names.
     fn cluster_state<'a>(names: impl IntoIterator<Item = &'a str>) -> ClusterState {
         let mut cluster_state = ClusterState::new("publication", []);
         resource(&mut cluster_state, "McpGateway", "gateway", 1, &gateway());
@@ -332,7 +334,7 @@ pub(crate) mod tests {
         json!({"origins": [{"name": "linear"}], "access": "Everyone", "description": description})
     }
 
-    /// What the API server would have, had all of a plan been applied.
+    /// Simulates that all desired documents were applied at this version.
     fn apply(cluster_state: &mut ClusterState, desired_state: &DesiredState, keys: &Keyring, version: u64) {
         for (name, desired) in &desired_state.objects {
             let Content::Document { text, .. } = &desired.content else { continue };
@@ -439,7 +441,7 @@ pub(crate) mod tests {
         assert_eq!((names(&found.write), names(&found.remove)), (vec!["route", "diagnoses"], vec![]));
         assert_eq!(desired_state.urls.len(), 1);
         let route = &desired_state.objects[&object_name(DocumentKind::Route, "uid-VirtualMcp-a")];
-        let Content::Document { text, .. } = &route.content else { panic!("it is not written") };
+        let Content::Document { text, .. } = &route.content else { panic!("the route is not written") };
         assert!(text.contains(r#""identityProvider":"company""#), "{text}");
     }
 

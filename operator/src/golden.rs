@@ -1,4 +1,4 @@
-//! What leaves the operator: its command line, its metrics, and its requests to the API server.
+//! Golden tests of the operator's interfaces: command line, metrics and requests to the API server.
 
 pub(crate) mod api_server;
 
@@ -90,7 +90,7 @@ async fn the_lease_is_created_renewed_and_released_in_the_same_form() {
     assert_golden("operator/lease-requests.json", &pretty(&requests.in_order()));
 }
 
-/// The first request of each watch, which the stand-in answers with an error.
+/// Records the first request of each watch. The fake API server answers it with an error.
 #[tokio::test(start_paused = true)]
 async fn watches_stay_limited_to_the_same_resources_and_labels() {
     let mut watched = Vec::new();
@@ -98,7 +98,7 @@ async fn watches_stay_limited_to_the_same_resources_and_labels() {
         let (client, requests) = api_server::start();
         let arguments = format!("it run --replica-namespace portcullis{namespace}");
         let Command::Run(settings) = Arguments::parse_from(arguments.split_whitespace()).command else {
-            panic!("it is another command")
+            panic!("the command is not `run`")
         };
         let (changes, _receiver) = tokio::sync::mpsc::channel(64);
         crate::watch::start(&client, &settings, &changes);

@@ -1,4 +1,5 @@
-//! The Secret with the key rings of the installation: made where there is none, and replaced by nobody but who has read it.
+//! The Secret with the key rings of the installation: created if missing, and replaced only at the version
+//! that was read.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,9 +17,10 @@ use serde_json::json;
 use crate::cluster_state::ClusterEvent;
 use crate::publish::{FIELD_MANAGER, WriteError};
 
-/// Makes it. If another operator was faster, its Secret comes back.
+/// Creates the Secret. If another operator created it first, returns that Secret.
 ///
-/// It has no owner: it outlives the installation, as the tokens do that it signed and the credentials that it seals.
+/// The Secret has no owner, so it survives an uninstall, like the tokens and credentials that depend on its
+/// keys.
 pub(crate) async fn create(
     client: &Client,
     namespace: &str,
@@ -44,7 +46,8 @@ pub(crate) async fn create(
     Ok(ClusterEvent::Secret(Event::Apply(made)))
 }
 
-/// Puts other rings into it, as long as it is still at this version: whoever was faster wins.
+/// Replaces the key rings if the Secret is still at this version; after a concurrent write it fails with a
+/// conflict.
 pub(crate) async fn replace(
     client: &Client,
     namespace: &str,

@@ -1,7 +1,8 @@
-//! Who leads: one of several operators, by a Lease. The others keep what they know up to date, and write nothing.
+//! Leader election by a Lease. Only the leader writes; the other operators keep their cluster state up to
+//! date.
 //!
-//! The Lease is claimed and renewed by compare-and-swap (its `resourceVersion`). Whether another's has run out is measured from
-//! when it was last seen to change, so that no two machines' clocks are compared.
+//! The Lease is claimed and renewed by compare-and-swap (its `resourceVersion`). Its expiry is measured from
+//! the last observed renewal, so the clocks of two machines are never compared.
 
 use std::time::Duration;
 
@@ -15,30 +16,28 @@ use portcullis_clock::Clock;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The name of the Lease.
 const LEASE_NAME: &str = "portcullis-operator";
-/// Who has not renewed for this long has lost it.
+/// A holder that has not renewed for this long loses the Lease.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
-/// Who could not renew for this long stops writing, well before somebody else may begin.
+/// A leader that cannot renew for this long stops writing, well before another operator can take over.
 const RENEW_DEADLINE: Duration = Duration::from_secs(9);
-/// Between two looks or renewals.
+/// Interval between reads or renewals.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
-/// For one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Takes part in the choice.
+/// A candidate for the Lease.
 pub(crate) struct LeaderElector {
     api: Api<Lease>,
     identity: String,
     clock: Clock,
     leading: watch::Sender<bool>,
-    /// The Lease as last seen, and when its renewal was last seen to change.
+    /// The Lease as last read, and when its renewal was last observed to change.
     seen: Option<(Lease, Instant)>,
     renewed: Instant,
 }
 
 impl LeaderElector {
-    /// A candidate, and the word on whether it leads.
+    /// The candidate, and a channel that reports whether it leads.
     pub(crate) fn new(
         client: &Client,
         namespace: &str,
@@ -50,14 +49,15 @@ impl LeaderElector {
         (Self { api, identity, clock, leading, seen: None, renewed: Instant::now() }, follower)
     }
 
-    /// Stands until told to stop, then gives the Lease up, so that the next need not wait for it to run out.
+    /// Takes part until `stop` completes, then releases the Lease: the next leader need not wait for its
+    /// expiry.
     pub(crate) async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
             match timeout(REQUEST_TIMEOUT, self.acquire_or_renew()).await {
                 Ok(Ok(leads)) => self.set_leading(leads),
                 Ok(Err(error)) => self.handle_failure(&error.to_string()),
-                Err(_) => self.handle_failure("the API server does not answer"),
+                Err(_) => self.handle_failure("no response from the API server"),
             }
             tokio::select! {
                 () = sleep(RETRY_PERIOD) => {}
@@ -68,7 +68,8 @@ impl LeaderElector {
         self.leading.send_replace(false);
         if led && !matches!(timeout(REQUEST_TIMEOUT, self.release()).await, Ok(Ok(()))) {
             tracing::warn!(
-                "the Lease {LEASE_NAME} could not be given up; the next leader waits until it has run out"
+                lease = LEASE_NAME,
+                "failed to release the leader election Lease; the next leader waits until it expires"
             );
         }
     }
@@ -79,21 +80,26 @@ impl LeaderElector {
         }
         if self.leading.send_replace(leads) != leads {
             match leads {
-                true => tracing::info!("{} leads", self.identity),
-                false => tracing::warn!("{} no longer leads", self.identity),
+                true => tracing::info!(identity = %self.identity, "started leading"),
+                false => tracing::warn!(identity = %self.identity, "stopped leading"),
             }
         }
     }
 
     fn handle_failure(&mut self, problem: &str) {
         self.seen = self.seen.take().filter(|_| !*self.leading.borrow());
-        tracing::warn!("the Lease {LEASE_NAME} could not be looked at: {problem}");
+        tracing::warn!(
+            error = problem,
+            lease = LEASE_NAME,
+            "failed to read or renew the leader election Lease"
+        );
         if self.renewed.elapsed() > RENEW_DEADLINE {
             self.set_leading(false);
         }
     }
 
-    /// Renews what is held, claims what is free, and says whether this one leads.
+    /// Renews the Lease if this operator holds it, or claims it if it is free. Returns whether this operator
+    /// leads.
     async fn acquire_or_renew(&mut self) -> Result<bool, kube::Error> {
         let known = if *self.leading.borrow() { self.seen.take().map(|(lease, _)| lease) } else { None };
         let lease = match known {
@@ -150,7 +156,7 @@ impl LeaderElector {
         self.acquired(self.api.replace(LEASE_NAME, &PostParams::default(), &lease).await)
     }
 
-    /// Whether a write was ours; if somebody else's was first, this one looks again next time.
+    /// Whether the write succeeded. After a conflict the next attempt reads the Lease again.
     fn acquired(&mut self, written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
         match written {
             Ok(lease) => {

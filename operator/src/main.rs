@@ -1,19 +1,21 @@
-//! `portcullis-operator`: watches the four kinds, compiles them, publishes what the data plane serves, and reports.
+//! `portcullis-operator`: watches the four kinds, compiles them, publishes the config documents of the data
+//! plane, and reports status.
 //!
 //! ```text
-//! watch      the API server's events, as changes            discover   origins' catalogs, as changes
-//! world      what is known: resources, credentials, what is published, replicas
-//! plan       resources -> what is to be published, what is wrong      (crds/compiler, pure)
-//! publish    the difference between what is to be and what is there, written by server-side apply
-//! status     conditions, from the plan and from what replicas report; written where they differ
-//! observe    what people were shown of origins that ask for an account; the replicas tell it
-//! engine     one loop over all of it, level-triggered: run again, it writes nothing
-//! adopt      after a restore elsewhere: resources go by the identities that they had
-//! leader     one of several operators acts, by a Lease
+//! watch            turns watch events of the API server into changes
+//! discover         probes origins for their catalogs; each outcome is a change
+//! poll_replicas    reads from replicas the catalogs that users saw, for origins that need a user's account
+//! cluster_state    resources, credentials, published objects and replicas, as last observed
+//! desired_state    resources -> objects to publish, and diagnostics     (crds/compiler, pure)
+//! publish          writes the difference between desired and published objects by server-side apply
+//! status           conditions, from diagnostics and replica reports; status_writer writes those that differ
+//! reconciler       one level-triggered loop over all of it: a second run writes nothing
+//! restore_uids     after a restore into another cluster: maps new UIDs to the UIDs from the backup
+//! leader_election  a Lease selects the one operator that writes
 //! ```
 //!
-//! *Architecture invariant:* there is one writer. [`reconciler`] owns what is known and takes changes from a channel, so that nothing
-//! is locked and no two decisions are made from different pasts.
+//! *Architecture invariant:* there is one writer. [`reconciler`] owns the cluster state and receives changes
+//! from a channel. Nothing is locked, and all decisions use the same state.
 
 mod admin_server;
 mod cluster_state;
@@ -43,8 +45,11 @@ use command::{Arguments, Command};
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Crds { kind } => {
-            let text = command::crds(kind).context("the definitions could not be written as YAML")?;
-            std::io::stdout().write_all(text.as_bytes()).context("the definitions could not be printed")?;
+            let text =
+                command::crds(kind).context("failed to write the CustomResourceDefinitions as YAML")?;
+            std::io::stdout()
+                .write_all(text.as_bytes())
+                .context("failed to print the CustomResourceDefinitions")?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Adopt(arguments) => restore_uids::run(arguments),

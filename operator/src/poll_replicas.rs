@@ -1,4 +1,5 @@
-//! What people were shown of origins that ask for an account: the replicas tell, when their Leases say that there is something new.
+//! Polls replicas for the catalogs that users saw of origins that need an account. A changed hash in a
+//! replica's Lease triggers a poll.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,27 +21,28 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cluster_state::ClusterEvent;
 
-/// Between two questions to one replica, whatever its Lease says.
+/// Minimum time between two polls of one replica.
 const MIN_POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// After this time a replica is asked although nothing is new: what is seen again and again must not be taken for forgotten.
+/// A replica is polled after this time even if its hash is unchanged: catalogs that are still in use must not
+/// expire.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
-/// After a failure, doubled with each further one.
+/// Delay after the first failure. Each further failure doubles it.
 const RETRY_DELAY: Duration = Duration::from_secs(15);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(600);
-/// Replicas that are asked at the same time.
+/// Replicas that are polled concurrently.
 const MAX_CONCURRENT_POLLS: usize = 4;
 
-/// A replica that can be asked.
+/// A replica that can be polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CatalogSource {
     pub(crate) name: String,
-    /// Its private listener.
+    /// Address of its admin listener.
     pub(crate) address: SocketAddr,
-    /// Of what it has to tell; as its Lease says.
+    /// Hash of its observed catalogs, from its Lease. Empty if it has observed none.
     pub(crate) hash: String,
 }
 
-/// Whom to ask, by which keys.
+/// The replicas to poll, and the keys that authenticate request and reply.
 #[derive(Clone)]
 pub(crate) struct CatalogSources {
     pub(crate) keys: Arc<Keyring>,
@@ -53,21 +55,21 @@ impl CatalogSources {
     }
 }
 
-/// How it stands with one replica.
+/// Poll state of one replica.
 #[derive(Default)]
 struct PollState {
-    /// Of what it told last.
+    /// Hash from its Lease at the last successful poll.
     hash: String,
     asked: Option<Instant>,
     failures: u32,
 }
 
-/// Why a replica's answer is of no use.
+/// Why a poll failed.
 #[derive(Debug, thiserror::Error)]
 enum PollError {
     #[error(transparent)]
     Outbound(#[from] EgressError),
-    #[error("it answered {0}; do this operator and that replica have the same keys?")]
+    #[error("the replica responded with {0}; check that this operator and the replica have the same keys")]
     Refused(StatusCode),
     #[error(transparent)]
     CatalogReplyError(#[from] CatalogReplyError),
@@ -75,19 +77,19 @@ enum PollError {
     NoMacKey(#[from] NoMacKey),
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    #[error("{0} is no address to ask at")]
+    #[error("invalid replica address {0}")]
     Address(SocketAddr),
 }
 
-/// Asks the replicas that it is given, whenever they have something to tell, until nobody wants to know. Without witnesses (whoever
-/// does not lead) nobody is asked.
+/// Polls the given replicas whenever they are due, until either channel closes. With `None` as sources (this
+/// operator does not lead) it polls no replica.
 pub(crate) async fn poll_replicas(
     mut catalog_sources: watch::Receiver<Option<CatalogSources>>,
     changes: mpsc::Sender<ClusterEvent>,
     clock: Clock,
     random: Random,
 ) {
-    // Replicas are in the cluster: no proxy stands between.
+    // Replicas are in the cluster and need no proxy.
     let clients = HttpClients::through(Egress::default());
     let mut states: BTreeMap<String, PollState> = BTreeMap::new();
     loop {
@@ -131,7 +133,7 @@ pub(crate) async fn poll_replicas(
 }
 
 impl PollState {
-    /// When it is to be asked next; `None` where it has nothing to tell.
+    /// Time of the next poll; `None` if the replica has observed no catalogs.
     fn due(&self, replica: &CatalogSource, now: Instant) -> Option<Instant> {
         let Some(asked) = self.asked else {
             return (!replica.hash.is_empty()).then_some(now);
@@ -157,16 +159,18 @@ impl PollState {
         match answer {
             Ok(observed) => {
                 self.failures = 0;
-                // As its Lease said: should it have learned more since then, the next Lease says so.
+                // The hash from the Lease: if the replica has observed more since then, its next Lease has a
+                // new hash.
                 self.hash = replica.hash.clone();
                 Some(observed)
             }
             Err(error) => {
                 if self.failures == 0 {
                     tracing::warn!(
-                        "the replica {} does not tell at {} what its users were shown: {error}",
-                        replica.name,
-                        replica.address
+                        %error,
+                        replica = %replica.name,
+                        address = %replica.address,
+                        "failed to poll a replica for observed catalogs, retrying"
                     );
                 }
                 self.failures = self.failures.saturating_add(1);
@@ -211,7 +215,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn given_a_replica_when_it_has_nothing_new_then_it_is_asked_rarely_and_soon_when_it_has() {
         let (mut states, now) = (PollState::default(), Instant::now());
-        assert_eq!(states.due(&replica(""), now), None, "nobody was shown anything yet");
+        assert_eq!(states.due(&replica(""), now), None, "no catalog was observed yet");
         assert_eq!(states.due(&replica("1"), now), Some(now));
         assert!(states.record(&replica("1"), Ok(ObservedCatalogs::default())).is_some());
         assert_eq!(states.due(&replica("1"), now), Some(now + REFRESH_INTERVAL));

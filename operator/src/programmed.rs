@@ -1,11 +1,11 @@
-//! `Programmed`: whether what was published is what every replica serves. Pure.
+//! The condition `Programmed`: whether every replica serves the published config. Pure.
 
 use portcullis_config_distribution::RolloutState;
 use portcullis_crds::values::ConditionStatus;
 
 use crate::cluster_state::Replica;
 
-/// One statement, without its times.
+/// A condition without type, generation and times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConditionState {
     pub(crate) status: ConditionStatus,
@@ -19,15 +19,15 @@ impl ConditionState {
     }
 }
 
-/// An object as it was last written: `configmaps` or `secrets`, name, version.
+/// An object as last written: resource (`configmaps` or `secrets`), name, resource version.
 pub(crate) type WrittenObject<'a> = (&'a str, &'a str, u64);
 
-/// Whether every replica that takes traffic serves these objects. True only where all of them say so.
+/// Whether every replica that takes traffic serves these objects. True only if all of them report it.
 ///
-/// The words do not change with the number of replicas, so that a scaled data plane does not rewrite every status.
+/// The messages do not contain the number of replicas: scaling the data plane must not rewrite every status.
 pub(crate) fn programmed(objects: &[WrittenObject<'_>], replicas: &[Replica]) -> ConditionState {
     if replicas.is_empty() {
-        let message = "no replica of the data plane is ready; look at its Deployment";
+        let message = "No replica of the data plane is ready. Check its Deployment.";
         return ConditionState::new(ConditionStatus::Unknown, "NoReplicas", message);
     }
     let (mut behind, mut silent) = (false, None);
@@ -42,7 +42,8 @@ pub(crate) fn programmed(objects: &[WrittenObject<'_>], replicas: &[Replica]) ->
                 RolloutState::Behind => behind = true,
                 RolloutState::Rejected(reason) => {
                     let message = format!(
-                        "the replica {} refuses {name} ({reason}) and goes on with what it had; look at its log",
+                        "Replica {} rejected {name} ({reason}) and keeps serving the previous version. \
+                         Check its log.",
                         replica.name
                     );
                     return ConditionState::new(ConditionStatus::False, "Rejected", message);
@@ -51,18 +52,23 @@ pub(crate) fn programmed(objects: &[WrittenObject<'_>], replicas: &[Replica]) ->
         }
     }
     if behind {
-        let message = "not every ready replica serves this version yet";
+        let message = "Not every ready replica serves this version yet.";
         return ConditionState::new(ConditionStatus::False, "Propagating", message);
     }
     match silent {
         Some(replica) => {
             let message = format!(
-                "the replica {} is ready but has not reported lately, so that nobody knows what it serves; look at its log",
+                "Replica {} is ready but its report is missing or outdated, so it is unknown what it serves. \
+                 Check its log.",
                 replica.name
             );
             ConditionState::new(ConditionStatus::Unknown, "ReplicaSilent", message)
         }
-        None => ConditionState::new(ConditionStatus::True, "Programmed", "every ready replica serves it"),
+        None => ConditionState::new(
+            ConditionStatus::True,
+            "Programmed",
+            "Every ready replica serves this version.",
+        ),
     }
 }
 
@@ -111,12 +117,12 @@ mod tests {
         let verdict = programmed(&[OBJECT], &[replica("a", 99), refusing.clone()]);
         assert_eq!((verdict.status, verdict.reason.as_str()), (ConditionStatus::False, "Rejected"));
         assert!(
-            verdict.message.contains("replica b") && verdict.message.contains("Forged"),
+            verdict.message.contains("Replica b") && verdict.message.contains("Forged"),
             "{}",
             verdict.message
         );
-        let mended = ("configmaps", "route-a", 250);
-        assert_eq!(programmed(&[mended], &[refusing]).status, ConditionStatus::True);
+        let fixed = ("configmaps", "route-a", 250);
+        assert_eq!(programmed(&[fixed], &[refusing]).status, ConditionStatus::True);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is published: the difference between what is to be and what is there, and its writing.
+//! Compares the desired with the published objects, and writes the difference.
 
 use std::collections::BTreeMap;
 
@@ -20,19 +20,20 @@ use serde_json::{Value, json};
 use crate::cluster_state::{ClusterEvent, PublishedConfig, PublishedObject};
 use crate::desired_state::{Content, DesiredObject, DesiredState};
 
-/// The one field manager of all that the operator applies.
+/// The field manager of everything that the operator applies.
 pub(crate) const FIELD_MANAGER: &str = "portcullis-operator";
 
-/// What has to be done for the publication to be as planned.
+/// The writes that make the published config equal to the desired state.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// Objects to be applied, in this order: what others refer to comes first.
+    /// Objects to apply, in this order: an object comes before those that refer to it.
     pub(crate) write: Vec<(DocumentKind, String)>,
-    /// Objects to be removed, in this order.
+    /// Objects to remove, in this order.
     pub(crate) remove: Vec<(DocumentKind, String)>,
 }
 
-/// Compares. What was changed by somebody else, or bears the MAC of a key that is no longer current, is written again.
+/// Compares desired and published objects. An object is also written again if another client changed it, or
+/// if its MAC is of a key that is no longer current.
 pub(crate) fn difference(
     desired_state: &DesiredState,
     published: &mut PublishedConfig,
@@ -82,7 +83,7 @@ fn is_same(content: &Content, there: &PublishedObject, keys: &Keyring) -> bool {
     }
 }
 
-/// Whether an object would still be believed if all but the current keys were gone.
+/// Whether the object's MAC is of the current key.
 pub(crate) fn has_current_mac(keys: &Keyring, data: &BTreeMap<String, String>) -> bool {
     data.get("mac").is_some_and(|mac| keys.mac.is_current(mac))
 }
@@ -90,30 +91,30 @@ pub(crate) fn has_current_mac(keys: &Keyring, data: &BTreeMap<String, String>) -
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// The API server refused it, or did not answer.
-    #[error("the API server did not take it: {0}")]
+    /// The API server rejected the request, or the connection failed.
+    #[error("the request to the API server failed: {0}")]
     Kube(#[from] kube::Error),
-    /// It could not be made.
+    /// The document could not be written or signed.
     #[error(transparent)]
     Publish(#[from] SignError),
-    /// It could not be sealed.
+    /// The credential could not be sealed.
     #[error(transparent)]
     Seal(#[from] portcullis_keyring::SealError),
-    /// The keys cannot be used, or new ones could not be made.
+    /// The keys are invalid, or new keys could not be generated.
     #[error(transparent)]
     Keys(#[from] portcullis_keyring::KeyringError),
-    /// No randomness for new keys.
+    /// The operating system provides no randomness.
     #[error(transparent)]
     NoRandomness(#[from] portcullis_clock::NoRandomness),
-    /// Whoever encrypts them did not.
+    /// Encrypting or decrypting the keys failed.
     #[error(transparent)]
     KeyEncryption(Box<portcullis_key_encryption::KeyEncryptionError>),
-    /// No answer.
-    #[error("the API server did not answer in time")]
+    /// The write exceeded its deadline.
+    #[error("the API server did not respond in time")]
     TimedOut,
 }
 
-/// Writes into the publication namespace.
+/// Writes to the publication namespace.
 #[derive(Clone)]
 pub(crate) struct ConfigWriter {
     config_maps: Api<ConfigMap>,
@@ -127,7 +128,7 @@ impl ConfigWriter {
         Self { config_maps, secrets: Api::namespaced(client.clone(), namespace), random }
     }
 
-    /// Applies one object; what the API server has now comes back as a change.
+    /// Applies one object and returns the updated object as a change. `None` for [`Content::Unchanged`].
     pub(crate) async fn apply(
         &self,
         name: &str,
@@ -158,7 +159,7 @@ impl ConfigWriter {
         }))
     }
 
-    /// Removes one object; that it is gone already is as good.
+    /// Removes one object. Succeeds if the object is already gone.
     pub(crate) async fn remove(&self, kind: DocumentKind, name: &str) -> Result<(), WriteError> {
         let parameters = DeleteParams::default();
         let result = if kind == DocumentKind::Credential {
@@ -172,7 +173,7 @@ impl ConfigWriter {
         }
     }
 
-    /// Writes identities that are there already under the current key.
+    /// Signs the existing restored UIDs with the current key and writes them.
     pub(crate) async fn resign_restored_uids(
         &self,
         keys: &Keyring,
@@ -190,7 +191,8 @@ impl ConfigWriter {
         Ok(ClusterEvent::ConfigMap(kube::runtime::watcher::Event::Apply(object)))
     }
 
-    /// Makes the ConfigMap that owns all others; the chart makes it where there is one.
+    /// Creates the ConfigMap that owns all others. In an installation by Helm the chart has created it
+    /// already.
     pub(crate) async fn create_owner(&self) -> Result<ClusterEvent, WriteError> {
         let labels =
             json!({OBJECT_KIND_LABEL: OWNER_LABEL_VALUE, "app.kubernetes.io/managed-by": MANAGED_BY});

@@ -1,7 +1,8 @@
-//! The loop: whatever changed, look at everything, and do what is missing. Run again, it does nothing.
+//! The reconciler: a level-triggered loop that compares the desired with the observed state and writes the
+//! difference. A second run writes nothing.
 //!
-//! What a change costs at the API server does not grow with the number of resources: the document that differs is applied, and
-//! the statuses that differ are. A write that fails is tried again with backoff, by itself: it holds up nothing else.
+//! The number of API requests per change does not grow with the number of resources: only documents and
+//! statuses that differ are applied. A failed write is retried with backoff and does not delay other writes.
 
 mod key_rotation;
 mod observed_catalogs;
@@ -38,18 +39,18 @@ use crate::status_writer::StatusWriter;
 use key_rotation::LoadedKeys;
 use retry_queue::RetryQueue;
 
-/// Changes that come this close together are one.
+/// Changes within this time are handled in one pass.
 const DEBOUNCE: Duration = Duration::from_millis(30);
-/// Between two looks at what time alone changes: reports that grow old, failed writes that are due.
+/// Interval of passes without changes, for reports that become outdated and retries that are due.
 const TICK: Duration = Duration::from_secs(1);
-/// Writes before changes are looked at again, so that an edit does not wait for a thousand others.
+/// Maximum number of writes before new changes are handled. A single edit must not wait for a thousand
+/// others.
 const MAX_WRITES_PER_PASS: usize = 256;
-/// Writes at the same time.
+/// Writes that run concurrently.
 const MAX_CONCURRENT_WRITES: usize = 16;
-/// For one write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the loop works with.
+/// Dependencies and settings of the reconciler.
 pub(crate) struct ReconcilerContext {
     pub(crate) cluster_state: ClusterState,
     pub(crate) client: Client,
@@ -61,23 +62,23 @@ pub(crate) struct ReconcilerContext {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) key_encryption: KeyEncryption,
-    /// Whom to ask for a catalog; absent where nobody is asked.
+    /// Receives the origins to probe; `None` if discovery is disabled.
     pub(crate) targets: Option<watch::Sender<Arc<Vec<Target>>>>,
-    /// Which replicas to ask what their users were shown; `None` in it while others lead.
+    /// Receives the replicas to poll for observed catalogs; the value is `None` while another operator leads.
     pub(crate) catalog_sources: watch::Sender<Option<CatalogSources>>,
 }
 
-/// The loop.
+/// Owns the cluster state and makes all writes.
 pub(crate) struct Reconciler {
     context: ReconcilerContext,
     config_writer: ConfigWriter,
     status_writer: StatusWriter,
     desired_state: DesiredState,
     keys: Option<LoadedKeys>,
-    /// Whether the ConfigMap that owns all was there; once it goes, the installation is being removed.
+    /// Whether the owner ConfigMap existed. If it disappears afterwards, the installation is being removed.
     owner_seen: bool,
     retry_queue: RetryQueue,
-    /// As last looked at.
+    /// As of the last pass.
     replicas: Vec<Replica>,
 }
 
@@ -125,7 +126,7 @@ impl Reconciler {
             self.context.stats.leads.store(leads, Ordering::Relaxed);
             if leads != led {
                 (led, dirty) = (leads, true);
-                // Who leads asks the origins; to know whom, look at all of it.
+                // Only the leader probes origins, and a compilation determines which.
                 self.context.cluster_state.resources_changed = true;
                 if let Some(targets) = self.context.targets.as_ref().filter(|_| !led) {
                     targets.send_replace(Arc::default());
@@ -162,7 +163,7 @@ impl Reconciler {
         differs
     }
 
-    /// Looks at everything and does what is missing, or the first part of it: whether there is more.
+    /// Makes up to [`MAX_WRITES_PER_PASS`] writes of each sort. Returns whether more are due.
     async fn reconcile(&mut self) -> bool {
         let Some(keys) = self.keys().await else { return false };
         let Some(owner) = self.owner().await else { return false };
@@ -175,11 +176,11 @@ impl Reconciler {
         }
         let difference = difference(&self.desired_state, &mut self.context.cluster_state.published, &keys);
         let more = self.publish(&difference, &keys, &owner).await;
-        // What the rings are to be depends on what is published: last.
+        // Key rotation comes last, because it depends on the published objects.
         self.write_statuses(&keys).await | self.rotate_keys().await || more
     }
 
-    /// What resources that were restored from another cluster go by. What does not verify changes nothing.
+    /// Verifies and applies the restored UIDs. If they do not verify, the previous mapping stays.
     async fn load_restored_uids(&mut self, keys: &Keyring) {
         let Some(data) = &self.context.cluster_state.published.restored_uids else {
             return self.context.cluster_state.set_restored_uids(RestoredUids::new());
@@ -197,17 +198,20 @@ impl Reconciler {
                 }
                 self.context.cluster_state.set_restored_uids(restored_uids);
             }
-            Err(refused) if self.retry_queue.can_try(RESTORED_UIDS_CONFIG_MAP) => {
-                let problem = format!("{refused}; write it with `portcullis-operator adopt`");
-                self.retry_queue.failed(RESTORED_UIDS_CONFIG_MAP, &problem);
-                tracing::error!("the ConfigMap {RESTORED_UIDS_CONFIG_MAP}: {problem}");
+            Err(error) if self.retry_queue.can_try(RESTORED_UIDS_CONFIG_MAP) => {
+                self.retry_queue.failed(RESTORED_UIDS_CONFIG_MAP, &error.to_string());
+                tracing::error!(
+                    %error,
+                    config_map = RESTORED_UIDS_CONFIG_MAP,
+                    "the restored UIDs do not verify and are ignored; write them with `portcullis-operator adopt`"
+                );
             }
             Err(_) => {}
         }
     }
 
-    /// The UID of the ConfigMap that owns all. Once it was there and is not any more, the installation is being removed, and
-    /// nothing is to be put back.
+    /// The UID of the owner ConfigMap, which is created if missing. If it existed before and is now gone, the
+    /// installation is being removed and nothing is recreated.
     async fn owner(&mut self) -> Option<String> {
         if let Some(owner) = self.context.cluster_state.published.owner.clone() {
             self.owner_seen = true;
@@ -217,10 +221,12 @@ impl Reconciler {
             return None;
         }
         if self.owner_seen {
-            let problem = "it was removed, and all that is published with it; nothing is published until it is there \
-                           again (helm upgrade) or the operator starts anew";
-            self.retry_queue.failed("owner", problem);
-            tracing::warn!("the ConfigMap {}: {problem}", portcullis_config_distribution::OWNER_CONFIG_MAP);
+            self.retry_queue.failed("owner", "the owner ConfigMap was deleted");
+            tracing::warn!(
+                config_map = portcullis_config_distribution::OWNER_CONFIG_MAP,
+                "the owner ConfigMap was deleted, and all published objects with it; publishing stops until \
+                 `helm upgrade` recreates it or the operator restarts"
+            );
             return None;
         }
         match with_timeout(self.config_writer.create_owner()).await {
@@ -244,7 +250,8 @@ impl Reconciler {
                 self.update_targets();
             }
             Err(error) => {
-                return tracing::error!("a document cannot be written, and the last plan stays: {error}");
+                tracing::error!(%error, "failed to serialize a config document; the previous state stays");
+                return;
             }
         }
         let stats = &self.context.stats;
@@ -252,13 +259,13 @@ impl Reconciler {
         stats.compilations.fetch_add(1, Ordering::Relaxed);
         stats.compile_micros.store(took, Ordering::Relaxed);
         stats.objects.store(self.desired_state.objects.len() as u64, Ordering::Relaxed);
-        let ill = self
+        let invalid = self
             .desired_state
             .diagnostics
             .values()
             .filter(|found| found.iter().any(Diagnostic::is_error))
             .count();
-        stats.errors.store(ill as u64, Ordering::Relaxed);
+        stats.errors.store(invalid as u64, Ordering::Relaxed);
         stats.undecodable.store(self.context.cluster_state.undecodable.len() as u64, Ordering::Relaxed);
         self.retry_queue.retain(|name| {
             self.desired_state.objects.contains_key(name)
@@ -267,7 +274,8 @@ impl Reconciler {
         });
     }
 
-    /// Writes what differs: first what others refer to; then removes what is gone, in the opposite order.
+    /// Writes objects that differ, referenced objects first. Then removes obsolete objects in the opposite
+    /// order. Returns whether more are due.
     async fn publish(&mut self, difference: &Difference, keys: &Keyring, owner: &str) -> bool {
         let due: Vec<_> =
             difference.write.iter().filter(|(_, name)| self.retry_queue.can_try(name)).collect();
@@ -322,7 +330,7 @@ impl Reconciler {
         due.len() > MAX_WRITES_PER_PASS
     }
 
-    /// Writes the statuses that differ; first those of resources that were just changed.
+    /// Writes the statuses that differ, those of changed resources first. Returns whether more are due.
     async fn write_statuses(&mut self, keys: &Keyring) -> bool {
         let pending = difference(&self.desired_state, &mut self.context.cluster_state.published, keys).write;
         let pending: BTreeSet<_> = pending.into_iter().map(|(_, name)| name).collect();
@@ -339,7 +347,7 @@ impl Reconciler {
             })
             .collect();
         for (id, subject, status) in &due {
-            tracing::debug!(%id, before = ?subject.status, after = ?status, "the status differs");
+            tracing::debug!(%id, before = ?subject.status, after = ?status, "status differs");
         }
         due.sort_by_key(|(_, subject, _)| subject.status.observed_generation == Some(subject.generation));
         let more = due.len() > MAX_WRITES_PER_PASS;
@@ -350,14 +358,14 @@ impl Reconciler {
                 if !*leading.borrow() {
                     return (id, Ok(None));
                 }
-                let told = with_timeout(status_writer.write_status(&id, &subject.uid, &status)).await;
-                if matches!(told, Ok(Some(_))) {
+                let written = with_timeout(status_writer.write_status(&id, &subject.uid, &status)).await;
+                if matches!(written, Ok(Some(_))) {
                     for condition in transitions(&subject.status.conditions, &status.conditions) {
                         let event = status_writer.record_event(&id, &subject.uid, condition);
                         timeout(WRITE_TIMEOUT, event).await.ok();
                     }
                 }
-                (id, told)
+                (id, written)
             })
             .buffer_unordered(MAX_CONCURRENT_WRITES)
             .collect()
@@ -370,8 +378,11 @@ impl Reconciler {
                     let status = object.data.as_object_mut().and_then(|data| data.remove("status"));
                     self.context.cluster_state.record_written_status(&id, &object.metadata, status);
                 }
-                // Gone, or another one by now: its watch will say so. Until then it is let be.
-                Ok(None) => self.retry_queue.failed(&status_key(&id), "the resource is another one by now"),
+                // The resource is gone or was recreated. The watch will report it; until then the write is
+                // delayed.
+                Ok(None) => {
+                    self.retry_queue.failed(&status_key(&id), "the resource is gone or was recreated")
+                }
                 Err(error) => self.record_failure(&status_key(&id), &error),
             }
         }
@@ -380,12 +391,12 @@ impl Reconciler {
 
     fn record_failure(&mut self, what: &str, error: &WriteError) {
         self.context.stats.failures.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("{what}: {error}");
+        tracing::warn!(%error, object = what, "write failed, retrying");
         self.retry_queue.failed(what, &error.to_string());
     }
 }
 
-/// Statuses and objects fail apart.
+/// Key of a status in the retry queue. It contains a space, which names of published objects do not.
 fn status_key(id: &ResourceId) -> String {
     format!("status of {id}")
 }

@@ -1,5 +1,6 @@
-//! After a restore into another cluster. Grants and connections know a resource by its UID, and a new cluster gives it another one:
-//! this writes down which one it goes by.
+//! The command `adopt`, for use after a restore into another cluster. Grants and connections refer to a
+//! resource by its UID, and a new cluster assigns a new UID. The command writes the mapping from new UIDs to
+//! the original ones.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -26,8 +27,10 @@ type Uids = BTreeMap<String, String>;
 
 pub(crate) fn run(arguments: Adopt) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&arguments.backup)
-        .with_context(|| format!("cannot read {}", arguments.backup.display()))?;
-    let objects = objects(&text).context("the backup is no YAML of Kubernetes objects")?;
+        .with_context(|| format!("failed to read {}", arguments.backup.display()))?;
+    let objects = objects(&text).context(
+        "the backup is not a YAML stream of Kubernetes objects; create it with kubectl get -o yaml",
+    )?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -37,15 +40,15 @@ pub(crate) fn run(arguments: Adopt) -> anyhow::Result<ExitCode> {
 #[allow(clippy::print_stdout, reason = "the command's output")]
 async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode> {
     let namespace = arguments.publication_namespace.as_str();
-    let client = Client::try_default().await.context("no cluster is configured: set KUBECONFIG")?;
+    let client = Client::try_default().await.context("no cluster is configured; set KUBECONFIG")?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = secrets.get(KEYS_SECRET).await.with_context(|| {
-        format!(
-            "restore the Secret {KEYS_SECRET} into {namespace} first: without it nothing else can be restored"
-        )
+        format!("failed to read the Secret {KEYS_SECRET} in namespace {namespace}; restore the Secret first")
     })?;
     let text = secret.data.as_ref().and_then(|data| data.get(KEYS_SECRET_ENTRY));
-    let stored = text.with_context(|| format!("the Secret has no {KEYS_SECRET_ENTRY}"))?;
+    let stored = text.with_context(|| {
+        format!("the Secret {KEYS_SECRET} has no entry {KEYS_SECRET_ENTRY}; restore it from a backup")
+    })?;
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
     let key_encryption = KeyEncryption::new(&arguments.encryption, &HttpClients::through(egress))?;
     let keys = Keyring::from_json(&key_encryption.decrypt(&stored.0).await?)?;
@@ -74,11 +77,11 @@ async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode
     });
     let parameters = PatchParams::apply(crate::publish::FIELD_MANAGER).force();
     config_maps.patch(RESTORED_UIDS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
-    println!("{count} resources of this cluster go by the identities that they had in the other");
+    println!("mapped {count} restored resources to their previous UIDs");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The objects of a stream of YAML documents, lists taken apart.
+/// The objects of a stream of YAML documents. Lists are flattened.
 fn objects(text: &str) -> Result<Vec<Value>, serde_yaml::Error> {
     let mut objects = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {
@@ -106,7 +109,7 @@ fn uids(objects: &[Value]) -> Uids {
     .collect()
 }
 
-/// What the old cluster's resources went by, where they had been restored themselves.
+/// The UID mapping of the old cluster, if its resources had been restored themselves.
 fn earlier_mapping(objects: &[Value], ring: &MacRing) -> anyhow::Result<RestoredUids> {
     let is_it = |object: &&Value| {
         object.pointer("/metadata/name").and_then(Value::as_str) == Some(RESTORED_UIDS_CONFIG_MAP)
@@ -114,11 +117,12 @@ fn earlier_mapping(objects: &[Value], ring: &MacRing) -> anyhow::Result<Restored
     let Some(data) = objects.iter().find(is_it).and_then(|object| object.get("data")) else {
         return Ok(RestoredUids::new());
     };
-    let data = serde_json::from_value(data.clone()).context("the backup's identities cannot be read")?;
-    verify_restored_uids(ring, &data).context("the backup's identities belong to other keys")
+    let data = serde_json::from_value(data.clone()).context("the restored UIDs in the backup are invalid")?;
+    verify_restored_uids(ring, &data)
+        .context("the restored UIDs in the backup do not verify; restore the keys from the same backup")
 }
 
-/// From each resource's UID here to what it went by there.
+/// Maps each resource's UID in this cluster to its original UID, where the two differ.
 fn uid_mapping(backup: &Uids, earlier: &RestoredUids, present: &Uids) -> RestoredUids {
     let of = |(name, here): (&String, &String)| {
         let there = backup.get(name)?;

@@ -1,4 +1,4 @@
-//! Puts the parts together and runs them until the process is told to end.
+//! Wires the modules together and runs them until SIGTERM or SIGINT.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::poll_replicas::poll_replicas;
 use crate::reconciler::{Reconciler, ReconcilerContext};
 use crate::watch;
 
-/// Changes that wait while the loop writes; beyond, the watches wait.
+/// Changes that are buffered while the reconciler writes. When the channel is full, the watches pause.
 const CHANNEL_CAPACITY: usize = 4096;
 
 /// Runs until SIGTERM or SIGINT.
@@ -40,14 +40,15 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
     let (clock, random) = (Clock::system(), Random::system());
     let config = portcullis_kube_endpoint::config()
         .await
-        .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG")?;
+        .context("no cluster is configured; run in a pod with a service account, or set KUBECONFIG")?;
     let url = config.cluster_url.clone();
-    let client = Client::try_from(config).context("the Kubernetes API cannot be reached as configured")?;
+    let client =
+        Client::try_from(config).context("failed to create a Kubernetes client from the configuration")?;
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
     portcullis_kube_endpoint::deny_api_server(&egress, &url, &client).await;
     let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
         format!(
-            "cannot listen on {}: is another process using it? choose one with --admin-listen",
+            "failed to listen on {}; check whether another process uses the address, or set --admin-listen",
             settings.admin_listen
         )
     })?;
@@ -94,13 +95,13 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
         catalog_sources,
     });
     let ended = tokio::select! {
-        () = reconciler.run(changes) => Err(anyhow::anyhow!("the cluster is no longer watched")),
-        ended = private.into_future() => ended.context("the private listener failed"),
+        () = reconciler.run(changes) => Err(anyhow::anyhow!("all watches of the API server ended")),
+        ended = private.into_future() => ended.context("the admin listener failed"),
         ended = shutdown_signal() => ended,
     };
-    // The loop is over, so nothing is written any more: the next may begin.
+    // The reconciler has ended and writes no more, so another operator can lead.
     stop.send(()).ok();
-    candidacy.await.context("the Lease was not given up")?;
+    candidacy.await.context("the leader election task failed and did not release the Lease")?;
     ended
 }
 
@@ -111,6 +112,6 @@ async fn shutdown_signal() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("asked to end");
+    tracing::info!("received a termination signal, shutting down");
     Ok(())
 }

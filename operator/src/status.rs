@@ -1,5 +1,5 @@
-//! Conditions: what a resource's owner is told. Pure: from diagnoses and verdicts to conditions whose transition time moves only
-//! when their status does.
+//! Builds the conditions of a resource from diagnostics and condition states. Pure. The transition time
+//! changes only with the status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,7 +11,7 @@ use crate::programmed::ConditionState;
 
 use ConditionStatus::{False, True, Unknown};
 
-/// What is wrong with a reference, rather than with the resource itself.
+/// Reasons that concern a reference (`ResolvedRefs`) and not the resource itself (`Accepted`).
 const REFERENCE_REASONS: [&str; 12] = [
     "HostNotAllowed",
     "IdentityProviderNotFound",
@@ -27,16 +27,16 @@ const REFERENCE_REASONS: [&str; 12] = [
     "VirtualMcpNotFound",
 ];
 
-/// More sentences than these do not make a message clearer.
+/// Maximum number of diagnostics in one condition message.
 const MAX_MESSAGES: usize = 5;
 
-/// What is known about one resource.
+/// The input for the conditions of one resource.
 pub(crate) struct StatusInput<'a> {
     pub(crate) diagnostics: &'a [Diagnostic],
-    /// How things stand with the gateway; `Valid` for the gateway itself.
+    /// State of the McpGateway; `Valid` if the resource is the McpGateway itself.
     pub(crate) gateway: GatewayState,
     pub(crate) programmed: ConditionState,
-    /// Of origins: `Reachable` and `CatalogSynced`.
+    /// Origins only: `Reachable` and `CatalogSynced`.
     pub(crate) origin: Option<(ConditionState, ConditionState)>,
 }
 
@@ -62,18 +62,18 @@ impl StatusInput<'_> {
         }
         match self.gateway {
             GatewayState::Absent => {
-                let message = "there is no McpGateway, so that nothing is served; write one";
+                let message = "There is no McpGateway, so nothing is served. Create one.";
                 ConditionState::new(Unknown, "NoGateway", message)
             }
             GatewayState::Undecodable => {
                 let message =
-                    "the McpGateway cannot be read, so that nobody knows who may attach what; mend it first";
+                    "The McpGateway cannot be decoded, so its tenancy is unknown. Fix the McpGateway first.";
                 ConditionState::new(Unknown, "GatewayUnreadable", message)
             }
             GatewayState::Valid | GatewayState::Invalid => {
                 let warnings = |diagnostic: &&Diagnostic| !diagnostic.is_error() && !is_reference(diagnostic);
                 summarize(self.diagnostics.iter().filter(warnings), True)
-                    .unwrap_or_else(|| ConditionState::new(True, "Accepted", "it is sound"))
+                    .unwrap_or_else(|| ConditionState::new(True, "Accepted", "The resource is valid."))
             }
         }
     }
@@ -81,7 +81,7 @@ impl StatusInput<'_> {
     fn resolved_refs(&self) -> ConditionState {
         summarize(self.diagnostics.iter().filter(|diagnostic| is_reference(diagnostic)), False)
             .unwrap_or_else(|| {
-                ConditionState::new(True, "ResolvedRefs", "all that it refers to is there and may be used")
+                ConditionState::new(True, "ResolvedRefs", "All referenced objects exist and may be used.")
             })
     }
 }
@@ -90,7 +90,7 @@ fn is_reference(diagnostic: &Diagnostic) -> bool {
     REFERENCE_REASONS.contains(&diagnostic.reason)
 }
 
-/// The first diagnosis gives the reason, all of them the message.
+/// The first diagnostic determines the reason; the message lists up to [`MAX_MESSAGES`] of them.
 fn summarize<'a>(
     diagnostics: impl Iterator<Item = &'a Diagnostic>,
     status: ConditionStatus,
@@ -108,21 +108,22 @@ fn summarize<'a>(
     Some(ConditionState::new(status, first.reason, message))
 }
 
-/// The first that does not hold speaks for all; where all hold, the first with something to say.
+/// The first `False` condition, else the first `Unknown` one. If all are `True`, a warning of `Accepted` is
+/// repeated.
 fn ready(verdicts: &[(&'static str, ConditionState)]) -> ConditionState {
     let of = |status| verdicts.iter().find(|(_, verdict)| verdict.status == status);
-    // That nobody has asked an origin yet is no reason to call it not ready.
+    // An origin that was not probed yet can be ready.
     let failed = of(False).or_else(|| of(Unknown).filter(|(type_, _)| *type_ != "Reachable"));
     match failed {
         Some((_, verdict)) => verdict.clone(),
         None => match verdicts.first() {
             Some((type_, verdict)) if verdict.reason != *type_ => verdict.clone(),
-            _ => ConditionState::new(True, "Ready", "it is served as written"),
+            _ => ConditionState::new(True, "Ready", "The resource is served as specified."),
         },
     }
 }
 
-/// The conditions of a resource of this generation, given those that it has.
+/// The conditions of a resource at this generation. `there` are its current conditions.
 pub(crate) fn conditions(
     about: StatusInput<'_>,
     generation: i64,
@@ -145,12 +146,12 @@ pub(crate) fn conditions(
     about.condition_states().into_iter().map(condition).collect()
 }
 
-/// What is written comes back the same: whole seconds.
+/// Kubernetes stores times with a precision of one second.
 fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// The conditions worth an event: those that a person has to act on, or that were and are well again.
+/// The conditions that need an event: failures that require action, and recoveries from them.
 pub(crate) fn transitions<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
     let worth = |condition: &&Condition| {
         let was = before.iter().find(|it| it.type_ == condition.type_);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     fn about(diagnostics: &[Diagnostic]) -> StatusInput<'_> {
-        let programmed = ConditionState::new(True, "Programmed", "every ready replica serves it");
+        let programmed = ConditionState::new(True, "Programmed", "Every ready replica serves this version.");
         StatusInput { diagnostics, gateway: GatewayState::Valid, programmed, origin: None }
     }
 
@@ -245,11 +246,11 @@ mod tests {
 
     #[test]
     fn given_an_origin_when_it_is_away_then_it_is_not_ready_but_an_unsynced_catalog_is_no_matter() {
-        let away = ConditionState::new(False, "Unreachable", "nobody answers");
-        let unsynced = ConditionState::new(False, "Unreachable", "nobody answers");
+        let away = ConditionState::new(False, "Unreachable", "no response");
+        let unsynced = ConditionState::new(False, "Unreachable", "no response");
         let unreachable = StatusInput { origin: Some((away, unsynced.clone())), ..about(&[]) };
         assert_eq!(conditions(unreachable, 1, &[], at(1)).last().unwrap().status, False);
-        let fine = ConditionState::new(True, "Reachable", "it answers");
+        let fine = ConditionState::new(True, "Reachable", "The origin responds.");
         let reachable = StatusInput { origin: Some((fine, unsynced)), ..about(&[]) };
         assert_eq!(conditions(reachable, 1, &[], at(1)).last().unwrap().status, True);
         let unasked = ConditionState::new(Unknown, "NotAskedYet", "soon");

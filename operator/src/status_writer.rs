@@ -1,4 +1,4 @@
-//! What people are told: statuses, and an event where something turned for the worse or is well again.
+//! Writes statuses, and records an event where a condition fails or recovers.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -13,10 +13,10 @@ use crate::cluster_state::ResourceStatus;
 use crate::publish::{FIELD_MANAGER, WriteError};
 use crate::watch::api_resource;
 
-/// An event's note has at most 1 KiB.
+/// In bytes. The API server limits an event's note to 1 KiB.
 const MAX_NOTE_LEN: usize = 1000;
 
-/// Writes statuses and events.
+/// Writes statuses and records events.
 #[derive(Clone)]
 pub(crate) struct StatusWriter {
     client: Client,
@@ -29,7 +29,8 @@ impl StatusWriter {
         Self { client: client.clone(), recorder: Recorder::new(client.clone(), reporter) }
     }
 
-    /// Applies a status; what the API server has now comes back. `None` where the resource is gone, or is another one by now.
+    /// Applies a status and returns the updated object. `None` if the resource is gone or was recreated with
+    /// another UID.
     pub(crate) async fn write_status(
         &self,
         id: &ResourceId,
@@ -52,7 +53,7 @@ impl StatusWriter {
         }
     }
 
-    /// Tells of a condition that changed. An event is a help, and its loss harms nobody.
+    /// Records an event for a condition that changed. A failure is only logged.
     pub(crate) async fn record_event(&self, id: &ResourceId, uid: &str, condition: &Condition) {
         let well = condition.status == ConditionStatus::True;
         let reference = ObjectReference {
@@ -71,7 +72,7 @@ impl StatusWriter {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::warn!("{id}: the event {} could not be recorded: {error}", condition.reason);
+            tracing::warn!(%error, resource = %id, reason = %condition.reason, "failed to record an event");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The watches: one task each, which passes on what the API server says. A watch that breaks is resumed with backoff; while it
-//! is away, what was known stays known.
+//! The watches: one task each, which sends the API server's events to the reconciler. An interrupted watch
+//! resumes with backoff; until then the last known state stays in use.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Sender;
 use crate::cluster_state::{ClusterEvent, WatchSource};
 use crate::command::{ReplicasFrom, Run};
 
-/// The four kinds, as the API server knows them.
+/// The API resource of one of the four kinds.
 pub(crate) fn api_resource(kind: &str) -> ApiResource {
     match kind {
         "McpGateway" => ApiResource::erase::<McpGateway>(&()),
@@ -32,7 +32,7 @@ pub(crate) fn api_resource(kind: &str) -> ApiResource {
 
 pub(crate) const KINDS: [&str; 4] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team"];
 
-/// What is watched under these settings.
+/// The watches that these settings require.
 pub(crate) fn sources(settings: &Run) -> Vec<WatchSource> {
     let mut sources = KINDS.map(WatchSource::Resources).to_vec();
     sources.extend([
@@ -45,7 +45,7 @@ pub(crate) fn sources(settings: &Run) -> Vec<WatchSource> {
     sources
 }
 
-/// Starts all watches. They end with the process.
+/// Starts all watches. They run until the process ends.
 pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEvent>) {
     let everything = watcher::Config::default;
     for kind in KINDS {
@@ -79,7 +79,7 @@ pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEve
 const INITIAL_DELAY: Duration = Duration::from_millis(250);
 const MAX_DELAY: Duration = Duration::from_secs(4);
 
-/// How long to wait before a watch is resumed: soon, because nobody is served anew until it is, but never in a hurry.
+/// Delay before a watch resumes. It stays short, because no change takes effect until the watch is back.
 struct WatchBackoff(Duration);
 
 impl Iterator for WatchBackoff {
@@ -119,9 +119,7 @@ fn spawn_watch<K>(
                     }
                 }
                 Ok(None) => return,
-                Err(error) => {
-                    tracing::warn!("the watch of {what} is interrupted and will be resumed: {error}")
-                }
+                Err(error) => tracing::warn!(%error, watch = what, "watch interrupted, resuming"),
             }
         }
     });

@@ -34,9 +34,9 @@ def test_given_another_password_when_its_file_says_so_then_work_goes_on_without_
     database.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = '{USER}'")
     wait_until(lambda: "password authentication failed" in world.gateway.log(), seconds=15, what="the old password to be refused")
     world.address.write_text("mysql://somewhere/else")
-    wait_until(lambda: "is not used" in world.gateway.log(), seconds=15, what="the gateway to refuse what is no such database")
+    wait_until(lambda: "ignored the changed database URL" in world.gateway.log(), seconds=15, what="the gateway to refuse what is no such database")
     world.address.write_text(database.url)
-    wait_until(lambda: "new connections to the database" in world.gateway.log(), seconds=15, what="the new password to be read")
+    wait_until(lambda: "new connections to the database use the changed URL" in world.gateway.log(), seconds=15, what="the new password to be read")
     eve = world.caller("accounts", world.browser("eve"))
     assert eve.call("whoami").result["content"][0]["text"] == "eve"
     assert ana.call("whoami").status == 200

@@ -102,7 +102,7 @@ def test_a_clients_key_that_cannot_sign_is_refused_with_what_can(sound, make):
     sound.put(*signing_with(make()))
     result = run("validate", sound.path)
     assert result.returncode == 1
-    assert "'value' in Secret default/key is no private key that can sign" in result.stdout + result.stderr
+    assert "'value' in Secret default/key is not a usable private key" in result.stdout + result.stderr
     assert "openssl pkcs8 -topk8 -nocrypt" in result.stdout + result.stderr
 
 

@@ -96,7 +96,7 @@ def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and
     assert kid(renewed) == new
     assert world.caller("accounts", token=renewed).call("whoami").status == 200
     event = world.gateway.wait_event("admin.keys", reason="keys_resealed", seconds=10)
-    assert event["outcome"] == "success" and "sealed anew" in event["message"]
+    assert event["outcome"] == "success" and "re-encrypted" in event["message"]
     assert f"portcullis_resealed_total {event['message'].split()[0]}\n" in world.gateway.admin("/metrics").text
     assert world.gateway.wait_event("admin.keys", reason="keys_turned")["outcome"] == "success"
 
@@ -132,7 +132,7 @@ def test_given_a_key_file_that_is_broken_or_gone_while_it_serves_then_the_keys_i
     caller = world.caller("open", world.browser("bob"))
     for bad in (None, "{}", good.replace("signing", "singing")):
         stored(world).unlink() if bad is None else put(stored(world), bad)
-        wait_until(lambda: "those in memory stay" in world.gateway.log(), what="the gateway to say so")
+        wait_until(lambda: "the key rings in memory stay in use" in world.gateway.log(), what="the gateway to say so")
         assert caller.call("echo", text="x").status == 200
     put(stored(world), good)
 
@@ -208,7 +208,7 @@ def test_given_a_transit_service_when_the_keys_are_kept_with_it_then_the_file_al
             "Vault is sealed": world.gateway.arguments,
             "permission denied": world.gateway.arguments,
             "no such file": vault.arguments("--transit-token-file", folder / "missing"),
-            "say --keys-encryption transit": [],
+            "add --keys-encryption transit": [],
         }
         for said, arguments in refusals.items():
             if said == "permission denied":

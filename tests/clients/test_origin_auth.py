@@ -250,4 +250,4 @@ def test_an_administrator_disconnects_it_for_everybody(shared):
     assert "administrator" in json.dumps(caller.call("whoami").message)
     assert shared_state(boss)["shared"]["state"] == "never_connected"
     page = boss.ask("GET", "/admin/origins").text
-    assert "nobody can use it" in page
+    assert "no user can use it" in page

@@ -56,7 +56,7 @@ def test_a_tool_that_wants_more_leads_to_one_consent_for_the_union_and_then_the_
     seen = len(browser.seen())
     assert browser.open(link_in(answer.text)).status == 200
     page = browser.seen()[seen]["text"]
-    assert "Asked for in addition write" in page
+    assert "Additional permissions write" in page
     assert caller.call("echo", text="hello").result["content"][0]["text"] == "hello"
     assert asked_scopes(world) == [{"read"}, {"read", "write"}]
     assert len(world.idp.requests()) == signed_in, "nobody had to sign in to the gateway again"
@@ -105,7 +105,7 @@ def test_what_is_wanted_is_shown_at_the_portal_asked_for_there_too_and_is_each_p
     portal = f"{world.gateway.public_url}/connections"
     seen = len(browser.seen())
     browser.open(portal)  # it presses the one button that gives something
-    assert "It was asked to write" in browser.seen()[seen]["text"]
+    assert "Also requested write" in browser.seen()[seen]["text"]
     assert caller.call("echo", text="hello").result["content"][0]["text"] == "hello"
     assert "write" in bob.call("echo", text="hello").text, "nobody has asked Bob yet"
 
@@ -115,11 +115,11 @@ def test_the_tool_that_connects_gives_the_link_too(world):
     world.gateway.edited(lambda: world.manifests.put(curated))
     browser = world.browser("ana")
     caller = world.caller("curated", browser)
-    assert "connected already" in caller.call("connect_account").text
+    assert "already connected" in caller.call("connect_account").text
     caller.call("echo", text="hello")
     browser.open(link_in(caller.call("connect_account").text))
     assert caller.call("echo", text="hello").result["content"][0]["text"] == "hello"
-    assert "connected already" in caller.call("connect_account").text
+    assert "already connected" in caller.call("connect_account").text
 
 
 @pytest.mark.requirement("client.step-up")

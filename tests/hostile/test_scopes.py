@@ -55,7 +55,7 @@ def test_scopes_are_text_on_pages_and_in_answers(attack):
     given.browser.wish(connect=True)
     given.browser.open(LINK.search(answer.text)[0])
     given.browser.wish(connect=False)
-    page = next(each for each in reversed(given.browser.seen()) if "Asked for in addition" in each["text"])
+    page = next(each for each in reversed(given.browser.seen()) if "Additional permissions" in each["text"])
     assert hostile in page["text"]
 
 

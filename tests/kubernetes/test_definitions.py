@@ -53,7 +53,7 @@ REFUSED = {
     "no kind of auth": (changed("origin", auth={}), "exactly one of none, header, queryParameter, userOAuth"),
     "a header of the protocol as a credential": (
         changed("origin", auth={"header": {"name": "Mcp-Session-Id", "valueRef": {"name": "a", "key": "b"}}}),
-        "belongs to the protocol",
+        "is reserved for HTTP or MCP",
     ),
     "two registrations": (
         changed("origin", auth={"userOAuth": {"registration": {"auto": {}, "client": {"id": "x"}}}}),
@@ -64,8 +64,8 @@ REFUSED = {
         "exactly one of oidc, oauth, development",
     ),
     "two identity providers of one name": (m.gateway(PUBLIC, m.oidc("https://a.example"), m.oidc("https://b.example")), "duplicate entries for key"),
-    "a public URL with a path": (changed("gateway", publicUrl=f"{PUBLIC}/gateway"), "a scheme and a host"),
-    "a public URL in the clear": (changed("gateway", publicUrl="http://mcp.example.com"), "https, but on loopback"),
+    "a public URL with a path": (changed("gateway", publicUrl=f"{PUBLIC}/gateway"), "must be a scheme and a host"),
+    "a public URL in the clear": (changed("gateway", publicUrl="http://mcp.example.com"), "plain http is allowed only on loopback"),
     "no origin": (changed("virtual", origins=[]), "origins"),
     "two origins": (changed("virtual", origins=[{"name": "a"}, {"name": "b"}]), "origins"),
     "an unknown word for access": (changed("virtual", access="Anybody"), "access"),
@@ -88,7 +88,7 @@ def test_given_a_gateway_when_its_provider_is_replaced_under_the_same_name_then_
     cluster.api.apply(SOUND["gateway"])
     with pytest.raises(ApiError) as refused:
         cluster.api.apply(m.gateway(PUBLIC, m.oidc("https://another.example.com")))
-    assert "stays the one that it is" in refused.value.message
+    assert "the protocol and issuer of an identity provider cannot change" in refused.value.message
 
 
 def test_given_many_tools_when_applied_then_the_rules_stay_within_their_budget(cluster):

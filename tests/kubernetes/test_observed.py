@@ -51,7 +51,7 @@ def test_given_an_observed_catalog_when_a_curation_misspells_a_tool_then_that_is
 
     condition = wait_until(warned, seconds=15, what="the misspelled tool to be told")
     assert condition["status"] == "True", "the origin may have it tomorrow"
-    assert "nobody has been shown a tool 'whoamy' by the origin so far; did you mean 'whoami'?" in condition["message"]
+    assert "the origin has not yet shown a tool 'whoamy' to any user; did you mean 'whoami'?" in condition["message"]
 
 
 def test_given_nothing_new_when_people_go_on_then_nothing_is_written(world):

@@ -155,7 +155,7 @@ def test_given_the_api_server_as_an_origin_then_neither_operator_nor_replica_cal
     mallory.apply(m.origin(name, f"https://{host}:{world.cluster.port}/api"), "mallory")
     mallory.apply(m.virtual(name, name), "mallory")
     told = accepted(world, "OriginMcp", name, "mallory", "Reachable", {"Unreachable"})
-    assert "no address that may be reached" in told["message"], told
+    assert "no permitted address" in told["message"], told
     world.served(name)
     answer = world.caller(name, world.browser("ana")).call("echo", text="x")
     assert answer.error["data"]["reason"] == "upstream_address_refused"

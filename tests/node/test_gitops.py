@@ -69,14 +69,14 @@ def resource(*conditions: tuple[str, str], generation: int = 2, observed: int = 
 @pytest.mark.parametrize(
     ("given", "status", "message"),
     [
-        ({"metadata": {"generation": 1}, "spec": {}}, "Progressing", "has not looked"),
-        (resource(("Ready", "True"), observed=1), "Progressing", "has not looked"),
+        ({"metadata": {"generation": 1}, "spec": {}}, "Progressing", "has not processed"),
+        (resource(("Ready", "True"), observed=1), "Progressing", "has not processed"),
         (resource(("Ready", "True"), ("Accepted", "True")), "Healthy", "about Ready"),
         (resource(("Accepted", "True"), ("Programmed", "False"), ("Ready", "False")), "Progressing", "about Ready"),
         (resource(("Accepted", "True"), ("Programmed", "Unknown"), ("Ready", "Unknown")), "Progressing", "about Ready"),
         (resource(("Accepted", "False"), ("Ready", "False")), "Degraded", "AcceptedReason: about Accepted"),
         (resource(("Accepted", "True"), ("ResolvedRefs", "False"), ("Ready", "False")), "Degraded", "ResolvedRefsReason: about ResolvedRefs"),
-        (resource(("Ready", "True"), suspend=True), "Suspended", "refused"),
+        (resource(("Ready", "True"), suspend=True), "Suspended", "calls are rejected"),
     ],
 )
 def test_given_conditions_when_argo_cd_judges_then_health_follows_them(health, given, status, message):

@@ -1,4 +1,4 @@
-//! Clock and randomness. Both are passed in, so that tests control them.
+//! Clock and randomness. Both are passed in, which lets tests control them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,26 +18,26 @@ impl UnixMillis {
         self.0.div_euclid(1000)
     }
 
-    /// This much later; saturates.
+    /// Adds a duration; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This many seconds later; saturates.
+    /// Adds seconds; saturates.
     #[must_use]
     pub fn after_seconds(self, seconds: u64) -> Self {
         self.after(Duration::from_secs(seconds))
     }
 
-    /// How much later this is than `earlier`; zero when it is not.
+    /// Duration since `earlier`; zero if `earlier` is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 }
 
-/// Tells the time.
+/// A source of the current time.
 #[derive(Clone)]
 pub struct Clock(ClockSource);
 
@@ -48,23 +48,23 @@ enum ClockSource {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system clock.
     #[must_use]
     pub fn system() -> Self {
         Self(ClockSource::System)
     }
 
-    /// A clock that moves only when told to ([`Clock::advance`]).
+    /// A clock that moves only with [`Clock::advance`].
     #[must_use]
     pub fn manual(start: UnixMillis) -> Self {
         Self(ClockSource::Manual(Arc::new(AtomicI64::new(start.0))))
     }
 
-    /// The time now.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         match &self.0 {
-            #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+            #[allow(clippy::disallowed_methods, reason = "the only place that reads the system clock")]
             ClockSource::System => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -73,7 +73,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock forward; does nothing to the machine's.
+    /// Moves a manual clock forward; has no effect on the system clock.
     pub fn advance(&self, by: Duration) {
         if let ClockSource::Manual(now) = &self.0 {
             now.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
@@ -81,46 +81,47 @@ impl Clock {
     }
 }
 
-/// The operating system gave no randomness: nothing secret can be made.
+/// The random source of the operating system failed, so secrets cannot be generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRandomness;
 
 impl std::fmt::Display for NoRandomness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(
-            "the operating system's random source does not answer; nothing secret can be made until it does",
+            "the random source of the operating system failed, so secrets cannot be generated; try again later",
         )
     }
 }
 
 impl std::error::Error for NoRandomness {}
 
-/// Makes secrets.
+/// A source of random secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Random(());
 
 impl Random {
-    /// The operating system's generator.
+    /// The random source of the operating system.
     #[must_use]
     pub fn system() -> Self {
         Self(())
     }
 
-    /// Fills an array.
+    /// Random bytes.
     ///
     /// # Errors
-    /// When the operating system's source does not answer.
+    /// When the random source of the operating system fails.
     pub fn bytes<const N: usize>(&self) -> Result<[u8; N], NoRandomness> {
         let mut bytes = [0; N];
-        #[allow(clippy::disallowed_methods, reason = "the one place that reads the machine's randomness")]
+        #[allow(clippy::disallowed_methods, reason = "the only place that reads the system random source")]
         getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
         Ok(bytes)
     }
 
-    /// 256 random bits, base64url without padding: for codes, tokens, states and identifiers that must not be guessed.
+    /// 256 random bits, base64url without padding: for codes, tokens, states and identifiers that must not be
+    /// guessed.
     ///
     /// # Errors
-    /// When the operating system's source does not answer.
+    /// When the random source of the operating system fails.
     pub fn token(&self) -> Result<String, NoRandomness> {
         Ok(URL_SAFE_NO_PAD.encode(self.bytes::<32>()?))
     }

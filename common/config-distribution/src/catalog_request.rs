@@ -1,88 +1,95 @@
+//! The operator's request for a replica's observed catalogs, and the sealed response.
+
 use portcullis_clock::{NoRandomness, Random};
 use portcullis_keyring::{InvalidMac, Keyring, NoMacKey, Purpose, SealError};
 
 use crate::ObservedCatalogs;
 
-/// Where a replica tells what its users were shown, on its private listener.
+/// Path on a replica's private listener that returns its observed catalogs.
 pub const CATALOGS_PATH: &str = "/catalogs";
-/// Header of the question: 256 random bits, used once.
+/// Request header: nonce of 256 random bits, used once.
 pub const NONCE_HEADER: &str = "portcullis-nonce";
-/// Header of the question: its MAC.
+/// Request header: MAC of the request.
 pub const MAC_HEADER: &str = "portcullis-mac";
-/// No answer is longer, in bytes.
+/// Maximum size of a response, in bytes.
 pub const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
 
-/// What both ends bind their part to, so that it says nothing elsewhere.
+/// Context of the MAC and the sealed response. It makes them invalid for other purposes.
 const CONTEXT: &str = "observed catalogs";
 
-/// The operator's question to one replica: what were your users shown?
+/// The operator's request to one replica for the catalogs that its users were shown.
 ///
-/// It bears a MAC under the installation's key, so that nobody else is answered. The answer is sealed, and bound to the replica and
-/// to the question's nonce: it opens for the operator alone, and one that was given before answers nothing. A question that is
-/// asked again by somebody who saw it pass yields what they cannot open.
+/// The request has a MAC with the installation's key; a replica rejects requests from others. The response is
+/// sealed with the installation's keys and bound to the replica and the nonce of the request. An old response
+/// does not open for a new request. An attacker who replays a request cannot open the response without the
+/// keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogRequest {
     replica: String,
-    /// Goes along in [`NONCE_HEADER`].
+    /// Value of [`NONCE_HEADER`].
     pub nonce: String,
 }
 
-/// An answer that is not believed.
+/// Why a response is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogReplyError {
-    /// It was not made with these keys, or not for this question.
-    #[error("the answer does not open; do this operator and that replica have the same keys?")]
+    /// It was sealed with other keys or for another request.
+    #[error(
+        "failed to open the replica's response; check that the operator and the replica use the same keys"
+    )]
     Unopenable,
-    /// It is not understood here.
-    #[error("the answer is not understood here: {0}; operator and data plane are too far apart in version")]
+    /// It cannot be decoded.
+    #[error(
+        "failed to decode the replica's response: {0}; the versions of the operator and the data plane are too far apart"
+    )]
     NotUnderstood(#[from] serde_json::Error),
 }
 
 impl CatalogRequest {
-    /// A new question to this replica.
+    /// A new request to this replica.
     ///
     /// # Errors
-    /// Without randomness.
+    /// When the system provides no randomness.
     pub fn new(random: &Random, replica: &str) -> Result<Self, NoRandomness> {
         Ok(Self { replica: replica.to_owned(), nonce: random.token()? })
     }
 
-    /// Goes along in [`MAC_HEADER`].
+    /// Value of [`MAC_HEADER`].
     ///
     /// # Errors
-    /// When there is no key.
+    /// When the MAC ring has no key.
     pub fn mac(&self, keys: &Keyring) -> Result<String, NoMacKey> {
         keys.mac.mac(&[CONTEXT, &self.replica, &self.nonce])
     }
 
-    /// A question as it arrived at this replica.
+    /// Verifies a request that this replica received.
     ///
     /// # Errors
-    /// When it was not asked by the installation's operator, or not of this replica.
+    /// When it does not come from the installation's operator or is not for this replica.
     pub fn authenticate(keys: &Keyring, replica: &str, nonce: &str, mac: &str) -> Result<Self, InvalidMac> {
         keys.mac.verify(&[CONTEXT, replica, nonce], mac)?;
         Ok(Self { replica: replica.to_owned(), nonce: nonce.to_owned() })
     }
 
-    /// Seals the answer. Its times are ages.
+    /// Seals the response. Its times must be ages ([`ObservedCatalogs::swap_times_and_ages`]).
     ///
     /// # Errors
-    /// Without randomness.
+    /// When the system provides no randomness.
     pub fn seal_reply(
         &self,
         keys: &Keyring,
         random: &Random,
         observed: &ObservedCatalogs,
     ) -> Result<Vec<u8>, SealError> {
-        // Maps of text and numbers are always JSON.
+        // Maps of strings and numbers can always be serialized.
         let text = serde_json::to_vec(observed).unwrap_or_default();
         keys.sealing.seal(random, Purpose::PublishedConfig, &[CONTEXT, &self.replica, &self.nonce], &text)
     }
 
-    /// Opens the answer to this question.
+    /// Opens the response to this request.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it was sealed with other keys or for another request, or cannot be decoded.
     pub fn open_reply(&self, keys: &Keyring, answer: &[u8]) -> Result<ObservedCatalogs, CatalogReplyError> {
         let bound_to = [CONTEXT, &self.replica, &self.nonce];
         let text = keys
@@ -115,7 +122,7 @@ mod tests {
         let again = CatalogRequest::new(&random, "replica-0").unwrap();
         assert!(
             matches!(again.open_reply(&keys, &answer), Err(CatalogReplyError::Unopenable)),
-            "an answer to another question"
+            "a response to another request"
         );
     }
 

@@ -1,3 +1,5 @@
+//! Static credentials as sealed, published documents.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::Random;
@@ -8,23 +10,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::VerifyError;
 
-/// A static credential as it is published: its value sealed, bound to its name and to the hosts that it may go to.
+/// A static credential as it is published. Its sealed value is bound to its name and to its allowed hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SealedCredential {
-    /// What documents call it.
+    /// Name in other documents.
     pub key: SecretKey,
-    /// Hosts that it may be sent to.
+    /// Hosts (globs) that it may be sent to.
     pub allowed_hosts: Vec<String>,
-    /// The value, base64url.
+    /// Sealed value, base64url.
     pub sealed: String,
 }
 
 impl SealedCredential {
-    /// Seals a credential. Two of the same value differ; compare what they [open](Self::open) to.
+    /// Seals a credential. Every call returns a different text; to compare two credentials,
+    /// [open](Self::open) them.
     ///
     /// # Errors
-    /// Without randomness.
+    /// When the system provides no randomness.
     pub fn seal(
         ring: &SealingRing,
         random: &Random,
@@ -41,10 +44,10 @@ impl SealedCredential {
         })
     }
 
-    /// Opens it.
+    /// Opens the credential.
     ///
     /// # Errors
-    /// When it was not sealed by this ring for this name and these hosts.
+    /// When it was not sealed with this ring for this name and these hosts.
     pub fn open(&self, ring: &SealingRing) -> Result<SecretValue, VerifyError> {
         let envelope = URL_SAFE_NO_PAD.decode(&self.sealed).map_err(|_| VerifyError::Unopenable)?;
         let opened = ring

@@ -1,10 +1,12 @@
-/// What an object publishes.
+//! Kinds of published documents and their Kubernetes objects.
+
+/// Kind of a published document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentKind {
-    /// A static credential, sealed. First, because others refer to it: what is published is written in this order and
-    /// removed in the opposite one.
+    /// A sealed static credential. It comes first because other documents refer to it: documents are written
+    /// in this order and removed in reverse order.
     Credential,
-    /// The settings of the installation.
+    /// Settings of the installation.
     Gateway,
     /// An origin.
     Origin,
@@ -12,16 +14,16 @@ pub enum DocumentKind {
     Route,
     /// A team.
     Team,
-    /// What is wrong with the resources, for the portal.
+    /// Diagnostics of the resources, for the portal.
     Diagnostics,
 }
 
 impl DocumentKind {
-    /// All of them, in the order in which they are written.
+    /// All kinds, in the order in which they are written.
     pub const ALL: [Self; 6] =
         [Self::Credential, Self::Gateway, Self::Origin, Self::Route, Self::Team, Self::Diagnostics];
 
-    /// The value of the [label](crate::LABEL).
+    /// Value of the [label](crate::OBJECT_KIND_LABEL).
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -34,13 +36,13 @@ impl DocumentKind {
         }
     }
 
-    /// The kind that a label's value names.
+    /// The kind with this label value.
     #[must_use]
     pub fn from_label(value: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == value)
     }
 
-    /// The kind of the Kubernetes object: `ConfigMap` or `Secret`.
+    /// Kind of the Kubernetes object: `ConfigMap` or `Secret`.
     #[must_use]
     pub fn object_kind(self) -> &'static str {
         match self {
@@ -49,7 +51,8 @@ impl DocumentKind {
         }
     }
 
-    /// The plural that a watch of such objects goes by, and that a [report](crate::Report) uses: `configmaps` or `secrets`.
+    /// Plural name of the Kubernetes resource, as in watches and in a
+    /// [`ReplicaReport`](crate::ReplicaReport): `configmaps` or `secrets`.
     #[must_use]
     pub fn resource(self) -> &'static str {
         match self {

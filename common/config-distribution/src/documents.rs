@@ -1,25 +1,28 @@
+//! Splits a config into one document per source.
+
 use portcullis_config::{Config, GatewayConfig, OriginConfig, RouteConfig, TeamConfig};
 use portcullis_keyring::MacRing;
 use serde::Serialize;
 
 use crate::{DocumentKind, SignError, SignedDocument, object_name, sign_document};
 
-/// One document of a contract. Credentials, which are secret, are no documents ([`SealedCredential`](crate::CredentialDoc)).
+/// One document of a config. Credentials are secret and published separately
+/// ([`SealedCredential`](crate::SealedCredential)).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ConfigDocument<'a> {
-    /// Of the gateway.
+    /// Settings of the gateway.
     Gateway(&'a GatewayConfig),
-    /// Of an origin.
+    /// An origin.
     Origin(&'a OriginConfig),
-    /// Of a virtual MCP.
+    /// A virtual MCP.
     Route(&'a RouteConfig),
-    /// Of a team.
+    /// A team.
     Team(&'a TeamConfig),
 }
 
 impl<'a> ConfigDocument<'a> {
-    /// What it publishes.
+    /// Kind of the document.
     #[must_use]
     pub fn kind(self) -> DocumentKind {
         match self {
@@ -30,7 +33,7 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// What its object is named by: the source's UID (the gateway's name).
+    /// Identity that the object name is derived from: the UID of the source; for the gateway, its name.
     #[must_use]
     pub fn identity(self) -> &'a str {
         match self {
@@ -41,25 +44,25 @@ impl<'a> ConfigDocument<'a> {
         }
     }
 
-    /// The name of its object.
+    /// Name of the published object.
     #[must_use]
     pub fn object_name(self) -> String {
         object_name(self.kind(), self.identity())
     }
 
-    /// Writes it, see [`publish`].
+    /// Serializes and signs the document, see [`sign_document`].
     ///
     /// # Errors
-    /// As there.
+    /// See [`sign_document`].
     pub fn sign(self, ring: &MacRing) -> Result<SignedDocument, SignError> {
         sign_document(ring, self.kind(), &self.object_name(), &self)
     }
 }
 
-/// The documents of a contract, one per source.
-pub fn documents(contract: &Config) -> impl Iterator<Item = ConfigDocument<'_>> {
-    let gateway = std::iter::once(ConfigDocument::Gateway(&contract.gateway));
-    let origins = contract.origins.iter().map(ConfigDocument::Origin);
-    let routes = contract.routes.iter().map(ConfigDocument::Route);
-    gateway.chain(origins).chain(routes).chain(contract.teams.iter().map(ConfigDocument::Team))
+/// The documents of a config, one per source.
+pub fn documents(config: &Config) -> impl Iterator<Item = ConfigDocument<'_>> {
+    let gateway = std::iter::once(ConfigDocument::Gateway(&config.gateway));
+    let origins = config.origins.iter().map(ConfigDocument::Origin);
+    let routes = config.routes.iter().map(ConfigDocument::Route);
+    gateway.chain(origins).chain(routes).chain(config.teams.iter().map(ConfigDocument::Team))
 }

@@ -1,15 +1,17 @@
-//! The publication: how the contract travels from the operator to the replicas of the data plane, through objects in one
-//! dedicated namespace that only the operator writes.
+//! Published config: how config documents get from the operator to the replicas of the data plane. They are
+//! stored as objects in one dedicated namespace that only the operator writes.
 //!
 //! ```text
-//! Contract --documents--> one document per source --publish--> data of a ConfigMap or Secret (document, hash, mac)
-//! data --verify, Piece::read--> Piece --Pieces::join--> Contract
+//! Config --documents--> one document per source --sign--> data of an object (document, hash, mac)
+//! data --VerifiedDocument::from_object--> VerifiedDocument --VerifiedDocuments::join--> Config
 //! ```
 //!
-//! What comes back are a replica's [`ReplicaReport`] of what it serves, and on [`CatalogRequest`] its [`ObservedCatalogs`].
+//! In the other direction a replica sends a [`ReplicaReport`] of the config that it serves and, on a
+//! [`CatalogRequest`], its [`ObservedCatalogs`].
 //!
-//! Every object carries a hash and a MAC over its kind, name and document, so that nobody else can inject a route: an object
-//! that does not verify is refused, and the last good version of it stays. Static credentials travel sealed.
+//! Every object has a hash and a MAC over its kind, name and document, so a route cannot be added without the
+//! installation's keys. An object that fails verification is rejected, and its last valid version stays in
+//! use. Static credentials are sealed.
 //!
 //! Pure: no Kubernetes client, no I/O, no clock.
 
@@ -43,41 +45,43 @@ pub use portcullis_keyring::MacRing;
 
 use serde::{Deserialize, Serialize};
 
-/// The label that every published object carries; its value is the object's [`DocumentKind`], or one of the other `*_VALUE`s here.
+/// Label of every published object. Its value is the object's [`DocumentKind`], [`KEYS_LABEL_VALUE`] or
+/// [`OWNER_LABEL_VALUE`].
 pub const OBJECT_KIND_LABEL: &str = "portcullis.dev/publication";
 /// Label value of the Secret with the key rings.
 pub const KEYS_LABEL_VALUE: &str = "keys";
 /// Label value of the ConfigMap that owns all others.
 pub const OWNER_LABEL_VALUE: &str = "owner";
-/// The Secret with the key rings: made once, never overwritten, never pruned; it survives an uninstall.
+/// The Secret with the key rings. It is created once, never overwritten and never pruned, and it survives an
+/// uninstall.
 pub const KEYS_SECRET: &str = "portcullis-keys";
-/// The key of the rings in that Secret.
+/// Key of that Secret's data that contains the key rings.
 pub const KEYS_SECRET_ENTRY: &str = "keys.json";
-/// The ConfigMap that owns every published object, so that they go with it.
+/// The ConfigMap that owns every published object. Deleting it deletes them.
 pub const OWNER_CONFIG_MAP: &str = "portcullis-owner";
-/// The namespace where nothing else is said.
+/// Default namespace of published objects.
 pub const DEFAULT_NAMESPACE: &str = "portcullis-publication";
-/// Value of `app.kubernetes.io/managed-by` on all that the operator writes.
+/// Value of the label `app.kubernetes.io/managed-by` on all objects that the operator writes.
 pub const MANAGED_BY: &str = "portcullis-operator";
-/// Annotation: the resource that an object was made from, `VirtualMcp namespace/name`.
+/// Annotation: the resource that an object was compiled from, `VirtualMcp namespace/name`.
 pub const SOURCE_ANNOTATION: &str = "portcullis.dev/source";
 /// Annotation: the generation of that resource.
 pub const GENERATION_ANNOTATION: &str = "portcullis.dev/source-generation";
 
-/// Something that is wrong with a resource, as the portal shows it.
+/// One problem of a resource, as the portal shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishedDiagnostic {
     /// `error` or `warning`.
     pub severity: String,
-    /// `OriginMcp namespace/name`; absent for what concerns the installation.
+    /// The resource, `OriginMcp namespace/name`; absent if the problem concerns the whole installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// Path of the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// One CamelCase word.
+    /// Machine-readable reason: one CamelCase word.
     pub reason: String,
-    /// What is wrong and what to do.
+    /// The problem, and what to do.
     pub message: String,
 }

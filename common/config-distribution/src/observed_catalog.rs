@@ -1,3 +1,5 @@
+//! Observed catalogs: definitions of origins that users were shown, learned from traffic.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -5,18 +7,20 @@ use sha2::{Digest as _, Sha256};
 
 use crate::content_hash;
 
-/// A list with more items than this is somebody's data, or an attack on memory.
+/// Maximum number of items per list. A longer list is user data or an attack on memory.
 const MAX_ITEMS_PER_LIST: usize = 5_000;
-/// Of all origins together.
+/// Maximum number of items of all origins together.
 const MAX_ITEMS_TOTAL: usize = 50_000;
-/// No longer name is kept; MCP recommends 128 characters at most, and URI templates are names here.
+/// Maximum length of a name, in bytes. MCP recommends at most 128 characters, but URI templates are names
+/// here too.
 const MAX_NAME_LEN: usize = 512;
-/// A name with more definitions than these has one that differs from person to person or from call to call.
+/// Maximum number of definitions per name. With more, the definition differs from user to user or from call
+/// to call.
 const MAX_VARIANTS: usize = 4;
-/// What stands for them then.
+/// Stands for the hashes of a name with too many definitions.
 const UNSTABLE_HASH: &str = "varies";
 
-/// A list of definitions. Resources are no such list: they are people's data.
+/// A list of definitions. Resources are not included, because they are user data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ListKind {
@@ -28,22 +32,24 @@ pub enum ListKind {
     ResourceTemplates,
 }
 
-/// What people have been shown of origins, by the origins' UIDs: which definitions, and when each was last seen. Lists may differ
-/// from person to person, so they are joined definition by definition: what anybody was shown counts until nobody has been shown it
-/// for long. Never what is in a resource, nor who saw what.
+/// Definitions that users were shown, by the UID of the origin, and the time when each was last seen. Lists
+/// may differ from user to user, so they are merged definition by definition. A definition stays until no
+/// user was shown it for a long time. The contents of resources and the identities of users are never
+/// recorded.
 ///
-/// Times are milliseconds of one machine's clock; between machines travel ages ([`aged`](Self::aged)).
+/// Times are milliseconds of one machine's clock. Between machines they are sent as ages
+/// ([`swap_times_and_ages`](Self::swap_times_and_ages)).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObservedCatalogs(BTreeMap<String, ObservedCatalog>);
 
-/// What people have been shown of one origin.
+/// Definitions of one origin that users were shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObservedCatalog {
-    /// The endpoint that showed it.
+    /// Endpoint that returned them.
     url: String,
-    /// The MCP revision that it answered with last, and when.
+    /// MCP revision of the last response, and its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protocol_version: Option<(String, i64)>,
     lists: BTreeMap<ListKind, ObservedList>,
@@ -53,21 +59,21 @@ pub struct ObservedCatalog {
 #[serde(rename_all = "camelCase")]
 struct ObservedList {
     seen: i64,
-    /// Name -> hash of its definition -> when.
+    /// Name -> hash of its definition -> time when last seen.
     items: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 /// One item of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedItem {
-    /// What it is called.
+    /// Name.
     pub name: String,
-    /// Of its JSON text.
+    /// Hash of its JSON text.
     hash: String,
 }
 
 impl ObservedItem {
-    /// An item of this name and JSON text.
+    /// An item with this name and JSON text.
     #[must_use]
     pub fn new(name: &str, json: &str) -> Self {
         let hash = Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -76,7 +82,7 @@ impl ObservedItem {
 }
 
 impl ObservedCatalogs {
-    /// Somebody was shown these items of this list. Whether anything of it is new.
+    /// Records items of a list that a user was shown. Returns whether anything is new.
     pub fn record(
         &mut self,
         origin: &str,
@@ -85,19 +91,19 @@ impl ObservedCatalogs {
         items: impl IntoIterator<Item = ObservedItem>,
         at: i64,
     ) -> bool {
-        let room = MAX_ITEMS_TOTAL.saturating_sub(self.len());
+        let remaining = MAX_ITEMS_TOTAL.saturating_sub(self.len());
         let list = self.entry(origin, url).lists.entry(kind);
         let mut new = matches!(list, std::collections::btree_map::Entry::Vacant(_));
         let list = list.or_default();
         list.seen = list.seen.max(at);
-        let most = MAX_ITEMS_PER_LIST.min(list.items.len().saturating_add(room));
+        let most = MAX_ITEMS_PER_LIST.min(list.items.len().saturating_add(remaining));
         for ObservedItem { name, hash } in items {
             new |= list.insert(name, hash, at, most);
         }
         new
     }
 
-    /// An origin has answered with this revision of MCP. Whether that is new.
+    /// Records the MCP revision of an origin's response. Returns whether it is new.
     pub fn record_protocol_version(&mut self, origin: &str, url: &str, version: &str, at: i64) -> bool {
         let known = &mut self.entry(origin, url).protocol_version;
         if known.as_ref().is_some_and(|(_, seen)| *seen > at) {
@@ -108,7 +114,7 @@ impl ObservedCatalogs {
         new
     }
 
-    /// Joins what another has seen, with the same clock. Whether anything of it is new.
+    /// Merges observations with times of the same clock. Returns whether anything is new.
     pub fn merge(&mut self, other: Self) -> bool {
         let mut new = false;
         for (origin, observed) in other.0 {
@@ -129,7 +135,7 @@ impl ObservedCatalogs {
         new
     }
 
-    /// Forgets what was last seen before this time. Whether there was such.
+    /// Removes entries that were last seen before this time. Returns whether there were any.
     pub fn prune_before(&mut self, time: i64) -> bool {
         let mut gone = false;
         for observed in self.0.values_mut() {
@@ -148,18 +154,18 @@ impl ObservedCatalogs {
         gone
     }
 
-    /// Forgets origins that are gone, or are elsewhere than they were.
+    /// Keeps only origins for which `is_there(uid, url)` returns true.
     pub fn retain(&mut self, mut is_there: impl FnMut(&str, &str) -> bool) {
         self.0.retain(|origin, observed| is_there(origin, &observed.url));
     }
 
-    /// What has been seen of an origin.
+    /// Observed catalog of an origin.
     #[must_use]
     pub fn get(&self, origin: &str) -> Option<&ObservedCatalog> {
         self.0.get(origin)
     }
 
-    /// The same with each time's distance from `now` in its place: times become ages, and ages times.
+    /// Replaces each time by its difference to `now`: times become ages, and ages become times.
     #[must_use]
     pub fn swap_times_and_ages(mut self, now: i64) -> Self {
         let turn = |time: &mut i64| *time = now.saturating_sub(*time);
@@ -173,7 +179,8 @@ impl ObservedCatalogs {
         self
     }
 
-    /// Changes when anything new is seen or something is forgotten, not when it is seen again. Empty where nothing has been seen.
+    /// Hash of all definitions. It changes when one is added or removed, not when one is seen again. Empty
+    /// without observations.
     #[must_use]
     pub fn hash(&self) -> String {
         if self.0.is_empty() {
@@ -190,7 +197,7 @@ impl ObservedCatalogs {
         self.0.values().flat_map(|observed| observed.lists.values()).map(|list| list.items.len()).sum()
     }
 
-    /// Of this origin at this place: what was seen elsewhere says nothing here.
+    /// The catalog of an origin at this URL. Observations from another URL are discarded.
     fn entry(&mut self, origin: &str, url: &str) -> &mut ObservedCatalog {
         let observed = self.0.entry(origin.to_owned()).or_default();
         if observed.url != url {
@@ -222,37 +229,37 @@ impl ObservedList {
 }
 
 impl ObservedCatalog {
-    /// Where it was seen.
+    /// Endpoint that returned the definitions.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The MCP revision that the origin answered with last.
+    /// MCP revision of the origin's last response.
     #[must_use]
     pub fn protocol_version(&self) -> Option<&str> {
         self.protocol_version.as_ref().map(|(version, _)| version.as_str())
     }
 
-    /// The names in a list; `None` where nobody has been shown that list.
+    /// The names in a list; `None` if no user was shown that list.
     #[must_use]
     pub fn names(&self, kind: ListKind) -> Option<BTreeSet<String>> {
         self.lists.get(&kind).map(|list| list.items.keys().cloned().collect())
     }
 
-    /// How many names there are in a list.
+    /// Number of names in a list.
     #[must_use]
     pub fn count(&self, kind: ListKind) -> usize {
         self.lists.get(&kind).map_or(0, |list| list.items.len())
     }
 
-    /// Whether anybody has been shown any list.
+    /// Whether no user was shown any list.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
 
-    /// Changes with any definition.
+    /// Hash of all definitions and the MCP revision.
     #[must_use]
     pub fn hash(&self) -> String {
         let mut text = String::new();
@@ -263,7 +270,7 @@ impl ObservedCatalog {
     fn write_canonical(&self, text: &mut String, origin: &str) {
         let version = self.protocol_version().unwrap_or_default();
         let mut part = |part: &str| {
-            // With its length before it, so that no two lists of parts read the same.
+            // Each part starts with its length, so different lists of parts give different texts.
             text.push_str(&part.len().to_string());
             text.push(' ');
             text.push_str(part);
@@ -308,8 +315,8 @@ mod tests {
         assert_eq!(seen.hash(), hash);
         let observed = seen.get("o").unwrap();
         assert_eq!(observed.count(ListKind::Tools), 3);
-        assert_eq!(observed.names(ListKind::Prompts), None, "nobody was shown that list");
-        assert!(seen.record("o", URL, ListKind::Prompts, [], 4), "an empty list is something to know");
+        assert_eq!(observed.names(ListKind::Prompts), None, "no user was shown that list");
+        assert!(seen.record("o", URL, ListKind::Prompts, [], 4), "an empty list is an observation");
         assert_eq!(seen.get("o").unwrap().names(ListKind::Prompts), Some(BTreeSet::new()));
     }
 

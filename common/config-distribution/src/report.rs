@@ -1,66 +1,72 @@
+//! A replica's report of the published objects that it serves.
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Annotation of a replica's Lease: its [`ReplicaReport`], as JSON.
+/// Annotation of a replica's Lease: its [`ReplicaReport`] as JSON.
 pub const REPORT_ANNOTATION: &str = "portcullis.dev/report";
 /// Label of a replica's Lease: the release that it belongs to.
 pub const REPLICA_OF_LABEL: &str = "portcullis.dev/replica-of";
-/// A report says nothing any more when its Lease was last renewed this long ago.
+/// A report is ignored if its Lease was not renewed for this many seconds.
 pub const REPORT_MAX_AGE_SECONDS: i64 = 15;
 
-/// What a replica says of itself.
+/// State of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReplicaReport {
-    /// What each watch (`configmaps`, `secrets`) has seen and put into the table that is served: a `resourceVersion`.
+    /// `resourceVersion` that each watch (`configmaps`, `secrets`) has observed and that the served route
+    /// table includes.
     pub observed: BTreeMap<String, String>,
-    /// Hash of the table that is served; replicas that serve the same have the same.
+    /// Hash of the served route table. Replicas that serve the same table report the same hash.
     pub table_hash: String,
-    /// Objects that are not believed or not usable.
+    /// Objects that failed verification or are not usable.
     pub rejected: Vec<Rejection>,
     /// Version of the program.
     pub version: String,
-    /// Where its private listener is, as it was told to listen: the IP address may be unspecified.
+    /// Configured address of the private listener. The IP address may be unspecified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private: Option<SocketAddr>,
-    /// Hash of what its users were shown of origins ([`ObservedCatalogs::hash`](crate::Observations::hash)); asked for once it changes.
+    /// Hash of its observed catalogs ([`ObservedCatalogs::hash`](crate::ObservedCatalogs::hash)). The
+    /// operator requests them when it changes.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub catalogs: String,
-    /// Fingerprint of the key rings that it works with ([`KeyDocument::fingerprint`](portcullis_keyring::KeyDocument::fingerprint)).
+    /// Fingerprint of the key rings in use
+    /// ([`KeyDocument::fingerprint`](portcullis_keyring::KeyDocument::fingerprint)).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub keys: String,
-    /// Id of the key under which everything in the store is sealed, as it looked last; empty where it does not know.
+    /// Id of the key that all values in the store were sealed under at the last check; empty if unknown.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sealed_under: String,
 }
 
-/// An object that a replica does not serve from.
+/// A version of an object that a replica does not use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
-    /// The version that was refused.
+    /// `resourceVersion` that was rejected.
     pub resource_version: String,
-    /// Why: one CamelCase word, and more where there is more to say.
+    /// Reason: one CamelCase word, with details if there are any.
     pub reason: String,
 }
 
-/// How far a replica is with one object.
+/// Rollout state of one object at a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutState<'a> {
-    /// It serves this version or a later one.
+    /// The replica serves this version or a later one.
     Current,
-    /// It serves something older.
+    /// The replica serves an older version.
     Behind,
-    /// It refused this version.
+    /// The replica rejected this version, for this reason.
     Rejected(&'a str),
 }
 
 impl ReplicaReport {
-    /// How far the replica is with an object that was last written at `version`. Versions of one API server grow.
+    /// Rollout state of an object that was last written with `version`. The versions of one API server
+    /// increase.
     #[must_use]
     pub fn state_of(&self, resource: &str, name: &str, version: u64) -> RolloutState<'_> {
         let number = |text: &str| text.parse::<u64>().ok();

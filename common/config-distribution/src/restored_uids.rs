@@ -1,32 +1,34 @@
+//! UIDs of resources that were restored into another cluster.
+
 use std::collections::BTreeMap;
 
 use portcullis_keyring::MacRing;
 
 use crate::sign::{SignError, SignedDocument, VerifyError, sign, verify_in_context};
 
-/// The ConfigMap of [`RestoredUids`]. It has no [label](crate::LABEL) and no owner: it concerns the operator alone, and like the keys
-/// it outlives the installation.
+/// The ConfigMap of [`RestoredUids`]. It has no [label](crate::OBJECT_KIND_LABEL) and no owner: only the
+/// operator reads it, and like the keys it survives an uninstall.
 pub const RESTORED_UIDS_CONFIG_MAP: &str = "portcullis-identities";
 
-/// For resources that were restored into another cluster: from the UID that they have there to the UID that they go by, under which
-/// grants and connections know them. Since it is the new UID that is named, a resource made later under the same name inherits
-/// nothing.
+/// For resources that were restored into another cluster: new UID -> original UID, to which grants and
+/// connections refer. The entries name the new UID, so a resource that is created later under the same name
+/// inherits nothing.
 pub type RestoredUids = BTreeMap<String, String>;
 
 const CONTEXT: [&str; 3] = ["ConfigMap", RESTORED_UIDS_CONFIG_MAP, "identities"];
 
-/// Writes identities, with their hash and MAC.
+/// Serializes and signs restored UIDs.
 ///
 /// # Errors
-/// When there is no key for a MAC.
+/// When the MAC ring has no key.
 pub fn sign_restored_uids(ring: &MacRing, restored_uids: &RestoredUids) -> Result<SignedDocument, SignError> {
     sign(ring, CONTEXT, restored_uids)
 }
 
-/// Verifies and reads identities.
+/// Verifies and decodes restored UIDs.
 ///
 /// # Errors
-/// When they were not written with one of these keys.
+/// When they were not signed with one of these keys or cannot be decoded.
 pub fn verify_restored_uids(
     ring: &MacRing,
     data: &BTreeMap<String, String>,

@@ -1,3 +1,5 @@
+//! Signs and verifies the data of published objects.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -8,14 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::DocumentKind;
 
-/// What is written into an object's data, under the names of the fields.
+/// Entries of an object's data, under the names of these fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedDocument {
-    /// JSON.
+    /// Document as JSON.
     pub document: String,
-    /// SHA-256 of the document, in hex.
+    /// SHA-256 of the document in hex.
     pub hash: String,
-    /// `KEYID.base64url`, see [`MacRing::mac`].
+    /// MAC, `KEYID.base64url`, see [`MacRing::mac`].
     pub mac: String,
 }
 
@@ -29,39 +31,42 @@ impl SignedDocument {
     }
 }
 
-/// A document that cannot be published.
+/// Why a document cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// It cannot be written as JSON.
-    #[error("the document cannot be written: {0}")]
+    /// It cannot be serialized as JSON.
+    #[error("failed to serialize the document: {0}")]
     Unwritable(#[from] serde_json::Error),
-    /// Nobody could know that it is ours.
+    /// The MAC ring has no key.
     #[error(transparent)]
     NoMacKey(#[from] NoMacKey),
 }
 
-/// Why an object is not believed. What was last believed of it stays.
+/// Why an object fails verification. Its last valid version stays in use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// It lacks a part.
-    #[error("the object has no '{0}'; it was not written by the operator")]
+    /// A part is missing.
+    #[error("the object has no '{0}', so it was not written by the operator")]
     Incomplete(&'static str),
-    /// The document was changed.
-    #[error("the hash is not that of the document; somebody changed the object")]
+    /// The hash does not match the document.
+    #[error("the hash does not match the document; the object was changed")]
     WrongHash,
-    /// It was not written by the operator, or belongs to another object, or its key is gone.
-    #[error("the MAC does not verify; the object was not written by this installation's operator")]
+    /// It was not written by the operator, belongs to another object, or was signed with a key that is no
+    /// longer in the ring.
+    #[error("the MAC is invalid; the object was not written by this installation's operator")]
     Forged,
-    /// A version that is not understood here.
-    #[error("the document is not understood here: {0}; operator and data plane are too far apart in version")]
+    /// The document cannot be decoded, usually because of its version.
+    #[error(
+        "failed to decode the document: {0}; the versions of the operator and the data plane are too far apart"
+    )]
     NotUnderstood(String),
-    /// The credential does not open.
-    #[error("the credential does not open; its key is no longer in the ring")]
+    /// The credential cannot be opened.
+    #[error("failed to open the credential; its key is no longer in the ring")]
     Unopenable,
 }
 
 impl VerifyError {
-    /// One CamelCase word, for reports and metrics.
+    /// Machine-readable reason for reports and metrics: one CamelCase word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -74,9 +79,10 @@ impl VerifyError {
     }
 }
 
-/// The name of an object: `route-` and 20 hex digits of the SHA-256 of the source's identity (a resource's UID; for a credential
-/// its name, `namespace/secret/key`). There is one gateway and one list of diagnoses, so that one replaces the other at once:
-/// they are named `gateway` and `diagnoses`.
+/// Name of an object: for example `route-` and 20 hex digits of the SHA-256 of the source's identity. The
+/// identity is the UID of a resource, or `namespace/secret/key` for a credential. There is one gateway and
+/// one list of diagnostics; their objects are named `gateway` and `diagnoses`, so a new version replaces the
+/// old one.
 #[must_use]
 pub fn object_name(kind: DocumentKind, identity: &str) -> String {
     match kind {
@@ -89,21 +95,21 @@ pub fn object_name(kind: DocumentKind, identity: &str) -> String {
     }
 }
 
-/// SHA-256 in hex: the hash of a document.
+/// Hash of a document: SHA-256 in hex.
 #[must_use]
 pub fn content_hash(text: &str) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(text) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         write!(hex, "{byte:02x}").ok();
     }
     hex
 }
 
-/// Writes a document, with its hash and MAC, for the object of this kind and name.
+/// Serializes a document for the object of this kind and name, with its hash and MAC.
 ///
 /// # Errors
-/// When it cannot be written as JSON, or there is no key for a MAC.
+/// When it cannot be serialized, or the MAC ring has no key.
 pub fn sign_document(
     ring: &MacRing,
     kind: DocumentKind,
@@ -113,7 +119,8 @@ pub fn sign_document(
     sign(ring, [kind.object_kind(), name, kind.label()], document)
 }
 
-/// The same, for whatever is at this place: kind of the object, its name, what it is.
+/// Serializes and signs a document. `place` is the kind of the object, its name and the label of the
+/// document.
 pub(crate) fn sign(
     ring: &MacRing,
     place: [&str; 3],
@@ -125,10 +132,10 @@ pub(crate) fn sign(
     Ok(SignedDocument { hash: content_hash(&document), mac, document })
 }
 
-/// Verifies an object's data and reads its document.
+/// Verifies an object's data and decodes its document.
 ///
 /// # Errors
-/// When it was not written by an operator with one of these keys for an object of this kind and name, or is not understood.
+/// When it was not signed with one of these keys for an object of this kind and name, or cannot be decoded.
 pub fn verify_document<T: DeserializeOwned>(
     ring: &MacRing,
     kind: DocumentKind,
@@ -138,7 +145,7 @@ pub fn verify_document<T: DeserializeOwned>(
     verify_in_context(ring, [kind.object_kind(), name, kind.label()], data)
 }
 
-/// The same, for whatever is at this place.
+/// Verifies and decodes a document. `place` is the same as for [`sign`].
 pub(crate) fn verify_in_context<T: DeserializeOwned>(
     ring: &MacRing,
     place: [&str; 3],

@@ -1,3 +1,5 @@
+//! Verified documents, and how they are joined into a config.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -8,10 +10,10 @@ use portcullis_keyring::Keyring;
 
 use crate::{DocumentKind, SealedCredential, VerifyError, verify_document};
 
-/// What one object holds, verified, and opened where it was sealed.
+/// Verified document of one object. A credential is already opened.
 #[derive(Clone)]
 pub enum VerifiedDocument {
-    /// The settings of the installation.
+    /// Settings of the installation.
     Gateway(GatewayConfig),
     /// An origin.
     Origin(OriginConfig),
@@ -24,10 +26,10 @@ pub enum VerifiedDocument {
 }
 
 impl VerifiedDocument {
-    /// Verifies and reads an object. `None` for what is not served from (the diagnoses).
+    /// Verifies and decodes an object. `None` for diagnostics, which are not part of the config.
     ///
     /// # Errors
-    /// When it is not believed; what was last believed of it stays.
+    /// When verification fails. The last valid version of the object stays in use.
     pub fn from_object(
         keys: &Keyring,
         kind: DocumentKind,
@@ -49,49 +51,50 @@ impl VerifiedDocument {
     }
 }
 
-/// Something that another piece needs and that is not there (yet): objects arrive one by one.
+/// A document that another one refers to and that has not arrived. Objects arrive one by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingDependency {
     /// The resource that cannot be served without it, `namespace/name`.
     pub of: String,
-    /// What it needs.
+    /// The missing document, as text for messages.
     pub needs: String,
 }
 
-/// `mcp/linear waits for the credential mcp/key/token`.
+/// `mcp/linear needs the credential mcp/key/token, which is missing`.
 impl fmt::Display for MissingDependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} waits for {}", self.of, self.needs)
+        write!(f, "{} needs {}, which is missing", self.of, self.needs)
     }
 }
 
-/// The pieces that are known, by the names of their objects.
+/// The current verified documents, by object name.
 #[derive(Clone, Default)]
 pub struct VerifiedDocuments(BTreeMap<String, VerifiedDocument>);
 
 impl VerifiedDocuments {
-    /// Takes what an object holds now.
-    pub fn insert(&mut self, name: &str, piece: VerifiedDocument) {
-        self.0.insert(name.to_owned(), piece);
+    /// Adds or replaces the document of an object.
+    pub fn insert(&mut self, name: &str, document: VerifiedDocument) {
+        self.0.insert(name.to_owned(), document);
     }
 
-    /// Forgets an object that is gone.
+    /// Removes the document of a deleted object.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
 
-    /// Forgets every object that is not among these: what a fresh list says.
+    /// Removes every object for which `is_there` returns false, after a new list of all objects.
     pub fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| is_there(name));
     }
 
-    /// Names of all objects that are known.
+    /// Names of all objects.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Joins what is there into a contract. `None` without the gateway or a credential that it needs. An origin without its
-    /// credential is left out, and routes without their origin; of a team, only its use of such routes.
+    /// Joins the documents into a config. `None` without the gateway or one of its credentials. Origins
+    /// without their credential are left out, and so are routes without their origin. Teams lose only their
+    /// access to such routes.
     #[must_use]
     pub fn join(&self) -> (Option<Config>, Vec<MissingDependency>) {
         let mut missing = Vec::new();
@@ -141,14 +144,14 @@ impl VerifiedDocuments {
                 .push(MissingDependency { of: "the data plane".to_owned(), needs: "the gateway".to_owned() });
             return (None, missing);
         };
-        let contract = Config {
+        let config = Config {
             gateway: gateway.clone(),
             origins: origins.into_iter().cloned().collect(),
             routes: routes.into_iter().cloned().collect(),
             teams,
             secrets,
         };
-        (Some(contract), missing)
+        (Some(config), missing)
     }
 }
 
@@ -157,7 +160,7 @@ fn gateway_credentials(gateway: &GatewayConfig) -> impl Iterator<Item = &SecretK
 }
 
 impl crate::ConfigDocument<'_> {
-    /// The credentials that it refers to.
+    /// Credentials that the document refers to.
     #[must_use]
     pub fn credentials(&self) -> Vec<&SecretKey> {
         match self {

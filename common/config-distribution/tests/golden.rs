@@ -1,4 +1,5 @@
-//! What the operator and the replicas exchange: objects, sealed credentials, reports, catalogs, identities.
+//! Golden files of the data that the operator and the replicas exchange: objects, sealed credentials,
+//! reports, catalogs, UIDs.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -20,7 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-/// Sealed with the keys of `portcullis_golden::key_document`. Nonces are random, so these were kept from one run.
+/// Sealed with the keys of `portcullis_golden::key_document`. Nonces are random, so these values are kept from one run.
 const SEALED_CREDENTIAL: &str = "AXNlYTHhy2bu2HioLNaTUGZ6fRmQcmIs4G4K2RDAsuZgsMfz9g";
 const SEALED_ANSWER: &str = "AXNlYTGpa1Gr4uSiqQuM1cUPTTEM1HXrUg6aohyOg8BvD4fXgPRLLnG4byra8lMa_knPGli7BhgBa_aXik-06WArBYy8IM-_hwHt\
     Ulf4RfSOv_2w6XHT_O8dgkuXsGMLDglyPc7NtS8WAGM1kziSPQYw8FJ1OVkAzTwPbv_ANGKPhvMUOc4U96BtpCAeydxHvw8Q3qGb\

@@ -1,6 +1,7 @@
-//! What is published comes back as it was, from nobody but the operator, and only as the object that it was published as.
+//! A published config is read back unchanged. An object that the operator did not write for this place is
+//! rejected.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::collections::BTreeMap;
 
@@ -156,7 +157,7 @@ fn given_an_object_when_anything_of_it_is_not_the_operators_then_it_is_refused()
     assert_eq!(changed("document", Some(other)), Some(VerifyError::Forged));
     assert_eq!(changed("hash", Some("0".repeat(64))), Some(VerifyError::WrongHash));
     assert_eq!(changed("mac", Some("x.AAAA".into())), Some(VerifyError::Forged));
-    // A sound document under another name, as another kind, or of another installation.
+    // A valid document under another name, as another kind, or of another installation.
     assert_eq!(refused(&keys, *kind, "route-other", data), Some(VerifyError::Forged));
     assert_eq!(refused(&keys, DocumentKind::Team, name, data), Some(VerifyError::Forged));
     assert_eq!(refused(&self::keys(), *kind, name, data), Some(VerifyError::Forged));
@@ -216,7 +217,10 @@ fn given_a_missing_piece_when_joined_then_what_needs_it_waits_and_the_rest_is_se
     let missing: Vec<_> = missing.iter().map(ToString::to_string).collect();
     assert_eq!(
         missing,
-        ["mcp/linear waits for the credential mcp/key/token", "mcp/read waits for its origin uid-origin"]
+        [
+            "mcp/linear needs the credential mcp/key/token, which is missing",
+            "mcp/read needs its origin uid-origin, which is missing"
+        ]
     );
     pieces.remove(&object_name(DocumentKind::Gateway, ""));
     assert!(pieces.join().0.is_none());

@@ -1,27 +1,31 @@
+//! Which IP addresses outbound connections may reach.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use portcullis_config::{AddressClass, address_class, any_network_contains};
 
-/// Which addresses may be dialled on behalf of whoever named them. Cheap to clone.
+/// Which addresses may be dialled. Cheap to clone.
 ///
-/// Public ones always; loopback, private, shared and reserved ones only where a network that was allowed covers them; what
-/// [`AddressClass::Forbidden`] says (link-local, multicast, the clouds' metadata services) never, whatever was allowed. Who must not be
-/// reached from this very process is [`Egress`](crate::Egress)'s to say.
+/// * Public addresses are always permitted.
+/// * Loopback, private, shared and reserved addresses need an allowed network that contains them.
+/// * [`AddressClass::Forbidden`] (link-local, multicast, the clouds' metadata services) is never permitted.
+///
+/// [`Egress`](crate::Egress) additionally denies the API server and the listeners of this process.
 #[derive(Clone, Debug)]
 pub struct AddressPolicy {
     allowed: Arc<[IpNet]>,
 }
 
 impl AddressPolicy {
-    /// The internet, and nothing else.
+    /// Permits public addresses only.
     #[must_use]
     pub fn public_only() -> Self {
         Self { allowed: Arc::default() }
     }
 
-    /// The internet, and these networks.
+    /// Permits public addresses and these networks.
     #[must_use]
     pub fn allowing(private: &[IpNet]) -> Self {
         Self { allowed: private.into() }
@@ -37,7 +41,7 @@ impl AddressPolicy {
         }
     }
 
-    /// Whether an address may be dialled without TLS: only where it lies in a network that was allowed.
+    /// Whether an address may be dialled without TLS: only addresses in an allowed private network.
     #[must_use]
     pub fn permits_plain_http(&self, ip: IpAddr) -> bool {
         self.permits(ip) && address_class(ip) == AddressClass::Private
@@ -103,7 +107,7 @@ mod tests {
         assert!(!policy.permits_plain_http("127.0.0.1".parse().unwrap()));
     }
 
-    /// Every way in which an IPv6 address is known to carry an IPv4 one.
+    /// Every known way to embed an IPv4 address in an IPv6 address.
     fn disguises(ip: Ipv4Addr) -> Vec<Ipv6Addr> {
         let [a, b, c, d] = ip.octets().map(u16::from);
         let (high, low) = (a << 8 | b, c << 8 | d);

@@ -1,3 +1,5 @@
+//! Cache lifetime of fetched documents.
+
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -7,7 +9,8 @@ const MIN_LIFETIME: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a document is remembered: as its `Cache-Control` says (RFC 9111, section 5.2), within our bounds.
+/// How long to cache a document: `max-age` of `Cache-Control` (RFC 9111, section 5.2), between 5 minutes and
+/// 24 hours. One hour without `max-age`; 5 minutes for `no-store` and `no-cache`.
 pub fn cache_lifetime(headers: &HeaderMap) -> Duration {
     let mut lifetime = DEFAULT_LIFETIME;
     let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());

@@ -1,3 +1,5 @@
+//! Adapts [`Egress`] to the connector interface of hyper's client.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -10,7 +12,7 @@ use tower_service::Service;
 use crate::Destination;
 use crate::{AddressPolicy, Egress, EgressError};
 
-/// [`Egress::connect`] as hyper's client asks for it.
+/// [`Egress::connect`] as a hyper connector.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) egress: Egress,

@@ -1,3 +1,5 @@
+//! Resolves, checks and dials the destinations of all outbound connections.
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,18 +11,18 @@ use tokio::net::TcpStream;
 use crate::proxy::Proxies;
 use crate::{AddressPolicy, Destination, EgressError};
 
-/// How long one address may take to answer.
+/// Deadline for connecting to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// More addresses of one name are not tried.
+/// Maximum number of addresses of one name that are tried.
 const MAX_CONNECT_ATTEMPTS: usize = 4;
-/// More addresses of API servers are not remembered.
+/// Maximum number of API server addresses that are remembered.
 const MAX_API_SERVERS: usize = 256;
 
-/// The way out of this process, for whoever it calls: whom it never dials, and through which proxy. Cheap to clone; clones
-/// share what they are told.
+/// All outbound connections of this process: denied addresses and proxies. Cheap to clone; clones share the
+/// denied addresses.
 ///
-/// A name is resolved here and its addresses are checked here; the very address that was checked is then dialled, or asked of
-/// the proxy, whatever DNS says next.
+/// It resolves a name, checks the addresses, and dials exactly the address that it checked (or requests that
+/// address from the proxy). A later change in DNS has no effect.
 #[derive(Clone, Default)]
 pub struct Egress(Arc<Inner>);
 
@@ -30,7 +32,7 @@ struct Inner {
     proxies: Proxies,
 }
 
-/// What no tenancy opens.
+/// Addresses that no tenancy setting can allow.
 #[derive(Default)]
 struct DeniedAddresses {
     api_servers: Vec<SocketAddr>,
@@ -38,39 +40,40 @@ struct DeniedAddresses {
 }
 
 impl Egress {
-    /// Straight out, or through a proxy where these say so.
+    /// Connects through these proxies where they apply, and directly otherwise.
     #[must_use]
     pub fn through(proxies: Proxies) -> Self {
         Self(Arc::new(Inner { denied: RwLock::default(), proxies }))
     }
 
-    /// Never dial the Kubernetes API server, which lives at this host, a name or an address: not its address at all, or, where
-    /// that is loopback and a whole development machine is behind it, not its port there.
+    /// Denies connections to the Kubernetes API server at `host`, a name or an IP address. All ports of its
+    /// address are denied. On loopback only its port is denied, because a development machine runs other
+    /// servers there.
     ///
     /// # Errors
-    /// When the name has no address now.
+    /// When the name does not resolve.
     pub async fn deny_api_server(&self, host: &str, port: u16) -> io::Result<()> {
         for address in lookup(host, port).await? {
             let address = SocketAddr::new(canonical_ip(address.ip()), port);
-            let mut off_limits = self.0.denied.write().unwrap_or_else(PoisonError::into_inner);
-            if !off_limits.api_servers.contains(&address) && off_limits.api_servers.len() < MAX_API_SERVERS {
-                tracing::info!(%address, "the API server's address is never called for anybody");
-                off_limits.api_servers.push(address);
+            let mut denied = self.0.denied.write().unwrap_or_else(PoisonError::into_inner);
+            if !denied.api_servers.contains(&address) && denied.api_servers.len() < MAX_API_SERVERS {
+                tracing::info!(%address, "denied outbound connections to the API server");
+                denied.api_servers.push(address);
             }
         }
         Ok(())
     }
 
-    /// Never dial this listener of our own.
+    /// Denies connections to a listener of this process.
     pub fn deny_own_listener(&self, listener: SocketAddr) {
-        let mut off_limits = self.0.denied.write().unwrap_or_else(PoisonError::into_inner);
-        off_limits.listeners.push(SocketAddr::new(canonical_ip(listener.ip()), listener.port()));
+        let mut denied = self.0.denied.write().unwrap_or_else(PoisonError::into_inner);
+        denied.listeners.push(SocketAddr::new(canonical_ip(listener.ip()), listener.port()));
     }
 
-    /// The addresses at which a destination may be dialled, in the order of the resolver.
+    /// The permitted addresses of a destination, in the order of the resolver.
     ///
     /// # Errors
-    /// When the host has no address, or none that may be dialled.
+    /// When the host does not resolve, or none of its addresses is permitted.
     pub async fn resolve(
         &self,
         to: Destination<'_>,
@@ -94,10 +97,11 @@ impl Egress {
         if plain.is_empty() { Err(EgressError::PlainHttp { host: host() }) } else { Ok(plain) }
     }
 
-    /// A TCP connection to a destination, or through the proxy to it. TLS is the caller's, and so is what the name is.
+    /// Opens a TCP connection to a destination, directly or through its proxy. The caller does TLS and
+    /// verifies the server's name.
     ///
     /// # Errors
-    /// When it may not be dialled, or nobody answers there in time.
+    /// When the destination is not permitted, or no connection is established in time.
     pub async fn connect(
         &self,
         to: Destination<'_>,
@@ -134,7 +138,7 @@ impl Egress {
 
     fn is_denied(&self, address: SocketAddr) -> bool {
         let address = SocketAddr::new(canonical_ip(address.ip()), address.port());
-        let off_limits = self.0.denied.read().unwrap_or_else(PoisonError::into_inner);
+        let denied = self.0.denied.read().unwrap_or_else(PoisonError::into_inner);
         let is_api_server = |server: &SocketAddr| {
             server.ip() == address.ip() && (!address.ip().is_loopback() || server.port() == address.port())
         };
@@ -143,16 +147,16 @@ impl Egress {
                 && (listener.ip() == address.ip()
                     || (listener.ip().is_unspecified() && address.ip().is_loopback()))
         };
-        off_limits.api_servers.iter().any(is_api_server) || off_limits.listeners.iter().any(is_listener)
+        denied.api_servers.iter().any(is_api_server) || denied.listeners.iter().any(is_listener)
     }
 
-    /// Whether a connection came back to a listener of our own that is bound to every address of this machine: both its ends
-    /// are then here.
+    /// Whether a connection reached a listener of this process that is bound to all addresses of this
+    /// machine. Both ends of such a connection have the same IP address.
     fn is_own_listener(&self, stream: &TcpStream) -> bool {
         let (Ok(here), Ok(there)) = (stream.local_addr(), stream.peer_addr()) else { return false };
-        let off_limits = self.0.denied.read().unwrap_or_else(PoisonError::into_inner);
+        let denied = self.0.denied.read().unwrap_or_else(PoisonError::into_inner);
         canonical_ip(here.ip()) == canonical_ip(there.ip())
-            && off_limits
+            && denied
                 .listeners
                 .iter()
                 .any(|listener| listener.ip().is_unspecified() && listener.port() == there.port())
@@ -218,7 +222,7 @@ mod tests {
         egress.deny_api_server("10.96.0.1", 443).await.unwrap();
         egress.deny_api_server("[fd00:10:96::1]", 443).await.unwrap();
         for host in ["10.96.0.1", "::ffff:10.96.0.1", "64:ff9b::a60:1", "fd00:10:96::1"] {
-            // What else listens at that address (etcd, the kubelet of the control plane) is none of an origin's either.
+            // Other servers at that address (etcd, the control plane's kubelet) are denied too.
             for port in [443, 6443, 10250] {
                 assert!(is_forbidden(&egress, host, port).await, "{host}:{port}");
             }

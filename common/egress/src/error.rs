@@ -1,75 +1,77 @@
+//! The error of every outbound request.
+
 use std::error::Error;
 
-/// A request was not sent, or brought no usable answer.
+/// An outbound request failed, or its response is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum EgressError {
-    /// The host lives where the gateway may not reach.
+    /// None of the host's addresses is permitted by the address policy.
     #[error(
-        "{host} has no address that may be reached from here; if it is meant to be in a private network, the gateway's tenancy has to allow that network (never the API server's, nor the gateway's own)"
+        "{host} has no permitted address; if it is in a private network, allow that network in the gateway's tenancy (the API server and the gateway's own listeners are always denied)"
     )]
     Forbidden {
         /// Host, as the URL names it.
         host: String,
     },
-    /// Plain http leaves the private networks.
+    /// Plain http is permitted only in allowed private networks.
     #[error(
-        "{host} may not be asked over plain http: use https, or a private network that the gateway's tenancy allows"
+        "plain http to {host} is not permitted; use https, or allow its private network in the gateway's tenancy"
     )]
     PlainHttp {
         /// Host, as the URL names it.
         host: String,
     },
-    /// Not something that HTTP can be spoken to.
-    #[error("the URL cannot be requested: {0}")]
+    /// The URL is not an http or https URL with a host.
+    #[error("the URL is invalid: {0}")]
     Url(&'static str),
-    /// DNS knows no address.
-    #[error("{host} has no address: {source}")]
+    /// DNS resolution failed.
+    #[error("failed to resolve {host}: {source}")]
     Resolve {
         /// Host, as the URL names it.
         host: String,
-        /// The resolver's answer.
+        /// The resolver's error.
         source: std::io::Error,
     },
-    /// The trust anchors cannot be used.
-    #[error("the CA bundle cannot be used: {0}; it has to be PEM with at least one certificate")]
+    /// The CA bundle is invalid.
+    #[error("the CA bundle is invalid: {0}; it must be PEM with at least one certificate")]
     CaBundle(String),
-    /// No client could be made.
-    #[error("no HTTP client can be made: {0}")]
+    /// The HTTP client could not be created.
+    #[error("failed to create an HTTP client: {0}")]
     Client(String),
-    /// Nobody answers, or not in time.
-    #[error("{host} does not answer: {problem}")]
+    /// The connection failed, or there was no complete response in time.
+    #[error("{host} did not respond: {problem}")]
     NoResponse {
         /// Host, as the URL names it.
         host: String,
-        /// What happened, down to the cause.
+        /// The error with its chain of causes.
         problem: String,
     },
-    /// More came back than is read.
-    #[error("{host} answered with more than {limit} bytes")]
+    /// The response body exceeds the limit.
+    #[error("the response of {host} is larger than {limit} bytes")]
     TooLarge {
         /// Host, as the URL names it.
         host: String,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
-    /// The answer is not the JSON that it should be.
-    #[error("the answer is not the JSON that was expected (line {line}, column {column})")]
+    /// The response is not JSON of the expected shape.
+    #[error("the response is not the expected JSON (line {line}, column {column})")]
     Json {
-        /// Where reading ended. What stands there is not repeated: it may be a secret.
+        /// Line of the error. The message omits the text there: it may be a secret.
         line: usize,
-        /// See `line`.
+        /// Column of the error.
         column: usize,
     },
 }
 
 impl EgressError {
-    /// What went wrong with a request, with the whole chain of causes. Of what is in that chain nothing repeats the URL: a query
-    /// is nobody's business.
+    /// Converts the error of a request, with its whole chain of causes. Nothing in that chain contains the
+    /// URL, because a query may hold secrets.
     pub(crate) fn from_request_error(host: &str, error: &(dyn Error + 'static)) -> Self {
         let mut problem = error.to_string();
         let mut cause = error.source();
         while let Some(inner) = cause {
-            // The guard's own word, said when connecting, comes back wrapped.
+            // An `EgressError` from the connector arrives wrapped in hyper's error.
             match inner.downcast_ref::<Self>() {
                 Some(Self::Forbidden { host }) => return Self::Forbidden { host: host.clone() },
                 Some(Self::PlainHttp { host }) => return Self::PlainHttp { host: host.clone() },

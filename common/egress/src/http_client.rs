@@ -1,3 +1,5 @@
+//! HTTP clients whose connections all go through [`Egress`].
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,18 +20,19 @@ use crate::Destination;
 use crate::connector::Connector;
 use crate::{AddressPolicy, Egress, EgressError, HttpResponse, tls_config};
 
-/// From the first byte sent to the last received, unless the request says otherwise.
+/// Deadline for a whole request and response, unless the request sets its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that has waited longer than this is not used again.
+/// Idle connections are closed after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// More clients than this are not remembered.
+/// Maximum number of cached clients. The cache is cleared when it is full.
 const MAX_CACHED_CLIENTS: usize = 128;
 
 type ClientKey = (Vec<IpNet>, Option<Box<str>>);
 
-/// Guarded HTTP clients: one for each set of networks and trust anchors. Cheap to clone; clones share them.
+/// A cache of guarded HTTP clients, one for each set of networks and trust anchors. Cheap to clone; clones
+/// share it.
 #[derive(Clone, Default)]
 pub struct HttpClients {
     egress: Egress,
@@ -37,22 +40,24 @@ pub struct HttpClients {
 }
 
 impl HttpClients {
-    /// None yet; each is made when it is first asked for. They leave straight, and nobody is off limits but by their address.
+    /// Creates an empty cache without proxies or denied listeners. Only the address policy restricts its
+    /// clients.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, by this way out.
+    /// Creates an empty cache whose clients connect through this [`Egress`].
     #[must_use]
     pub fn through(egress: Egress) -> Self {
         Self { egress, cache: Arc::default() }
     }
 
-    /// The client that may reach the internet and these networks, and trusts the platform's anchors and these.
+    /// The client that may reach public addresses and these networks. It trusts the platform's anchors and
+    /// this bundle.
     ///
     /// # Errors
-    /// When the bundle cannot be used.
+    /// When the bundle is invalid.
     pub fn http(
         &self,
         private_networks: &[IpNet],
@@ -74,13 +79,13 @@ impl HttpClients {
 
 /// A guarded HTTP client. Cheap to clone; clones share connections.
 ///
-/// It follows no redirect, takes 10 s at most for a whole answer and 5 s to connect to one address, and speaks plain http only
-/// to addresses in an allowed private network.
+/// It follows no redirects. A request takes at most 10 s, connecting to one address at most 5 s. Plain http
+/// is permitted only to addresses in an allowed private network.
 #[derive(Clone)]
 pub struct HttpClient {
     policy: AddressPolicy,
     egress: Egress,
-    /// Makes requests and sends none.
+    /// Builds requests only. `client` sends them.
     builder: reqwest::Client,
     client: Client<HttpsConnector<Connector>, reqwest::Body>,
 }
@@ -115,25 +120,26 @@ impl HttpClient {
         Ok(Self { policy, egress, builder, client })
     }
 
-    /// Begins a GET request.
+    /// Builds a GET request.
     pub fn get(&self, url: Url) -> reqwest::RequestBuilder {
         self.request(Method::GET, url)
     }
 
-    /// Begins a POST request.
+    /// Builds a POST request.
     pub fn post(&self, url: Url) -> reqwest::RequestBuilder {
         self.request(Method::POST, url)
     }
 
-    /// Begins a request.
+    /// Builds a request.
     pub fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         self.builder.request(method, url)
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     ///
     /// # Errors
-    /// When the URL leads where this client may not go, nobody answers in time, or the body has more than `limit` bytes.
+    /// When the destination is not permitted, there is no complete response in time, or the body has more
+    /// than `limit` bytes.
     pub async fn send(
         &self,
         request: reqwest::RequestBuilder,
@@ -149,7 +155,7 @@ impl HttpClient {
         with_timeout(within, &host, whole).await
     }
 
-    /// Sends a request of whose answer only the head matters; the body, which may be a stream without an end, is left alone.
+    /// Sends a request and returns the response without reading its body, which may be an endless stream.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -159,10 +165,11 @@ impl HttpClient {
         Ok(HttpResponse { status: head.status, headers: head.headers, body: Bytes::new() })
     }
 
-    /// Whether a URL could be requested now, without doing it: for an address that a browser will be sent to.
+    /// Checks that a URL may be requested, without sending a request. For URLs that a browser is redirected
+    /// to.
     ///
     /// # Errors
-    /// When it could not.
+    /// When the URL is invalid, does not resolve, or is not permitted.
     pub async fn check(&self, url: &Url) -> Result<(), EgressError> {
         let plain = is_plain_http(url)?;
         let host = url.host_str().ok_or(EgressError::Url("it has no host"))?;
@@ -170,7 +177,7 @@ impl HttpClient {
         self.egress.resolve(Destination { host, port, plain }, &self.policy).await.map(drop)
     }
 
-    /// What is sent, to whom, within which time.
+    /// Returns the request to send, its host, and its deadline.
     fn prepare(
         &self,
         request: reqwest::RequestBuilder,
@@ -199,12 +206,13 @@ impl HttpClient {
     }
 }
 
-/// A request that is sent with the builder, past the guard, goes to a proxy that has no address.
+/// Makes requests fail that are sent with `builder` instead of [`HttpClient::send`]: its proxy never
+/// resolves.
 struct NoResolver;
 
 impl Resolve for NoResolver {
     fn resolve(&self, _: Name) -> Resolving {
-        Box::pin(async { Err("requests are sent with Http::send".into()) })
+        Box::pin(async { Err("send requests with HttpClient::send".into()) })
     }
 }
 
@@ -234,7 +242,7 @@ async fn with_timeout<T>(
     tokio::time::timeout(within, doing).await.unwrap_or_else(|_| {
         Err(EgressError::NoResponse {
             host: host.to_owned(),
-            problem: format!("no whole answer within {} ms", within.as_millis()),
+            problem: format!("no complete response within {} ms", within.as_millis()),
         })
     })
 }

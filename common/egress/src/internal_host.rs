@@ -1,15 +1,19 @@
-//! Names that no stranger can own: what a private listener may be called.
+//! Host names that cannot be registered in public DNS. A private listener accepts only these in `Host`.
 
 use std::net::IpAddr;
 
 use http::uri::Authority;
 
-/// Domains that public DNS never delegates (RFC 6761; ICANN's reservation of `internal`), and those of a cluster.
+/// Domains that public DNS never delegates (RFC 6761; ICANN's reservation of `internal`), and those of a
+/// cluster.
 const INTERNAL_DOMAINS: [&str; 4] = [".svc", ".cluster.local", ".internal", ".localhost"];
 
-/// Whether a `Host` header can only be that of somebody in the same network: an address, a name without a dot, or one under a
-/// domain that is never sold. A page that has bound a name of its own to a private address asks under that name (DNS rebinding),
-/// and for a browser that is the page's own server: there is no `Origin` to know it by.
+/// Whether a `Host` header is an IP address, a name without a dot, or a name under a domain that is never
+/// delegated.
+///
+/// This rejects DNS rebinding: a web page can point its own domain at a private address and send requests
+/// there. The browser treats them as same-origin, so `Origin` does not reveal them, but `Host` is the page's
+/// domain.
 #[must_use]
 pub fn is_internal_host(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };

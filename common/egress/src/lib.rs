@@ -1,12 +1,15 @@
-//! Outbound HTTP with one policy: which addresses may be reached, for how long, and how much may come back.
+//! Outbound HTTP with one policy for permitted addresses, timeouts and response sizes.
 //!
-//! Whoever can name a URL (an origin's owner, a client with a metadata document, an authorization server in its metadata) could
-//! otherwise make the gateway talk to the cloud's metadata service, to the API server, or to its neighbours in the cluster.
-//! There is one way out, [`Egress::connect`]: it resolves the name, checks every address, and dials the very address that it
-//! checked (or asks the proxy for it), whatever DNS says next. Redirects are never followed. Pooled connections to origins leave
-//! by it, and so does everything else, through [`HttpClient`].
+//! Several parties choose URLs that the gateway requests: the owner of an origin, a client with a metadata
+//! document, an authorization server in its metadata. Without a policy they could make the gateway call the
+//! cloud's metadata service, the API server, or other workloads in the cluster (SSRF).
 //!
-//! *Architecture invariant:* no room makes a client of its own; [`HttpClients`] makes them all.
+//! All connections are opened by [`Egress::connect`]. It resolves the name, checks every address, and dials
+//! exactly the address that it checked (or requests it from the proxy), so a later DNS answer has no effect.
+//! Redirects are never followed. Pooled connections to origins use it directly; all other requests use it
+//! through [`HttpClient`].
+//!
+//! *Architecture invariant:* no other crate creates an HTTP client; [`HttpClients`] creates them all.
 
 mod address_policy;
 mod cache_control;

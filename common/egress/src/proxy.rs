@@ -1,3 +1,5 @@
+//! Egress proxies from the environment.
+
 use std::net::SocketAddr;
 
 use http::Uri;
@@ -9,17 +11,19 @@ use tower_service::Service as _;
 
 use crate::Destination;
 
-/// The proxies through which requests leave, as the environment names them: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, and
-/// `NO_PROXY` for whom they are not; in capitals or small letters, capitals first.
+/// The egress proxies from the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, with the
+/// exceptions of `NO_PROXY`. Lower-case names work too; upper case takes precedence.
 ///
-/// A proxy is asked (`CONNECT_TIMEOUT`, RFC 9110 section 9.3.6) for the address that was checked, never for a name: it has no say in
-/// where a request goes. For requests without TLS, too. Its own address is trusted, being the administrator's word.
+/// The `CONNECT` request (RFC 9110, section 9.3.6) contains the IP address that was checked, never a name, so
+/// the proxy cannot choose the destination. Requests without TLS use `CONNECT` too. The proxy's own address
+/// is not checked: the administrator configures it.
 #[derive(Default)]
 pub struct Proxies(Option<Matcher>);
 
-/// The environment names a proxy that cannot be used.
+/// An environment variable does not hold a supported proxy URL. The message omits the value: it may hold a
+/// password.
 #[derive(Debug, thiserror::Error)]
-#[error("{variable} is no proxy that can be used: write http://host:port, or http://user:password@host:port")]
+#[error("{variable} is not a supported proxy URL; use http://host:port or http://user:password@host:port")]
 pub struct ProxyError {
     variable: &'static str,
 }
@@ -28,10 +32,10 @@ pub struct ProxyError {
 pub(crate) struct Proxy(Intercept);
 
 impl Proxies {
-    /// Reads them; `variable` gives the value of one, where it is set.
+    /// Reads the variables. `variable` returns the value of a variable that is set.
     ///
     /// # Errors
-    /// When one is not the URL of a proxy that is spoken to in the clear. Those over TLS or SOCKS are not supported.
+    /// When a value is not an `http` URL. Proxies over TLS or SOCKS are not supported.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
         let either = |capitals: &str, small: &str| {
             variable(capitals).or_else(|| variable(small)).filter(|value| !value.is_empty())
@@ -49,7 +53,7 @@ impl Proxies {
         ];
         for (name, small, put) in proxies {
             let Some(value) = either(name, small) else { continue };
-            // As elsewhere, `proxy.example.com:3128` is one without TLS.
+            // Like other programs, read `proxy.example.com:3128` as http.
             let url = if value.contains("://") { value.clone() } else { format!("http://{value}") };
             let sound = url.parse::<Uri>().is_ok_and(|uri| {
                 uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
@@ -65,7 +69,7 @@ impl Proxies {
         Ok(Self(any.then(|| matcher.build())))
     }
 
-    /// The proxy to a destination, where there is one.
+    /// The proxy for a destination, if any.
     pub(crate) fn for_destination(&self, to: Destination<'_>) -> Option<Proxy> {
         let matcher = self.0.as_ref()?;
         let scheme = if to.plain { "http" } else { "https" };
@@ -79,7 +83,7 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// A connection through the proxy to an address.
+    /// Opens a connection to an address through the proxy.
     pub(crate) async fn connect(&self, address: SocketAddr) -> Result<TcpStream, String> {
         let name =
             self.0.uri().authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
@@ -92,7 +96,7 @@ impl Proxy {
         }
         let stream = tunnel.call(to).await.map_err(|error| {
             format!(
-                "the egress proxy {name} opens no way to {address} ({error}); it has to allow CONNECT to that address and port"
+                "the egress proxy {name} failed to connect to {address}: {error}; it must allow CONNECT to that address and port"
             )
         })?;
         Ok(stream.into_inner())

@@ -1,33 +1,38 @@
+//! Complete HTTP responses, and strict parsing of JSON objects.
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::EgressError;
 
-/// A whole answer.
+/// A complete HTTP response.
 pub struct HttpResponse {
-    /// Its status. A redirect is an answer like any other: it is not followed.
+    /// Status. Redirects are returned, not followed.
     pub status: StatusCode,
-    /// Its headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// Its body, within the limit that was given.
+    /// Body, at most as long as the limit of the request.
     pub body: Bytes,
 }
 
 impl HttpResponse {
-    /// The body as a JSON object, whatever the status and the media type say.
+    /// Parses the body as a JSON object. Status and media type are ignored.
     ///
     /// # Errors
-    /// When it is not JSON of that shape.
+    /// When the body is not JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, EgressError> {
         parse_json_object(&self.body)
             .map_err(|error| EgressError::Json { line: error.line(), column: error.column() })
     }
 }
 
-/// What a stranger calls a JSON object. It is read as a whole first: `serde_json` skips over what nobody asks for without looking at it, text
-/// that is not UTF-8 (RFC 8259, section 8.1) or numbers that nothing holds, and what one reader takes and another does not must not
-/// decide anything. For the same reason an array is refused, in which serde would take the members of a struct by their places.
+/// Parses untrusted JSON strictly.
+///
+/// It parses the whole document first, because `serde_json` does not validate the members that it skips: they
+/// may hold text that is not UTF-8 (RFC 8259, section 8.1) or numbers out of range. Other parsers reject such
+/// documents, and two parsers must not disagree. Arrays are rejected too: serde would read them as the fields
+/// of a struct, by position.
 ///
 /// # Errors
 /// When it is not a JSON object of that shape.

@@ -1,3 +1,5 @@
+//! TLS configuration of outbound connections.
+
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -9,18 +11,19 @@ use rustls_platform_verifier::Verifier;
 
 use crate::EgressError;
 
-/// More bundles than this are not remembered: a bundle is a tenant's to write.
+/// Maximum number of cached configurations. Limited because tenants write the bundles.
 const MAX_CACHED_CONFIGS: usize = 128;
 
 type ConfigCache = Mutex<HashMap<Option<Box<str>>, Arc<ClientConfig>>>;
 
-/// Reading the platform's trust anchors takes milliseconds, so that is done once for each bundle.
+/// One configuration for each bundle: reading the platform's trust anchors takes milliseconds.
 static CONFIG_CACHE: LazyLock<ConfigCache> = LazyLock::new(ConfigCache::default);
 
-/// TLS towards others: the platform's trust anchors, and those of a bundle. Without ALPN, which is the caller's to choose.
+/// The TLS client configuration with the platform's trust anchors and those of a bundle. ALPN is left to the
+/// caller.
 ///
 /// # Errors
-/// When the bundle is not PEM with certificates.
+/// When the bundle is not PEM with at least one certificate.
 pub fn tls_config(ca_bundle_pem: Option<&str>) -> Result<Arc<ClientConfig>, EgressError> {
     let key = ca_bundle_pem.map(Box::from);
     let mut remembered = CONFIG_CACHE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +47,7 @@ fn build_config(ca_bundle_pem: Option<&str>) -> Result<ClientConfig, EgressError
             .map_err(|error| bundle(error.to_string()))?,
     };
     if ca_bundle_pem.is_some() && extra.is_empty() {
-        return Err(bundle("there is no certificate in it".to_owned()));
+        return Err(bundle("it contains no certificate".to_owned()));
     }
     let has_extra = !extra.is_empty();
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -57,8 +60,12 @@ fn build_config(ca_bundle_pem: Option<&str>) -> Result<ClientConfig, EgressError
         }
         Err(error) if has_extra => Err(bundle(error.to_string())),
         Err(error) => {
-            // A machine without trust anchors can still serve origins over plain http in private networks. Https fails closed.
-            tracing::warn!(%error, "no https server can be trusted: install the platform's CA certificates");
+            // Without trust anchors, https fails closed. Origins on plain http in private networks still
+            // work.
+            tracing::warn!(
+                %error,
+                "failed to load the platform's CA certificates; all https requests will fail until they are installed"
+            );
             Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
         }
     }
@@ -72,7 +79,7 @@ mod tests {
     fn given_a_bundle_without_certificates_then_it_is_refused_with_the_mend() {
         for bundle in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             let error = tls_config(Some(bundle)).unwrap_err().to_string();
-            assert!(error.contains("has to be PEM"), "{error}");
+            assert!(error.contains("must be PEM"), "{error}");
         }
     }
 

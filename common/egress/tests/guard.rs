@@ -1,4 +1,4 @@
-//! What the guarded client refuses, against a real server on loopback.
+//! Tests of the guarded HTTP client against a real server on loopback.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -118,7 +118,7 @@ async fn given_nobody_listens_then_the_error_says_so_and_repeats_no_query() {
     let request =
         http.get("http://127.0.0.1:1/?code=secret".parse().unwrap()).timeout(Duration::from_secs(2));
     let error = http.send(request, 100).await.err().unwrap().to_string();
-    assert!(error.contains("127.0.0.1 does not answer") && !error.contains("secret"), "{error}");
+    assert!(error.contains("127.0.0.1 did not respond") && !error.contains("secret"), "{error}");
 }
 
 #[test]

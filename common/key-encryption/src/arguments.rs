@@ -1,3 +1,5 @@
+//! Command-line options for key encryption.
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -8,32 +10,33 @@ use crate::KeyEncryptionError;
 use crate::transit::TransitClient;
 use crate::transit_login::TransitLogin;
 
-/// Where a pod finds the token of its service account.
+/// Default path of a pod's service account token.
 const SERVICE_ACCOUNT_TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// What encrypts the key rings where they are kept; on the command line of whoever reads or writes them.
+/// Options for encrypting the key rings at rest, for commands that read or write them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct KeyEncryptionArgs {
-    /// How the key rings are kept in their file or Secret: `transit` encrypts them with a key that HashiCorp Vault or OpenBao does
-    /// not give away. Left out: as they are.
+    /// How the key rings are encrypted in their file or Secret. `transit` uses a key of HashiCorp Vault or
+    /// OpenBao that never leaves the service. Without this option they are not encrypted.
     #[arg(long, value_enum, value_name = "HOW", requires_all = ["transit_address", "transit_key"])]
     keys_encryption: Option<KeyEncryptionMode>,
-    /// The service: https://vault.example.com:8200.
+    /// URL of the transit service, for example https://vault.example.com:8200.
     #[arg(long, value_name = "URL", requires = "keys_encryption")]
     transit_address: Option<Url>,
-    /// The name of its key.
+    /// Name of the transit key.
     #[arg(long, value_name = "NAME", requires = "keys_encryption")]
     transit_key: Option<String>,
-    /// Where its transit engine is mounted.
+    /// Path where the transit engine is mounted.
     #[arg(long, value_name = "PATH", default_value = "transit", requires = "keys_encryption")]
     transit_mount: String,
-    /// Its namespace, where it has some.
+    /// Namespace of the transit service, if it uses namespaces.
     #[arg(long, value_name = "NAME", requires = "keys_encryption")]
     transit_namespace: Option<String>,
-    /// Certificates to trust it by, in PEM, beside the system's.
+    /// Additional trusted CA certificates for the transit service, in PEM. The system's certificates stay
+    /// trusted.
     #[arg(long, value_name = "FILE", requires = "keys_encryption")]
     transit_ca: Option<PathBuf>,
-    /// A file with a token for it; read at each use, so that an agent may renew it.
+    /// File with a token for the transit service. It is read at each use, so an agent can renew it.
     #[arg(
         long,
         value_name = "FILE",
@@ -41,13 +44,13 @@ pub struct KeyEncryptionArgs {
         conflicts_with = "transit_kubernetes_role"
     )]
     transit_token_file: Option<PathBuf>,
-    /// Sign in there as this pod's service account, for this role of its Kubernetes auth method: no stored token.
+    /// Role of the Kubernetes auth method. The pod signs in with its service account, so no token is stored.
     #[arg(long, value_name = "NAME", requires = "keys_encryption")]
     transit_kubernetes_role: Option<String>,
-    /// Where that auth method is mounted.
+    /// Path where the Kubernetes auth method is mounted.
     #[arg(long, value_name = "PATH", default_value = "kubernetes", requires = "keys_encryption")]
     transit_kubernetes_mount: String,
-    /// The token of the service account.
+    /// File with the token of the service account.
     #[arg(long, value_name = "FILE", default_value = SERVICE_ACCOUNT_TOKEN_PATH, requires = "keys_encryption")]
     transit_service_account_token: PathBuf,
 }
@@ -72,7 +75,7 @@ impl KeyEncryptionArgs {
                 token: self.transit_service_account_token.clone(),
             },
             (None, None) => {
-                let problem = "say how to sign in to the transit service: --transit-token-file or --transit-kubernetes-role";
+                let problem = "no sign-in for the transit service is configured; add --transit-token-file or --transit-kubernetes-role";
                 return Err(KeyEncryptionError::Arguments(problem.to_owned()));
             }
         };

@@ -1,6 +1,8 @@
+//! Format of encrypted key rings in their file or Secret.
+
 use serde::{Deserialize, Serialize};
 
-/// Encrypted rings, as they are stored: what the service gave, and which of its keys opens it.
+/// Encrypted key rings as they are stored: the ciphertext, and the transit key that decrypts it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EncryptedKeys {
     pub(crate) mount: String,
@@ -15,7 +17,7 @@ struct Document<Inner> {
 }
 
 impl EncryptedKeys {
-    /// `None` for whatever is not encrypted rings.
+    /// `None` if the text is not encrypted key rings.
     pub(crate) fn read(stored: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Document<Self>>(stored).ok().map(|document| document.transit)
     }

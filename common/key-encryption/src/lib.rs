@@ -1,13 +1,13 @@
-//! How the rings lie where they are kept, in a file or a Secret: as they are, or encrypted by a service that does not give its own
-//! key away (the transit engine of HashiCorp Vault and OpenBao). Whoever reads the file or the Secret then has nothing without
-//! that service.
+//! Encryption of the key rings at rest, in a file or a Secret: either none, or by the transit engine of
+//! HashiCorp Vault or OpenBao, whose key never leaves the service. Reading the file or the Secret then
+//! reveals nothing without that service.
 //!
 //! ```text
-//! stored --Custody::open--> text of keys.json --Custody::close--> stored
+//! stored --KeyEncryption::decrypt--> text of keys.json --KeyEncryption::encrypt--> stored
 //! ```
 //!
-//! The service is asked when a process starts and when the rings change, and never on the way of a request: while it is away,
-//! everything that runs goes on.
+//! The service is called when a process starts and when the rings change, never while a request is handled.
+//! During an outage of the service, running processes are not affected.
 
 mod arguments;
 mod encrypted_keys;
@@ -22,80 +22,80 @@ use zeroize::Zeroizing;
 use crate::encrypted_keys::EncryptedKeys;
 use crate::transit::TransitClient;
 
-/// How the rings are kept.
+/// Encrypts and decrypts the key rings as the command line configures it.
 pub struct KeyEncryption(Option<TransitClient>);
 
-/// The rings could not be opened or closed. Nothing goes on without them.
+/// The key rings could not be encrypted or decrypted. A process cannot start without them.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyEncryptionError {
-    /// The command line contradicts itself, or a file that it names cannot be read.
+    /// The command-line options are incomplete or invalid, or a file that they name cannot be read.
     #[error("{0}")]
     Arguments(String),
-    /// They were encrypted, and nobody said how to decrypt them.
+    /// The rings are encrypted, but the command line does not configure the transit service.
     #[error(
-        "the keys are encrypted with the transit key {mount}/{key}; say --keys-encryption transit and where that service is"
+        "the keys are encrypted with the transit key {mount}/{key}; add --keys-encryption transit and the options of that service"
     )]
     Encrypted {
-        /// Where the engine is mounted.
+        /// Path where the engine is mounted.
         mount: String,
-        /// The key's name there.
+        /// Name of the key.
         key: String,
     },
-    /// The service does not answer.
-    #[error("the keys cannot be had without the transit service, which does not answer: {0}")]
+    /// The service is unreachable.
+    #[error("the keys are unavailable because the request to the transit service failed: {0}")]
     Unreachable(#[from] portcullis_egress::EgressError),
-    /// The service refuses.
-    #[error("the transit service at {host} refuses to {what} (status {status}{told}); {advice}")]
+    /// The service rejected the request.
+    #[error("the transit service at {host} refused to {what} (status {status}{told}); {advice}")]
     Refused {
-        /// Whom.
+        /// Host of the service.
         host: String,
-        /// What was asked for.
+        /// Name of the operation.
         what: &'static str,
         /// HTTP status.
         status: u16,
-        /// What it said.
+        /// Error text of the service, after a colon. May be empty.
         told: String,
-        /// What to look at.
+        /// What to check.
         advice: &'static str,
     },
-    /// It answered something that is not of its protocol.
-    #[error("the service at {host} does not answer as a transit engine does: {problem}")]
+    /// The response does not match the transit protocol.
+    #[error("the response of {host} is not that of a transit engine: {problem}")]
     InvalidResponse {
-        /// Whom.
+        /// Host of the service.
         host: String,
-        /// What is missing.
+        /// What is missing or invalid.
         problem: &'static str,
     },
     /// A file with a credential for the service cannot be read.
-    #[error("{path}, with which the transit service is asked: {source}")]
+    #[error("the credential file {path} for the transit service cannot be read: {source}")]
     Credential {
-        /// Which file.
+        /// Path of the file.
         path: String,
-        /// The operating system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }
 
 impl KeyEncryption {
-    /// The rings are kept as they are.
+    /// Stores the rings without encryption.
     #[must_use]
     pub fn plain() -> Self {
         Self(None)
     }
 
-    /// As the command line says. Asks nobody yet.
+    /// Configures encryption from the command line. Sends no request yet.
     ///
     /// # Errors
-    /// When it contradicts itself.
+    /// If the options are incomplete or invalid.
     pub fn new(arguments: &KeyEncryptionArgs, clients: &HttpClients) -> Result<Self, KeyEncryptionError> {
         Ok(Self(arguments.transit(clients)?))
     }
 
-    /// The rings out of what is stored. What is stored in the clear is taken as it is, so that an installation can begin to
-    /// encrypt; whoever writes should then [close](Self::close) it.
+    /// Decrypts stored rings. Rings stored in clear text are returned unchanged, so an existing installation
+    /// can turn on encryption; the next writer should then [encrypt](Self::encrypt) them.
     ///
     /// # Errors
-    /// When it is encrypted and the service cannot be had, or refuses.
+    /// If the rings are encrypted and the service is unavailable or rejects the request.
     pub async fn decrypt(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
         match (EncryptedKeys::read(stored), &self.0) {
             (None, _) => Ok(Zeroizing::new(stored.to_vec())),
@@ -106,10 +106,10 @@ impl KeyEncryption {
         }
     }
 
-    /// What to store.
+    /// Encrypts rings for storage.
     ///
     /// # Errors
-    /// When it is to be encrypted and the service cannot be had, or refuses.
+    /// If encryption is configured and the service is unavailable or rejects the request.
     pub async fn encrypt(&self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
         match &self.0 {
             None => Ok(Zeroizing::new(text.to_vec())),
@@ -117,7 +117,7 @@ impl KeyEncryption {
         }
     }
 
-    /// Whether something is stored as [`close`](Self::close) would store it.
+    /// Whether the stored rings have the form that [`encrypt`](Self::encrypt) would give them.
     #[must_use]
     pub fn is_up_to_date(&self, stored: &[u8]) -> bool {
         match (EncryptedKeys::read(stored), &self.0) {

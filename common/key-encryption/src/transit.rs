@@ -1,5 +1,5 @@
-//! The transit secrets engine of HashiCorp Vault and OpenBao (their HTTP API, `/v1/{mount}/encrypt/{key}` and `decrypt`), and the
-//! Kubernetes auth method (`/v1/auth/{mount}/login`).
+//! Client for the transit secrets engine of HashiCorp Vault and OpenBao (HTTP API,
+//! `/v1/{mount}/encrypt/{key}` and `decrypt`), and for the Kubernetes auth method (`/v1/auth/{mount}/login`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,15 +15,15 @@ use crate::KeyEncryptionError;
 use crate::encrypted_keys::EncryptedKeys;
 use crate::transit_login::{TransitLogin, read_secret};
 
-/// Rings are some kilobytes.
+/// Maximum size of a response, in bytes. Key rings are a few kilobytes.
 const MAX_RESPONSE_LEN: usize = 1024 * 1024;
-/// What the service says about a refusal is told up to here, characters.
+/// Maximum length of the service's error text in messages, in characters.
 const MAX_ERROR_CHARS: usize = 300;
-/// Whoever starts the process has said where the service is: it may be in any private network.
+/// The administrator configures the service's address, so it may be in any private network.
 const PRIVATE_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"];
 
-/// One key of one service.
+/// Client for one key of one transit service.
 pub(crate) struct TransitClient {
     http: HttpClient,
     address: Url,
@@ -78,9 +78,11 @@ impl TransitClient {
         let wrong = |problem: &str| KeyEncryptionError::Arguments(problem.to_owned());
         let networks: Vec<IpNet> =
             PRIVATE_NETWORKS.iter().filter_map(|network| network.parse().ok()).collect();
-        let host = address.host_str().ok_or_else(|| wrong("--transit-address names no host"))?.to_owned();
+        let host = address.host_str().ok_or_else(|| wrong("--transit-address contains no host"))?.to_owned();
         let namespace = namespace
-            .map(|name| HeaderValue::try_from(name).map_err(|_| wrong("--transit-namespace is no name")))
+            .map(|name| {
+                HeaderValue::try_from(name).map_err(|_| wrong("--transit-namespace is not a valid name"))
+            })
             .transpose()?;
         let http = clients.http(&networks, ca)?;
         Ok(Self { http, address: address.clone(), host, mount, key, namespace, login })
@@ -95,7 +97,7 @@ impl TransitClient {
         let path = [self.mount.as_str(), "encrypt", &self.key];
         let answer = self.request("encrypt the keys", &path, &asked).await?;
         let ResponseData { data: EncryptResponse { ciphertext } } =
-            self.read(&answer, "there is no data.ciphertext")?;
+            self.read(&answer, "data.ciphertext is missing")?;
         Ok(EncryptedKeys { mount: self.mount.clone(), key: self.key.clone(), ciphertext })
     }
 
@@ -107,17 +109,17 @@ impl TransitClient {
         struct RequestBody<'a> {
             ciphertext: &'a str,
         }
-        // By the key that it was encrypted with: the one of the command line is for what is written from now on.
+        // Decrypt with the key that encrypted it. The key of the command line is only for new writes.
         let path = [stored.mount.as_str(), "decrypt", &stored.key];
         let answer =
             self.request("decrypt the keys", &path, &RequestBody { ciphertext: &stored.ciphertext }).await?;
         let ResponseData { data: DecryptResponse { plaintext } } =
-            self.read(&answer, "there is no data.plaintext")?;
+            self.read(&answer, "data.plaintext is missing")?;
         let text = STANDARD.decode(plaintext.as_bytes());
         text.map(Zeroizing::new).map_err(|_| self.invalid_response("data.plaintext is not base64"))
     }
 
-    /// Whether it was encrypted with the key of the command line.
+    /// Whether the rings were encrypted with the key of the command line.
     pub(crate) fn uses_current_key(&self, stored: &EncryptedKeys) -> bool {
         (&stored.mount, &stored.key) == (&self.mount, &self.key)
     }
@@ -143,8 +145,8 @@ impl TransitClient {
             TransitLogin::Kubernetes { mount, role, token } => {
                 let token = read_secret(token).await?;
                 let asked = RequestBody { role, jwt: token.expose_secret() };
-                let answer = self.post("let this pod in", &["auth", mount, "login"], None, &asked).await?;
-                let LoginResponse { auth } = self.read(&answer, "there is no auth.client_token")?;
+                let answer = self.post("sign in this pod", &["auth", mount, "login"], None, &asked).await?;
+                let LoginResponse { auth } = self.read(&answer, "auth.client_token is missing")?;
                 Ok(auth.client_token)
             }
         }
@@ -159,7 +161,7 @@ impl TransitClient {
     ) -> Result<HttpResponse, KeyEncryptionError> {
         let mut url = self.address.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            // A mount may have slashes in it, which part its segments.
+            // A mount path may contain slashes, which separate its segments.
             segments.pop_if_empty().push("v1").extend(path.iter().flat_map(|part| part.split('/')));
         }
         let mut request = self.http.post(url).header("X-Vault-Request", "true").json(asked);
@@ -168,7 +170,9 @@ impl TransitClient {
         }
         if let Some(token) = token {
             let mut value = HeaderValue::try_from(token.expose_secret()).map_err(|_| {
-                KeyEncryptionError::Arguments("the transit service's token is no token".to_owned())
+                KeyEncryptionError::Arguments(
+                    "the token for the transit service is not a valid token".to_owned(),
+                )
             })?;
             value.set_sensitive(true);
             request = request.header("X-Vault-Token", value);
@@ -182,12 +186,13 @@ impl TransitClient {
         let told: String =
             errors.join("; ").chars().filter(|it| !it.is_control()).take(MAX_ERROR_CHARS).collect();
         let advice = match answer.status.as_u16() {
-            400 => "is it still the key that the rings were encrypted with?",
-            403 => "does its policy allow this to whoever signs in?",
-            404 => "is the transit engine mounted there, and is there a key of this name?",
-            // https://openbao.org/api-docs/: 503, down for maintenance or sealed; 473, standby; 429, a standby's health.
-            429 | 472 | 473 | 500..=599 => "is it unsealed and well?",
-            _ => "look at its audit log",
+            400 => "check that the rings were encrypted with this key",
+            403 => "check that the policy of the signed-in identity allows this",
+            404 => "check that the transit engine is mounted there and has a key of this name",
+            // https://openbao.org/api-docs/: 503, down for maintenance or sealed; 473, standby; 429, health
+            // of a standby.
+            429 | 472 | 473 | 500..=599 => "check that it is unsealed and healthy",
+            _ => "check its audit log",
         };
         let told = if told.is_empty() { told } else { format!(": {told}") };
         KeyEncryptionError::Refused {

@@ -1,3 +1,5 @@
+//! Sign-in to the transit service.
+
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -5,21 +7,21 @@ use zeroize::Zeroizing;
 
 use crate::KeyEncryptionError;
 
-/// How to sign in to the service. Done anew at each use: there are few, and nothing has to be renewed.
+/// How to sign in to the service. Each use signs in again: uses are rare, so no token has to be renewed.
 pub(crate) enum TransitLogin {
-    /// By a token in a file.
+    /// With a token from a file.
     Token(PathBuf),
     /// As a service account of the cluster (the Kubernetes auth method).
     Kubernetes {
-        /// Where the method is mounted.
+        /// Path where the method is mounted.
         mount: String,
         role: String,
-        /// The file with the service account's token.
+        /// File with the service account's token.
         token: PathBuf,
     },
 }
 
-/// The first line's word of a file.
+/// Reads a secret from a file, without surrounding white space.
 pub(crate) async fn read_secret(path: &PathBuf) -> Result<SecretString, KeyEncryptionError> {
     let text = tokio::fs::read_to_string(path)
         .await

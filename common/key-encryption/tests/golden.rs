@@ -1,4 +1,4 @@
-//! How encrypted key rings are stored, and the requests to a transit service (HashiCorp Vault, OpenBao).
+//! Stored form of encrypted key rings, and the requests to a transit service (HashiCorp Vault, OpenBao).
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -25,7 +25,7 @@ struct Command {
     encryption: KeyEncryptionArgs,
 }
 
-/// Answers as a transit engine and the Kubernetes auth method do, and keeps the requests.
+/// Behaves like a transit engine and the Kubernetes auth method, and records the requests.
 async fn answer(
     State(requests): State<Requests>,
     method: Method,
@@ -49,7 +49,7 @@ async fn answer(
     }))
 }
 
-/// Encrypts and decrypts the rings, and compares what is stored and requested.
+/// Encrypts and decrypts the rings, and compares the stored text and the requests.
 async fn exchange(name: &str, login: impl Fn(&std::path::Path) -> String) {
     let requests = Requests::default();
     let router = Router::new().fallback(answer).with_state(Arc::clone(&requests));

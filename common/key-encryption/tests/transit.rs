@@ -1,5 +1,6 @@
-//! What is said to a transit service and made of its answers, over real HTTP. The service is a stand-in by its API documentation that
-//! keeps the plaintext for itself and gives out a handle; `tests/peers/transit.py` is one that encrypts.
+//! Requests to a transit service and handling of its responses, over real HTTP. The service is a stand-in
+//! according to the API documentation; it keeps the plaintext and returns a handle. `tests/peers/transit.py`
+//! is one that encrypts.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -23,7 +24,7 @@ const RINGS: &[u8] = br#"{"signing":[],"sealing":[]}"#;
 struct Service {
     kept: Vec<String>,
     token: String,
-    /// Answers everything with this.
+    /// Response to all requests, instead of the normal one.
     instead: Option<(u16, Value)>,
     seen: Vec<(String, HeaderMap, Value)>,
 }
@@ -180,14 +181,14 @@ async fn given_a_service_that_refuses_or_speaks_nonsense_when_asked_then_it_fail
     let custody = world.by_token();
     let stored = custody.encrypt(RINGS).await.unwrap();
     let cases = [
-        (503, json!({"errors": ["Vault is sealed"]}), "Vault is sealed); is it unsealed"),
-        (403, json!({"errors": ["permission\ndenied"]}), "permissiondenied); does its policy"),
-        (400, json!({"errors": ["cipher: message authentication failed"]}), "still the key"),
-        (404, json!({"errors": []}), "(status 404); is the transit engine mounted"),
+        (503, json!({"errors": ["Vault is sealed"]}), "Vault is sealed); check that it is unsealed"),
+        (403, json!({"errors": ["permission\ndenied"]}), "permissiondenied); check that the policy"),
+        (400, json!({"errors": ["cipher: message authentication failed"]}), "encrypted with this key"),
+        (404, json!({"errors": []}), "(status 404); check that the transit engine is mounted"),
         (302, json!("elsewhere"), "(status 302)"),
-        (200, json!({"data": {}}), "there is no data.plaintext"),
+        (200, json!({"data": {}}), "data.plaintext is missing"),
         (200, json!({"data": {"plaintext": "%%%"}}), "is not base64"),
-        (200, json!("a page"), "there is no data.plaintext"),
+        (200, json!("a page"), "data.plaintext is missing"),
     ];
     for (status, body, expected) in cases {
         world.service.lock().instead = Some((status, body));

@@ -1,4 +1,4 @@
-//! `keys.json`: the rings as they are written down.
+//! `keys.json`: the format in which key rings are stored.
 
 use portcullis_clock::{NoRandomness, Random};
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 use crate::KeyringError;
 use crate::key_entry::{DecodedKey, KeyEntry};
 
-/// The rings as they are written down, with how far a rotation is. Nobody can read a key out of it but this crate, and whoever
-/// reads its [`text`](Self::text).
+/// The key rings as they are stored, with the state of a rotation. The keys are only readable within this
+/// crate, and in its [`text`](Self::text).
 ///
-/// In a ring the first key is the current one. Those after it are announced (known everywhere before anybody uses them) or were
-/// replaced (kept for what was made with them).
+/// The first key of a ring is the current one. Keys after it are announced (distributed before they are used)
+/// or replaced (kept to read older data).
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyDocument {
@@ -20,26 +20,26 @@ pub struct KeyDocument {
     pub(crate) sealing: Vec<KeyEntry>,
     #[serde(default)]
     pub(crate) mac: Vec<KeyEntry>,
-    /// The request for a rotation that was honoured last.
+    /// The last rotation request that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) honoured: Option<String>,
 }
 
-/// One of the rings.
+/// Selects one of the key rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ring {
     /// Signs access tokens.
     Signing,
-    /// Seals what must come back unread and unchanged.
+    /// Seals values that must come back secret and unchanged.
     Sealing,
-    /// Vouches for what is published.
+    /// Authenticates published objects.
     Mac,
 }
 
 impl Ring {
     pub(crate) const ALL: [Self; 3] = [Self::Signing, Self::Sealing, Self::Mac];
 
-    /// Its member of the document.
+    /// Name of the ring in `keys.json`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,19 +51,19 @@ impl Ring {
 }
 
 impl KeyDocument {
-    /// New keys, one in each ring.
+    /// Generates new keys, one in each ring.
     ///
     /// # Errors
-    /// Without randomness.
+    /// If there is no randomness.
     pub fn generate(random: &Random) -> Result<Self, NoRandomness> {
         let one = || KeyEntry::new(random).map(|entry| vec![entry]);
         Ok(Self { signing: one()?, sealing: one()?, mac: one()?, honoured: None })
     }
 
-    /// Reads the text of a `keys.json`, and looks at every key in it.
+    /// Parses the text of a `keys.json`, and checks every key.
     ///
     /// # Errors
-    /// When it is no such document, or holds a key that is short, not random, published somewhere, or there twice.
+    /// If the document is invalid, or contains a key that is too short, not random, published, or duplicated.
     pub fn read(text: &[u8]) -> Result<Self, KeyringError> {
         let document: Self = serde_json::from_slice(text)
             .map_err(|error| KeyringError::Document(format!("not a key file: {error}")))?;
@@ -71,17 +71,18 @@ impl KeyDocument {
         Ok(document)
     }
 
-    /// Its text.
+    /// Text of the `keys.json`.
     ///
     /// # Errors
-    /// Never for a document that was read or made here.
+    /// Never for a document that was parsed or generated here.
     pub fn text(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         serde_json::to_vec_pretty(self)
             .map(Zeroizing::new)
             .map_err(|error| KeyringError::Document(error.to_string()))
     }
 
-    /// Tells apart what differs in use: which keys there are, and what each is for now. Not when a key is to go, and no key.
+    /// Digest of the keys' ids and their current roles. It contains no key, and ignores when keys are
+    /// dropped.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut digest = Sha256::new();
@@ -124,7 +125,9 @@ impl KeyDocument {
                 return Err(format!("the ring '{name}' is empty"));
             }
             if self.ring(ring).first().is_some_and(|first| first.announced_at.is_some()) {
-                return Err(format!("the ring '{name}' begins with a key that is only announced"));
+                return Err(format!(
+                    "the ring '{name}' begins with an announced key, but the first key must be the current one"
+                ));
             }
             let first = seen.len();
             for key in self.decode(ring)? {
@@ -171,7 +174,7 @@ mod tests {
             (|it| it["signing"] = serde_json::json!([]), "'signing' is empty"),
             (|it| it["sealing"][0]["key"] = "c2hvcnQ".into(), "has 5 bytes, not 32"),
             (|it| it["signing"][0] = it["mac"][0].clone(), "are the same"),
-            (|it| it["signing"][0]["announcedAt"] = 1.into(), "only announced"),
+            (|it| it["signing"][0]["announcedAt"] = 1.into(), "begins with an announced key"),
             (
                 |it| it["signing"] = [it["signing"][0].clone(), it["signing"][0].clone()].into(),
                 "two keys with the id",

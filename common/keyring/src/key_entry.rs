@@ -1,4 +1,4 @@
-//! One key, written down.
+//! A single key in `keys.json`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,25 +8,25 @@ use zeroize::Zeroizing;
 
 use crate::weak_keys::weakness;
 
-/// 256 bits, base64url; the id is public. Times are Unix milliseconds.
+/// A key of 256 bits in base64url. The id is public. Times are Unix milliseconds.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct KeyEntry {
     pub(crate) id: String,
     pub(crate) key: Zeroizing<String>,
-    /// Since when it is announced, until it is the current one.
+    /// When it was announced. Absent once it is the current key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) announced_at: Option<i64>,
-    /// When nobody used it for anything new any more.
+    /// When all processes stopped creating anything with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) retired_at: Option<i64>,
 }
 
-/// The same, ready for use.
+/// A decoded key.
 pub(crate) struct DecodedKey {
     pub(crate) id: String,
     pub(crate) bytes: Zeroizing<[u8; 32]>,
-    /// Nothing is to be made with it yet.
+    /// Whether it is announced only, so nothing may be created with it yet.
     pub(crate) announced: bool,
 }
 
@@ -62,7 +62,7 @@ impl KeyEntry {
 
 #[cfg(test)]
 impl DecodedKey {
-    /// A key that would not be taken from a document.
+    /// A key that a document would reject as weak.
     pub(crate) fn testing(id: &str, byte: u8) -> Self {
         Self { id: id.to_owned(), bytes: Zeroizing::new([byte; 32]), announced: false }
     }

@@ -10,35 +10,35 @@ use zeroize::Zeroizing;
 
 use crate::{KeyDocument, Keyring, KeyringError};
 
-/// Where one machine keeps its rings. Readers read a whole file, always; whoever changes it [holds](Self::hold) it from reading
-/// to writing.
+/// The file that stores the key rings of one machine. Writes are atomic, so readers always see a whole file.
+/// Writers [lock](Self::lock) it from reading to writing.
 #[derive(Clone)]
 pub struct KeyFile {
     path: PathBuf,
 }
 
-/// Nobody else writes until this is dropped.
+/// Prevents other processes from writing until it is dropped.
 pub struct KeyFileLock {
     _lock: File,
 }
 
 impl KeyFile {
-    /// The file of this folder.
+    /// The key file in this folder.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         Self { path: folder.join("keys.json") }
     }
 
-    /// Where it lies.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the file holds; `None` where there is none.
+    /// Reads the file. `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read, or others can read it.
+    /// If it cannot be read, or other users can read it.
     pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, KeyringError> {
         let text = match fs::read(&self.path) {
             Ok(text) => Zeroizing::new(text),
@@ -47,16 +47,18 @@ impl KeyFile {
         };
         let mode = fs::metadata(&self.path).map_err(|error| self.io(error))?.permissions().mode();
         if mode & 0o077 != 0 {
-            let problem = format!("its mode is {:o}, so others can read it: chmod 600 it", mode & 0o777);
+            let problem =
+                format!("its mode is {:o}, so other users can read it; run chmod 600 on it", mode & 0o777);
             return Err(KeyringError::Unusable { path: self.path.clone(), problem });
         }
         Ok(Some(text))
     }
 
-    /// Replaces the file (mode 0600): written aside and renamed, so that a crash leaves either the old one or the new one.
+    /// Replaces the file (mode 0600). It is written under another name and renamed, so a crash leaves either
+    /// the old or the new file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write(&self, text: &[u8]) -> Result<(), KeyringError> {
         let aside = self.path.with_extension("json.new");
         let mut file = fs::OpenOptions::new()
@@ -70,10 +72,11 @@ impl KeyFile {
         fs::rename(&aside, &self.path).map_err(|error| self.io(error))
     }
 
-    /// Waits until nobody else writes, and keeps others from it. The processes of one machine: a file lock.
+    /// Waits for other writers and then blocks them. This is a file lock between the processes of one
+    /// machine.
     ///
     /// # Errors
-    /// When there can be no lock in this folder.
+    /// If the lock file cannot be created or locked.
     pub fn lock(&self) -> Result<KeyFileLock, KeyringError> {
         let path = self.path.with_extension("json.lock");
         let options = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -88,10 +91,10 @@ impl KeyFile {
 }
 
 impl Keyring {
-    /// Reads `keys.json` in a folder, or makes it (mode 0600) where there is none.
+    /// Reads `keys.json` in a folder, or creates it (mode 0600) if it does not exist.
     ///
     /// # Errors
-    /// When the file is unreadable, is readable by others, or holds a key that nobody may work with.
+    /// If the file is unreadable, is readable by other users, or contains a weak key.
     pub fn open_or_create(folder: &Path, random: &Random) -> Result<Self, KeyringError> {
         let folder = KeyFile::new(folder);
         let _held = folder.lock()?;

@@ -1,3 +1,5 @@
+//! The key rings in use, which can be replaced while the process runs.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,54 +10,54 @@ use zeroize::Zeroizing;
 
 use crate::{KeyDocument, MacRing, Ring, SealingRing, SigningRing};
 
-/// All rings, as they are now: [`turn_to`](Self::turn_to) puts others in their place, and whoever holds this works with those from
-/// the next use on.
+/// All key rings in use. [`replace_with`](Self::replace_with) replaces them; every holder then uses the new
+/// rings.
 pub struct Keyring {
     /// Signs access tokens.
     pub signing: SigningRing,
     /// Seals session ids, cookies and stored credentials.
     pub sealing: SealingRing,
-    /// Shows who wrote a published object. Empty where the keys are of a version that published nothing.
+    /// Authenticates published objects. Empty if the keys are of a version that published nothing.
     pub mac: MacRing,
     fingerprint: ArcSwap<String>,
     generation: AtomicU64,
 }
 
-/// Why there are no keys to work with.
+/// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// The file is there but cannot be used.
+    /// The file exists but cannot be used.
     #[error("{path}: {problem}")]
     Unusable {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The file cannot be read or made.
+    /// The file cannot be read or written.
     #[error("{path}: {source}")]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The operating system's answer.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The document cannot be used.
+    /// The document is invalid.
     #[error(
-        "the keys: {0}. Restore keys.json from a backup: without it, issued tokens and stored credentials cannot be read. \
-         Where nothing was stored yet, `portcullis keys generate` makes real ones"
+        "the keys are invalid: {0}. Restore keys.json from a backup: without it, issued tokens and stored credentials cannot be read. \
+         If nothing was stored yet, `portcullis keys generate` creates new keys"
     )]
     Document(String),
-    /// No randomness to make keys from.
+    /// No randomness to generate keys.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
 impl Keyring {
-    /// The rings of a document.
+    /// Loads the rings of a document.
     ///
     /// # Errors
-    /// When a key cannot be used.
+    /// If a key is invalid.
     pub fn from_document(document: &KeyDocument) -> Result<Self, KeyringError> {
         let decode = |ring| document.decode(ring).map_err(KeyringError::Document);
         Ok(Self {
@@ -67,11 +69,11 @@ impl Keyring {
         })
     }
 
-    /// Reads the text of a `keys.json` that a cluster keeps. It has all rings: what is published there is worth nothing without
-    /// a MAC.
+    /// Loads the text of a `keys.json` that a cluster stores. It must have all rings: published objects are
+    /// only trusted with a MAC.
     ///
     /// # Errors
-    /// When it is no such document, lacks a ring, or holds a key that nobody may work with.
+    /// If the document is invalid, lacks a ring, or contains a weak key.
     pub fn from_json(text: &[u8]) -> Result<Self, KeyringError> {
         let keys = Self::from_document(&KeyDocument::read(text)?)?;
         if keys.mac.is_empty() {
@@ -83,12 +85,12 @@ impl Keyring {
     /// The text of a new `keys.json`, with one key in each ring.
     ///
     /// # Errors
-    /// Without randomness.
+    /// If there is no randomness.
     pub fn generate(random: &Random) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         KeyDocument::generate(random)?.text()
     }
 
-    /// Works with other rings from now on. What is under way with one of the old ones ends with it.
+    /// Replaces all rings. Operations in progress finish with the old ones.
     pub fn replace_with(&self, other: &Self) {
         self.signing.replace_with(&other.signing);
         self.sealing.replace_with(&other.sealing);
@@ -97,7 +99,8 @@ impl Keyring {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Goes up with each [`turn_to`](Self::turn_to): what was verified before may be worth another look.
+    /// Increases with each [`replace_with`](Self::replace_with). Earlier verification results may then be
+    /// outdated.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -1,13 +1,14 @@
-//! The gateway's own keys: one ring that signs access tokens, one that seals whatever leaves the process and must come back
-//! unread and unchanged (session ids, cookies, stored and published credentials), one that shows who wrote a published object.
+//! The gateway's own keys. One ring signs access tokens. One seals values that leave the process and must
+//! come back secret and unchanged: session ids, cookies, stored and published credentials. One authenticates
+//! published objects.
 //!
 //! ```text
-//! keys.json --document--> rings, with the states of their keys --Keys--> signing, sealing, mac: read anew at each use
-//!                           ^ rotation: announce, promote, retire, drop
+//! keys.json --KeyDocument--> rings, with the state of each key --Keyring--> signing, sealing, mac
+//!                               ^ rotation: announce, promote, retire, drop
 //! ```
 //!
-//! In a ring the first key is the current one: new work uses it, old work opens with any. Envelopes and tokens carry the id of
-//! their key.
+//! The first key of a ring is the current one. New data is created with it; existing data is read with any
+//! key of the ring. Envelopes and tokens contain the id of their key.
 
 mod document;
 mod key_entry;

@@ -1,3 +1,5 @@
+//! Message authentication codes for published objects.
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,19 +9,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::key_entry::DecodedKey;
 
-/// HMAC-SHA256 under a ring of keys: shows that a published object was written by the operator and by nobody else.
+/// HMAC-SHA256 under a ring of keys. It proves that the operator wrote a published object.
 ///
-/// A ring may be empty (one machine publishes nothing to others); it makes and accepts no MAC then.
+/// The ring may be empty, because a single machine publishes nothing. Then it creates and accepts no MAC.
 pub struct MacRing {
     keys: ArcSwap<Vec<(String, hmac::Key)>>,
 }
 
-/// There is no key to make a MAC with.
+/// The ring contains no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the keys have no ring 'mac': restore keys.json from a backup of this installation's keys")]
+#[error("the keys have no ring 'mac'; restore keys.json from a backup of this installation's keys")]
 pub struct NoMacKey;
 
-/// The MAC was not made by this ring over these parts.
+/// The MAC does not match the parts, or its key is not in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the MAC does not verify")]
 pub struct InvalidMac;
@@ -34,16 +36,17 @@ impl MacRing {
         self.keys.store(Arc::clone(&other.keys.load()));
     }
 
-    /// Whether there is a key at all.
+    /// Whether the ring contains no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.load().is_empty()
     }
 
-    /// A MAC over these parts with the current key: `KEYID.base64url`. Which key it is takes part in it.
+    /// Creates a MAC over these parts with the current key: `KEYID.base64url`. The MAC also covers the key
+    /// id.
     ///
     /// # Errors
-    /// When the ring is empty.
+    /// If the ring is empty.
     pub fn mac(&self, parts: &[&str]) -> Result<String, NoMacKey> {
         let keys = self.keys.load();
         let (id, key) = keys.first().ok_or(NoMacKey)?;
@@ -54,7 +57,7 @@ impl MacRing {
     /// Verifies a MAC, in constant time.
     ///
     /// # Errors
-    /// When it is not exactly what [`mac`](Self::mac) made over the same parts with a key of this ring.
+    /// If it is not exactly what [`mac`](Self::mac) creates over the same parts with a key of this ring.
     pub fn verify(&self, parts: &[&str], mac: &str) -> Result<(), InvalidMac> {
         let (id, tag) = mac.split_once('.').ok_or(InvalidMac)?;
         let keys = self.keys.load();
@@ -63,7 +66,7 @@ impl MacRing {
         hmac::verify(key, &message(id, parts), &tag).map_err(|_| InvalidMac)
     }
 
-    /// Whether a MAC names the current key, so that it need not be made anew after a rotation.
+    /// Whether a MAC was created with the current key. If not, it should be created again after a rotation.
     #[must_use]
     pub fn is_current(&self, mac: &str) -> bool {
         let keys = self.keys.load();
@@ -72,7 +75,7 @@ impl MacRing {
     }
 }
 
-/// Each part with its length before it, so that no two lists of parts read the same.
+/// Prefixes each part with its length, so different lists of parts always differ.
 fn message(id: &str, parts: &[&str]) -> Vec<u8> {
     let mut message =
         Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum::<usize>() + id.len() + 8);

@@ -1,14 +1,14 @@
-//! How a ring comes by another key while everything goes on. One step at a time, each decided by what is known of those who use
-//! the keys; run again without news, it changes nothing.
+//! Rotates the key rings without downtime. Each call takes one step, depending on the state of all processes
+//! that use the keys. A call without new information changes nothing.
 //!
 //! ```text
-//! announced   after the current key: everybody opens and verifies with it, nobody makes anything with it
-//!    | everybody has it, or ANNOUNCED_FOR is over
-//! current     first: everything new is made with it
-//!    | the next one is promoted
-//! replaced    still opens and verifies; somebody may still not have heard and make something with it
-//!    | everybody has heard: retired_at
-//! retired     nothing new is made with it; stays as long as something old may need it (`is_needed`)
+//! announced   after the current key: every process opens and verifies with it, none creates anything with it
+//!    | every process has it, or MAX_ANNOUNCE_TIME is over
+//! current     first: everything new is created with it
+//!    | the next key is promoted
+//! replaced    still opens and verifies; a process without the new rings may still create something with it
+//!    | every process has the new rings: retired_at
+//! retired     nothing new is created with it; kept while older data may need it (`is_needed`)
 //! ```
 
 use std::time::Duration;
@@ -18,47 +18,49 @@ use portcullis_clock::{NoRandomness, Random, UnixMillis};
 use crate::key_entry::KeyEntry;
 use crate::{KeyDocument, Ring};
 
-/// Whoever has not heard of an announced key by now is not waited for.
+/// An announced key is promoted after this time, even if some processes do not have it yet.
 const MAX_ANNOUNCE_TIME: Duration = Duration::from_secs(10 * 60);
-/// An access token lives for a day at most (`spec.tokens.access`); clocks differ.
+/// An access token is valid for at most a day (`spec.tokens.access`), plus clock differences.
 const SIGNING_KEY_RETENTION: Duration = Duration::from_secs(25 * 3600);
-/// Session ids are the oldest sealed things that nobody can seal anew: 30 days (`gateway/src/pipeline/session.rs`).
+/// Session ids are the oldest sealed values that cannot be sealed again: 30 days
+/// (`gateway/src/pipeline/session.rs`).
 const SEALING_KEY_RETENTION: Duration = Duration::from_secs(31 * 24 * 3600);
-/// What is published is written anew at once; what replicas keep of it for a start without the API server, seconds later.
+/// Published objects are rewritten immediately; the copies that replicas keep for a start without the API
+/// server, seconds later.
 const MAC_KEY_RETENTION: Duration = Duration::from_secs(3600);
 
-/// How it stands with those who use the keys.
+/// State of the processes and data that use the keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RotationStatus {
-    /// Everybody has exactly these rings ([`KeyDocument::fingerprint`]). `false` also where that is not known.
+    /// Every process has exactly these rings ([`KeyDocument::fingerprint`]). Also `false` if unknown.
     pub distributed: bool,
-    /// Nothing in the store is sealed under another key than the current one.
+    /// Nothing in the store is sealed under a key other than the current one.
     pub reencrypted: bool,
-    /// Everything published bears the MAC of the current key.
+    /// Every published object has a MAC of the current key.
     pub republished: bool,
 }
 
-/// What a step has changed.
+/// A step of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RotationStep {
-    /// There are new keys, which nobody uses yet.
+    /// New keys were added, which are not used yet.
     Announced,
-    /// The new keys are the current ones.
+    /// The new keys became the current ones.
     Promoted,
-    /// Nobody makes anything with the replaced keys any more: their time runs.
+    /// Nothing is created with the replaced keys any more; their retention time begins.
     Retired,
-    /// These keys were dropped: nothing needs them.
+    /// These keys were removed, because nothing needs them.
     Dropped(Vec<(Ring, String)>),
 }
 
 impl std::fmt::Display for RotationStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Announced => f.write_str("new keys are announced"),
-            Self::Promoted => f.write_str("the new keys are the current ones"),
-            Self::Retired => f.write_str("nobody makes anything with the replaced keys any more"),
+            Self::Announced => f.write_str("new keys announced"),
+            Self::Promoted => f.write_str("new keys are now current"),
+            Self::Retired => f.write_str("replaced keys retired"),
             Self::Dropped(keys) => {
-                f.write_str("dropped, because nothing needs them:")?;
+                f.write_str("unneeded keys dropped:")?;
                 keys.iter().try_for_each(|(ring, id)| write!(f, " {} {id}", ring.name()))
             }
         }
@@ -66,11 +68,11 @@ impl std::fmt::Display for RotationStep {
 }
 
 impl KeyDocument {
-    /// Takes the next step, if one is due. `request` is what somebody who wants a rotation has written down; a value that was
-    /// honoured already asks for nothing.
+    /// Takes the next step, if one is due. `request` is the value of the latest rotation request; a value
+    /// that was already carried out is ignored.
     ///
     /// # Errors
-    /// Without randomness.
+    /// If there is no randomness.
     pub fn advance_rotation(
         &mut self,
         request: Option<&str>,
@@ -93,13 +95,13 @@ impl KeyDocument {
         Ok(self.retire(now).or_else(|| self.drop_unneeded(standing, now)))
     }
 
-    /// Whether there are keys that are not the current ones.
+    /// Whether there are keys other than the current ones.
     #[must_use]
     pub fn is_rotating(&self) -> bool {
         Ring::ALL.into_iter().any(|ring| self.ring(ring).len() > 1)
     }
 
-    /// Whether a rotation has been asked for that is not over: its new keys are not the current ones yet.
+    /// Whether a rotation is in progress whose new keys are not the current ones yet.
     #[must_use]
     pub fn is_promotion_pending(&self) -> bool {
         self.announced_since().is_some()
@@ -117,14 +119,14 @@ impl KeyDocument {
         }
         for (ring, mut entry) in made {
             let ring = self.ring_mut(ring);
-            // A ring that has no key yet has nobody to be announced to.
+            // The first key of an empty ring is current at once.
             entry.announced_at = (!ring.is_empty()).then_some(now.0);
             ring.insert(ring.len().min(1), entry);
         }
         Ok(())
     }
 
-    /// A key whose id is not taken: four bytes meet sometimes.
+    /// Generates a key with an unused id: ids of four bytes may collide.
     fn new_entry(&self, ring: Ring, random: &Random) -> Result<KeyEntry, NoRandomness> {
         loop {
             let entry = KeyEntry::new(random)?;
@@ -137,7 +139,7 @@ impl KeyDocument {
     fn promote(&mut self) -> RotationStep {
         for ring in Ring::ALL {
             let entries = self.ring_mut(ring);
-            // Stable: what was announced comes first, the rest keeps its order.
+            // The sort is stable: announced keys come first, the others keep their order.
             entries.sort_by_key(|entry| entry.announced_at.is_none());
             entries.iter_mut().for_each(|entry| entry.announced_at = None);
         }
@@ -201,7 +203,7 @@ mod tests {
         now: UnixMillis,
     ) -> Option<RotationStep> {
         let turned = document.advance_rotation(Some(request), standing, now, &Random::system()).unwrap();
-        // Whatever it has become can be read again.
+        // Every resulting document can be parsed again.
         let again = KeyDocument::read(&document.text().unwrap()).unwrap();
         assert_eq!(again.fingerprint(), document.fingerprint());
         turned
@@ -284,8 +286,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
-        /// Replicas that lag, at any pace: whatever one of them signs or seals, every other one that has been told of at least the
-        /// step before it verifies and opens.
+        /// Replicas that lag at any pace: one replica verifies and opens everything that another signs or
+        /// seals, if they are at most one step apart.
         /// Requirements: as.keys.rotation
         #[test]
         fn given_replicas_one_step_apart_when_keys_rotate_then_what_one_makes_the_other_takes(

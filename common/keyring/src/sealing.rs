@@ -1,3 +1,5 @@
+//! Authenticated encryption of values that leave the process.
+
 use std::sync::Arc;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
@@ -16,18 +18,19 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 const NONCE_LEN: usize = 12;
 
-/// How many characters of an envelope, in base64url, tell under which key it was sealed: version and key id, and two bits more.
+/// Length of the prefix of a base64url envelope that identifies its key: version, key id, and two bits of the
+/// nonce.
 pub const KEY_PREFIX_LEN: usize = 7;
 
-/// What an envelope is for. Each purpose has a key of its own, derived from the ring's, so that an envelope made for one never
-/// opens as another.
+/// Purpose of an envelope. Each purpose has its own derived key, so an envelope for one purpose cannot be
+/// opened for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// An origin's tokens and client secrets, in the store.
     Credential,
-    /// The outward `Mcp-Session-Id`.
+    /// The `Mcp-Session-Id` that clients receive.
     McpSession,
-    /// Cookies and the states that travel through a browser.
+    /// Cookies, and `state` values that pass through a browser.
     Browser,
     /// A static credential, from the operator to the data plane.
     PublishedConfig,
@@ -61,20 +64,21 @@ struct SealingKey {
     ciphers: [Aes256Gcm; Purpose::ALL.len()],
 }
 
-/// The envelope could not be made.
+/// The envelope could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// No nonce.
+    /// No randomness for the nonce.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// More than the algorithm takes.
+    /// The text is longer than the algorithm allows.
     #[error("the text is too long to be sealed")]
     TooLong,
 }
 
-/// The envelope is not ours, was changed, is bound to something else, or its key is gone. Deliberately says no more.
+/// The envelope is invalid, was changed, is bound to other data, or its key is missing. Deliberately without
+/// details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the sealed value does not open")]
+#[error("the sealed value cannot be opened")]
 pub struct OpenError;
 
 impl SealingRing {
@@ -90,14 +94,14 @@ impl SealingRing {
         self.keys.store(Arc::clone(&other.keys.load()));
     }
 
-    /// The id of the key that new envelopes are sealed under.
+    /// Id of the key that seals new envelopes.
     #[must_use]
     pub fn current_key_id(&self) -> String {
         self.keys.load().first().map(|key| URL_SAFE_NO_PAD.encode(key.id)).unwrap_or_default()
     }
 
-    /// What envelopes that were sealed under replaced keys of this ring begin with, in base64url: [`KEY_PREFIX_LEN`] characters each. None
-    /// where there are no replaced keys.
+    /// Prefixes of base64url envelopes that were sealed under replaced keys: [`KEY_PREFIX_LEN`] characters
+    /// each. Empty if there are no replaced keys.
     #[must_use]
     pub fn replaced_key_prefixes(&self) -> Vec<String> {
         let keys = self.keys.load();
@@ -114,10 +118,11 @@ impl SealingRing {
         replaced.flat_map(|key| (0..4).map(move |nonce| begins(key, nonce))).collect()
     }
 
-    /// Seals a text. It opens only with the same purpose and the same `bound_to` (subject and origin, for instance).
+    /// Seals a text. It only opens with the same purpose and the same `bound_to` (subject and origin, for
+    /// example).
     ///
     /// # Errors
-    /// Without randomness, or with a text of over 64 GiB.
+    /// If there is no randomness, or the text is longer than 64 GiB.
     pub fn seal(
         &self,
         random: &Random,
@@ -126,7 +131,7 @@ impl SealingRing {
         text: &[u8],
     ) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_LEN] = random.bytes()?;
-        // The ring is never empty: `new` sees to it.
+        // The ring is never empty: `new` rejects an empty one.
         let keys = self.keys.load();
         let Some(key) = keys.first() else { return Err(SealError::TooLong) };
         let aad = associated_data(bound_to);
@@ -144,7 +149,7 @@ impl SealingRing {
     /// Opens an envelope.
     ///
     /// # Errors
-    /// When it is not exactly what [`seal`](Self::seal) made for the same purpose and `bound_to`.
+    /// If it is not exactly what [`seal`](Self::seal) created for the same purpose and `bound_to`.
     pub fn open(
         &self,
         purpose: Purpose,
@@ -166,11 +171,11 @@ impl SealingRing {
             .map_err(|_| OpenError)
     }
 
-    /// Seals anew, under the current key, what [`seal`](Self::seal) sealed under any; both as base64url. `None` for what does not
-    /// open.
+    /// Seals an envelope again under the current key. Input and output are base64url. `None` if it cannot be
+    /// opened.
     ///
     /// # Errors
-    /// Without randomness.
+    /// If there is no randomness.
     pub fn reencrypt(
         &self,
         random: &Random,
@@ -203,7 +208,7 @@ impl SealingKey {
     }
 }
 
-/// Each part with its length before it, so that no two lists of parts read the same.
+/// Prefixes each part with its length, so different lists of parts always differ.
 fn associated_data(parts: &[&str]) -> Vec<u8> {
     let mut data = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {

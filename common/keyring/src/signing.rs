@@ -1,3 +1,5 @@
+//! Signatures of tokens that the gateway issues.
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -23,13 +25,13 @@ struct SigningKey {
     public: Vec<u8>,
 }
 
-/// A JWT that is not ours, or could not be made.
+/// The token was not issued by this gateway, or could not be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayTokenError {
     /// Malformed, wrong type or algorithm, unknown key, or the signature does not verify.
     #[error("the token was not issued by this gateway")]
     NotOurs,
-    /// The claims cannot be written.
+    /// The claims cannot be serialized.
     #[error("the token could not be signed")]
     Unsignable,
 }
@@ -48,11 +50,11 @@ impl SigningRing {
         self.keys.store(Arc::clone(&other.keys.load()));
     }
 
-    /// Signs claims with the current key. `typ` says what the token is (`at+jwt`, RFC 9068 section 2.1), so that one kind of
-    /// token never passes for another.
+    /// Signs claims with the current key. `typ` states the type of token (`at+jwt`, RFC 9068 section 2.1), so
+    /// one type is never accepted as another.
     ///
     /// # Errors
-    /// When the claims are not a JSON object.
+    /// If the claims are not a JSON object.
     pub fn sign(&self, typ: &str, claims: &impl Serialize) -> Result<String, GatewayTokenError> {
         let keys = self.keys.load();
         let key = keys.first().ok_or(GatewayTokenError::Unsignable)?;
@@ -62,11 +64,11 @@ impl SigningRing {
         jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|_| GatewayTokenError::Unsignable)
     }
 
-    /// Verifies signature, algorithm, key id and type, and reads the claims. Times, issuer and audience are the caller's to
-    /// check: it knows the route and holds the clock.
+    /// Verifies signature, algorithm, key id and type, and parses the claims. The caller checks times, issuer
+    /// and audience.
     ///
     /// # Errors
-    /// When any of that is wrong.
+    /// If any of these checks fails.
     pub fn verify<C: DeserializeOwned>(&self, typ: &str, token: &str) -> Result<C, GatewayTokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| GatewayTokenError::NotOurs)?;
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) {
@@ -84,7 +86,7 @@ impl SigningRing {
         Ok(token.claims)
     }
 
-    /// The public keys, those that are announced included, as a JWK set (RFC 7517, RFC 8037 section 2).
+    /// The public keys, including announced ones, as a JWK set (RFC 7517, RFC 8037 section 2).
     #[must_use]
     pub fn jwks(&self) -> Value {
         let keys: Vec<_> = self

@@ -1,9 +1,9 @@
-//! Keys that nobody may work with: those that somebody typed, and those that are published.
+//! Rejects weak keys: typed by hand, or published.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Keys that are published: in this project's documentation, and as test vectors of standards.
+/// Published keys: in this project's documentation, and in test vectors of standards.
 const PUBLISHED_KEYS: [&str; 5] = [
     // docs/keys.md
     "fZjKW1XGUO5nPWjbCPKl-NhpJSp63xMHednzcsoVaTM",
@@ -15,18 +15,18 @@ const PUBLISHED_KEYS: [&str; 5] = [
     "TM0Imyj_ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U-4pvs",
 ];
 
-/// Why a key is no key, if it is none.
+/// Why a key is weak. `None` if it is not.
 pub(crate) fn weakness(key: &[u8; 32]) -> Option<&'static str> {
     let distinct = key.iter().collect::<std::collections::BTreeSet<_>>().len();
-    // 32 random bytes have fewer than 16 distinct values with a probability below 2^-60,
+    // Probability for 32 random bytes: fewer than 16 distinct values, below 2^-60;
     if distinct < 16 {
         return Some("is not random; it looks like an example");
     }
-    // are printable text with one of 2^-45,
+    // printable text, 2^-45;
     if key.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-        return Some("is a text that somebody wrote, and not random");
+        return Some("is text and not random; it looks like a passphrase");
     }
-    // and count up or down with one of 2^-240.
+    // counting up or down, 2^-240.
     let step = |pair: &[u8]| match pair {
         [a, b] => b.wrapping_sub(*a),
         _ => 0,
@@ -34,10 +34,10 @@ pub(crate) fn weakness(key: &[u8; 32]) -> Option<&'static str> {
     let mut steps = key.windows(2).map(step);
     let first = steps.next();
     if steps.all(|step| Some(step) == first) {
-        return Some("counts, and is not random");
+        return Some("counts up or down and is not random");
     }
     let text = URL_SAFE_NO_PAD.encode(key);
-    PUBLISHED_KEYS.contains(&text.as_str()).then_some("is published as an example, so that everybody has it")
+    PUBLISHED_KEYS.contains(&text.as_str()).then_some("is published as an example, so it is not secret")
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(weakness(&of(16)), None);
     }
 
-    /// Whoever copies a key out of this repository, from whatever file, is told that everybody has it.
+    /// A key copied from any file of this repository is rejected as published.
     /// Requirements: advisory.keys
     #[test]
     fn given_every_key_that_this_repository_shows_then_it_is_refused() {

@@ -1,4 +1,4 @@
-//! The key document as it is written down, and what its keys make: tokens, public keys, MACs, fingerprint.
+//! Stored form of the key document, and output of its keys: tokens, public keys, MACs, fingerprint.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,5 +1,6 @@
-//! Where the API server is: for this process to ask, and for nobody to have it asked. An origin's owner who named it, or an
-//! authorization server that did, would have it called from a pod that it trusts.
+//! Configuration of the Kubernetes API server, and a block of its addresses in [`Egress`]. Without the block,
+//! the owner of an origin or an authorization server could send requests to the API server from a pod that it
+//! trusts.
 
 use std::time::Duration;
 
@@ -8,15 +9,16 @@ use kube::config::InferConfigError;
 use kube::{Client, Config};
 use portcullis_egress::Egress;
 
-/// How often to look again: another server of the control plane may answer, its name may have another address.
+/// How often the addresses are refreshed: control plane servers and DNS records may change.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
-/// An API server that takes longer does not answer.
+/// Deadline of each lookup.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The API server by the pod's service account, or as kubectl finds it.
+/// Client configuration from the kubeconfig, as for kubectl, or from the pod's service account.
 pub async fn config() -> Result<Config, InferConfigError> {
     let mut config = Config::infer().await?;
-    // `kube` would go through the environment's proxy, which is for the internet, where a kubeconfig names none of its own.
+    // Without a proxy in the kubeconfig, `kube` uses the proxy of the environment, which is for the internet:
+    // ignore it.
     let of_environment = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| std::env::var(name).ok());
     if of_environment.and_then(|url| url.parse::<Uri>().ok()) == config.proxy_url {
         config.proxy_url = None;
@@ -24,8 +26,8 @@ pub async fn config() -> Result<Config, InferConfigError> {
     Ok(config)
 }
 
-/// Has the way out refuse the API server's addresses from now on: the one that is asked, and, as they become known, those that
-/// its servers say are theirs.
+/// Blocks the addresses of the API server in `egress`: the configured address at once, and the addresses that
+/// the API server advertises in the background. Refreshes both regularly.
 pub async fn deny_api_server(egress: &Egress, url: &Uri, client: &Client) {
     let (egress, url, client) = (egress.clone(), url.clone(), client.clone());
     deny_configured_address(&egress, &url).await;
@@ -43,12 +45,13 @@ async fn deny_configured_address(egress: &Egress, url: &Uri) {
     let host = url.host().unwrap_or_default();
     match tokio::time::timeout(REQUEST_TIMEOUT, egress.deny_api_server(host, port)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("{host}, the API server, has no address now: {error}"),
-        Err(_) => tracing::warn!("{host}, the API server, has no address now: DNS does not answer"),
+        Ok(Err(error)) => tracing::warn!(%error, host, "failed to resolve the address of the API server"),
+        Err(_) => tracing::warn!(host, "failed to resolve the address of the API server: DNS timeout"),
     }
 }
 
-/// `GET /api` says where each server is (Kubernetes API, `APIVersions.serverAddressByClientCIDRs`); whoever is signed in may ask.
+/// Blocks the addresses from `GET /api` (Kubernetes API, `APIVersions.serverAddressByClientCIDRs`). Every
+/// authenticated client may read it.
 async fn deny_advertised_addresses(egress: &Egress, client: &Client) {
     let Ok(Ok(versions)) = tokio::time::timeout(REQUEST_TIMEOUT, client.list_core_api_versions()).await
     else {

@@ -6,21 +6,21 @@ use http::{HeaderName, HeaderValue};
 
 use crate::message::Message;
 
-/// The era's session id (legacy).
+/// Session id (legacy era).
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-/// The revision.
+/// Protocol revision.
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// Mirror of `method` (2026-07-28).
 pub const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// Mirror of `params.name` or `params.uri` (2026-07-28).
 pub const NAME: HeaderName = HeaderName::from_static("mcp-name");
-/// Where a broken stream is to be taken up again (legacy).
+/// Position at which a broken stream resumes (legacy era).
 pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 const PREFIX: &str = "=?base64?";
 const SUFFIX: &str = "?=";
 
-/// Writes a value for `Mcp-Name` or `Mcp-Param-*` (2026-07-28, "Value Encoding").
+/// Encodes a value of `Mcp-Name` or `Mcp-Param-*` (2026-07-28, "Value Encoding").
 #[must_use]
 pub fn encode(value: &str) -> HeaderValue {
     let plain = !value.is_empty()
@@ -28,11 +28,12 @@ pub fn encode(value: &str) -> HeaderValue {
         && value.trim() == value
         && !(value.starts_with(PREFIX) && value.ends_with(SUFFIX));
     let text = if plain { value.to_owned() } else { format!("{PREFIX}{}{SUFFIX}", STANDARD.encode(value)) };
-    // Either is visible ASCII, so this cannot fail; an empty value would be a mismatch that the origin refuses.
+    // Both forms are visible ASCII, so this cannot fail. If it did, the origin would reject the empty value
+    // as a mismatch.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Reads such a value; `None` when it is not well formed.
+/// Decodes such a value; `None` if it is malformed.
 #[must_use]
 pub fn decode(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
@@ -42,8 +43,9 @@ pub fn decode(value: &HeaderValue) -> Option<String> {
     }
 }
 
-/// The first header that says something else than the body. Headers that are absent are the origin's to miss: it knows which it
-/// requires. `Mcp-Method` and `Mcp-Name` count in every era: whoever stands before the origin may go by them.
+/// The first header that differs from the body. Missing headers are not checked: the origin decides which it
+/// requires. `Mcp-Method` and `Mcp-Name` are checked in every era, because a proxy in front of the origin may
+/// use them.
 #[must_use]
 pub fn find_mismatch(headers: &http::HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
     let differs = |name: &HeaderName, expected: Option<&str>, encoded: bool| {
@@ -59,7 +61,8 @@ pub fn find_mismatch(headers: &http::HeaderMap, message: &Message<'_>) -> Option
         (NAME, named, true),
     ]
     .into_iter()
-    // In the legacy era the version is the session's, and an `initialize` asks for one before there is any.
+    // In the legacy era the version belongs to the session, and `initialize` negotiates it before a session
+    // exists.
     .filter(|(name, ..)| message.modern || *name != PROTOCOL_VERSION)
     .find_map(|(name, expected, encoded)| differs(&name, expected, encoded).then_some(name))
 }

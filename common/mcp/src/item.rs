@@ -1,4 +1,4 @@
-//! One item of a list, presented differently: members are replaced or added, the others stay as they were written.
+//! Changes an item of a list: replaces or adds members and leaves the JSON text of all others unchanged.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::strict::{DUPLICATE_KEY, Key};
 
-/// The members of a JSON object, in their order.
+/// The members of a JSON object, in their original order.
 pub struct JsonObject<'a>(Vec<(String, Member<'a>)>);
 
 enum Member<'a> {
@@ -18,15 +18,15 @@ enum Member<'a> {
 }
 
 impl<'a> JsonObject<'a> {
-    /// Reads an object.
+    /// Parses an object.
     ///
     /// # Errors
-    /// When it is none, or names a key twice.
+    /// When the text is not an object, or contains a key twice.
     pub fn parse(json: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(json)
     }
 
-    /// Puts a text member in place, adding it where there was none.
+    /// Sets a string member; adds it if it is missing.
     pub fn set(&mut self, key: &str, text: &str) {
         self.put(key, serde_json::to_vec(text).unwrap_or_default());
     }
@@ -42,7 +42,7 @@ impl<'a> JsonObject<'a> {
         self.put(key, serde_json::to_vec(&merged).unwrap_or_default());
     }
 
-    /// The object's JSON text.
+    /// JSON text of the object.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut out = vec![b'{'];
@@ -82,7 +82,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for JsonObject<'a> {
                 while let Some(Key(key)) = map.next_key()? {
                     members.push((key.into_owned(), Member::Original(map.next_value()?)));
                 }
-                // In one go: an origin may give an item any number of members.
+                // Checked once at the end, with a set: an origin may send items with any number of members.
                 let mut names = HashSet::with_capacity(members.len());
                 if !members.iter().all(|(name, _)| names.insert(name.as_str())) {
                     return Err(A::Error::custom(DUPLICATE_KEY));

@@ -1,14 +1,14 @@
-//! MCP on the wire: what a gateway must know of a message, and nothing else.
+//! The MCP wire format: parses only the parts of a message that a gateway needs.
 //!
 //! ```text
-//! bytes of a request   -> message::Message     (one strict pass; what policy asks about)
-//! bytes of a list      -> list::List           (splice; items that do not change are copied as they are)
-//! bytes of an item     -> item::Members        (presented under another name or description)
-//! bytes of a stream    -> sse::Splitter        (whole events, as they came)
-//! bytes of an answer   -> answer::Verdict      (success, error, tool error)
+//! bytes of a request   -> message::Message            (one strict pass; the values that policy needs)
+//! bytes of a list      -> list::List                  (spliced; unchanged items are copied)
+//! bytes of an item     -> item::JsonObject            (with a changed name or description)
+//! bytes of a stream    -> sse::Splitter               (whole events, unchanged)
+//! bytes of a response  -> response::ResponseOutcome   (success, tool error, error)
 //! ```
 //!
-//! *Architecture invariant:* no I/O, no policy, and no message is rebuilt that need not change.
+//! *Architecture invariant:* no I/O, no policy, and a message is rewritten only where it must change.
 
 pub mod error;
 pub mod header;

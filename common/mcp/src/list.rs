@@ -1,5 +1,6 @@
-//! Lists of tools, prompts, resources and templates, curated by splicing: the answer is copied, items that are hidden are left
-//! out, items that are presented differently are written anew, and nothing else changes. Cursors and order stay.
+//! Curates lists of tools, prompts, resources and resource templates by splicing. The response is copied;
+//! hidden items are removed and changed items replaced. Everything else stays the same, including cursors and
+//! order.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +11,11 @@ use serde_json::value::RawValue;
 
 use crate::strict::{DUPLICATE_KEY, Key};
 
-/// What becomes of an item.
+/// The decision about an item.
 pub enum ItemAction {
-    /// Copied as it is.
+    /// Copied unchanged.
     Keep,
-    /// Left out.
+    /// Removed.
     Hide,
     /// Replaced by this JSON text.
     Replace(Vec<u8>),
@@ -22,18 +23,18 @@ pub enum ItemAction {
 
 /// One item of a list.
 pub struct Item<'a> {
-    /// Its name, URI or URI template.
+    /// Name, URI or URI template.
     pub key: Cow<'a, str>,
-    /// Its JSON text.
+    /// JSON text.
     pub json: &'a str,
 }
 
-/// The answer is not a list that can be curated, so it must not be passed on.
+/// The response is not a list that can be curated, so it must not be forwarded.
 #[derive(Debug, thiserror::Error)]
-#[error("the origin's list cannot be read: {0}")]
+#[error("invalid list from the origin: {0}")]
 pub struct ListError(#[from] serde_json::Error);
 
-/// A list answer, read but not changed.
+/// A parsed list response.
 pub struct List<'a> {
     body: &'a str,
     found: ListContents<'a>,
@@ -46,10 +47,10 @@ struct ListContents<'a> {
     has_next: bool,
 }
 
-/// An item, found in the one pass over the answer.
+/// An item, found in the single pass over the response.
 struct RawItem<'a> {
     text: &'a str,
-    /// `None`: it has none, or several, and what it would be to a client cannot be known.
+    /// Identifier; `None` if the item has none or several, because clients may then disagree about it.
     key: Option<Cow<'a, str>>,
 }
 
@@ -63,11 +64,11 @@ pub struct ListShape {
 }
 
 impl<'a> List<'a> {
-    /// Reads an answer whose result holds its items in this shape. A JSON-RPC error (or any message without such a result) reads
-    /// as a list without items.
+    /// Parses a response whose result contains items in this shape. A JSON-RPC error, or any message without
+    /// such a result, is parsed as a list without items.
     ///
     /// # Errors
-    /// When the message is not JSON, or names twice what must be unambiguous.
+    /// When the message is not JSON, or repeats a key that must be unambiguous.
     pub fn parse(body: &'a [u8], shape: ListShape) -> Result<Self, ListError> {
         let body = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
         let mut found = ListContents::default();
@@ -77,7 +78,7 @@ impl<'a> List<'a> {
         Ok(Self { body, found })
     }
 
-    /// The items' JSON texts; `None` where the answer holds no such list.
+    /// JSON texts of the items; `None` if the response contains no such list.
     #[must_use]
     pub fn items(&self) -> Option<impl ExactSizeIterator<Item = &'a str> + '_> {
         self.found.items.as_ref().map(|items| items.iter().map(|item| item.text))
@@ -89,11 +90,11 @@ impl<'a> List<'a> {
         self.found.has_next
     }
 
-    /// The curated answer; `None` where it is the same. A list that
-    /// depends on who asks is marked `private` where it carries a cache scope (2026-07-28, server/utilities/caching).
+    /// Returns the curated response, or `None` if nothing changes. If `personal`, the list depends on the
+    /// caller: a cache scope in the response becomes `private` (2026-07-28, server/utilities/caching).
     ///
     /// # Errors
-    /// When an item has no identifier or names it twice: what it would be to a client cannot be known.
+    /// When an item has no identifier or several: clients may disagree about its identity.
     pub fn curate(
         &self,
         personal: bool,
@@ -152,12 +153,12 @@ impl<'a> List<'a> {
     }
 }
 
-/// Where in `body` a part of it lies.
+/// Byte offset of `part`, a slice of `body`, in `body`.
 fn offset(body: &str, part: &str) -> usize {
     part.as_ptr() as usize - body.as_ptr() as usize
 }
 
-/// Reads the message's members, then its result's.
+/// Visits the members of the message, then those of its result.
 struct MessageVisitor<'f, 'a> {
     body: &'a str,
     found: &'f mut ListContents<'a>,
@@ -190,7 +191,8 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
                     map.next_value_seed(MessageVisitor { found: &mut *self.found, in_result: true, ..self })?;
                 }
                 name if self.in_result && name == self.shape.key => {
-                    // Written with escapes it would not be borrowed, and nobody writes it so.
+                    // The position is needed, and a key with escapes is not borrowed from the body. No real
+                    // server escapes it.
                     let Cow::Borrowed(name) = key else { return Err(A::Error::custom(ESCAPED_KEY)) };
                     let after = offset(self.body, name) + name.len();
                     let items =
@@ -207,7 +209,7 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
                 "nextCursor" if self.in_result => {
                     self.found.has_next = map.next_value::<Option<IgnoredAny>>()?.is_some()
                 }
-                // Some parsers do not care about case, and would show this list instead of the curated one.
+                // A case-insensitive parser would show this list instead of the curated one.
                 other
                     if other.eq_ignore_ascii_case(if self.in_result { self.shape.key } else { "result" }) =>
                 {
@@ -222,10 +224,10 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
     }
 }
 
-/// Reads the items: for each its text and its identifier, in the same pass.
+/// Visits the items and records the text and identifier of each in the same pass.
 struct ItemsVisitor<'a> {
     body: &'a str,
-    /// Before the next item, with nothing but punctuation between.
+    /// Position before the next item; only white space and punctuation lie between.
     at: usize,
     identifier: &'static str,
 }
@@ -286,7 +288,7 @@ impl<'a> Visitor<'a> for ItemVisitor<'_, 'a> {
     }
 }
 
-/// The next brace, where nothing but white space and punctuation lies before it.
+/// Position of the next brace, if only white space and punctuation precede it.
 fn find_brace(body: &str, from: usize, brace: u8) -> Option<usize> {
     let rest = body.as_bytes().get(from..)?;
     let at = rest
@@ -295,10 +297,10 @@ fn find_brace(body: &str, from: usize, brace: u8) -> Option<usize> {
     (rest.get(at) == Some(&brace)).then_some(from + at)
 }
 
-const NO_IDENTIFIER: &str = "an item has no identifier, or several";
-const CASE_VARIANT_KEY: &str = "a key differs from one that matters by case alone";
-const ESCAPED_KEY: &str = "the name of the list is written with escapes";
-const ITEM_NOT_FOUND: &str = "an item is not where it was read";
+const NO_IDENTIFIER: &str = "an item has no identifier or several identifiers";
+const CASE_VARIANT_KEY: &str = "a key differs only by case from a key of the list";
+const ESCAPED_KEY: &str = "the key of the list contains escape sequences";
+const ITEM_NOT_FOUND: &str = "the position of an item is inconsistent";
 
 #[cfg(test)]
 mod tests {
@@ -383,7 +385,7 @@ mod tests {
         }
     }
 
-    /// A hostile origin could show the client another list than the one that was curated.
+    /// A malicious origin could show the client another list than the curated one.
     #[test]
     fn given_an_ambiguous_list_then_it_is_unreadable() {
         for bad in [

@@ -1,4 +1,4 @@
-//! A client's message, read in one strict pass.
+//! Parses a message of a client in one strict pass.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,36 +18,36 @@ const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 /// Members of the filter of `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions).
 const LIST_CHANGED_KEYS: [&str; 3] = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
 
-/// What JSON-RPC makes of a message.
+/// The kind of a JSON-RPC message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
     /// Has a method and an id.
     Request,
     /// Has a method and no id.
     Notification,
-    /// Has an id and a result or an error: a client's answer to a server's request (legacy era).
+    /// Has an id and a result or an error: the response of a client to a request of the server (legacy era).
     Response,
 }
 
-/// A string of the message and where its JSON text (quotes included) lies, so that it can be replaced in place.
+/// A string of the message, with the position of its JSON text (including quotes) for replacement in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonString<'a> {
     /// The string, unescaped.
     pub value: Cow<'a, str>,
-    /// Its place in the body.
+    /// Byte range in the body.
     pub span: Range<usize>,
 }
 
-/// What policy asks of a message. Borrows from the body.
+/// The parts of a message that policy needs. Borrows from the body.
 #[derive(Debug)]
 pub struct Message<'a> {
     /// Request, notification or response.
     pub kind: MessageKind,
-    /// The id as it was written; absent in notifications.
+    /// The id as written in the body; absent in notifications.
     pub id: Option<&'a RawValue>,
-    /// The method's name; empty in responses.
+    /// Name of the method; empty in responses.
     pub method_name: Cow<'a, str>,
-    /// The method's meaning.
+    /// Classified method.
     pub method: Method,
     /// `params.name`.
     pub name: Option<JsonString<'a>>,
@@ -55,23 +55,26 @@ pub struct Message<'a> {
     pub uri: Option<JsonString<'a>>,
     /// `params.taskId`.
     pub task_id: Option<JsonString<'a>>,
-    /// `params.cursor` is there: this is not a list's first page.
+    /// Whether `params.cursor` is present: the request is not for the first page of a list.
     pub has_cursor: bool,
-    /// `params.inputResponses` is there: the client tries again with what it was asked for (2026-07-28, basic/patterns/mrtr).
+    /// Whether `params.inputResponses` is present: the client retries with the requested input (2026-07-28,
+    /// basic/patterns/mrtr).
     pub has_input_responses: bool,
-    /// `params.ref` of `completion/complete`: a prompt's name or a resource template's URI.
+    /// `params.ref.name` of `completion/complete`: name of a prompt.
     pub reference_name: Option<JsonString<'a>>,
-    /// See `reference_name`.
+    /// `params.ref.uri` of `completion/complete`: URI of a resource template.
     pub reference_uri: Option<JsonString<'a>>,
     /// `params.notifications.resourceSubscriptions` of `subscriptions/listen`.
     pub subscriptions: Vec<JsonString<'a>>,
     /// `params.notifications.{tools,prompts,resources}ListChanged` of `subscriptions/listen`.
     list_changes: [bool; 3],
-    /// The revision: `_meta` in the modern era, `params.protocolVersion` of `initialize` in the legacy one.
+    /// Protocol revision: from `_meta` in the modern era, from `params.protocolVersion` of `initialize` in
+    /// the legacy era.
     pub protocol_version: Option<Cow<'a, str>>,
-    /// Whether `_meta` names a revision: the request is of the modern era.
+    /// Whether `_meta` contains a revision: the request belongs to the modern era.
     pub modern: bool,
-    /// The client can be sent to a URL (`elicitation.url`); stated per request in the modern era, in `initialize` in the other.
+    /// Whether the client supports URL elicitation (`elicitation.url`). Declared per request in the modern
+    /// era, in `initialize` in the legacy era.
     pub url_elicitation: bool,
     /// `clientInfo.name`.
     pub client_name: Option<Cow<'a, str>>,
@@ -79,25 +82,25 @@ pub struct Message<'a> {
     pub client_version: Option<Cow<'a, str>>,
 }
 
-/// The body is no message that may be relayed.
+/// Why the body is not a message that may be forwarded.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
-    /// Not JSON, or an object names a key twice.
-    #[error("the body is not acceptable JSON: {0}")]
+    /// Not JSON, or an object contains a key twice.
+    #[error("the body is not valid JSON: {0}")]
     Json(String),
-    /// A JSON-RPC batch; none of the revisions served has them.
+    /// A JSON-RPC batch, which no supported revision allows.
     #[error("the body is a JSON-RPC batch; send one message per POST (MCP removed batching in 2025-06-18)")]
     Batch,
-    /// JSON, but neither request nor notification nor response.
+    /// JSON, but not a request, notification or response.
     #[error("the body is not a JSON-RPC 2.0 message: {0}")]
     NotJsonRpc(&'static str),
 }
 
 impl<'a> Message<'a> {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
-    /// When it is not exactly one JSON-RPC message that every parser reads the same way.
+    /// When the body is not exactly one JSON-RPC message that all parsers read the same way.
     pub fn parse(body: &'a [u8]) -> Result<Self, MessageError> {
         if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
             return Err(MessageError::Batch);
@@ -112,7 +115,7 @@ impl<'a> Message<'a> {
         reading.finish()
     }
 
-    /// Whether `subscriptions/listen` asks to be told when a kind's list changes: `tools`, `prompts` or `resources`.
+    /// Whether `subscriptions/listen` subscribes to changes of a list: `tools`, `prompts` or `resources`.
     #[must_use]
     pub fn subscribes_to_list(&self, kind: &str) -> bool {
         LIST_CHANGED_KEYS
@@ -121,7 +124,7 @@ impl<'a> Message<'a> {
             .any(|(list, wanted)| wanted && list.strip_suffix("ListChanged") == Some(kind))
     }
 
-    /// The capability that the message names: a tool's or prompt's name, or a resource's URI.
+    /// The capability that the message refers to: name of a tool or prompt, or URI of a resource.
     #[must_use]
     pub fn target(&self) -> Option<&JsonString<'a>> {
         match self.method {
@@ -132,7 +135,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Where in a message a value stands.
+/// Location of a value in a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Location {
     Root,
@@ -198,11 +201,11 @@ impl<'a> Parser<'a> {
             (Some(_), None, false) => MessageKind::Notification,
             (None, Some(_), true) => MessageKind::Response,
             (Some(_), _, true) => {
-                return Err(MessageError::NotJsonRpc("it has both a method and a result or an error"));
+                return Err(MessageError::NotJsonRpc("it contains both a method and a result or an error"));
             }
             (None, _, _) => {
                 return Err(MessageError::NotJsonRpc(
-                    "it has neither a method nor an id with a result or an error",
+                    "it contains neither a method nor an id with a result or an error",
                 ));
             }
         };
@@ -223,7 +226,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Keys of the envelope. One that differs from these only by case is refused: some parsers do not care about case.
+/// Keys of the envelope. Keys that differ from them only by case are rejected, because some parsers ignore
+/// case.
 const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 const PARAM_KEYS: [&str; 8] =
     ["name", "uri", "arguments", "_meta", "ref", "cursor", "notifications", "taskId"];
@@ -283,7 +287,7 @@ impl<'a> Visitor<'a> for ValueVisitor<'_, 'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Reads one member's value: what policy asks about is kept, everything else is only checked.
+    /// Parses the value of a member. Keeps the parts that policy needs; all others are only checked.
     fn member<A: MapAccess<'a>>(&mut self, at: Location, key: &str, map: &mut A) -> Result<(), A::Error> {
         let inner = match (at, key) {
             (Location::Root, "params") => Location::Params,
@@ -369,7 +373,7 @@ impl<'a> Parser<'a> {
                     known.iter().find(|known| key.eq_ignore_ascii_case(known) && key != **known)
                 {
                     return Err(A::Error::custom(format_args!(
-                        "the key {key:?} differs from {meant:?} only by case"
+                        "key {key:?} differs from {meant:?} only by case"
                     )));
                 }
                 map.next_value_seed(SkipValue(&mut self.keys))?;
@@ -379,8 +383,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// An id is a string or a number (JSON-RPC 2.0 section 4; MCP forbids null).
-/// A string that has characters, or a number that is one: what parsers disagree on cannot say which answer is whose.
+/// Checks an id: a string or a number (JSON-RPC 2.0 section 4; MCP forbids null). Rejects strings with
+/// invalid characters and numbers out of range, because parsers disagree on them and could mix up responses.
 fn parse_id(raw: &RawValue) -> Result<&RawValue, &'static str> {
     let text = raw.get();
     let is_one = match text.as_bytes().first() {

@@ -1,8 +1,8 @@
-//! The methods that a gateway relays, by name.
+//! Classifies MCP methods by name.
 
 use crate::list::ListShape;
 
-/// What a method means to policy.
+/// A method, classified for policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// `initialize` (legacy era): opens a session.
@@ -29,14 +29,14 @@ pub enum Method {
     Complete,
     /// `subscriptions/listen` (2026-07-28).
     Listen,
-    /// Names no capability: `ping`, `logging/setLevel`, `tasks/*`, notifications.
+    /// Refers to no capability: `ping`, `logging/setLevel`, `tasks/*`, notifications.
     Neutral,
-    /// Not one that this gateway knows; it cannot tell what such a request would reach.
+    /// A method that this gateway does not support, so it cannot determine which capability the request uses.
     Unknown,
 }
 
 impl Method {
-    /// Classifies a method's name.
+    /// Classifies the name of a method.
     #[must_use]
     pub fn of(name: &str) -> Self {
         match name {
@@ -59,7 +59,7 @@ impl Method {
         }
     }
 
-    /// The shape of its answer, for the methods that list.
+    /// Shape of the response, for methods that list capabilities.
     #[must_use]
     pub fn list(self) -> Option<ListShape> {
         let (key, identifier) = match self {
@@ -72,7 +72,7 @@ impl Method {
         Some(ListShape { key, identifier })
     }
 
-    /// Whether it invokes a capability.
+    /// Whether the method invokes a capability.
     #[must_use]
     pub fn is_invocation(self) -> bool {
         matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)

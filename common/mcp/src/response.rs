@@ -1,4 +1,4 @@
-//! What an origin's message says, without keeping it.
+//! Reads the outcome and other facts of an origin's message without storing its content.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::strict::{ByName, Key, by_name, skip_value};
 
-/// How a request ended, as the origin reports it.
+/// Outcome of a request, as reported by the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseOutcome {
     /// A result.
@@ -18,11 +18,11 @@ pub enum ResponseOutcome {
     ToolError,
     /// A JSON-RPC error.
     Error,
-    /// Not an answer: a request or notification of the origin's, or no JSON-RPC at all.
+    /// Not a response: a request or notification of the origin, or not JSON-RPC.
     NotAResponse,
 }
 
-/// Reads one message of the origin's. Anything unreadable is [`ResponseOutcome::NotAResponse`].
+/// Reads the outcome of one message of an origin. An invalid message is [`ResponseOutcome::NotAResponse`].
 #[must_use]
 pub fn response_outcome(message: &[u8]) -> ResponseOutcome {
     serde_json::from_slice::<Response>(message).map_or(ResponseOutcome::NotAResponse, |answer| match answer {
@@ -36,7 +36,7 @@ pub fn response_outcome(message: &[u8]) -> ResponseOutcome {
 #[derive(Default)]
 struct Response {
     error: bool,
-    /// Present, and whether it says `isError: true`.
+    /// `Some` if present; the value is `isError`.
     result: Option<bool>,
 }
 
@@ -93,19 +93,19 @@ impl<'de> Deserialize<'de> for IsError {
     }
 }
 
-/// What matters of a message that comes down a stream: a notification's method and URI, an answer's id.
+/// The relevant parts of a message in a stream: method and URI of a notification, id of a response.
 #[derive(Debug, Default, Deserialize)]
 pub struct StreamMessage<'a> {
-    /// Present in answers and in requests of the origin's.
+    /// Present in responses and in requests of the origin.
     #[serde(borrow, default)]
     pub id: Option<&'a RawValue>,
-    /// Present in requests and notifications of the origin's.
+    /// Present in requests and notifications of the origin.
     #[serde(borrow, default)]
     pub method: Option<Cow<'a, str>>,
-    /// Parameters of either.
+    /// Parameters of requests and notifications.
     #[serde(borrow, default, deserialize_with = "by_name")]
     pub params: Option<StreamMessageParams<'a>>,
-    /// Present in answers.
+    /// Present in responses.
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -121,20 +121,20 @@ pub struct StreamMessageParams<'a> {
 }
 
 impl<'a> StreamMessage<'a> {
-    /// Reads one message of the origin's.
+    /// Parses one message of an origin.
     ///
     /// # Errors
-    /// When it is not a JSON object, names a key that matters twice, or is a question and an answer at once: a client might take
-    /// for the answer what was held against policy as a question.
+    /// When the message is not a JSON object, repeats a relevant key, or is both a request and a response: a
+    /// client could treat as a response what policy checked as a request.
     pub fn parse(message: &'a [u8]) -> Result<Self, serde_json::Error> {
         let ByName(read) = serde_json::from_slice::<ByName<Self>>(message)?;
         if read.method.is_some() && (read.result.is_some() || read.error.is_some()) {
-            return Err(serde::de::Error::custom("it has both a method and a result or an error"));
+            return Err(serde::de::Error::custom("it contains both a method and a result or an error"));
         }
         Ok(read)
     }
 
-    /// Whether this is the answer to a request.
+    /// Whether this is the response to a request.
     #[must_use]
     pub fn is_response(&self) -> bool {
         self.method.is_none() && self.id.is_some()

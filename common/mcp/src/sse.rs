@@ -1,4 +1,4 @@
-//! Server-sent events, split into whole events without changing a byte of them.
+//! Splits server-sent event streams into whole events without changing their bytes.
 
 use std::borrow::Cow;
 
@@ -6,41 +6,41 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// An event is larger than it may be.
+/// An event exceeds the size limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event of the stream is larger than {limit} bytes")]
+#[error("an event of the stream exceeds {limit} bytes")]
 pub struct TooLarge {
-    /// The limit that it exceeds.
+    /// The limit, in bytes.
     pub limit: usize,
 }
 
-/// Cuts a stream of bytes into events: blocks that end with an empty line (HTML, section 9.2.5). Comments and fields pass as
-/// they came.
+/// Splits a stream of bytes into events: blocks that end with an empty line (HTML, section 9.2.5). Comments
+/// and fields stay unchanged.
 pub struct Splitter {
     buffer: BytesMut,
-    /// Up to here, `waiting` is known to have no end of an event.
+    /// Up to this index, `buffer` contains no end of an event.
     searched: usize,
-    /// Nothing of the stream has been looked at yet.
+    /// Whether the start of the stream has not been processed yet.
     at_start: bool,
     limit: usize,
 }
 
 impl Splitter {
-    /// A splitter that refuses events of more than `limit` bytes.
+    /// Creates a splitter that rejects events of more than `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), searched: 0, at_start: true, limit }
     }
 
-    /// Takes in what arrived.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole event with its closing empty line, if it has arrived.
+    /// Returns the next complete event with its closing empty line, if it has arrived.
     ///
     /// # Errors
-    /// When more than the limit has arrived and the event has not ended.
+    /// When the event exceeds the limit.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
         if self.at_start && !self.skip_byte_order_mark() {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Splitter {
                 Ok(Some(self.buffer.split_to(end).freeze()))
             }
             None if self.buffer.len() <= self.limit => {
-                // The line ends that close an event may arrive in two pieces.
+                // The line ends that close an event may be split between two reads.
                 self.searched = self.buffer.len().saturating_sub(3);
                 Ok(None)
             }
@@ -59,8 +59,9 @@ impl Splitter {
         }
     }
 
-    /// A stream may begin with a byte order mark, which clients drop (HTML, section 9.2.5). It goes here, so that the first
-    /// line is read as they read it. `false` while it cannot be told yet.
+    /// Removes a byte order mark at the start of the stream, as clients do (HTML, section 9.2.5). Otherwise
+    /// the first line would be parsed differently. Returns `false` while too few bytes have arrived to
+    /// decide.
     fn skip_byte_order_mark(&mut self) -> bool {
         if self.buffer.starts_with(BYTE_ORDER_MARK) {
             self.buffer.advance(BYTE_ORDER_MARK.len());
@@ -71,7 +72,7 @@ impl Splitter {
         true
     }
 
-    /// What is left when the stream has ended: an event that was never closed.
+    /// Returns the remaining bytes after the end of the stream: an incomplete event.
     #[must_use]
     pub fn rest(&mut self) -> Bytes {
         self.searched = 0;
@@ -79,7 +80,7 @@ impl Splitter {
     }
 }
 
-/// Where the first event ends: after two line ends in a row. A line ends with LF, CR LF or CR.
+/// Index after the first event, which ends with two consecutive line ends. A line ends with LF, CR LF or CR.
 fn end_of_event(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'\n', b'\r', rest)) {
@@ -92,7 +93,7 @@ fn end_of_event(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// The index after the line end that begins at `at`; `None` while a CR is the last byte, since an LF may follow.
+/// Index after the line end that starts at `at`. `None` if a CR is the last byte, because an LF may follow.
 fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     match (bytes.get(at), bytes.get(at + 1)) {
         (Some(b'\r'), Some(b'\n')) => Some(at + 2),
@@ -101,7 +102,8 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The data of an event: its `data` lines joined (HTML, section 9.2.6). Empty for comments, priming events and the like.
+/// Data of an event: its joined `data` lines (HTML, section 9.2.6). Empty for example for comments and
+/// priming events.
 #[must_use]
 pub fn data(event: &[u8]) -> Cow<'_, [u8]> {
     let mut found: Option<Cow<'_, [u8]>> = None;
@@ -124,7 +126,8 @@ pub fn data(event: &[u8]) -> Cow<'_, [u8]> {
     found.unwrap_or_default()
 }
 
-/// The same event with other data, which must have no line ends (JSON text as this project writes it has none).
+/// The event with its data replaced. `data` must not contain line ends; JSON text written by this project
+/// contains none.
 #[must_use]
 pub fn with_data(event: &[u8], data: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(event.len() + data.len());

@@ -1,7 +1,8 @@
-//! Reads a JSON value strictly and keeps nothing: what is left is the certainty that no object in it names a key twice.
+//! Checks that no object in a JSON value contains a key twice, without storing the value.
 //!
-//! Two parsers that disagree on a repeated key see two different messages; a policy that read one of them would guard
-//! nothing. So every object at any depth is checked, in the same pass that finds the message's parts.
+//! Two parsers that disagree on a repeated key see two different messages, and a policy that checks only one
+//! of them is ineffective. Therefore objects at every depth are checked, in the same pass that finds the
+//! parts of the message.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,16 +13,18 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-/// Keys of the objects that are open at the moment, innermost last. One buffer serves a whole message.
+/// Keys of the objects that are currently being parsed, innermost last. One buffer is used for the whole
+/// message.
 #[derive(Default)]
 pub(crate) struct KeyTracker<'a> {
     open: Vec<Cow<'a, str>>,
 }
 
-/// Beyond this many keys in one object a linear search would be slow enough to be an attack.
+/// Maximum number of keys per object for linear search. With more keys, a linear search would allow a CPU
+/// attack.
 const MAX_LINEAR_KEYS: usize = 24;
 
-/// One object's part of [`KeyTracker`].
+/// The part of [`KeyTracker`] that belongs to one object.
 pub(crate) struct OpenObject<'a> {
     start: usize,
     many: Option<HashSet<Cow<'a, str>>>,
@@ -32,7 +35,7 @@ impl<'a> KeyTracker<'a> {
         OpenObject { start: self.open.len(), many: None }
     }
 
-    /// Notes a key; `false` when the object has it already.
+    /// Adds a key. Returns `false` if the object already contains it.
     pub(crate) fn insert(&mut self, object: &mut OpenObject<'a>, key: Cow<'a, str>) -> bool {
         if let Some(many) = &mut object.many {
             return many.insert(key);
@@ -56,7 +59,7 @@ impl<'a> KeyTracker<'a> {
     }
 }
 
-/// Reads any value and keeps nothing of it.
+/// Checks any value for repeated keys and discards it.
 pub(crate) struct SkipValue<'k, 'a>(pub(crate) &'k mut KeyTracker<'a>);
 
 impl<'a> DeserializeSeed<'a> for SkipValue<'_, 'a> {
@@ -111,9 +114,9 @@ impl<'a> Visitor<'a> for SkipValue<'_, 'a> {
     }
 }
 
-pub(crate) const DUPLICATE_KEY: &str = "an object names a key twice";
+pub(crate) const DUPLICATE_KEY: &str = "an object contains a key twice";
 
-/// An object's key, borrowed from the input unless it is written with escapes.
+/// A string, for example a key. Borrowed from the input unless it contains escape sequences.
 pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
 
 impl<'a> serde::Deserialize<'a> for Key<'a> {
@@ -135,13 +138,13 @@ impl<'a> serde::Deserialize<'a> for Key<'a> {
     }
 }
 
-/// Reads a value without looking into it.
+/// Skips a value without checking it.
 pub(crate) fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(|_| ())
 }
 
-/// A struct that is read from an object alone. What serde derives takes an array as well, its members by their places, where every
-/// other reader sees a message that says nothing.
+/// A struct that is parsed only from an object. Derived implementations of serde also accept an array with
+/// the members by position, which other parsers do not.
 #[derive(Default)]
 pub(crate) struct ByName<T>(pub(crate) T);
 
@@ -161,7 +164,7 @@ impl<'a, T: Deserialize<'a>> Deserialize<'a> for ByName<T> {
     }
 }
 
-/// For a member that is such a struct, or `null`.
+/// Parses an optional member that is such a struct or `null`.
 pub(crate) fn by_name<'a, D: Deserializer<'a>, T: Deserialize<'a>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

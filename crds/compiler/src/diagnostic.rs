@@ -1,35 +1,37 @@
+//! `Diagnostic`: one problem of a resource.
+
 use std::fmt;
 
 use crate::ResourceId;
 
-/// Something that is wrong with a resource, for the person who wrote it.
+/// One problem of a resource, reported to its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether the resource can be served in spite of it.
+    /// Whether the resource is served despite the problem.
     pub severity: Severity,
-    /// The resource, where one could be made out.
+    /// The resource, if it could be identified.
     pub resource: Option<ResourceId>,
-    /// Name of the file that it was read from.
+    /// Name of the file that contains the resource, in folder mode.
     pub file: Option<String>,
-    /// Path of the field, as one would write it: `spec.identityProviders[0].oidc.issuer`.
+    /// Path of the field: `spec.identityProviders[0].oidc.issuer`.
     pub field: Option<String>,
-    /// One CamelCase word for programs, as in a Kubernetes condition.
+    /// Machine-readable reason: one CamelCase word, as in a Kubernetes condition.
     pub reason: &'static str,
-    /// What is wrong and what to do.
+    /// The problem, and what to do.
     pub message: String,
 }
 
-/// Whether a resource can be served in spite of what is wrong with it.
+/// Whether a resource is served despite a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It is served; it may not do what was meant.
+    /// The resource is served, but may not work as intended.
     Warning,
-    /// It is not served.
+    /// The resource is not served.
     Error,
 }
 
 impl Diagnostic {
-    /// Whether it keeps its resource from being served.
+    /// Whether the problem prevents the resource from being served.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
@@ -58,7 +60,7 @@ impl fmt::Display for Diagnostic {
         if let Some(field) = &self.field {
             write!(f, "{field}: ")?;
         }
-        // A message may quote a parser's, which may have lines.
+        // A message may quote a parser error with several lines.
         for (index, line) in self.message.lines().map(str::trim).enumerate() {
             write!(f, "{}{line}", if index == 0 { "" } else { " " })?;
         }

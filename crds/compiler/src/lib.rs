@@ -1,12 +1,13 @@
-//! The compiler: resources in, the contract and what is wrong with the resources out.
+//! The compiler: turns resources into config documents and reports diagnostics.
 //!
 //! ```text
-//! read      texts of a folder -> resources        (the operator has them from its watches instead)
-//! compile   resources -> contract + diagnoses
+//! read      files of a folder -> resources        (the operator gets resources from its watches instead)
+//! compile   resources -> config documents + diagnostics
 //! ```
 //!
-//! Pure: no I/O, no clock. The operator and `portcullis serve --manifests` use the same one, so that a manifest means the same
-//! on a laptop and in a cluster. Every diagnosis says what is wrong, in which field, and what to do about it.
+//! Pure: no I/O, no clock. The operator and `portcullis serve --manifests` use the same compiler, so a
+//! manifest means the same on a laptop and in a cluster. Every diagnostic names the field, the problem and
+//! what to do.
 
 mod compile;
 mod diagnostic;
@@ -19,5 +20,5 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use read::read;
 pub use resources::{Catalog, ResourceId, Resources};
 
-/// The namespace of a manifest in a folder that names none.
+/// Namespace of manifests in a folder that set no `metadata.namespace`.
 pub const DEFAULT_NAMESPACE: &str = "default";

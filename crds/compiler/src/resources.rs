@@ -1,3 +1,5 @@
+//! Input of the compiler: all resources of one installation.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -5,25 +7,25 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::ObjectMeta;
 use portcullis_crds::{McpGateway, OriginMcp, Team, VirtualMcp};
 
-/// Names a resource.
+/// Kind, namespace and name of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId {
-    /// Its kind: `OriginMcp`.
+    /// Kind, for example `OriginMcp`.
     pub kind: String,
-    /// Its namespace.
+    /// Namespace.
     pub namespace: String,
-    /// Its name.
+    /// Name.
     pub name: String,
 }
 
 impl ResourceId {
-    /// A name for a resource.
+    /// The id with these parts.
     #[must_use]
     pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
         Self { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// The name of the resource that has this metadata.
+    /// The id of the resource with this metadata.
     #[must_use]
     pub fn of(kind: &str, metadata: &ObjectMeta) -> Self {
         Self {
@@ -41,42 +43,42 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// What an origin is known to offer, by name.
+/// Names of the capabilities that an origin is known to offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// Its tools, where they are known.
+    /// Tools; `None` if unknown.
     pub tools: Option<BTreeSet<String>>,
-    /// Its prompts, where they are known.
+    /// Prompts; `None` if unknown.
     pub prompts: Option<BTreeSet<String>>,
-    /// Whether that is what people were shown so far: the origin may have more.
+    /// Whether the catalog was observed in responses to users. The origin may then offer more.
     pub observed: bool,
 }
 
-/// All that is compiled together. Every object has its namespace.
+/// All resources that are compiled together. The metadata of every object contains its namespace.
 #[derive(Clone, Default)]
 pub struct Resources {
-    /// Exactly one is served.
+    /// Gateways. Exactly one is served.
     pub gateways: Vec<McpGateway>,
     /// Upstream MCP servers.
     pub origins: Vec<OriginMcp>,
-    /// What clients connect to.
+    /// Virtual MCPs, which clients connect to.
     pub virtual_mcps: Vec<VirtualMcp>,
-    /// Who may use them.
+    /// Teams, which give access to virtual MCPs.
     pub teams: Vec<Team>,
-    /// What the others refer to.
+    /// Secrets that the other resources refer to.
     pub secrets: Vec<Secret>,
-    /// Resources that are there but could not be read. They are diagnosed already; a reference to one is not a reference to
-    /// nothing.
+    /// Resources that exist but cannot be decoded. Their own diagnostics are already reported; a reference to
+    /// one of them is not reported as "not found".
     pub unreadable: BTreeSet<ResourceId>,
-    /// What origins are known to offer, where somebody has asked them: names that a curation misspells are told.
+    /// Known catalogs of origins. With a catalog, unknown names in a selection cause a warning.
     pub catalogs: BTreeMap<ResourceId, Catalog>,
-    /// The files that resources came from, for the diagnoses.
+    /// File of each resource, for diagnostics.
     pub files: BTreeMap<ResourceId, String>,
 }
 
 impl Resources {
-    /// Every object's name and UID (those of Secrets aside, which nothing is bound to), so that a source without an API
-    /// server can give them identities.
+    /// Id and UID of every object except Secrets, whose UIDs are not used. A source without an API server
+    /// assigns the UIDs.
     pub fn uids_mut(&mut self) -> impl Iterator<Item = (ResourceId, &mut Option<String>)> {
         fn identity<'a>(kind: &str, metadata: &'a mut ObjectMeta) -> (ResourceId, &'a mut Option<String>) {
             (ResourceId::of(kind, metadata), &mut metadata.uid)
@@ -88,7 +90,7 @@ impl Resources {
         gateways.chain(origins).chain(virtual_mcps).chain(teams)
     }
 
-    /// Names of all resources, Secrets included.
+    /// Ids of all resources, including Secrets.
     pub fn ids(&self) -> impl Iterator<Item = ResourceId> {
         let gateways = self.gateways.iter().map(|it| ResourceId::of("McpGateway", &it.metadata));
         let origins = self.origins.iter().map(|it| ResourceId::of("OriginMcp", &it.metadata));
@@ -99,7 +101,7 @@ impl Resources {
     }
 }
 
-/// Names only: a Secret has no place in a log.
+/// Prints only names, because Secrets must not appear in logs.
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.ids().map(|id| id.to_string())).finish()

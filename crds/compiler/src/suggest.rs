@@ -1,4 +1,6 @@
-/// The candidate that was probably meant by `word`, if one is close enough to be worth saying.
+//! "Did you mean" suggestions for misspelled words.
+
+/// The candidate that is most similar to `word`, if one is similar enough.
 pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
@@ -9,14 +11,15 @@ pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// How alike two words are, if at all: by their letters, or by a single slip, which weighs much in a short word.
+/// Similarity of two words; `None` if they are too different. A single typo is accepted even if it makes a
+/// short word very different.
 fn similarity(word: &str, candidate: &str) -> Option<f64> {
     let likeness = strsim::jaro_winkler(word, candidate);
     let one_slip = word.len() > 2 && strsim::osa_distance(word, candidate) <= 1;
     (likeness > 0.8 || one_slip).then_some(likeness)
 }
 
-/// `; did you mean 'displayName'?`, or nothing.
+/// `; did you mean 'displayName'?`, or an empty text without a similar candidate.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     suggest(word, candidates).map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default()
 }

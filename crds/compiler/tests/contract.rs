@@ -1,7 +1,7 @@
-//! Given a sound folder, when it is compiled, then the contract says what the manifests say, defaults filled in, and a route
-//! table can be built of it.
+//! A valid folder compiles to config documents with the values of the manifests and defaults. A route table
+//! can be built from them.
 
-#![allow(clippy::unwrap_used, reason = "a test says by it what it takes for granted")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod support;
 
@@ -247,7 +247,7 @@ fn given_the_quickstart_then_it_is_sound_and_a_route_table_can_be_built() {
     let (resources, mut diagnostics) = read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
     let compiled = compile(&resources);
     diagnostics.extend(compiled.diagnostics);
-    assert_eq!(diagnostics, Vec::new(), "not even a warning");
+    assert_eq!(diagnostics, Vec::new(), "no diagnostics, not even a warning");
     let table = RouteTable::build(&compiled.config.unwrap(), 1).unwrap();
     assert_eq!(table.routes().count(), 2);
 }

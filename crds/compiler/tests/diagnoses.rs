@@ -1,4 +1,4 @@
-//! Given a folder with one mistake, when it is compiled, then the diagnosis says what is wrong, in which field, and what to do.
+//! A folder with one mistake compiles with a diagnostic that names the problem, the field and what to do.
 
 mod support;
 
@@ -8,7 +8,7 @@ fn sound() -> Folder {
     Folder::sound()
 }
 
-/// That a folder is refused for exactly one reason, in these words.
+/// Checks that a folder has exactly one error, which contains these words.
 #[track_caller]
 fn refused(folder: &Folder, words: &[&str]) {
     let told = folder.told();
@@ -19,7 +19,7 @@ fn refused(folder: &Folder, words: &[&str]) {
     }
 }
 
-/// That a folder is served, but with a warning in these words.
+/// Checks that a folder has no errors, but warnings that contain these words.
 #[track_caller]
 fn warned(folder: &Folder, words: &[&str]) {
     let told = folder.told();
@@ -38,7 +38,7 @@ fn given_a_sound_folder_then_nothing_is_said() {
 
 #[test]
 fn given_no_gateway_then_one_is_asked_for() {
-    refused(&sound().without("McpGateway"), &["error: there is no McpGateway", "publicUrl", "(NoGateway)"]);
+    refused(&sound().without("McpGateway"), &["error: McpGateway not found", "publicUrl", "(NoGateway)"]);
     refused(&Folder::sound().edit("kind: McpGateway", "kind: McpGatway"), &["did you mean 'McpGateway'"]);
 }
 
@@ -47,7 +47,7 @@ fn given_two_gateways_then_the_second_is_told_of_the_first() {
     let second = GATEWAY.replace("name: gateway", "name: second");
     refused(
         &sound().add(&second),
-        &["McpGateway default/second", "McpGateway default/gateway already", "(AnotherGateway)"],
+        &["McpGateway default/second", "McpGateway default/gateway already exists", "(AnotherGateway)"],
     );
 }
 
@@ -62,7 +62,7 @@ fn given_a_public_url_that_is_more_than_scheme_and_host_then_what_to_write_is_to
     refused(&with("https://ana@mcp.example.com"), &["spec.publicUrl", "has a user"]);
     refused(
         &with("ftp://mcp.example.com"),
-        &["spec.publicUrl", "'ftp://mcp.example.com' is not scheme and host"],
+        &["spec.publicUrl", "'ftp://mcp.example.com' is not a scheme and a host"],
     );
 }
 
@@ -139,7 +139,7 @@ fn given_scopes_without_openid_then_it_is_asked_for() {
     );
     refused(
         &sound().edit("clientId: portcullis,", "clientId: portcullis, scopes: [openid profile, openid],"),
-        &["oidc.scopes[0]", "'openid profile' is not one scope"],
+        &["oidc.scopes[0]", "'openid profile' is not a single scope"],
     );
 }
 
@@ -150,8 +150,8 @@ fn given_lifetimes_that_make_no_sense_then_they_are_refused() {
         &with("{access: 15 bananas}"),
         &["McpGateway default/gateway", "spec.tokens.access", "'15 bananas'"],
     );
-    refused(&with("{access: 0s}"), &["spec.tokens.access", "over at once"]);
-    refused(&with("{access: 2d}"), &["spec.tokens.access", "1d at most"]);
+    refused(&with("{access: 0s}"), &["spec.tokens.access", "the lifetime is zero"]);
+    refused(&with("{access: 2d}"), &["spec.tokens.access", "at most 1d"]);
     refused(&with("{access: 15m, refresh: 5m}"), &["spec.tokens.refresh", "longer duration"]);
 }
 
@@ -159,7 +159,7 @@ fn given_lifetimes_that_make_no_sense_then_they_are_refused() {
 fn given_a_network_that_is_never_reached_then_tenancy_is_refused() {
     refused(
         &sound().edit("127.0.0.0/8", "169.254.0.0/16"),
-        &["spec.tenancy[0].privateNetworks", "169.254.0.0/16 is never reached"],
+        &["spec.tenancy[0].privateNetworks", "connections to 169.254.0.0/16 are never allowed"],
     );
     refused(
         &sound().edit("127.0.0.0/8", "10.0.0.0/40"),
@@ -170,7 +170,7 @@ fn given_a_network_that_is_never_reached_then_tenancy_is_refused() {
 #[test]
 fn given_hosts_of_clients_that_are_no_hosts_then_they_are_refused() {
     let with = "  clients: {metadataDocuments: {allowedHosts: ['https://claude.ai/x']}}\n  tenancy:";
-    refused(&sound().edit("  tenancy:", with), &["allowedHosts[0]", "'https://claude.ai/x' is no host"]);
+    refused(&sound().edit("  tenancy:", with), &["allowedHosts[0]", "'https://claude.ai/x' is not a host"]);
 }
 
 // Secrets.
@@ -182,7 +182,7 @@ fn given_a_secret_that_is_not_there_then_it_is_named() {
         &[
             "McpGateway default/gateway",
             "oidc.clientSecretRef",
-            "there is no Secret default/idp",
+            "Secret default/idp not found",
             "portcullis.dev/credential: \"true\"",
         ],
     );
@@ -194,7 +194,7 @@ fn given_a_secret_that_is_not_there_then_it_is_named() {
 fn given_a_secret_of_another_namespace_then_it_is_not_there() {
     refused(
         &sound().edit("{name: idp, labels", "{name: idp, namespace: other, labels"),
-        &["there is no Secret default/idp;"],
+        &["Secret default/idp not found;"],
     );
 }
 
@@ -217,7 +217,7 @@ fn given_a_secret_that_does_not_opt_in_then_the_label_is_told() {
 fn given_a_secret_without_the_key_then_the_keys_that_it_has_are_told() {
     refused(
         &sound().edit("{clientSecret: not very secret}", "{other: x}"),
-        &["Secret default/idp has no key 'clientSecret'; there are: other", "(SecretKeyNotFound)"],
+        &["Secret default/idp has no key 'clientSecret'; its keys are: other", "(SecretKeyNotFound)"],
     );
     refused(&sound().edit("not very secret", "''"), &["'clientSecret' in Secret default/idp is empty"]);
 }
@@ -229,10 +229,10 @@ fn given_a_secret_that_cannot_be_read_then_the_reference_says_so() {
         told.contains("Secret default/idp: stringData.clientSecret: the value is not a string"),
         "{told}"
     );
-    assert!(told.contains("Secret default/idp has errors of its own"), "{told}");
+    assert!(told.contains("Secret default/idp is invalid; fix it first"), "{told}");
 }
 
-/// A folder whose origin takes an API key.
+/// A folder with an origin that requires an API key.
 fn keyed(annotation: &str) -> Folder {
     let key = "
 apiVersion: v1
@@ -260,9 +260,9 @@ fn given_a_key_for_a_host_that_its_secret_allows_then_it_is_taken() {
 #[test]
 fn given_a_key_for_another_host_then_whoever_owns_it_is_asked() {
     for (annotation, says) in [
-        (String::new(), "names no host"),
-        (allowed("a.example"), "names only a.example"),
-        (allowed("linear.app"), "names only linear.app"),
+        (String::new(), "lists no host"),
+        (allowed("a.example"), "lists only a.example"),
+        (allowed("linear.app"), "lists only linear.app"),
     ] {
         let folder = keyed(&annotation);
         let told = folder.told();
@@ -288,7 +288,7 @@ fn given_an_origins_key_as_a_client_secret_then_its_hosts_hold_too() {
 fn given_a_value_that_no_header_can_carry_then_it_is_refused_without_being_shown() {
     let folder = keyed(&allowed("*"));
     for (value, says) in
-        [(r#""hunter2\n""#, "ends with a line break"), (r#""hünter2""#, "beyond printable ASCII")]
+        [(r#""hunter2\n""#, "ends with a line break"), (r#""hünter2""#, "not printable ASCII")]
     {
         let told = folder.clone().edit("hunter2", value).told();
         assert!(told.contains(says) && !told.contains("nter2"), "{told}");
@@ -303,15 +303,15 @@ fn given_none_or_two_kinds_of_auth_then_the_choices_are_told() {
         let told = sound().edit("auth: {none: {}}", auth).told();
         assert!(
             told.contains(
-                "OriginMcp default/linear: spec.auth: auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth"
+                "OriginMcp default/linear: spec.auth: auth must have exactly one of none, header, queryParameter, userOAuth, sharedOAuth"
             ),
             "{told}"
         );
         told
     };
-    assert!(with("auth: {none: {}, userOAuth: {}}").contains("there are none, userOAuth"));
-    assert!(with("auth: {}").contains("there is none ('none: {}' says that nothing is sent)"));
-    assert!(with("auth: {none: }").contains("there is none"));
+    assert!(with("auth: {none: {}, userOAuth: {}}").contains("found none, userOAuth"));
+    assert!(with("auth: {}").contains("found none; write 'none: {}' to send no credential"));
+    assert!(with("auth: {none: }").contains("found none;"));
 }
 
 #[test]
@@ -321,13 +321,13 @@ fn given_a_header_of_the_protocol_then_it_carries_no_credential() {
     {
         let told = keyed(&allowed("*")).edit("X-Api-Key", name).told();
         assert!(
-            told.contains(&format!("spec.auth.header.name: the header {name} belongs to the protocol")),
+            told.contains(&format!("spec.auth.header.name: the header {name} is reserved for HTTP or MCP")),
             "{told}"
         );
     }
     assert_eq!(keyed(&allowed("*")).edit("X-Api-Key", "Authorization").told(), "");
     let told = keyed(&allowed("*")).edit("name: X-Api-Key", "name: 'X Api Key'").told();
-    assert!(told.contains("'X Api Key' is not a name of an HTTP header"), "{told}");
+    assert!(told.contains("'X Api Key' is not a valid HTTP header name"), "{told}");
 }
 
 #[test]
@@ -336,15 +336,15 @@ fn given_an_origin_that_may_not_be_called_then_it_is_told_why() {
     for (url, says) in [
         (
             "http://10.0.0.4:9002/mcp",
-            "10.0.0.4 is a private address; the gateway's owner allows it in spec.tenancy of McpGateway default/gateway: an entry for 'default' with privateNetworks: [\"10.0.0.4/32\"]",
+            "10.0.0.4 is a private address; ask the owner of the gateway to allow it in spec.tenancy of McpGateway default/gateway: an entry for 'default' with privateNetworks: [\"10.0.0.4/32\"]",
         ),
         ("https://[::ffff:10.0.0.4]/mcp", "is a private address"),
-        ("http://169.254.169.254/latest", "169.254.169.254 is never called"),
-        ("http://8.8.8.8/mcp", "plain http to 8.8.8.8 could be read on the way; use https"),
+        ("http://169.254.169.254/latest", "connections to 169.254.169.254 are never allowed"),
+        ("http://8.8.8.8/mcp", "plain http to 8.8.8.8 is not encrypted; use https"),
         ("http://127.0.0.1:8080/mcp/linear-read", "under the gateway's own publicUrl"),
-        ("https://user:hunter2@mcp.linear.app/mcp", "a URL is no place for a credential"),
+        ("https://user:hunter2@mcp.linear.app/mcp", "the URL contains a credential"),
         ("https://mcp.linear.app/mcp#x", "has a fragment"),
-        ("mcp.linear.app", "is not an address that begins with https://"),
+        ("mcp.linear.app", "is not a valid URL; start it with https://"),
     ] {
         let told = with(url);
         assert!(
@@ -365,7 +365,7 @@ fn given_no_private_networks_then_loopback_names_and_plain_http_are_refused() {
     };
     assert!(with("http://127.0.0.4:9002/mcp").contains("127.0.0.4 is a private address"));
     assert!(with("https://localhost:9002/mcp").contains("localhost is a private address"));
-    assert!(with("http://linear.internal/mcp").contains("plain http is for private networks"));
+    assert!(with("http://linear.internal/mcp").contains("plain http is allowed only in private networks"));
 }
 
 #[test]
@@ -395,17 +395,16 @@ fn given_a_client_by_hand_then_its_secret_and_method_must_agree() {
     assert!(
         with("{id: x, tokenEndpointAuthMethod: client_secret_post}")
             .told()
-            .contains("client.tokenEndpointAuthMethod: none is for a client without")
+            .contains("client.tokenEndpointAuthMethod: tokenEndpointAuthMethod and secretRef do not match")
     );
     assert!(
         with("{id: x, secretRef: {name: key, key: value}, keyId: k1}")
             .told()
-            .contains("client.keyId: it says which private key signs")
+            .contains("client.keyId: keyId has no effect without a private key")
     );
     let unsent = with("{id: x, secretRef: {name: idp, key: clientSecret}}").told();
     assert!(
-        unsent
-            .contains("registration.client.secretRef: Secret default/idp does not say where it may be sent"),
+        unsent.contains("registration.client.secretRef: Secret default/idp does not list allowed hosts"),
         "{unsent}"
     );
 }
@@ -417,7 +416,7 @@ fn given_trust_anchors_that_are_none_then_pem_is_asked_for() {
         .told();
     assert!(
         told.contains(
-            "spec.network.caBundleRef: 'clientSecret' in Secret default/idp has no certificate in PEM"
+            "spec.network.caBundleRef: 'clientSecret' in Secret default/idp contains no PEM certificate"
         ),
         "{told}"
     );
@@ -432,7 +431,7 @@ fn given_an_origin_that_does_not_exist_then_the_nearest_is_told() {
         &[
             "VirtualMcp default/linear-read",
             "spec.origins[0].name",
-            "there is no OriginMcp default/liner; did you mean 'linear'?",
+            "OriginMcp default/liner not found; did you mean 'linear'?",
         ],
     );
 }
@@ -441,9 +440,7 @@ fn given_an_origin_that_does_not_exist_then_the_nearest_is_told() {
 fn given_an_origin_with_errors_then_the_virtual_mcp_says_where_to_look() {
     let told = sound().edit("auth: {none: {}}", "auth: {}").told();
     assert!(
-        told.contains(
-            "spec.origins[0].name: OriginMcp default/linear has errors of its own; mend them first"
-        ),
+        told.contains("spec.origins[0].name: OriginMcp default/linear is invalid; fix it first"),
         "{told}"
     );
 }
@@ -456,7 +453,7 @@ fn given_a_slug_twice_then_the_first_keeps_it() {
         &[
             "VirtualMcp default/second",
             "spec.slug",
-            "'linear-read' is taken by VirtualMcp default/linear-read",
+            "'linear-read' is already used by VirtualMcp default/linear-read",
             "(SlugTaken)",
         ],
     );
@@ -464,14 +461,19 @@ fn given_a_slug_twice_then_the_first_keeps_it() {
     let folder = sound()
         .edit("{name: linear-read}", "{name: linear-read, creationTimestamp: '2026-02-01T00:00:00Z'}")
         .add(&older);
-    assert!(folder.told().contains("VirtualMcp default/linear-read: spec.slug: the slug 'linear-read' is taken by VirtualMcp default/second"));
+    assert!(folder.told().contains("VirtualMcp default/linear-read: spec.slug: the slug 'linear-read' is already used by VirtualMcp default/second"));
 }
 
 #[test]
 fn given_a_name_that_is_no_slug_then_a_slug_is_asked_for() {
     let folder = sound().edit("linear-read", "linear.read");
     let told = folder.told();
-    assert!(told.contains("spec.slug: 'linear.read' is no slug: it is the name; set spec.slug"), "{told}");
+    assert!(
+        told.contains(
+            "spec.slug: 'linear.read' is not a valid slug; the slug defaults to the name; set spec.slug"
+        ),
+        "{told}"
+    );
     assert_eq!(folder.edit("spec: {origins", "spec: {slug: linear-read, origins").told(), "");
 }
 
@@ -495,7 +497,7 @@ fn given_a_rename_onto_a_name_in_use_then_it_is_refused() {
     for (tools, says) in [
         (
             "{overrides: [{name: a, as: c}, {name: b, as: c}]}",
-            "overrides[1].as: the name 'c' is in use: 'a' is renamed to it too",
+            "overrides[1].as: the name 'c' is in use: 'a' is also renamed to it",
         ),
         (
             "{include: [a, b], overrides: [{name: a, as: b}]}",
@@ -517,7 +519,9 @@ fn given_a_rename_onto_a_name_in_use_then_it_is_refused() {
 #[test]
 fn given_lists_of_names_that_cannot_match_then_they_are_refused_or_warned_of() {
     assert!(curated("{include: [' list_*']}").told().contains("error: all.yaml: VirtualMcp default/linear-read: spec.capabilities.tools.include[0]: ' list_*' matches nothing"));
-    assert!(curated("{exclude: ['']}").told().contains("spec.capabilities.tools.exclude[0]: it is empty"));
+    assert!(
+        curated("{exclude: ['']}").told().contains("spec.capabilities.tools.exclude[0]: the value is empty")
+    );
     assert!(
         curated("{overrides: [{name: 'list_*', title: x}]}")
             .told()
@@ -526,12 +530,12 @@ fn given_lists_of_names_that_cannot_match_then_they_are_refused_or_warned_of() {
     assert!(
         curated("{overrides: [{name: a, as: 'a b'}]}")
             .told()
-            .contains("overrides[0].as: 'a b' is not a name that every client takes")
+            .contains("overrides[0].as: 'a b' is not a name that all clients accept")
     );
     warned(&curated("{include: ['list_**']}"), &["tools.include[0]", "write 'list_*'"]);
-    warned(&curated("{include: ['list_?']}"), &["'?' stands for itself"]);
+    warned(&curated("{include: ['list_?']}"), &["'?' matches only itself"]);
     warned(&curated("{include: [a, a]}"), &["'a' is in this list twice"]);
-    warned(&curated("{include: [delete_x], exclude: ['delete_*']}"), &["'delete_x' is excluded as well"]);
+    warned(&curated("{include: [delete_x], exclude: ['delete_*']}"), &["'delete_x' is also excluded"]);
     warned(
         &curated("{include: [a], overrides: [{name: b, title: B}]}"),
         &["overrides[0].name", "'b' is not offered"],
@@ -558,7 +562,7 @@ fn given_a_team_that_names_no_virtual_mcp_then_the_nearest_is_told() {
         &[
             "Team default/finance",
             "spec.access[0].virtualMcp",
-            "there is no VirtualMcp default/liner-read; did you mean 'linear-read'?",
+            "VirtualMcp default/liner-read not found; did you mean 'linear-read'?",
         ],
     );
 }
@@ -572,11 +576,11 @@ fn given_a_team_that_goes_by_the_origins_names_then_the_exposed_ones_are_told() 
 
 #[test]
 fn given_teams_and_routes_for_nobody_then_it_is_warned_of() {
-    warned(&sound().edit("members: {groups: [finance]}", "members: {}"), &["nobody belongs to this team"]);
-    warned(&sound().edit("groups: [finance]", "users: [finance]"), &["'finance' is no email address"]);
+    warned(&sound().edit("members: {groups: [finance]}", "members: {}"), &["this team has no members"]);
+    warned(&sound().edit("groups: [finance]", "users: [finance]"), &["'finance' is not an email address"]);
     warned(
         &sound().edit("access: Everyone", "access: Teams").without("Team"),
-        &["no Team names it", "(NobodyHasAccess)"],
+        &["no Team names this VirtualMcp", "(NobodyHasAccess)"],
     );
     warned(
         &sound().edit("{virtualMcp: linear-read}", "{virtualMcp: linear-read, tools: {include: []}}"),
@@ -620,21 +624,18 @@ fn given_a_workload_then_it_has_one_credential_that_can_be_used() {
     );
     refused(
         &workloads(&format!("{secret}, {secret}")),
-        &["clients.workloads[1].name", "has the name 'reporter' too", "(Duplicate)"],
+        &["clients.workloads[1].name", "has the same name 'reporter'", "(Duplicate)"],
     );
     refused(
         &workloads(secret).edit("0123456789abcdef0123456789abcdef", "hunter2"),
         &["workloads[0].secretRef", "too short for a client secret", "openssl rand"],
     );
     let private = key.replace("{kty", "{d: x, kty");
-    refused(
-        &workloads(&format!("{{name: reporter, jwks: {{keys: [{private}]}}}}")),
-        &["there is no field 'd'"],
-    );
+    refused(&workloads(&format!("{{name: reporter, jwks: {{keys: [{private}]}}}}")), &["unknown field 'd'"]);
     let symmetric = "{kty: oct}";
     refused(
         &workloads(&format!("{{name: reporter, jwks: {{keys: [{symmetric}]}}}}")),
-        &["workloads[0].jwks.keys[0]", "write a key of kty RSA", "(InvalidKey)"],
+        &["workloads[0].jwks.keys[0]", "use kty RSA", "(InvalidKey)"],
     );
     refused(
         &workloads("{name: reporter, jwksUri: 'http://10.0.0.1/keys'}"),
@@ -654,7 +655,7 @@ fn given_a_team_of_workloads_then_the_gateway_has_to_know_them() {
 
 // Namespaces.
 
-/// Everything but the gateway in another namespace, which tenancy may serve.
+/// A folder with everything except the gateway in the namespace `sales`.
 fn tenant(tenancy: &str) -> Folder {
     [ORIGIN, VIRTUAL, TEAM]
         .iter()
@@ -669,7 +670,7 @@ fn given_a_namespace_that_tenancy_does_not_serve_then_its_resources_are_refused(
     let told = tenant("- {namespaces: [default]}").told();
     for id in ["OriginMcp sales/linear", "VirtualMcp sales/linear-read", "Team sales/finance"] {
         let says = format!(
-            "{id}: metadata.namespace: the gateway does not serve the namespace 'sales'; its owner adds the namespace to spec.tenancy of McpGateway default/gateway"
+            "{id}: metadata.namespace: the gateway does not serve the namespace 'sales'; ask the owner of the gateway to add it to spec.tenancy of McpGateway default/gateway"
         );
         assert!(told.contains(&says), "{told}");
     }
@@ -689,7 +690,7 @@ fn given_no_tenancy_then_only_the_gateways_own_namespace_is_served() {
 fn given_a_namespace_without_everyone_then_its_virtual_mcps_are_for_teams() {
     let folder = tenant("- {namespaces: [sales]}");
     let told = folder.told();
-    assert!(told.contains("VirtualMcp sales/linear-read: spec.access: virtual MCPs of the namespace 'sales' are for teams only"), "{told}");
+    assert!(told.contains("VirtualMcp sales/linear-read: spec.access: virtual MCPs of the namespace 'sales' may not use access: Everyone"), "{told}");
     assert_eq!(folder.edit("access: Everyone", "access: Teams").told(), "");
 }
 
@@ -714,7 +715,7 @@ fn given_an_origin_of_another_namespace_then_its_owner_must_allow_it() {
         &folder,
         &[
             "spec.origins[0].namespace",
-            "there is no OriginMcp sales/linear that allows the namespace 'default'",
+            "OriginMcp sales/linear not found, or it does not allow the namespace 'default'",
             "allowedNamespaces",
         ],
     );
@@ -728,10 +729,10 @@ fn given_an_origin_of_another_namespace_then_its_owner_must_allow_it() {
         );
     }
     let absent = folder.without("OriginMcp");
-    refused(&absent, &["there is no OriginMcp sales/linear that allows the namespace 'default'"]);
+    refused(&absent, &["OriginMcp sales/linear not found, or it does not allow the namespace 'default'"]);
 }
 
-// What only the operator knows.
+// Catalogs, which only the operator provides.
 
 #[test]
 fn given_a_known_catalog_when_a_curation_names_what_is_not_in_it_then_that_is_a_warning() {
@@ -759,10 +760,10 @@ fn given_a_known_catalog_when_a_curation_names_what_is_not_in_it_then_that_is_a_
         assert!(told.starts_with("warning: ") && told.ends_with(expected), "{told} is not {expected}");
     }
     assert_eq!(compiled.config.unwrap().routes.len(), 1);
-    // What people were shown so far may not be all.
+    // An observed catalog may be incomplete.
     let observed = portcullis_compiler::Catalog { observed: true, ..catalog };
     resources.catalogs.insert(id, observed);
     let told = portcullis_compiler::compile(&resources).diagnostics;
-    let expected = "nobody has been shown a tool 'ad' by the origin so far; did you mean 'add'?";
+    let expected = "the origin has not yet shown a tool 'ad' to any user; did you mean 'add'?";
     assert!(told.iter().any(|diagnostic| diagnostic.message == expected), "{told:?}");
 }

@@ -1,4 +1,4 @@
-//! What manifests compile to, and the machine-readable part of what can be wrong with them.
+//! Golden files of compiled manifests and of the machine-readable parts of diagnostics.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -17,7 +17,7 @@ use support::{Folder, GATEWAY, IDP, ORIGIN, TEAM, VIRTUAL};
 struct Published {
     #[serde(rename = "contract")]
     config: Config,
-    /// Of each credential, the hosts that it may be sent to.
+    /// Allowed hosts of each credential.
     credentials: BTreeMap<String, Vec<String>>,
     warnings: BTreeSet<String>,
 }
@@ -38,7 +38,7 @@ fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Display names and descriptions in the examples are prose, which may be written better.
+/// Clears display names and descriptions: they are prose and may change.
 fn without_texts(mut published: Published) -> Published {
     let config = &mut published.config;
     config.origins.iter_mut().for_each(|origin| origin.display_name.clear());
@@ -67,7 +67,7 @@ fn the_quickstart_compiles_to_the_same_documents() {
 
 #[test]
 fn the_gitops_example_compiles_to_the_same_documents() {
-    // As its kustomization does, and with the Secret that is in no repository.
+    // Sets the namespace as the kustomization does, and adds the Secret that is not in the repository.
     let namespaced = |text: String| text.replace("metadata:\n", "metadata:\n  namespace: mcp\n");
     let files = ["gateway.yaml", "linear.yaml", "platform.yaml"];
     let mut files = files.map(|name| (name, namespaced(example(&format!("gitops/gateway/{name}"))))).to_vec();
@@ -81,7 +81,7 @@ fn manifests_with_every_field_compile_to_the_same_documents() {
     assert_golden("config/compiled-every-field.json", &pretty(&published(&[("every-field.yaml", text)])));
 }
 
-/// Edits of a sound folder, each of which makes something invalid or pointless.
+/// Edits of a valid folder. Each makes something invalid or ineffective.
 const EDITS: &[(&str, &str)] = &[
     ("http://127.0.0.1:8080", "http://mcp.example.com"),
     ("http://127.0.0.1:8080", "https://mcp.example.com/path"),
@@ -180,7 +180,7 @@ const EDITS: &[(&str, &str)] = &[
     ("spec: {members", "other: {members"),
 ];
 
-/// Whole documents in addition to a sound folder.
+/// Edits of a valid folder that add or remove documents.
 fn additions() -> Vec<Folder> {
     let slug = VIRTUAL.replace("linear-read", "second").replace("spec: {", "spec: {slug: linear-read, ");
     let sound = || Folder::sound();
@@ -221,7 +221,7 @@ fn diagnostics_keep_their_severities_fields_and_reasons() {
     assert_golden("config/diagnostic-reasons.json", &pretty(&found));
 }
 
-/// A curation of a tool that the origin is known not to have.
+/// A selection of a tool that is not in the origin's catalog.
 fn unknown_tool() -> Compiled {
     let curated =
         VIRTUAL.replace("access: Everyone", "access: Everyone, capabilities: {tools: {include: [a]}}");

@@ -1,4 +1,4 @@
-//! The ways to authenticate to an origin: what they become in the contract, and what is told where they are wrong.
+//! `OriginMcp.spec.auth`: the compiled config of each method, and the diagnostics of invalid ones.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -13,7 +13,7 @@ use portcullis_config::{
 use portcullis_policy::RouteTable;
 use support::Folder;
 
-/// The origin authenticates so; the Secret `key` may go to these hosts.
+/// A folder whose origin has this auth. The Secret `key` may be sent to these hosts.
 fn folder(auth: &str, hosts: &str) -> Folder {
     let key = format!(
         "{{apiVersion: v1, kind: Secret, metadata: {{name: key, labels: {{portcullis.dev/credential: 'true'}}, \
@@ -41,7 +41,7 @@ fn refused(auth: &str, says: &str) {
 
 const CLIENT: &str = "client: {id: gateway, secretRef: {name: key, key: value}}";
 
-/// As it stands in a manifest (RFC 7468).
+/// PEM as it is written in a manifest (RFC 7468).
 fn pem(kind: &str, der: &[u8]) -> String {
     format!("\"-----BEGIN {kind}-----\\n{}\\n-----END {kind}-----\\n\"", STANDARD.encode(der))
 }
@@ -57,7 +57,7 @@ fn given_a_parameter_then_its_value_goes_only_to_hosts_that_its_secret_names() {
     let parameter = OriginAuth::QueryParameter { name: "api_key".to_owned(), value: key() };
     assert_eq!(compiled(&folder(auth, "mcp.linear.app")), parameter);
     refused(auth, "spec.auth.queryParameter.valueRef: Secret default/key may not be sent to mcp.linear.app");
-    // Whatever is encoded can be sent.
+    // The value is URL-encoded, so all characters can be sent.
     compiled(&folder(auth, "*").edit("hunter2", "'hünter2 &='"));
 }
 
@@ -74,7 +74,7 @@ fn given_an_account_for_everybody_then_it_is_registered_for_like_each_persons_ow
     assert_eq!(by_hand.secret(), Some(&key()));
     refused(
         "sharedOAuth: {registration: {}}",
-        "spec.auth.sharedOAuth.registration: registration has exactly one of",
+        "spec.auth.sharedOAuth.registration: registration must have exactly one of",
     );
 }
 
@@ -102,23 +102,19 @@ fn given_client_credentials_then_they_name_the_server_or_leave_it_to_the_origin(
     }
     refused(
         "clientCredentials: {client: {id: gateway}}",
-        "client.secretRef: a client that gets tokens in its own name",
+        "client.secretRef: clientCredentials requires a client that authenticates",
     );
     let both = format!(
         "clientCredentials: {{{CLIENT}, issuer: 'https://a.example', tokenEndpoint: 'https://a.example/t'}}"
     );
-    refused(&both, "there are both issuer and tokenEndpoint");
+    refused(&both, "both issuer and tokenEndpoint are set");
     let inside = format!("clientCredentials: {{{CLIENT}, issuer: 'http://10.0.0.4'}}");
     refused(&inside, "clientCredentials.issuer: 10.0.0.4 is a private address");
     let mute = "{apiVersion: v1, kind: Secret, metadata: {name: mute, labels: {portcullis.dev/credential: 'true'}}, stringData: {value: hunter2}}";
     let unsent =
         folder(&format!("clientCredentials: {{{}}}", CLIENT.replace("name: key", "name: mute")), "*")
             .add(mute);
-    assert!(
-        unsent.told().contains("Secret default/mute does not say where it may be sent"),
-        "{}",
-        unsent.told()
-    );
+    assert!(unsent.told().contains("Secret default/mute does not list allowed hosts"), "{}", unsent.told());
 }
 
 /// Requirements: client.exchange.hosts
@@ -130,7 +126,7 @@ fn given_a_token_exchange_then_the_gateways_owner_says_where_identity_tokens_may
     for auth in [&issuer, &endpoint] {
         refused(
             auth,
-            "people's identity tokens may not be sent to auth.example.com; the gateway's owner allows it",
+            "users' identity tokens may not be sent to auth.example.com; ask the owner of the gateway to allow it",
         );
     }
     let allowed = |auth: &str, hosts: &str| {
@@ -151,11 +147,11 @@ fn given_a_token_exchange_then_the_gateways_owner_says_where_identity_tokens_may
     assert_eq!(subject_token, SubjectToken::IdToken);
     let elsewhere = allowed(&endpoint, "sts.example.com").told();
     assert!(elsewhere.contains("may not be sent to auth.example.com"), "{elsewhere}");
-    // Without tenancy the gateway's own namespace alone is served.
+    // Without tenancy only the gateway's own namespace is served.
     let tenancy =
         "  tenancy:\n    - {namespaces: [default], everyone: true, privateNetworks: [127.0.0.0/8]}\n";
     compiled(&folder(&issuer, "auth.example.com").edit(tenancy, ""));
-    refused(&exchange("scopes: [read]"), "say who exchanges");
+    refused(&exchange("scopes: [read]"), "the authorization server that exchanges tokens is missing");
 }
 
 #[test]
@@ -174,7 +170,7 @@ fn given_an_identity_assertion_then_it_names_the_origins_authorization_server() 
 fn given_two_ways_then_both_are_told() {
     refused(
         "none: {}, queryParameter: {name: k, valueRef: {name: key, key: value}}",
-        "exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag; there are none, queryParameter",
+        "exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag; found none, queryParameter",
     );
 }
 
@@ -182,10 +178,7 @@ fn given_two_ways_then_both_are_told() {
 fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
     let auth = "clientCredentials: {client: {id: gateway, secretRef: {name: key, key: value}, \
                 tokenEndpointAuthMethod: private_key_jwt, keyId: k1}}";
-    refused(
-        auth,
-        "client.secretRef: the value of 'value' in Secret default/key is no private key that can sign",
-    );
+    refused(auth, "client.secretRef: the value of 'value' in Secret default/key is not a usable private key");
     for kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
         let told = folder(auth, "*").edit("hunter2", &pem(kind, b"hunter2")).told();
         assert!(told.contains("openssl pkcs8 -topk8 -nocrypt"), "{told}");
@@ -199,5 +192,5 @@ fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
     assert_eq!(client.token_endpoint_auth_method, TokenEndpointAuthMethod::PrivateKeyJwt);
     assert_eq!((client.secret, client.key_id.as_deref()), (Some(key()), Some("k1")));
     let mute = folder(auth, "").edit("hunter2", pem).told();
-    assert!(mute.contains("Secret default/key does not say where it may be sent"), "{mute}");
+    assert!(mute.contains("Secret default/key does not list allowed hosts"), "{mute}");
 }

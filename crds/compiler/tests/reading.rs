@@ -1,4 +1,4 @@
-//! Given the texts of a folder, when they are read, then resources come out, and whatever is wrong is told with file and field.
+//! Reading a folder returns its resources, and diagnostics with file and field.
 
 use portcullis_compiler::{Diagnostic, ResourceId, Resources, read};
 
@@ -25,7 +25,7 @@ fn origin(spec: &str) -> String {
     )
 }
 
-/// A spec that is sound, with these fields more.
+/// An origin with a valid spec and these additional fields.
 fn with(fields: &str) -> String {
     origin(&format!("{{url: 'https://mcp.linear.app/mcp', auth: {{none: {{}}}}, {fields}}}"))
 }
@@ -53,10 +53,10 @@ fn given_an_identity_in_a_manifest_when_read_then_it_is_the_folders_to_give() {
 #[test]
 fn given_a_misspelt_field_when_read_then_it_is_named_with_its_path_and_the_nearest_one() {
     let told = told(&with("displayNam: Linear, limits: {responsBytes: 1Mi}"));
-    assert!(told.contains("error: linear.yaml: OriginMcp default/linear: spec.displayNam: there is no field 'displayNam'; did you mean 'displayName'? (UnknownField)"), "{told}");
+    assert!(told.contains("error: linear.yaml: OriginMcp default/linear: spec.displayNam: unknown field 'displayNam'; did you mean 'displayName'? (UnknownField)"), "{told}");
     assert!(
         told.contains(
-            "spec.limits.responsBytes: there is no field 'responsBytes'; did you mean 'responseBytes'?"
+            "spec.limits.responsBytes: unknown field 'responsBytes'; did you mean 'responseBytes'?"
         ),
         "{told}"
     );
@@ -65,10 +65,10 @@ fn given_a_misspelt_field_when_read_then_it_is_named_with_its_path_and_the_neare
 #[test]
 fn given_a_field_like_no_other_when_read_then_the_fields_that_there_are_are_listed() {
     let told = told(&with("limits: {burst: 3}"));
-    assert!(told.contains("there is no field 'burst'; there are requestTimeout, responseBytes"), "{told}");
+    assert!(told.contains("unknown field 'burst'; known fields: requestTimeout, responseBytes"), "{told}");
     assert!(
         self::told(&origin("{url: 'https://a.example', auth: {none: {x: 1}}}"))
-            .contains("nothing is written here but {}")
+            .contains("no fields are allowed here, only {}")
     );
 }
 
@@ -81,8 +81,8 @@ fn given_an_unknown_field_when_read_then_the_resource_is_there_for_others_to_ref
 #[test]
 fn given_unknown_fields_beside_and_in_the_metadata_when_read_then_they_are_named() {
     let told = told(&format!("{}\nspce: {{}}", ORIGIN.replace("linear}", "linear, lables: {a: b}}")));
-    assert!(told.contains("metadata.lables: there is no field 'lables'; did you mean 'labels'?"), "{told}");
-    assert!(told.contains("spce: there is no field 'spce'; did you mean 'spec'?"), "{told}");
+    assert!(told.contains("metadata.lables: unknown field 'lables'; did you mean 'labels'?"), "{told}");
+    assert!(told.contains("spce: unknown field 'spce'; did you mean 'spec'?"), "{told}");
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn given_several_mistakes_when_read_then_all_are_told_at_once() {
         "suspend: maybe, limits: {requestTimeout: 15 bananas, responseBytes: 10Mb!}, allowedNamespaces: x",
     ));
     for each in [
-        "spec.suspend: here is 'maybe', but it is true or false",
-        "spec.limits.requestTimeout: '15 bananas' is not a duration; write a number and a unit",
+        "spec.suspend: expected true or false, found 'maybe'",
+        "spec.limits.requestTimeout: '15 bananas' is not a duration; use a number and a unit",
         "spec.limits.responseBytes: '10Mb!' is not a size",
-        "spec.allowedNamespaces: here is 'x', but it is a list",
+        "spec.allowedNamespaces: expected a list, found 'x'",
     ] {
         assert!(told.contains(each), "{each}\n{told}");
     }
@@ -109,14 +109,16 @@ fn given_a_number_for_a_duration_when_read_then_the_unit_is_asked_for() {
 #[test]
 fn given_an_empty_value_when_read_then_it_counts_as_absent_as_in_an_api_server() {
     assert_eq!(told(&with("suspend: , displayName: ")), "");
-    assert!(told(&origin("{url: 'https://a.example', auth: }")).contains("spec.auth: it is required"));
+    assert!(
+        told(&origin("{url: 'https://a.example', auth: }")).contains("spec.auth: this field is required")
+    );
 }
 
 #[test]
 fn given_what_is_required_when_it_is_missing_then_it_is_named_with_what_it_is_for() {
     let told = told(&origin("{auth: {header: {name: X-Api-Key}}}"));
-    assert!(told.contains("spec.url: it is required (The Streamable HTTP endpoint"), "{told}");
-    assert!(told.contains("spec.auth.header.valueRef: it is required"), "{told}");
+    assert!(told.contains("spec.url: this field is required (The Streamable HTTP endpoint"), "{told}");
+    assert!(told.contains("spec.auth.header.valueRef: this field is required"), "{told}");
 }
 
 #[test]
@@ -125,11 +127,11 @@ fn given_a_value_that_is_none_of_the_choices_when_read_then_the_choices_are_told
                 spec: {origins: [{name: a}, {name: b}], access: everyone, slug: Linear}}";
     let told = told(text);
     assert!(
-        told.contains("spec.access: 'everyone' is none of Teams, Everyone; did you mean Everyone?"),
+        told.contains("spec.access: 'everyone' is not one of Teams, Everyone; did you mean Everyone?"),
         "{told}"
     );
-    assert!(told.contains("spec.origins: it has 2 entries; at most 1 are allowed"), "{told}");
-    assert!(told.contains("spec.slug: 'Linear' is not a name of lower-case letters"), "{told}");
+    assert!(told.contains("spec.origins: the list has 2 entries; at most 1 are allowed"), "{told}");
+    assert!(told.contains("spec.slug: 'Linear' is not a valid name; use lower-case letters"), "{told}");
 }
 
 #[test]
@@ -137,36 +139,37 @@ fn given_an_entry_twice_in_a_list_by_name_when_read_then_it_is_a_duplicate() {
     let text = "{apiVersion: portcullis.dev/v1alpha1, kind: Team, metadata: {name: a}, \
                 spec: {members: {groups: [x]}, access: [{virtualMcp: a}, {virtualMcp: a}]}}";
     let told = told(text);
-    assert!(told.contains("spec.access[1].virtualMcp: an entry before has the virtualMcp 'a' too"), "{told}");
+    assert!(
+        told.contains("spec.access[1].virtualMcp: an earlier entry has the same virtualMcp 'a'"),
+        "{told}"
+    );
 }
 
 #[test]
 fn given_an_unknown_kind_when_read_then_the_nearest_is_told() {
     let told = told(&ORIGIN.replace("OriginMcp", "OriginMpc"));
     assert!(
-        told.contains(
-            "OriginMpc default/linear: kind: there is no kind 'OriginMpc'; did you mean 'OriginMcp'?"
-        ),
+        told.contains("OriginMpc default/linear: kind: unknown kind 'OriginMpc'; did you mean 'OriginMcp'?"),
         "{told}"
     );
     let told = self::told("{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}");
-    assert!(told.contains("there is no kind 'Deployment'; a folder holds McpGateway, OriginMcp"), "{told}");
+    assert!(told.contains("unknown kind 'Deployment'; use one of McpGateway, OriginMcp"), "{told}");
 }
 
 #[test]
 fn given_another_version_when_read_then_the_right_one_is_told() {
     let told = told(&ORIGIN.replace("v1alpha1", "v1"));
-    assert!(told.contains("'portcullis.dev/v1' has no OriginMcp that is known here; write apiVersion: portcullis.dev/v1alpha1"), "{told}");
+    assert!(told.contains("unsupported apiVersion 'portcullis.dev/v1' for OriginMcp; write apiVersion: portcullis.dev/v1alpha1"), "{told}");
 }
 
 #[test]
 fn given_what_is_no_resource_when_read_then_the_file_is_named() {
     for (text, says) in [
-        ("- a\n- b\n", "this document is no resource"),
-        ("apiVersion: v1\n", "the document has no kind"),
+        ("- a\n- b\n", "this document is not a Kubernetes resource"),
+        ("apiVersion: v1\n", "this document has no kind"),
         (&ORIGIN.replace("name: linear", "labels: {}"), "this OriginMcp has no name"),
-        (&ORIGIN.replace("name: linear", "name: Linear_1"), "'Linear_1' is no name"),
-        ("kind: [OriginMcp\n", "this is not YAML"),
+        (&ORIGIN.replace("name: linear", "name: Linear_1"), "'Linear_1' is not a valid name"),
+        ("kind: [OriginMcp\n", "invalid YAML"),
         ("a: 1\na: 2\n", "duplicate entry"),
     ] {
         let told = told(text);
@@ -187,7 +190,9 @@ fn given_a_resource_in_two_files_when_read_then_the_second_is_a_duplicate_that_n
     let told: Vec<_> = diagnostics.iter().map(Diagnostic::to_string).collect();
     assert_eq!(
         told,
-        ["error: b.yaml: OriginMcp default/linear: it is in a.yaml too; keep one of the two (Duplicate)"]
+        [
+            "error: b.yaml: OriginMcp default/linear: this resource is also defined in a.yaml; keep one of the two (Duplicate)"
+        ]
     );
 }
 
@@ -212,8 +217,8 @@ fn given_a_secret_that_is_wrong_when_read_then_no_value_is_quoted() {
     for says in [
         "metadata.labels[portcullis.dev/credential]: the value is not a string; write it in quotes",
         "stringData.number: the value is not a string",
-        "data.encoded: the value is not base64; plain text belongs under stringData",
-        "strngData: there is no field 'strngData'; did you mean 'stringData'?",
+        "data.encoded: the value is not base64; put plain text under stringData",
+        "strngData: unknown field 'strngData'; did you mean 'stringData'?",
     ] {
         assert!(told.contains(says), "{says}\n{told}");
     }
@@ -226,7 +231,7 @@ fn given_a_secret_whose_tag_its_value_does_not_fit_when_read_then_the_place_is_t
         let told = told(&format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: idp}}\nstringData: {{a: !!{tag} hunter2}}"
         ));
-        assert!(told.contains("a value does not fit its tag (!!…), at line 4 column 17"), "{told}");
+        assert!(told.contains("a value does not match its tag (!!…), at line 4 column 17"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
 }

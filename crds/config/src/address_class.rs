@@ -1,19 +1,23 @@
+//! Classifies IP addresses as public, private or forbidden.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Who may be behind an address, before anybody allows anything. The compiler warns by it and the data plane dials by it.
+/// Class of an IP address, independent of tenancy. The compiler validates URLs with it; the data plane checks
+/// connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressClass {
     /// The public internet.
     Public,
-    /// Somebody's own network, this machine included: only where it was allowed.
+    /// A private network or this machine. Connections need permission from the gateway's tenancy.
     Private,
-    /// Nobody, the cloud's own services, or an address whose destination cannot be told: never, whatever was allowed.
+    /// No valid destination, a cloud's internal services, or an address whose real destination is unknown.
+    /// Never connected to, whatever tenancy allows.
     Forbidden,
 }
 
-/// Who may be behind an address. One that carries an IPv4 address is judged by that.
+/// Class of an address. If an IPv6 address embeds an IPv4 address, the IPv4 address decides.
 #[must_use]
 pub fn address_class(address: IpAddr) -> AddressClass {
     match canonical_ip(address) {
@@ -28,7 +32,7 @@ pub fn address_class(address: IpAddr) -> AddressClass {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where that is what is reached in the end; else the address itself.
+/// The IPv4 address that an IPv6 address embeds, if packets finally go there; otherwise the address itself.
 #[must_use]
 pub fn canonical_ip(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
@@ -37,7 +41,7 @@ pub fn canonical_ip(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match v6.segments() {
-        // The unspecified address and loopback are no IPv4 addresses, although they look like compatible ones.
+        // The unspecified address and loopback look like IPv4-compatible addresses but are not.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
         // Compatible (deprecated), mapped and translated (RFC 4291 section 2.5.5, RFC 2765).
         [0, 0, 0, 0, 0, 0, high, low]
@@ -52,7 +56,7 @@ pub fn canonical_ip(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether a network has an address in it, by itself or by the IPv4 address that it carries.
+/// Whether one of the networks contains the address or the IPv4 address that it embeds.
 #[must_use]
 pub fn any_network_contains(networks: &[IpNet], address: IpAddr) -> bool {
     let address = canonical_ip(address);
@@ -67,7 +71,7 @@ const fn v6(a: u16, b: u16, c: u16, h: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, h), prefix)
 }
 
-/// IANA's special-purpose registry, less what is never reached.
+/// IANA's special-purpose registry, without the forbidden networks.
 const PRIVATE_V4: [Ipv4Net; 12] = [
     v4(10, 0, 0, 0, 8),
     v4(100, 64, 0, 0, 10),
@@ -102,13 +106,14 @@ const FORBIDDEN_V6: [Ipv6Net; 7] = [
     // Metadata services: AWS, Google Cloud.
     v6(0xfd00, 0xec2, 0, 0x254, 128),
     v6(0xfd20, 0xce, 0, 0x254, 128),
-    // NAT64 with a local prefix (RFC 8215): where in it the IPv4 address lies is known to the translator alone (RFC 6052 section 2.2).
+    // NAT64 with a local prefix (RFC 8215): only the translator knows the position of the IPv4 address (RFC
+    // 6052 section 2.2).
     v6(0x64, 0xff9b, 1, 0, 48),
-    // Teredo (RFC 4380): a relay would choose where it goes.
+    // Teredo (RFC 4380): a relay would choose the destination.
     v6(0x2001, 0, 0, 0, 32),
 ];
 
-/// Global unicast, and what of it is special after all: protocol assignments and documentation.
+/// Global unicast. [`PRIVATE_V6`] lists its special parts: protocol assignments and documentation.
 const GLOBAL_V6: Ipv6Net = v6(0x2000, 0, 0, 0, 3);
 const PRIVATE_V6: [Ipv6Net; 3] =
     [v6(0x2001, 0, 0, 0, 23), v6(0x2001, 0xdb8, 0, 0, 32), v6(0x3fff, 0, 0, 0, 20)];

@@ -1,3 +1,5 @@
+//! Config document of the gateway (`McpGateway`).
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -7,31 +9,32 @@ use crate::SecretKey;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GatewayConfig {
-    /// The resource's name, as it appears in events.
+    /// Name of the resource. It appears in events.
     pub name: String,
-    /// Scheme, host and port that clients use; no path. Never derived from a request.
+    /// Scheme, host and port that clients use, without a path. Never derived from a request.
     pub public_url: Url,
-    /// At least one; the first is the default.
+    /// Identity providers: at least one. The first is the default.
     pub identity_providers: Vec<IdentityProviderConfig>,
-    /// How long what the gateway issues is valid.
+    /// Lifetimes of tokens and browser sessions.
     pub tokens: TokenLifetimes,
-    /// How long calls go on without a fresh revocation feed, in seconds.
+    /// How long calls are served without a fresh revocation feed, in seconds.
     pub store_outage_grace_seconds: u64,
-    /// Who administers the gateway.
+    /// Administrators of the gateway.
     pub admins: crate::Members,
-    /// Which OAuth clients may introduce themselves.
+    /// OAuth clients that may register themselves, and workloads.
     pub clients: ClientPolicy,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// Proxies (networks) whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
-/// One way for people to sign in.
+/// One identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityProviderConfig {
-    /// Unique within the gateway; part of every subject that signs in through it.
+    /// Name, unique within the gateway. It is part of the identity of every user who signs in through this
+    /// provider.
     pub name: String,
-    /// The protocol it speaks.
+    /// Protocol and its settings.
     pub kind: IdentityProviderKind,
 }
 
@@ -42,23 +45,23 @@ pub struct IdentityProviderConfig {
 pub enum IdentityProviderKind {
     /// OpenID Connect with discovery.
     Oidc(ProviderClient),
-    /// OAuth 2.0 with metadata (RFC 8414): no id_token, who somebody is comes from an endpoint of its own.
+    /// OAuth 2.0 with metadata (RFC 8414) and without id_token. Claims come from a userinfo endpoint.
     #[serde(rename_all = "camelCase")]
     Oauth {
-        /// The gateway as its client.
+        /// The gateway's client registration.
         client: ProviderClient,
-        /// Says who holds an access token.
+        /// Userinfo endpoint: returns the claims of an access token's user.
         userinfo_url: Url,
     },
     /// A fixed list of users without passwords; loopback only.
     Development {
-        /// Who may be chosen.
+        /// Users that can be selected.
         users: Vec<DevelopmentUser>,
     },
 }
 
 impl IdentityProviderKind {
-    /// The gateway's registration there, where it needs one.
+    /// The gateway's client registration at the provider, if the protocol needs one.
     #[must_use]
     pub const fn client(&self) -> Option<&ProviderClient> {
         match self {
@@ -68,31 +71,32 @@ impl IdentityProviderKind {
     }
 }
 
-/// The gateway as a client of an identity provider.
+/// The gateway's client registration at an identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProviderClient {
-    /// Issuer identifier, byte for byte as the provider states it (OpenID Connect Discovery 1.0, section 4.3; RFC 8414, section 3.3).
+    /// Issuer identifier, byte for byte as in the provider's metadata (OpenID Connect Discovery 1.0, section
+    /// 4.3; RFC 8414, section 3.3).
     pub issuer: String,
-    /// The gateway's client id there.
+    /// Client id of the gateway.
     pub client_id: String,
-    /// The gateway's client secret there; absent for a public client with PKCE.
+    /// Client secret of the gateway; absent for a public client with PKCE.
     pub client_secret: Option<SecretKey>,
-    /// Requested scopes; `openid` among them where it speaks OpenID Connect.
+    /// Scopes to request. They include `openid` for OpenID Connect.
     pub scopes: Vec<String>,
-    /// Where a principal's properties are found in the id_token or at userinfo.
+    /// Names of the claims in the id_token or userinfo response that describe a user.
     pub claims: ClaimNames,
-    /// Believe the email although the provider does not say `email_verified`.
+    /// Trust email addresses even if the provider does not report `email_verified`.
     pub trust_email: bool,
-    /// Keep the refresh tokens that it gives, to hear of changes to people and of their end.
+    /// Keep refresh tokens of sign-ins, to detect changed groups and deactivated users.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub renew: bool,
-    /// Take the provider's identity assertions (ID-JAG).
+    /// Accept the provider's identity assertions (ID-JAG).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub id_jag: bool,
-    /// Networks beyond the public internet in which the provider may live.
+    /// Private networks that the provider may be in.
     pub private_networks: Vec<ipnet::IpNet>,
-    /// Extra trust anchors, PEM.
+    /// Additional CA certificates, PEM.
     pub ca_bundle_pem: Option<String>,
 }
 
@@ -105,25 +109,25 @@ const fn is_yes(value: &bool) -> bool {
     *value
 }
 
-/// Names of claims.
+/// Names of the claims that describe a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimNames {
-    /// Stable identifier of the person at this provider.
+    /// Claim with the stable identifier of the user at this provider.
     pub subject: String,
-    /// Email address.
+    /// Claim with the email address.
     pub email: String,
-    /// Display name.
+    /// Claim with the display name.
     pub name: String,
-    /// Array of group names (or one string).
+    /// Claim with the group names: an array, or one string.
     pub groups: String,
 }
 
-/// Somebody who can be chosen in the development sign-in.
+/// A user of the development sign-in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DevelopmentUser {
-    /// Also the subject.
+    /// Email address. It is also the subject.
     pub email: String,
     /// Display name.
     pub name: String,
@@ -135,53 +139,54 @@ pub struct DevelopmentUser {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenLifetimes {
-    /// Access token.
+    /// Lifetime of access tokens.
     pub access_seconds: u64,
-    /// Refresh family, absolute from the first issue.
+    /// Lifetime of a refresh-token family, counted from the first token. Renewal does not extend it.
     pub refresh_seconds: u64,
-    /// Browser session.
+    /// Lifetime of browser sessions.
     pub session_seconds: u64,
 }
 
-/// Which OAuth clients may introduce themselves, and those that are registered by hand.
+/// OAuth clients that may register themselves, and clients that are registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClientPolicy {
-    /// Hosts (globs) whose client ID metadata documents are fetched.
+    /// Hosts (globs) from which client ID metadata documents are fetched.
     pub metadata_document_hosts: Vec<String>,
-    /// Whether RFC 7591 registration is open.
+    /// Whether dynamic client registration (RFC 7591) is open.
     pub dynamic_registration: bool,
-    /// Programs that sign in as themselves.
+    /// Clients that are registered by hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadConfig>,
 }
 
-/// A program that signs in as itself.
+/// An OAuth client that is registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadConfig {
-    /// Unique within the gateway; its `client_id`.
+    /// Name, unique within the gateway. It is the `client_id`.
     pub name: String,
-    /// For people.
+    /// Display name.
     pub display_name: String,
-    /// What it shows to be itself.
+    /// Credential that it authenticates with.
     pub credential: WorkloadCredential,
 }
 
-/// What a program shows to be itself.
+/// Credential of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum WorkloadCredential {
     /// A client secret.
     Secret(SecretKey),
-    /// An assertion (RFC 7523) that one of these keys signed: a JSON Web Key Set of public keys (RFC 7517, section 5).
+    /// Assertions (RFC 7523) that are verified with this JSON Web Key Set of public keys (RFC 7517, section
+    /// 5).
     Jwks(serde_json::Value),
-    /// The same, with the keys at an address.
+    /// Assertions that are verified with the key set at a URL.
     #[serde(rename_all = "camelCase")]
     JwksUri {
-        /// Where they are.
+        /// URL of the key set.
         url: Url,
-        /// Networks beyond the public internet in which that may be.
+        /// Private networks that the URL may be in.
         private_networks: Vec<ipnet::IpNet>,
     },
 }

@@ -1,8 +1,9 @@
-//! The contract: what the compiler produces and the data plane serves from.
+//! Config documents: the output of the compiler, from which the data plane serves.
 //!
-//! Serde types only: no Kubernetes, no I/O. There is one document per *source* (the gateway, each origin, each virtual MCP,
-//! each team), so that editing one resource rewrites one document however many routes it touches; the data plane joins them.
-//! Identities (`uid`) are the resources' own, so that a name that is used again inherits nothing (DESIGN section 5).
+//! Serde types only: no Kubernetes client, no I/O. There is one document per *source*: the gateway, each
+//! origin, each virtual MCP and each team. An edit of one resource rewrites one document, even if it affects
+//! many routes. The data plane joins the documents. Identities (`uid`) come from the resources, so a new
+//! resource under a reused name inherits nothing.
 
 mod address_class;
 mod gateway;
@@ -30,19 +31,20 @@ pub use team::{Members, TeamAccess, TeamConfig};
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that one installation serves from, joined by [`uid`](RouteDoc::uid) and name.
+/// All config documents of one installation. They refer to each other by [`uid`](RouteConfig::uid) and name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// The settings of the installation.
+    /// Settings of the installation.
     pub gateway: GatewayConfig,
     /// The upstream MCP servers.
     pub origins: Vec<OriginConfig>,
     /// The virtual MCPs.
     pub routes: Vec<RouteConfig>,
-    /// Who may use them.
+    /// Teams that may use the virtual MCPs.
     pub teams: Vec<TeamConfig>,
-    /// Static credentials that the documents above refer to. Never part of a document's hash or of a log line.
+    /// Static credentials that the documents refer to. They are never part of a document's hash or of a log
+    /// line.
     #[serde(skip)]
     pub secrets: Secrets,
 }

@@ -1,3 +1,5 @@
+//! Config document of an origin (`OriginMcp`).
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -8,42 +10,42 @@ use crate::OriginAuth;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OriginConfig {
-    /// The resource's UID: connections bind to it, not to the name.
+    /// UID of the resource. Connections refer to it, not to the name.
     pub uid: String,
-    /// Opaque, URL-safe identifier for `/connect/{id}`; derived from the UID.
+    /// Opaque, URL-safe identifier for `/connect/{id}`, derived from the UID.
     pub id: String,
     /// `namespace/name`.
     pub name: String,
-    /// For people.
+    /// Display name.
     pub display_name: String,
     /// The Streamable HTTP endpoint.
     pub url: Url,
-    /// Kill switch: no traffic, open streams end.
+    /// Kill switch: requests fail and open streams end.
     pub suspended: bool,
-    /// How the gateway authenticates there.
+    /// How the gateway authenticates to the origin.
     pub auth: OriginAuth,
-    /// Where it may live and whom it must prove to be.
+    /// Networks that the origin may be in, and its CA certificates.
     pub network: Network,
-    /// What one call may cost.
+    /// Limits of one request.
     pub limits: OriginLimits,
 }
 
-/// Where an origin may live.
+/// Networks that an origin may be in, and its CA certificates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// Networks beyond the public internet that tenancy allows to it.
+    /// Private networks that tenancy allows for it.
     pub private_networks: Vec<IpNet>,
-    /// Extra trust anchors, PEM.
+    /// Additional CA certificates, PEM.
     pub ca_bundle_pem: Option<String>,
 }
 
-/// What one call may cost.
+/// Limits of one request to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OriginLimits {
-    /// Time until the response's head, in milliseconds. Streams have no idle limit.
+    /// Maximum time until the response headers arrive, in milliseconds. Streams have no idle timeout.
     pub request_timeout_ms: u64,
-    /// Largest answer to one request, in bytes; on a stream, largest single event.
+    /// Maximum size of one response, in bytes; on a stream, of one event.
     pub response_bytes: u64,
 }

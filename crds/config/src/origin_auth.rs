@@ -1,3 +1,5 @@
+//! How the gateway authenticates to an origin (`OriginMcp.spec.auth`).
+
 use serde::{Deserialize, Serialize};
 
 use url::Url;
@@ -8,98 +10,98 @@ use crate::SecretKey;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum OriginAuth {
-    /// Nothing is sent.
+    /// No credential is sent.
     None,
-    /// One header, the same for every user.
+    /// A static header, the same for every user.
     Header {
         /// Header name.
         name: String,
-        /// Put before the value, `Bearer ` for instance.
+        /// Text in front of the value, for example `Bearer `.
         prefix: String,
-        /// The value.
+        /// Header value.
         value: SecretKey,
     },
-    /// One parameter of the URL's query, the same for every user.
+    /// A static query parameter, the same for every user.
     QueryParameter {
-        /// The parameter's name.
+        /// Name of the parameter.
         name: String,
-        /// Its value, as it is before it is encoded.
+        /// Value of the parameter, not URL-encoded.
         value: SecretKey,
     },
-    /// Each user connects an account of their own (OAuth 2.1).
+    /// Each user connects a personal account (OAuth 2.1).
     UserOAuth {
-        /// Asked for at consent when the origin's challenge names none.
+        /// Scopes to request if the origin's challenge names none.
         scopes: Vec<String>,
-        /// How the gateway becomes a client there.
+        /// How the gateway is registered as a client.
         registration: ClientRegistration,
     },
-    /// One account for everybody, which an administrator connects (OAuth 2.1).
+    /// One account that all users share and that an administrator connects (OAuth 2.1).
     SharedOAuth {
-        /// As for each user's own.
+        /// Scopes to request if the origin's challenge names none.
         scopes: Vec<String>,
-        /// How the gateway becomes a client there.
+        /// How the gateway is registered as a client.
         registration: ClientRegistration,
     },
-    /// The gateway gets a token in its own name, the same for every user (RFC 6749 section 4.4).
+    /// The gateway gets a token for itself, the same for every user (RFC 6749 section 4.4).
     ClientCredentials {
-        /// Who gives the tokens.
+        /// Authorization server that issues the tokens.
         server: AuthorizationServer,
-        /// The gateway, as that server knows it.
+        /// The gateway's client registration at that server.
         client: RegisteredClient,
-        /// Asked for; the challenge's or the metadata's where there are none.
+        /// Scopes to request. If empty, those of the origin's challenge, otherwise those of its metadata.
         scopes: Vec<String>,
     },
-    /// The token of a person's identity provider is exchanged for one of this origin's (RFC 8693).
+    /// The gateway exchanges a user's identity provider token for a token of this origin (RFC 8693).
     TokenExchange {
-        /// Who exchanges; never [`OfOrigin`](AuthorizationServer::OfOrigin).
+        /// Authorization server that exchanges tokens; never [`OfOrigin`](AuthorizationServer::OfOrigin).
         server: AuthorizationServer,
-        /// The gateway, as that server knows it.
+        /// The gateway's client registration at that server.
         client: RegisteredClient,
-        /// `audience`, where the server wants one besides the `resource`.
+        /// `audience` parameter, if the server requires it in addition to `resource`.
         audience: Option<String>,
-        /// Asked for.
+        /// Scopes to request.
         scopes: Vec<String>,
-        /// Which token of the person's is exchanged.
+        /// Type of the user's token that is exchanged.
         subject_token: SubjectToken,
-        /// Hosts (globs) that people's tokens may be sent to; absent where tenancy does not say.
+        /// Hosts (globs) that users' tokens may be sent to; absent if the gateway has no tenancy list.
         subject_hosts: Option<Vec<String>>,
     },
-    /// A person's identity provider asserts who they are to the origin's authorization server (ID-JAG, MCP enterprise-managed
-    /// authorization).
+    /// A user's identity provider issues an identity assertion for the origin's authorization server (ID-JAG,
+    /// MCP enterprise-managed authorization).
     IdJag {
-        /// The origin's authorization server.
+        /// Issuer identifier of the origin's authorization server.
         issuer: String,
-        /// The gateway, as that server knows it.
+        /// The gateway's client registration at that server.
         client: RegisteredClient,
-        /// Asked for.
+        /// Scopes to request.
         scopes: Vec<String>,
     },
 }
 
-/// A token that speaks of a person (RFC 8693 section 3).
+/// Type of a user's token (RFC 8693 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectToken {
-    /// OpenID Connect's.
+    /// OpenID Connect id_token.
     IdToken,
-    /// OAuth's.
+    /// OAuth access token.
     AccessToken,
 }
 
-/// Who gives tokens for an origin.
+/// Authorization server that issues tokens for an origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum AuthorizationServer {
-    /// Whom the origin's metadata names (RFC 9728).
+    /// The server that the origin's metadata names (RFC 9728).
     OfOrigin,
-    /// The one with this issuer identifier, byte for byte as its metadata states it (RFC 8414).
+    /// The server with this issuer identifier, byte for byte as in its metadata (RFC 8414).
     Issuer(String),
-    /// Whoever answers at this token endpoint. It needs no metadata.
+    /// The server with this token endpoint. It needs no metadata.
     TokenEndpoint(Url),
 }
 
 impl OriginAuth {
-    /// The static credential that it refers to.
+    /// The static credential that this method uses.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretKey> {
         match self {
@@ -108,7 +110,7 @@ impl OriginAuth {
         }
     }
 
-    /// The client that was registered by hand at the origin's authorization server.
+    /// The client that is registered by hand at the origin's authorization server.
     #[must_use]
     pub fn client(&self) -> Option<&RegisteredClient> {
         match self {
@@ -125,7 +127,8 @@ impl OriginAuth {
         }
     }
 
-    /// The scopes that a person is asked to consent to, and how the gateway becomes a client for that; `None` where nobody is asked.
+    /// Scopes that a user consents to, and the gateway's client registration. `None` for methods without
+    /// consent.
     #[must_use]
     pub fn consent(&self) -> Option<(&[String], &ClientRegistration)> {
         match self {
@@ -137,17 +140,17 @@ impl OriginAuth {
     }
 }
 
-/// How the gateway becomes an OAuth client of an origin's authorization server.
+/// How the gateway is registered as a client of an origin's authorization server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ClientRegistration {
-    /// Client ID metadata document where supported, else dynamic registration (RFC 7591).
+    /// Client ID metadata document if the server supports it, otherwise dynamic registration (RFC 7591).
     Auto,
-    /// Registered by hand.
+    /// Client that is registered by hand.
     Client(RegisteredClient),
 }
 
-/// A client of an origin's authorization server that was registered by hand.
+/// A client of an origin's authorization server that is registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisteredClient {
@@ -155,9 +158,9 @@ pub struct RegisteredClient {
     pub id: String,
     /// Client secret or private key (PEM, PKCS #8); absent for a public client.
     pub secret: Option<SecretKey>,
-    /// How the secret is presented.
+    /// How the client authenticates.
     pub token_endpoint_auth_method: TokenEndpointAuthMethod,
-    /// The `kid` of what the private key signs.
+    /// `kid` header of signed assertions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
 }
@@ -170,8 +173,8 @@ pub enum TokenEndpointAuthMethod {
     None,
     /// HTTP Basic.
     ClientSecretBasic,
-    /// In the form body.
+    /// Secret in the form body.
     ClientSecretPost,
-    /// An assertion that the private key signs is, instead (RFC 7523, section 2.2).
+    /// A signed assertion instead of a secret (RFC 7523, section 2.2).
     PrivateKeyJwt,
 }

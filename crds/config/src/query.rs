@@ -1,7 +1,9 @@
+//! Adds a credential to the query of a URL.
+
 use url::{Url, form_urlencoded};
 
-/// A URL with one query parameter, in place of any of that name. What else is in its query stays as it was written. The result
-/// holds the value: it belongs neither into a message nor into a log.
+/// Sets one query parameter of a URL and removes other parameters with that name. The rest of the query stays
+/// unchanged. The result contains the credential: do not log it or put it in a message.
 #[must_use]
 pub fn with_query_parameter(url: &Url, name: &str, value: &str) -> Url {
     let is_other = |part: &&str| {
@@ -9,7 +11,7 @@ pub fn with_query_parameter(url: &Url, name: &str, value: &str) -> Url {
     };
     let mut query: String =
         url.query().unwrap_or_default().split('&').filter(is_other).flat_map(|part| [part, "&"]).collect();
-    // A server that takes a URL's query for a form reads `+` as a space, another does not: a space is `%20` to both.
+    // Only servers that parse the query as a form read `+` as a space. All servers read `%20` as one.
     let encode =
         |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
     query.push_str(&format!("{}={}", encode(name), encode(value)));

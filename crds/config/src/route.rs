@@ -1,26 +1,28 @@
+//! Config document of a virtual MCP (`VirtualMcp`).
+
 use serde::{Deserialize, Serialize};
 
 /// A virtual MCP (`VirtualMcp`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteConfig {
-    /// The resource's UID: grants bind to it, not to the slug.
+    /// UID of the resource. Grants refer to it, not to the slug.
     pub uid: String,
     /// `namespace/name`.
     pub name: String,
-    /// Served at `{publicUrl}/mcp/{slug}`.
+    /// Last part of the URL `{publicUrl}/mcp/{slug}`.
     pub slug: String,
-    /// For people.
+    /// Display name.
     pub display_name: String,
-    /// For people.
+    /// Description, shown to users.
     pub description: String,
-    /// Kill switch.
+    /// Kill switch: requests fail and open streams end.
     pub suspended: bool,
     /// Name of the identity provider whose users it serves.
     pub identity_provider: String,
     /// UID of its origin.
     pub origin: String,
-    /// What of the origin is offered.
+    /// Capabilities of the origin that are offered.
     pub capabilities: Capabilities,
     /// Who may use it.
     pub access: Access,
@@ -29,45 +31,45 @@ pub struct RouteConfig {
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
-    /// Members of a team that names it.
+    /// Members of a team that names the route.
     Teams,
-    /// Everyone who signs in through its identity provider.
+    /// Everyone who signs in through the route's identity provider.
     Everyone,
 }
 
-/// What of the origin is offered, per kind.
+/// Capabilities of the origin that are offered, per kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Capabilities {
-    /// By tool name.
+    /// Tools, by name.
     pub tools: Selection,
-    /// By prompt name.
+    /// Prompts, by name.
     pub prompts: Selection,
-    /// By URI.
+    /// Resources, by URI.
     pub resources: Selection,
-    /// By URI template.
+    /// Resource templates, by URI template.
     pub resource_templates: Selection,
 }
 
-/// A choice among the origin's names of one kind. Exclude wins.
+/// Selection among the origin's capabilities of one kind. Exclude wins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {
-    /// Names or globs (`*` crosses `/`); absent means all, empty means none.
+    /// Names or globs (`*` also matches `/`). Absent: all. Empty: none.
     pub include: Option<Vec<String>>,
-    /// Names or globs.
+    /// Names or globs that are not offered.
     pub exclude: Vec<String>,
-    /// How single items are presented.
+    /// Changes to individual items.
     pub overrides: Vec<Override>,
 }
 
-/// How one item is presented to clients.
+/// Changes to one item as clients see it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Override {
-    /// The origin's name for it (a URI for resources).
+    /// Name at the origin; the URI for resources.
     pub name: String,
-    /// The exposed name; tools and prompts only.
+    /// Exposed name; only for tools and prompts.
     #[serde(rename = "as")]
     pub exposed: Option<String>,
     /// Replaces the title.

@@ -1,24 +1,27 @@
+//! Static credentials, kept apart from the config documents.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// Names a static credential without revealing it: `namespace/secret/key`.
+/// Name of a static credential: `namespace/secret/key`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretKey(pub String);
 
-/// A static credential and what it may be used for.
+/// A static credential and the hosts that it may be sent to.
 #[derive(Clone)]
 pub struct SecretValue {
-    /// The value, wiped from memory when dropped.
+    /// Value. It is wiped from memory when dropped.
     pub value: SecretString,
-    /// Hosts that it may be sent to; empty for one that is sent to no origin.
+    /// Hosts (globs) that it may be sent to; empty if it is not sent to an origin.
     pub allowed_hosts: Vec<String>,
 }
 
-/// Static credentials by name. Kept apart from the documents so that no document, hash, log line or debug print holds one.
+/// Static credentials by name. They are kept apart from the documents: no document, hash, log line or debug
+/// output contains one.
 #[derive(Clone, Default)]
 pub struct Secrets(BTreeMap<SecretKey, SecretValue>);
 
@@ -28,13 +31,13 @@ impl Secrets {
         self.0.insert(key, value);
     }
 
-    /// Looks a credential up.
+    /// Returns a credential by name.
     #[must_use]
     pub fn get(&self, key: &SecretKey) -> Option<&SecretValue> {
         self.0.get(key)
     }
 
-    /// All names and values, in the order of their names.
+    /// All names and values, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&SecretKey, &SecretValue)> {
         self.0.iter()
     }

@@ -1,44 +1,46 @@
+//! Config document of a team (`Team`).
+
 use serde::{Deserialize, Serialize};
 
 use crate::Selection;
 
-/// A team and what it may use (`Team`).
+/// A team: its members and their access (`Team`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TeamConfig {
-    /// The resource's UID.
+    /// UID of the resource.
     pub uid: String,
     /// `namespace/name`.
     pub name: String,
-    /// For people.
+    /// Display name.
     pub display_name: String,
-    /// Who belongs to it.
+    /// Members of the team.
     pub members: Members,
-    /// What they may use.
+    /// Routes that the members may use.
     pub access: Vec<TeamAccess>,
 }
 
-/// People and workloads. Emails match only where they are verified.
+/// Users and workloads. Only verified email addresses match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Members {
     /// Groups, as the identity provider names them.
     pub groups: Vec<String>,
-    /// Email addresses, compared without regard to case.
+    /// Email addresses. Case is ignored.
     pub users: Vec<String>,
-    /// Programs, as [`WorkloadConfig::name`](crate::WorkloadDoc::name) names them.
+    /// Workloads, by [`WorkloadConfig::name`](crate::WorkloadConfig::name).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<String>,
     /// Kubernetes service accounts, `namespace/name`.
     pub service_accounts: Vec<String>,
 }
 
-/// A team's use of one route.
+/// A team's access to one route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TeamAccess {
     /// UID of the virtual MCP.
     pub route: String,
-    /// Exposed tool names. Teams add up; exclude wins within a team.
+    /// Exposed names of the tools that the team may use. Teams add up; within one team, exclude wins.
     pub tools: Selection,
 }

@@ -1,4 +1,5 @@
-//! The documents that the operator publishes and a data plane of another version reads, with every variant.
+//! Golden file of the config documents with every variant. A data plane of another version must be able to
+//! read them.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

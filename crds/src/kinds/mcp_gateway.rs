@@ -7,7 +7,7 @@ use super::Status;
 use super::workload::Workload;
 use crate::values::{Cidr, Duration, Empty, SecretRef, syntax};
 
-/// One installation and its settings: where it is reached, who signs in and how, who may attach what.
+/// Settings of one installation: public URL, identity providers, clients and tenancy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "portcullis.dev",
@@ -19,7 +19,7 @@ use crate::values::{Cidr, Duration, Empty, SecretRef, syntax};
     namespaced,
     status = "Status",
     derive = "PartialEq",
-    doc = "One installation of Portcullis and its settings.",
+    doc = "Settings of one Portcullis installation.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -36,176 +36,182 @@ use crate::values::{Cidr, Duration, Empty, SecretRef, syntax};
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct McpGatewaySpec {
-    /// Scheme and host that clients use, no path: `https://mcp.example.com`. Plain http only on loopback.
+    /// Scheme and host that clients use, without a path: `https://mcp.example.com`. Plain http is valid only
+    /// on loopback.
     #[schemars(length(min = 8, max = 512))]
     #[x_kube(
-        validation = Rule::new(r"self.matches('^https?://[^/?#@]+/?$')").message("publicUrl is a scheme and a host, without user, path, query or fragment: https://mcp.example.com"),
-        validation = Rule::new(r"self.startsWith('https://') || self.matches('^http://(localhost|127\\.[0-9.]+|\\[::1\\])(:[0-9]+)?/?$')").message("publicUrl is https, but on loopback: clients send tokens to it")
+        validation = Rule::new(r"self.matches('^https?://[^/?#@]+/?$')").message("publicUrl must be a scheme and a host, without user, path, query or fragment: https://mcp.example.com"),
+        validation = Rule::new(r"self.startsWith('https://') || self.matches('^http://(localhost|127\\.[0-9.]+|\\[::1\\])(:[0-9]+)?/?$')").message("publicUrl must be https because clients send tokens to it; plain http is allowed only on loopback")
     )]
     pub public_url: String,
-    /// How people sign in. The first is the default; a VirtualMcp may name another.
+    /// Identity providers that users sign in with. The first is the default; a VirtualMcp may select another
+    /// one.
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub identity_providers: Vec<IdentityProvider>,
-    /// How long what the gateway issues is valid.
+    /// Lifetimes of the tokens and browser sessions that the gateway issues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// How long calls go on while the store, and with it news of revocations, is away. Default: 15m.
+    /// How long calls are still served while the store is unavailable. Replicas see no new revocations during
+    /// that time. Default: 15m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_outage_grace: Option<Duration>,
-    /// Who administers the gateway: sees and ends what others have been given, at `{publicUrl}/admin`. People of the first identity
-    /// provider only. Default: nobody.
+    /// Administrators of the gateway. They see and revoke the access of other users at `{publicUrl}/admin`.
+    /// Only users of the first identity provider can be administrators. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admins: Option<Admins>,
-    /// Which OAuth clients may introduce themselves (default: all), and those that are registered by hand.
+    /// OAuth clients: which may register themselves (default: all), and which are registered by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clients: Option<Clients>,
-    /// Who may attach what. Absent: resources of this namespace only, and no private networks. Present: what it lists, and
-    /// nothing else.
+    /// Namespaces that the gateway serves, and what their resources may do. Absent: only the gateway's own
+    /// namespace, without private networks. Present: only the listed namespaces and permissions.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenancy: Option<Vec<Tenancy>>,
-    /// Peers whose `X-Forwarded-For` is believed. Default: nobody's.
+    /// Proxies (networks) whose `X-Forwarded-For` header is trusted. Default: none.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<Cidr>,
 }
 
-/// One way to sign in: a name, and exactly one protocol.
+/// One identity provider: a name and exactly one protocol.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.oidc), has(self.oauth), has(self.development)].filter(set, set).size() == 1").message("an identity provider has exactly one of oidc, oauth, development"),
-    validation = Rule::new("has(self.oidc) == has(oldSelf.oidc) && has(self.oauth) == has(oldSelf.oauth) && (!has(self.oidc) || self.oidc.issuer == oldSelf.oidc.issuer) && (!has(self.oauth) || self.oauth.issuer == oldSelf.oauth.issuer)").message("an identity provider stays the one that it is: its users are known by its name, and another provider's users would be taken for them; add the other one under a new name")
+    validation = Rule::new("[has(self.oidc), has(self.oauth), has(self.development)].filter(set, set).size() == 1").message("an identity provider must have exactly one of oidc, oauth, development"),
+    validation = Rule::new("has(self.oidc) == has(oldSelf.oidc) && has(self.oauth) == has(oldSelf.oauth) && (!has(self.oidc) || self.oidc.issuer == oldSelf.oidc.issuer) && (!has(self.oauth) || self.oauth.issuer == oldSelf.oauth.issuer)").message("the protocol and issuer of an identity provider cannot change: users are identified by its name, so another provider's users could get the same identities; add the other provider under a new name")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct IdentityProvider {
-    /// Unique within the gateway, and part of every subject that signs in through it: it is not to be reused for another provider.
+    /// Name, unique within the gateway. It is part of the identity of every user who signs in through this
+    /// provider. Do not reuse it for another provider.
     #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     pub name: String,
-    /// OpenID Connect.
+    /// OpenID Connect provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
-    /// OAuth 2.0 without OpenID Connect.
+    /// OAuth 2.0 server without OpenID Connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth: Option<Oauth>,
-    /// A list of users without passwords. Only where `publicUrl` is on loopback.
+    /// A list of users without passwords, for development. Valid only if `publicUrl` is on loopback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,
 }
 
-/// The gateway's client registration at an OpenID provider.
+/// The gateway's client registration at an OpenID Connect provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Oidc {
-    /// Issuer identifier, byte for byte as the provider's discovery document states it.
+    /// Issuer identifier, byte for byte as in the provider's discovery document.
     #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
     pub issuer: String,
-    /// Client id of the gateway. Its redirect URI is `{publicUrl}/login/callback`.
+    /// Client id of the gateway. Register the redirect URI `{publicUrl}/login/callback`.
     #[schemars(length(min = 1, max = 512))]
     pub client_id: String,
-    /// Client secret of the gateway. Absent for a public client.
+    /// Client secret of the gateway. Leave it out for a public client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<SecretRef>,
-    /// Scopes that are asked for. Default: openid, profile, email.
+    /// Scopes to request. Default: openid, profile, email.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// Where a person's properties are found.
+    /// Names of the claims that describe a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
-    /// Believe emails although the provider does not say `email_verified`. Default: false.
+    /// Trust email addresses even if the provider does not report `email_verified`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trust_email: bool,
-    /// Keep the refresh token that it gives with a sign-in (`offline_access` is asked for where it lists that): changed groups then count
-    /// within the lifetime of an access token, and whoever it does not renew any more is signed out. Default: true.
+    /// Keep the refresh token of each sign-in. The gateway requests `offline_access` if the provider lists
+    /// that scope. Changed groups then take effect within the lifetime of an access token, and users whose
+    /// renewal the provider rejects are signed out. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<bool>,
-    /// Take this provider's identity assertions (ID-JAG, MCP enterprise-managed authorization): a client that it lets act for a
-    /// person gets an access token without a browser, for the same person as who signs in. Absent: none are taken.
+    /// Accept this provider's identity assertions (ID-JAG, MCP enterprise-managed authorization). A client
+    /// that the provider lets act for a user gets an access token without a browser, for the same user
+    /// identity as after a sign-in. Absent: assertions are rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_jag: Option<Empty>,
-    /// Extra trust anchors for TLS with the provider, PEM.
+    /// Additional CA certificates (PEM) for TLS to the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<SecretRef>,
 }
 
-/// The gateway's client registration at an OAuth 2.0 server that gives no id_token: it publishes its metadata (RFC 8414), and says at an
-/// address of its own who holds an access token.
+/// The gateway's client registration at an OAuth 2.0 server that issues no id_token. The server publishes
+/// metadata (RFC 8414) and returns the user of an access token at a userinfo endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Oauth {
-    /// Issuer identifier, byte for byte as the server's metadata states it.
+    /// Issuer identifier, byte for byte as in the server's metadata.
     #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
     pub issuer: String,
-    /// Answers to an access token with claims of whoever it was given for, as JSON.
+    /// Userinfo endpoint: returns the claims of the access token's user as JSON.
     #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
     pub userinfo_url: String,
-    /// Client id of the gateway. Its redirect URI is `{publicUrl}/login/callback`.
+    /// Client id of the gateway. Register the redirect URI `{publicUrl}/login/callback`.
     #[schemars(length(min = 1, max = 512))]
     pub client_id: String,
-    /// Client secret of the gateway. Absent for a public client.
+    /// Client secret of the gateway. Leave it out for a public client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<SecretRef>,
-    /// Scopes that are asked for. Default: none, which lets the server choose.
+    /// Scopes to request. Default: none, so the server chooses.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// Where a person's properties are found.
+    /// Names of the claims that describe a user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Claims>,
-    /// Believe emails although the server does not say `email_verified`. Default: false.
+    /// Trust email addresses even if the server does not report `email_verified`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trust_email: bool,
-    /// Keep the refresh token that it gives with a sign-in: changed groups then count within the lifetime of an access token, and whoever
-    /// it does not renew any more is signed out. Default: true.
+    /// Keep the refresh token of each sign-in. Changed groups then take effect within the lifetime of an
+    /// access token, and users whose renewal the server rejects are signed out. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<bool>,
-    /// Extra trust anchors for TLS with the server, PEM.
+    /// Additional CA certificates (PEM) for TLS to the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<SecretRef>,
 }
 
-/// Names of claims.
+/// Names of the claims that describe a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claims {
-    /// Stable identifier of a person: a text or a whole number. Default: sub.
+    /// Claim with the stable identifier of a user: a string or an integer. Default: sub.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Email address. Default: email.
+    /// Claim with the email address. Default: email.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Display name. Default: name.
+    /// Claim with the display name. Default: name.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Names of groups. Default: groups.
+    /// Claim with the group names. Default: groups.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<String>,
 }
 
-/// The development sign-in: whoever comes chooses who to be.
+/// The development sign-in: the visitor selects one of the listed users. There is no password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Development {
-    /// Who may be chosen.
+    /// Users that can be selected.
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["email".into()]))]
     pub users: Vec<DevelopmentUser>,
 }
 
-/// Somebody who can be chosen in the development sign-in.
+/// A user of the development sign-in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DevelopmentUser {
-    /// Email address, also the subject.
+    /// Email address. It is also the subject.
     #[schemars(length(min = 3, max = 254))]
     pub email: String,
-    /// Display name. Default: the email.
+    /// Display name. Default: the email address.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -215,22 +221,23 @@ pub struct DevelopmentUser {
     pub groups: Vec<String>,
 }
 
-/// Lifetimes.
+/// Lifetimes of tokens and browser sessions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
-    /// Access tokens. Default: 15m. At most 1d.
+    /// Lifetime of access tokens. Default: 15m. Maximum: 1d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Duration>,
-    /// Refresh tokens, absolute from the first sign-in of a client. Default: 30d.
+    /// Lifetime of refresh tokens, counted from the first sign-in of a client. Renewal does not extend it.
+    /// Default: 30d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Duration>,
-    /// Browser sessions. Default: 8h.
+    /// Lifetime of browser sessions. Default: 8h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Duration>,
 }
 
-/// People who administer the gateway.
+/// Administrators of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Admins {
@@ -244,24 +251,25 @@ pub struct Admins {
     pub users: Vec<String>,
 }
 
-/// Which OAuth clients may introduce themselves, and those that are registered by hand.
+/// OAuth clients: which may register themselves, and which are registered by hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Clients {
-    /// Client ID metadata documents.
+    /// Clients that identify themselves with a client ID metadata document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata_documents: Option<MetadataDocuments>,
-    /// Whether clients may register by themselves (RFC 7591). Default: true.
+    /// Whether dynamic client registration (RFC 7591) is open. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamic_registration: Option<bool>,
-    /// Programs that sign in as themselves. A Team lets them use a virtual MCP by naming them in `members.workloads`.
+    /// Clients that are registered by hand. A Team gives a workload access to virtual MCPs by its name in
+    /// `members.workloads`.
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<Workload>,
 }
 
-/// Whose client ID metadata documents are fetched.
+/// Hosts from which client ID metadata documents are fetched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataDocuments {
@@ -271,25 +279,26 @@ pub struct MetadataDocuments {
     pub allowed_hosts: Option<Vec<String>>,
 }
 
-/// What resources of some namespaces may do.
+/// Permissions of the resources in some namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenancy {
-    /// The namespaces whose resources are served.
+    /// Namespaces whose resources the gateway serves.
     #[schemars(
         length(min = 1, max = 256),
         inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))
     )]
     pub namespaces: Vec<String>,
-    /// Whether virtual MCPs there may say `access: Everyone`. Default: false.
+    /// Whether virtual MCPs in these namespaces may use `access: Everyone`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everyone: bool,
-    /// Networks beyond the public internet in which their origins may live.
+    /// Private networks that resources of these namespaces may connect to: origins, authorization servers and
+    /// identity providers. Default: none.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub private_networks: Vec<Cidr>,
-    /// Hosts of authorization servers to which their origins may send the tokens of users' identity providers
-    /// (`auth.tokenExchange`); `*` stands for any run of characters. Default: none.
+    /// Hosts of authorization servers that may receive users' identity provider tokens for origins of these
+    /// namespaces (`auth.tokenExchange`). `*` matches any number of characters. Default: none.
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identity_token_hosts: Vec<String>,
@@ -338,7 +347,7 @@ mod tests {
             "https://u@mcp.example.com",
             "ftp://mcp.example.com",
         ] {
-            assert!(refused(gateway(url).validate_cel()).contains("a scheme and a host"), "{url}");
+            assert!(refused(gateway(url).validate_cel()).contains("must be a scheme and a host"), "{url}");
         }
     }
 
@@ -350,7 +359,10 @@ mod tests {
             "http://localhost.example.com",
             "http://127.example.com",
         ] {
-            assert!(refused(gateway(url).validate_cel()).contains("https, but on loopback"), "{url}");
+            assert!(
+                refused(gateway(url).validate_cel()).contains("plain http is allowed only on loopback"),
+                "{url}"
+            );
         }
     }
 

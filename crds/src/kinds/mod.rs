@@ -1,4 +1,4 @@
-//! The four kinds, one a file.
+//! The four kinds, one file each, and the status that `McpGateway` and `Team` share.
 
 pub mod mcp_gateway;
 pub mod origin_auth;
@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::Condition;
 
-/// What the operator last found out about a resource.
+/// State that the operator last reported for this resource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The generation of the resource that this status is about.
+    /// Generation of the resource that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, and `Ready`, which sums them up.
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, and their summary `Ready`.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

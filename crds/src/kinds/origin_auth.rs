@@ -1,4 +1,4 @@
-//! How the gateway authenticates to an origin: a union of which an `OriginMcp` has one member.
+//! `OriginMcp.spec.auth`: how the gateway authenticates to an origin. A union with exactly one member set.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,38 +6,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Empty, SecretRef, syntax};
 
-/// How the gateway authenticates to an origin: exactly one member.
+/// How the gateway authenticates to the origin. Exactly one member must be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.sharedOAuth), has(self.clientCredentials), has(self.tokenExchange), has(self.idJag)].filter(set, set).size() == 1").message("auth has exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag")
+    validation = Rule::new("[has(self.none), has(self.header), has(self.queryParameter), has(self.userOAuth), has(self.sharedOAuth), has(self.clientCredentials), has(self.tokenExchange), has(self.idJag)].filter(set, set).size() == 1").message("auth must have exactly one of none, header, queryParameter, userOAuth, sharedOAuth, clientCredentials, tokenExchange, idJag")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct OriginAuth {
-    /// Nothing is sent: `none: {}`.
+    /// No credential is sent: `none: {}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub none: Option<Empty>,
-    /// One header, the same for every user.
+    /// A static header, the same for every user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<HeaderAuth>,
-    /// One parameter of the URL's query, the same for every user. URLs lie about in logs more often than headers do: where the
-    /// origin takes a header as well, use that.
+    /// A static query parameter, the same for every user. Use `header` if the origin supports it: URLs are
+    /// logged more often than headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_parameter: Option<QueryParameterAuth>,
-    /// Each user connects an account of their own (OAuth 2.1).
+    /// Each user connects a personal account (OAuth 2.1).
     #[serde(default, rename = "userOAuth", skip_serializing_if = "Option::is_none")]
     pub user_oauth: Option<UserOAuth>,
-    /// One account for everybody, which an administrator of the gateway connects on its page `/admin/origins` (OAuth 2.1).
+    /// One account that all users share (OAuth 2.1). An administrator connects it at
+    /// `{publicUrl}/admin/origins`.
     #[serde(default, rename = "sharedOAuth", skip_serializing_if = "Option::is_none")]
     pub shared_oauth: Option<UserOAuth>,
-    /// The gateway gets a token in its own name (RFC 6749, section 4.4), the same for every user.
+    /// The gateway gets a token for itself with client credentials (RFC 6749, section 4.4). The token is the
+    /// same for every user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_credentials: Option<ClientCredentials>,
-    /// The token of each user's identity provider is exchanged for one of the origin's (RFC 8693): nobody has anything to connect.
+    /// The gateway exchanges each user's identity provider token for a token of the origin (RFC 8693). Users
+    /// connect nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_exchange: Option<TokenExchange>,
-    /// Each user's identity provider asserts who they are to the origin's authorization server (ID-JAG, the enterprise-managed
-    /// authorization of MCP): nobody has anything to connect.
+    /// Each user's identity provider issues an identity assertion for the origin's authorization server
+    /// (ID-JAG, MCP enterprise-managed authorization). Users connect nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_jag: Option<IdJag>,
 }
@@ -50,12 +53,13 @@ pub struct HeaderAuth {
     /// Header name: `Authorization`, `X-Api-Key`.
     #[schemars(length(min = 1, max = 128), regex(pattern = syntax::HEADER_NAME))]
     #[x_kube(
-        validation = Rule::new(r"!self.matches('^(?i)(accept(-encoding)?|connection|content-(encoding|length|type)|(set-)?cookie|expect|forwarded|host|keep-alive|last-event-id|mcp-.*|origin|proxy-(authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade|www-authenticate)$')").message("this header belongs to the protocol and cannot carry a credential")
+        validation = Rule::new(r"!self.matches('^(?i)(accept(-encoding)?|connection|content-(encoding|length|type)|(set-)?cookie|expect|forwarded|host|keep-alive|last-event-id|mcp-.*|origin|proxy-(authenticate|authorization|connection)|te|trailer|transfer-encoding|upgrade|www-authenticate)$')").message("this header is reserved for HTTP or MCP and cannot carry a credential")
     )]
     pub name: String,
-    /// The value. The Secret names the hosts that it may go to in its annotation `portcullis.dev/allowed-hosts`.
+    /// Secret key with the header value. The Secret's annotation `portcullis.dev/allowed-hosts` must list the
+    /// origin's host.
     pub value_ref: SecretRef,
-    /// Put before the value: `"Bearer "`.
+    /// Text in front of the value: `"Bearer "`.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
@@ -65,145 +69,147 @@ pub struct HeaderAuth {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryParameterAuth {
-    /// The parameter's name: `api_key`. What the origin's URL has of that name is replaced.
+    /// Name of the parameter: `api_key`. It replaces parameters with the same name in the origin's URL.
     #[schemars(length(min = 1, max = 128))]
     pub name: String,
-    /// The value, as it is before it is encoded. The Secret names the hosts that it may go to in its annotation
-    /// `portcullis.dev/allowed-hosts`.
+    /// Secret key with the parameter value, not URL-encoded. The Secret's annotation
+    /// `portcullis.dev/allowed-hosts` must list the origin's host.
     pub value_ref: SecretRef,
 }
 
-/// OAuth with an account of a person's: each user's own, or one for all.
+/// OAuth with an account: one for each user, or one for all users.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserOAuth {
-    /// Asked for at consent where the origin's challenge names none.
+    /// Scopes to request if the origin's challenge names none.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// How the gateway becomes a client of the origin's authorization server. Default: `auto: {}`.
+    /// How the gateway is registered as a client of the origin's authorization server. Default: `auto: {}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<Registration>,
 }
 
-/// OAuth in the gateway's own name.
+/// OAuth client credentials of the gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.issuer) || !has(self.tokenEndpoint)").message("name the issuer, from whose metadata the token endpoint follows, or the tokenEndpoint of a server without metadata"),
-    validation = Rule::new("has(self.client.secretRef)").message("a client that gets tokens in its own name has a secretRef")
+    validation = Rule::new("!has(self.issuer) || !has(self.tokenEndpoint)").message("set either issuer, whose metadata contains the token endpoint, or tokenEndpoint if the server has no metadata"),
+    validation = Rule::new("has(self.client.secretRef)").message("clientCredentials requires client.secretRef")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct ClientCredentials {
-    /// Who gives the tokens: an issuer identifier, as its metadata states it (RFC 8414). Default: whom the origin's own metadata names.
+    /// Issuer identifier of the authorization server, as in its metadata (RFC 8414). Default: the server that
+    /// the origin's metadata names.
     #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Where tokens are given, for a server without metadata.
+    /// Token endpoint of an authorization server without metadata.
     #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<String>,
-    /// The gateway, as that server knows it. Its Secret names the server's hosts.
+    /// The gateway's client registration at that server. The annotation `portcullis.dev/allowed-hosts` of its
+    /// Secret must list the server's hosts.
     pub client: RegisteredClient,
-    /// Asked for. Default: those of the origin's challenge, else of its metadata.
+    /// Scopes to request. Default: the scopes of the origin's challenge, otherwise those of its metadata.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
 }
 
-/// The token of a user's identity provider, exchanged.
+/// Token exchange (RFC 8693) with the token of a user's identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.issuer) != has(self.tokenEndpoint)").message("name who exchanges: the issuer, from whose metadata the token endpoint follows, or the tokenEndpoint of a server without metadata")
+    validation = Rule::new("has(self.issuer) != has(self.tokenEndpoint)").message("set exactly one of issuer, whose metadata contains the token endpoint, and tokenEndpoint, for a server without metadata")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct TokenExchange {
-    /// Who exchanges: an issuer identifier, as its metadata states it (RFC 8414).
+    /// Issuer identifier of the authorization server that exchanges tokens, as in its metadata (RFC 8414).
     #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Where tokens are exchanged, at a server without metadata.
+    /// Token endpoint of an authorization server without metadata.
     #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<String>,
-    /// The gateway, as that server knows it.
+    /// The gateway's client registration at that server.
     pub client: RegisteredClient,
-    /// `audience`, where the server wants one besides the `resource`, which is the origin's URL.
+    /// `audience` parameter, if the server requires it in addition to `resource`, which is the origin's URL.
     #[schemars(length(min = 1, max = 2048))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Asked for. Default: none.
+    /// Scopes to request. Default: none.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// Which token of the user's identity provider is exchanged. Default: `access_token`.
+    /// Type of the identity provider token that is exchanged. Default: `access_token`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_token_type: Option<SubjectTokenType>,
 }
 
-/// A token that speaks of a user (RFC 8693, section 3).
+/// Type of a user's token (RFC 8693, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectTokenType {
-    /// OAuth's.
+    /// OAuth access token.
     AccessToken,
-    /// OpenID Connect's.
+    /// OpenID Connect id_token.
     IdToken,
 }
 
-/// What a user's identity provider asserts.
+/// Identity assertion (ID-JAG) of a user's identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IdJag {
-    /// The origin's authorization server: an issuer identifier, as its metadata states it (RFC 8414). The identity provider makes
-    /// the assertion for it and for no other.
+    /// Issuer identifier of the origin's authorization server, as in its metadata (RFC 8414). The identity
+    /// provider issues the assertion for this server only.
     #[schemars(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL))]
     pub issuer: String,
-    /// The gateway, as that server knows it.
+    /// The gateway's client registration at that server.
     pub client: RegisteredClient,
-    /// Asked for. Default: none.
+    /// Scopes to request. Default: none.
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
 }
 
-/// How the gateway becomes a client: exactly one member.
+/// How the gateway is registered as a client. Exactly one member must be set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("[has(self.auto), has(self.client)].filter(set, set).size() == 1").message("registration has exactly one of auto, client")
+    validation = Rule::new("[has(self.auto), has(self.client)].filter(set, set).size() == 1").message("registration must have exactly one of auto, client")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct Registration {
-    /// By a client ID metadata document where that is supported, else by dynamic registration (RFC 7591).
+    /// Client ID metadata document if the server supports it, otherwise dynamic registration (RFC 7591).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto: Option<Empty>,
-    /// By hand, with the redirect URI that the portal shows on `/admin/origins`.
+    /// Client that is registered by hand, with the redirect URI that the portal shows at `/admin/origins`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<RegisteredClient>,
 }
 
-/// A client that was registered by hand.
+/// A client that is registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.tokenEndpointAuthMethod) || (self.tokenEndpointAuthMethod == 'none') != has(self.secretRef)").message("tokenEndpointAuthMethod is none for a public client, and client_secret_basic, client_secret_post or private_key_jwt for one with a secretRef"),
-    validation = Rule::new("!has(self.keyId) || (has(self.tokenEndpointAuthMethod) && self.tokenEndpointAuthMethod == 'private_key_jwt')").message("a keyId goes with tokenEndpointAuthMethod: private_key_jwt")
+    validation = Rule::new("!has(self.tokenEndpointAuthMethod) || (self.tokenEndpointAuthMethod == 'none') != has(self.secretRef)").message("tokenEndpointAuthMethod and secretRef do not match: use none without a secretRef, and client_secret_basic, client_secret_post or private_key_jwt with one"),
+    validation = Rule::new("!has(self.keyId) || (has(self.tokenEndpointAuthMethod) && self.tokenEndpointAuthMethod == 'private_key_jwt')").message("keyId requires tokenEndpointAuthMethod: private_key_jwt")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct RegisteredClient {
     /// Client id.
     #[schemars(length(min = 1, max = 2048))]
     pub id: String,
-    /// Client secret, or the private key for `private_key_jwt`; absent for a public client. The Secret names the hosts of the
-    /// authorization server in its annotation `portcullis.dev/allowed-hosts`.
+    /// Client secret, or private key for `private_key_jwt`. Leave it out for a public client. The Secret's
+    /// annotation `portcullis.dev/allowed-hosts` must list the hosts of the authorization server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// How the secret is presented. Default: `client_secret_basic` with a secret, else `none`.
+    /// How the client authenticates. Default: `client_secret_basic` with a secret, otherwise `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_method: Option<TokenEndpointAuthMethod>,
-    /// The `kid` of what the private key signs, where the server tells keys apart by it. Default: none is stated.
+    /// `kid` header of signed assertions, if the server needs it to select the key. Default: no `kid`.
     #[schemars(length(min = 1, max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
@@ -217,10 +223,11 @@ pub enum TokenEndpointAuthMethod {
     None,
     /// HTTP Basic.
     ClientSecretBasic,
-    /// In the form body.
+    /// Secret in the form body.
     ClientSecretPost,
-    /// Not at all: an assertion that the key signs is (RFC 7523, section 2.2). The Secret has the private key in PEM (PKCS #8): EC of
-    /// P-256 (ES256) or P-384 (ES384), Ed25519 (`EdDSA`) or RSA of 2048 bits or more (RS256).
+    /// A signed assertion instead of a secret (RFC 7523, section 2.2). The Secret contains the private key in
+    /// PEM (PKCS #8): EC with P-256 (ES256) or P-384 (ES384), Ed25519 (`EdDSA`), or RSA with at least 2048
+    /// bits (RS256).
     PrivateKeyJwt,
 }
 
@@ -269,9 +276,10 @@ mod tests {
         let (issuer, endpoint) = ("https://auth.example.com", "https://auth.example.com/token");
         assert_eq!(validated(json!({"issuer": issuer, "subjectTokenType": "id_token"})), "");
         assert_eq!(validated(json!({"tokenEndpoint": endpoint})), "");
-        assert!(validated(json!({})).contains("name who exchanges"));
+        assert!(validated(json!({})).contains("set exactly one of issuer"));
         assert!(
-            validated(json!({"issuer": issuer, "tokenEndpoint": endpoint})).contains("name who exchanges")
+            validated(json!({"issuer": issuer, "tokenEndpoint": endpoint}))
+                .contains("set exactly one of issuer")
         );
         assert_eq!(auth(json!({"idJag": {"issuer": issuer, "client": {"id": "gateway"}}})), "");
     }
@@ -287,8 +295,10 @@ mod tests {
         for sound in [json!({}), json!({"issuer": issuer}), json!({"tokenEndpoint": endpoint})] {
             assert_eq!(validated(sound), "");
         }
-        assert!(validated(json!({"issuer": issuer, "tokenEndpoint": endpoint})).contains("name the issuer"));
-        assert!(validated(json!({"client": {"id": "gateway"}})).contains("has a secretRef"));
+        assert!(
+            validated(json!({"issuer": issuer, "tokenEndpoint": endpoint})).contains("set either issuer")
+        );
+        assert!(validated(json!({"client": {"id": "gateway"}})).contains("requires client.secretRef"));
     }
 
     #[test]
@@ -308,7 +318,7 @@ mod tests {
             "Proxy-Authorization",
         ];
         for name in reserved {
-            assert!(refused(header(name)).contains("belongs to the protocol"), "{name}");
+            assert!(refused(header(name)).contains("is reserved for HTTP or MCP"), "{name}");
             assert!(syntax::is_reserved_header(name), "{name}");
         }
         for name in ["Authorization", "X-Api-Key", "X-Host", "Accept-Token", "Mcp"] {
@@ -340,7 +350,7 @@ mod tests {
         };
         assert_eq!(client(json!({"tokenEndpointAuthMethod": "private_key_jwt"})), "");
         for method in [json!({}), json!({"tokenEndpointAuthMethod": "client_secret_post"})] {
-            assert!(client(method).contains("a keyId goes with"));
+            assert!(client(method).contains("keyId requires tokenEndpointAuthMethod"));
         }
     }
 }

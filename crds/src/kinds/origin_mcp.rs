@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::origin_auth::OriginAuth;
 use crate::values::{ByteSize, Condition, Duration, SecretRef, syntax};
 
-/// An upstream MCP server: where it is, and how the gateway authenticates there.
+/// An upstream MCP server: its URL and how the gateway authenticates there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "portcullis.dev",
@@ -36,89 +36,93 @@ use crate::values::{ByteSize, Condition, Duration, SecretRef, syntax};
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct OriginMcpSpec {
-    /// For people. Default: the name.
+    /// Display name. Default: the resource's name.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// The Streamable HTTP endpoint. Plain http only within the private networks that tenancy allows.
+    /// The Streamable HTTP endpoint. Plain http is valid only in private networks that the gateway's tenancy
+    /// allows.
     #[schemars(length(min = 8, max = 2048), regex(pattern = syntax::HTTP_URL))]
     pub url: String,
-    /// Kill switch: no traffic, and open streams end. Default: false.
+    /// Kill switch: requests fail and open streams end. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
-    /// How the gateway authenticates there: exactly one member.
+    /// How the gateway authenticates to the origin. Exactly one member must be set.
     pub auth: OriginAuth,
-    /// Other namespaces whose virtual MCPs may use this origin; `*` for all that the gateway's tenancy serves. Default: none.
+    /// Other namespaces whose virtual MCPs may use this origin. `*` allows all namespaces that the gateway
+    /// serves. Default: none.
     #[schemars(
         length(max = 256),
         inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL_OR_WILDCARD))
     )]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_namespaces: Vec<String>,
-    /// Whom it must prove to be.
+    /// TLS settings for connections to the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
-    /// What one call may cost.
+    /// Limits of one request to the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 }
 
-/// Whom an origin must prove to be.
+/// TLS settings for connections to an origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
-    /// Extra trust anchors for TLS with the origin, PEM.
+    /// Additional CA certificates (PEM) for TLS to the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<SecretRef>,
 }
 
-/// What one call may cost.
+/// Limits of one request to an origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Time until the head of the answer. Streams have no idle limit. Default: 60s.
+    /// Maximum time until the response headers arrive. Streams have no idle timeout. Default: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_timeout: Option<Duration>,
-    /// Largest answer to one request, and on a stream the largest single event. Default: 10Mi.
+    /// Maximum size of one response; on a stream, of one event. Default: 10Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<ByteSize>,
 }
 
-/// What the operator last found out about an origin.
+/// State that the operator last reported for an origin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginMcpStatus {
-    /// The generation of the resource that this status is about.
+    /// Generation of the resource that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The MCP revision that the origin speaks with the operator, or with the data plane where only people may ask.
+    /// MCP revision that the origin uses with the operator. If only connected users can list its
+    /// capabilities, the revision that it uses with the data plane.
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
-    /// What it offers; where only people with an account may ask, what they were shown lately.
+    /// Capabilities that the origin offers. If only connected users can list them, the capabilities that
+    /// users were recently shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<Catalog>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, `Reachable`, `CatalogSynced`, and `Ready`, which sums them up.
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, `Reachable`, `CatalogSynced`, and their summary `Ready`.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What an origin offers, in numbers.
+/// Number of capabilities that an origin offers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Catalog {
-    /// Tools.
+    /// Number of tools.
     pub tools: i64,
-    /// Prompts.
+    /// Number of prompts.
     pub prompts: i64,
-    /// Resources; absent where each person has their own.
+    /// Number of resources. Absent if each user has different ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<i64>,
-    /// Resource templates.
+    /// Number of resource templates.
     pub resource_templates: i64,
-    /// Changes whenever a definition does.
+    /// Hash of all definitions. It changes when a definition changes.
     #[schemars(length(max = 64))]
     pub hash: String,
 }

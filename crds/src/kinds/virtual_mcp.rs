@@ -1,4 +1,4 @@
-//! `VirtualMcp`: what clients connect to.
+//! `VirtualMcp`: the endpoint that clients connect to.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::{Condition, PromptSelection, ResourceSelection, ToolSelection, syntax};
 
-/// What clients connect to: a slug, an origin, a curated set of capabilities.
+/// The endpoint that MCP clients connect to: a slug, an origin and a selection of its capabilities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "portcullis.dev",
@@ -18,7 +18,7 @@ use crate::values::{Condition, PromptSelection, ResourceSelection, ToolSelection
     namespaced,
     status = "VirtualMcpStatus",
     derive = "PartialEq",
-    doc = "What MCP clients connect to: a slug, an origin, a curated set of its capabilities.",
+    doc = "The endpoint that MCP clients connect to: a slug, an origin and a selection of its capabilities.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -36,63 +36,65 @@ use crate::values::{Condition, PromptSelection, ResourceSelection, ToolSelection
 #[cfg_attr(test, kube(cel))]
 #[serde(rename_all = "camelCase")]
 pub struct VirtualMcpSpec {
-    /// Served at `{publicUrl}/mcp/{slug}`. Unique within the gateway. Default: the name.
+    /// Last part of the URL `{publicUrl}/mcp/{slug}`. Unique within the gateway. Default: the resource's
+    /// name.
     #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
-    /// For people. Default: the name.
+    /// Display name. Default: the resource's name.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// For people: what it is for.
+    /// Description of its purpose, shown to users.
     #[schemars(length(max = 2048))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Kill switch: no traffic, and open streams end. Default: false.
+    /// Kill switch: requests fail and open streams end. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
-    /// Name of the identity provider whose users it serves. Default: the gateway's first.
+    /// Name of the gateway's identity provider whose users it serves. Default: the first one.
     #[schemars(length(min = 1, max = 63))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_provider: Option<String>,
-    /// The origin behind it: exactly one.
+    /// The origin that it forwards to. Exactly one.
     #[schemars(length(min = 1, max = 1))]
     pub origins: Vec<OriginRef>,
-    /// What of the origin is offered. Default: everything.
+    /// Capabilities of the origin that are offered. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
-    /// Who may use it. Default: Teams.
+    /// Who may use it: members of a Team that names it, or everyone who signs in. Default: Teams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
 }
 
-/// Names an origin.
+/// Reference to an origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginRef {
-    /// Name of the `OriginMcp`.
+    /// Name of the OriginMcp.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its namespace, where it is another one; it must allow this one in its `allowedNamespaces`.
+    /// Namespace of the OriginMcp, which must then list the namespace of this VirtualMcp in
+    /// `allowedNamespaces`. Default: the same namespace.
     #[schemars(length(min = 1, max = 63))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
 
-/// What of the origin is offered, per kind. A kind that is absent is offered whole.
+/// Capabilities of the origin that are offered, per kind. If a kind is absent, all of it is offered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
-    /// By name.
+    /// Tools, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<ToolSelection>,
-    /// By name.
+    /// Prompts, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompts: Option<PromptSelection>,
-    /// By URI.
+    /// Resources, by URI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceSelection>,
-    /// By URI template.
+    /// Resource templates, by URI template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_templates: Option<ResourceSelection>,
 }
@@ -100,24 +102,24 @@ pub struct Capabilities {
 /// Who may use a virtual MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Access {
-    /// Members of a team that names it.
+    /// Members of a Team that names it.
     Teams,
     /// Everyone who signs in through its identity provider.
     Everyone,
 }
 
-/// What the operator last found out about a virtual MCP.
+/// State that the operator last reported for a virtual MCP.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VirtualMcpStatus {
-    /// The generation of the resource that this status is about.
+    /// Generation of the resource that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Where clients reach it.
+    /// URL that clients connect to.
     #[schemars(length(max = 1024))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// `Accepted`, `ResolvedRefs`, `Programmed`, and `Ready`, which sums them up.
+    /// `Accepted`, `ResolvedRefs`, `Programmed`, and their summary `Ready`.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -1,31 +1,31 @@
-//! A program that signs in at the gateway as itself, declared in `McpGateway.spec.clients.workloads`.
+//! `McpGateway.spec.clients.workloads`: OAuth clients that are registered by hand.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::values::{SecretRef, syntax};
 
-/// An OAuth client that is registered by hand: a program that signs in as itself (`client_credentials`), or that acts for people
-/// by the identity assertions of an identity provider (`idJag`). Its name is its `client_id`.
+/// An OAuth client that is registered by hand. It signs in as itself (`client_credentials`) or acts for users
+/// with identity assertions of an identity provider (`idJag`). Its name is its `client_id`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.secretRef), has(self.jwks), has(self.jwksUri)].filter(set, set).size() == 1").message("a workload has exactly one of secretRef, jwks, jwksUri"))]
+#[x_kube(validation = Rule::new("[has(self.secretRef), has(self.jwks), has(self.jwksUri)].filter(set, set).size() == 1").message("a workload must have exactly one of secretRef, jwks, jwksUri"))]
 #[cfg_attr(test, x_kube(cel))]
 pub struct Workload {
-    /// Unique within the gateway; the `client_id`, and what Teams name.
+    /// Name, unique within the gateway. It is the `client_id`, and Teams refer to it.
     #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     pub name: String,
-    /// For people. Default: the name.
+    /// Display name. Default: the name.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// Its client secret: 32 characters or more (`client_secret_basic`, `client_secret_post`).
+    /// Client secret with at least 32 characters (`client_secret_basic`, `client_secret_post`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretRef>,
-    /// Its public keys (`private_key_jwt`): there is no secret to store.
+    /// Public keys (`private_key_jwt`). No secret is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Jwks>,
-    /// Where its public keys are found (`private_key_jwt`).
+    /// URL of the public keys (`private_key_jwt`).
     #[schemars(length(min = 8, max = 1024), regex(pattern = syntax::HTTP_URL))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
@@ -34,30 +34,31 @@ pub struct Workload {
 /// A JSON Web Key Set (RFC 7517, section 5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 pub struct Jwks {
-    /// Several keys let one follow the other.
+    /// Public keys. List the old and the new key during a key rotation.
     #[schemars(length(min = 1, max = 16))]
     pub keys: Vec<Jwk>,
 }
 
-/// A public key as a JSON Web Key (RFC 7517; RFC 7518, section 6; RFC 8037). A private one has no place here.
+/// A public key as a JSON Web Key (RFC 7517; RFC 7518, section 6; RFC 8037). Members of private keys are
+/// invalid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 pub struct Jwk {
-    /// `RSA`, `EC` or `OKP`.
+    /// Key type: `RSA`, `EC` or `OKP`.
     #[schemars(length(min = 1, max = 16))]
     pub kty: String,
-    /// By which an assertion's header names it.
+    /// Key id, to which the header of an assertion refers.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kid: Option<String>,
-    /// The only algorithm that it is used with.
+    /// The only algorithm that the key is used with.
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alg: Option<String>,
-    /// `sig`.
+    /// Use of the key: `sig`.
     #[schemars(length(max = 16))]
     #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<String>,
-    /// What it is for: `verify`.
+    /// Operations of the key: `verify`.
     #[schemars(length(max = 8), inner(length(max = 16)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key_ops: Vec<String>,
@@ -65,15 +66,15 @@ pub struct Jwk {
     #[schemars(length(max = 16))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crv: Option<String>,
-    /// Coordinate of an `EC` or `OKP` key.
+    /// x coordinate of an `EC` key, or public key of an `OKP` key.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x: Option<String>,
-    /// Coordinate of an `EC` key.
+    /// y coordinate of an `EC` key.
     #[schemars(length(max = 256))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
-    /// Modulus of an `RSA` key, of 2048 bits or more.
+    /// Modulus of an `RSA` key, at least 2048 bits.
     #[schemars(length(max = 2048))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<String>,

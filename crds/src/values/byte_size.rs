@@ -1,17 +1,19 @@
+//! `ByteSize`: a number of bytes with an optional unit, like `10Mi`.
+
 use std::fmt;
 use std::str::FromStr;
 
-/// What the schema accepts; [`ByteSize::from_str`] accepts the same, short of overflow.
+/// Pattern in the schema. [`ByteSize::from_str`] accepts the same texts, except numbers that overflow.
 pub(super) const PATTERN: &str = "^[0-9]+(Ki|Mi|Gi|k|M|G)?$";
 
-/// An amount of bytes, written as Kubernetes writes quantities of memory: `512Ki`, `10Mi`, `1G`.
+/// A number of bytes in the notation of Kubernetes memory quantities: `512Ki`, `10Mi`, `1G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
 
-/// The text is no size.
+/// The text is not a size.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not a size; write a number of bytes or one with a unit (Ki, Mi, Gi, k, M, G), like 512Ki or 10Mi"
+    "'{0}' is not a size; use a number of bytes with an optional unit (Ki, Mi, Gi, k, M, G), like 512Ki or 10Mi"
 )]
 pub struct ByteSizeError(String);
 
@@ -19,13 +21,13 @@ const UNITS: [(&str, u64); 6] =
     [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)];
 
 impl ByteSize {
-    /// So many mebibytes.
+    /// A size of `count` MiB.
     #[must_use]
     pub const fn mebibytes(count: u32) -> Self {
         Self((count as u64) << 20)
     }
 
-    /// Bytes.
+    /// The size in bytes.
     #[must_use]
     pub fn as_bytes(self) -> u64 {
         self.0
@@ -40,7 +42,7 @@ impl FromStr for ByteSize {
             .iter()
             .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, *factor)))
             .unwrap_or((text, 1));
-        // `u64::from_str` alone would take a plus sign.
+        // `u64::from_str` would accept a plus sign.
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         digits
             .then(|| number.parse::<u64>().ok()?.checked_mul(factor))
@@ -64,7 +66,7 @@ super::string_value!(
     "ByteSize",
     PATTERN,
     24,
-    "An amount of bytes with its unit: 512Ki, 10Mi, 1Gi."
+    "A number of bytes with an optional unit: 512Ki, 10Mi, 1Gi."
 );
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
+//! `Cidr`: an IP network, like `10.0.0.0/8`.
+
 use std::fmt;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// What the schema accepts: the characters of a network; [`Cidr::from_str`] knows the rest.
+/// Pattern in the schema. It checks only the characters; [`Cidr::from_str`] checks the rest.
 pub(super) const PATTERN: &str = "^[0-9a-fA-F.:]+/[0-9]{1,3}$";
 
-/// A range of addresses: `10.0.0.0/8`, `fd00::/8`.
+/// An IP network in CIDR notation: `10.0.0.0/8`, `fd00::/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cidr(pub IpNet);
 
-/// The text is no network.
+/// The text is not a network.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is not a network; write an address and a prefix length, like 10.0.0.0/8, fd00::/8 or 192.0.2.7/32"
+    "'{0}' is not a network; use an address and a prefix length, like 10.0.0.0/8, fd00::/8 or 192.0.2.7/32"
 )]
 pub struct CidrError(String);
 
@@ -31,7 +33,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-super::string_value!(Cidr, "Cidr", PATTERN, 49, "A range of addresses: 10.0.0.0/8, fd00::/8.");
+super::string_value!(Cidr, "Cidr", PATTERN, 49, "An IP network in CIDR notation: 10.0.0.0/8, fd00::/8.");
 
 #[cfg(test)]
 mod tests {

@@ -1,32 +1,34 @@
+//! `Duration`: a length of time with units, like `15m`.
+
 use std::fmt;
 use std::str::FromStr;
 
-/// What the schema accepts; [`Duration::from_str`] accepts the same, short of overflow.
+/// Pattern in the schema. [`Duration::from_str`] accepts the same texts, except numbers that overflow.
 pub(super) const PATTERN: &str = "^([0-9]+(ms|s|m|h|d))+$";
 
-/// A length of time, written with units: `500ms`, `15m`, `1h30m`, `30d`.
+/// A length of time with units: `500ms`, `15m`, `1h30m`, `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(std::time::Duration);
 
-/// The text is no duration.
+/// The text is not a duration.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a duration; write a number and a unit (ms, s, m, h, d), like 500ms, 15m or 30d")]
+#[error("'{0}' is not a duration; use a number and a unit (ms, s, m, h, d), like 500ms, 15m or 30d")]
 pub struct DurationError(String);
 
 impl Duration {
-    /// So many seconds.
+    /// A duration of `seconds` seconds.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(std::time::Duration::from_secs(seconds))
     }
 
-    /// Whole seconds, rounded up, so that what is not zero stays so.
+    /// The duration in seconds, rounded up: only a zero duration becomes 0.
     #[must_use]
     pub fn as_secs(self) -> u64 {
         self.0.as_secs().saturating_add(u64::from(self.0.subsec_nanos() > 0))
     }
 
-    /// Milliseconds.
+    /// The duration in milliseconds.
     #[must_use]
     pub fn as_millis(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
@@ -82,7 +84,7 @@ super::string_value!(
     "Duration",
     PATTERN,
     32,
-    "A length of time with its unit: 500ms, 60s, 15m, 8h, 30d."
+    "A length of time with a unit: 500ms, 60s, 15m, 8h, 30d."
 );
 
 #[cfg(test)]

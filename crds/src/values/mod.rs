@@ -1,4 +1,4 @@
-//! Words that several kinds share: one type each, with its own syntax in the schema and its own error message.
+//! Value types that several kinds share. Each has its own pattern in the schema and its own error message.
 
 mod byte_size;
 mod cidr;
@@ -20,12 +20,12 @@ pub use selection::{
 
 use serde::{Deserialize, Serialize};
 
-/// A choice without settings, written `{}`.
+/// An option without settings, written as `{}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, kube::KubeSchema)]
 pub struct Empty {}
 
-/// Whether a text has the form that a pattern of our schemas asks for, and if not, what is wrong in words that help more than
-/// the pattern does. `None` for a pattern of somebody else's.
+/// Checks a text against a pattern of our schemas. The error explains the expected form in words. `None` if
+/// the pattern is not one of ours.
 #[must_use]
 pub fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), String>> {
     fn parsed<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<(), String> {
@@ -39,7 +39,7 @@ pub fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), String>> {
     }
 }
 
-/// Serde and schema of a word that is written as a string and parsed by `FromStr`.
+/// Implements serde and the schema for a type that is written as a string and parsed with `FromStr`.
 macro_rules! string_value {
     ($type:ident, $name:literal, $pattern:expr, $max:literal, $description:literal) => {
         impl serde::Serialize for $type {

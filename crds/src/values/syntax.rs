@@ -1,16 +1,17 @@
-//! Short texts with a syntax: the patterns of the schema, and the same in words.
+//! Patterns of the schema, and error messages that explain them.
 
-/// DNS label (RFC 1123), as namespaces, slugs and names of identity providers are.
+/// DNS label (RFC 1123): namespaces, slugs and names of identity providers.
 pub const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
-/// The same, or `*`.
+/// DNS label or `*`.
 pub const DNS_LABEL_OR_WILDCARD: &str = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$";
-/// Field name of HTTP (RFC 9110, section 5.1).
+/// HTTP field name (RFC 9110, section 5.1).
 pub const HEADER_NAME: &str = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
-/// Name of a tool or prompt, of the characters that the MCP specification recommends and every client takes.
+/// Name of a tool or prompt, with the characters that the MCP specification recommends and all clients
+/// accept.
 pub const EXPOSED_NAME: &str = r"^[A-Za-z0-9_.-]+$";
 /// A Kubernetes service account: `namespace/name`.
 pub const SERVICE_ACCOUNT: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
-/// How an address of HTTP begins.
+/// Start of an HTTP URL.
 pub const HTTP_URL: &str = "^https?://";
 
 /// Whether a text is a DNS label of at most 63 characters.
@@ -23,7 +24,7 @@ pub fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Whether a text names a service account: the name of a namespace and a DNS subdomain.
+/// Whether a text is a service account: a namespace, `/` and a DNS subdomain.
 #[must_use]
 pub fn is_service_account(text: &str) -> bool {
     let is_subdomain = |name: &str| {
@@ -37,7 +38,7 @@ pub fn is_service_account(text: &str) -> bool {
     text.split_once('/').is_some_and(|(namespace, name)| is_dns_label(namespace) && is_subdomain(name))
 }
 
-/// Headers that the protocol itself, or the way to a server, needs; none can carry a credential.
+/// Headers that HTTP, MCP or proxies use. None of them can carry a credential.
 const RESERVED_HEADERS: [&str; 22] = [
     "accept",
     "accept-encoding",
@@ -63,8 +64,8 @@ const RESERVED_HEADERS: [&str; 22] = [
     "www-authenticate",
 ];
 
-/// Whether a header belongs to HTTP or MCP, so that no credential can be sent in it. The CEL rule of `auth.header.name` says
-/// the same.
+/// Whether a header is reserved for HTTP or MCP and cannot carry a credential. The CEL rule of
+/// `auth.header.name` checks the same.
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -76,24 +77,24 @@ pub(super) fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), Stri
     let (sound, form) = match pattern {
         DNS_LABEL => (
             is_dns_label(text),
-            "a name of lower-case letters, digits and '-' that begins and ends with a letter or digit",
+            "a valid name; use lower-case letters, digits and '-', with a letter or digit at both ends",
         ),
         DNS_LABEL_OR_WILDCARD => (
             text == "*" || is_dns_label(text),
-            "a name of lower-case letters, digits and '-' that begins and ends with a letter or digit, or '*'",
+            "a valid name; use '*', or lower-case letters, digits and '-' with a letter or digit at both ends",
         ),
         HEADER_NAME => (
             all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+.^_`|~-".contains(c)),
-            "a name of an HTTP header: letters, digits and '-', like X-Api-Key",
+            "a valid HTTP header name; use letters, digits and '-', like X-Api-Key",
         ),
         EXPOSED_NAME => (
             all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)),
-            "a name that every client takes: letters, digits, '_', '-' and '.'",
+            "a name that all clients accept; use letters, digits, '_', '-' and '.'",
         ),
-        SERVICE_ACCOUNT => (is_service_account(text), "a service account; write namespace/name"),
+        SERVICE_ACCOUNT => (is_service_account(text), "a service account; use the form namespace/name"),
         HTTP_URL => (
             text.starts_with("https://") || text.starts_with("http://"),
-            "an address that begins with https:// (or http:// within private networks)",
+            "a valid URL; start it with https:// (or http:// in private networks)",
         ),
         _ => return None,
     };

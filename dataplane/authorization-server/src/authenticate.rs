@@ -1,4 +1,4 @@
-//! Whose access token it is: the part of this room that every call passes through.
+//! Authenticates access tokens. Every MCP request passes through here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,41 +13,43 @@ use crate::client::is_registered;
 use crate::issue_token::SCOPE;
 use crate::{AuthenticateError, AuthorizationServer, Caller};
 
-/// A feed that is no older than this is fresh without asking how long an outage is borne.
+/// A feed of this age is fresh regardless of `storeOutageGrace`.
 const FRESH_FEED_AGE: Duration = Duration::from_secs(5);
-/// Nothing that the gateway signs is longer.
+/// Maximum length of an access token. The gateway issues no longer ones.
 const MAX_TOKEN_LEN: usize = 8 * 1024;
 
 const NOT_ISSUED_HERE: &str = "the access token was not issued by this gateway";
 const EXPIRED: &str = "the access token has expired";
-const WRONG_AUDIENCE: &str = "the access token was issued for something else";
+const WRONG_AUDIENCE: &str = "the access token was issued for another resource";
 const REVOKED: &str = "the access token was revoked";
-const UNKNOWN_WORKLOAD: &str =
-    "the workload that the access token was issued to is not registered here any more";
-const UNKNOWN_PRINCIPAL: &str = "the person behind the access token is not known here";
+const UNKNOWN_WORKLOAD: &str = "the workload that the access token was issued to is no longer registered";
+const UNKNOWN_PRINCIPAL: &str = "the user of the access token does not exist";
 
-/// SHA-256 of a token: what it is remembered by.
+/// SHA-256 of a token: its key in the cache.
 pub(crate) type TokenHash = [u8; 32];
 
-/// A token whose signature was verified once. What can change while it lives is checked on every call.
+/// A token with a verified signature. Everything that can change during its lifetime is checked on every
+/// call.
 pub(crate) struct VerifiedToken {
     issuer: Box<str>,
     audience: Box<str>,
     route_uid: Box<str>,
     caller: Arc<Caller>,
-    /// The feed's epoch when the caller's description was taken.
+    /// The feed's epoch when the caller's principal was loaded.
     epoch: u64,
-    /// The key rings' generation when the signature was verified: a key that was taken out of them since counts no more.
+    /// Generation of the key rings when the signature was verified. If it changed, the signature is verified
+    /// again, because the key may have been removed.
     keyring_generation: u64,
 }
 
 impl AuthorizationServer {
-    /// Verifies an access token for a route: signature (remembered), expiry, audience, issuer, the route's UID, revocation; and
-    /// tells who is behind it, as last described. Without the store for a token that was seen before.
+    /// Verifies an access token for a route: signature (cached), expiry, audience, issuer, the route's UID,
+    /// revocation. Returns the caller with the current principal. For a cached token this needs no access to
+    /// the store.
     ///
     /// # Errors
-    /// `Invalid` when the token is not honoured here, `InsufficientScope` when it may do too little; `Unavailable` when that cannot
-    /// be known now.
+    /// `Invalid` when the token is invalid for the route, `InsufficientScope` when it lacks the scope,
+    /// `Unavailable` when the revocation feed is stale or the store fails.
     pub async fn authenticate(&self, token: &str, route: &Route) -> Result<Arc<Caller>, AuthenticateError> {
         let now = self.clock().now();
         if !self.is_fresh(now) {
@@ -65,7 +67,7 @@ impl AuthorizationServer {
             if verified.epoch == self.feed().epoch() {
                 return Ok(Arc::clone(&verified.caller));
             }
-            // Somebody, perhaps this person, is described anew.
+            // A principal changed, possibly this one.
             return Box::pin(self.load_caller(hash, &verified)).await;
         }
         let claims: AccessClaims = self
@@ -82,20 +84,20 @@ impl AuthorizationServer {
         Box::pin(self.load_caller(hash, &verified)).await
     }
 
-    /// Whether the feed of revocations is as fresh as it must be for any token to be honoured. For readiness.
+    /// Whether the revocation feed is fresh enough to accept tokens. Used for readiness.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.is_fresh(self.clock().now())
     }
 
     fn is_fresh(&self, now: UnixMillis) -> bool {
-        let Some(heard_at) = self.feed().last_read_at() else { return false };
-        let silence = now.since(heard_at);
-        silence <= FRESH_FEED_AGE
+        let Some(read_at) = self.feed().last_read_at() else { return false };
+        let age = now.since(read_at);
+        age <= FRESH_FEED_AGE
             || self
                 .tables()
                 .current()
-                .is_some_and(|table| silence <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
+                .is_some_and(|table| age <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
     }
 
     fn check(&self, token: &VerifiedToken, route: &Route, now: UnixMillis) -> Result<(), AuthenticateError> {
@@ -115,12 +117,13 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// Whether the settings still know the client. Without a table nothing is served anyway.
+    /// Whether the current settings still contain the client. True without a route table, because then
+    /// nothing is served.
     pub(crate) fn is_client_registered(&self, client_id: &str) -> bool {
         self.tables().current().is_none_or(|table| is_registered(&table, client_id))
     }
 
-    /// Looks the person up, and remembers the token with them.
+    /// Loads the token's principal, and caches the token.
     async fn load_caller(
         &self,
         hash: TokenHash,
@@ -131,7 +134,11 @@ impl AuthorizationServer {
             Ok(Some(person)) => person,
             Ok(None) => return Err(AuthenticateError::Invalid(UNKNOWN_PRINCIPAL)),
             Err(error) => {
-                tracing::warn!(%error, "a person cannot be looked up");
+                tracing::warn!(
+                    principal = token.caller.principal.id.as_str(),
+                    %error,
+                    "failed to load principal"
+                );
                 return Err(AuthenticateError::Unavailable);
             }
         };
@@ -152,8 +159,8 @@ impl AuthorizationServer {
         Ok(caller)
     }
 
-    /// The `WWW-Authenticate` of a 401, or of a 403 for want of scope (RFC 9728, section 5.1; RFC 6750, section 3): with an error only
-    /// where a token was sent.
+    /// The `WWW-Authenticate` header of a 401, or of a 403 because of a missing scope (RFC 9728, section 5.1;
+    /// RFC 6750, section 3). It names an error only if the request had a token.
     #[must_use]
     pub fn challenge(&self, route: &Route, error: Option<&AuthenticateError>) -> HeaderValue {
         let mut challenge = String::from("Bearer ");
@@ -173,7 +180,8 @@ impl AuthorizationServer {
 }
 
 impl VerifiedToken {
-    /// A token of which only the signature is known to be right. The person is filled in when they have been looked up.
+    /// Creates an entry from the claims of a token with a verified signature. The principal has only its id
+    /// until [`load_caller`](AuthorizationServer::load_caller) loads it.
     fn from_claims(claims: AccessClaims, keyring_generation: u64) -> Self {
         let principal = Principal {
             id: PrincipalId::from_stored(&claims.sub),
@@ -201,7 +209,7 @@ impl VerifiedToken {
     }
 }
 
-/// The gateway's public URL, which is the root issuer's identifier: a route's URL without its place under it.
+/// The gateway's public URL, which is the identifier of the root issuer: a route's URL without `/mcp/{slug}`.
 pub(crate) fn root_issuer(route: &Route) -> &str {
     route.url.strip_suffix(&*route.slug).and_then(|url| url.strip_suffix("/mcp/")).unwrap_or(&route.url)
 }

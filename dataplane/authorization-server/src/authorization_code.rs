@@ -1,3 +1,5 @@
+//! Issues authorization codes for approved requests.
+
 use portcullis_policy::{PrincipalId, Route};
 use portcullis_store::CodeRow;
 
@@ -5,34 +7,35 @@ use crate::digest::digest;
 use crate::issue_token::SCOPE;
 use crate::{AuthorizationServer, Client, InternalError, Issuer};
 
-/// How long a code can be redeemed.
+/// Lifetime of a code.
 const CODE_LIFETIME_SECONDS: u64 = 60;
 
-/// What a person has approved, as the authorization endpoint checked it.
+/// An authorization request that the authorization endpoint checked and a user approved.
 pub struct ApprovedRequest<'a> {
-    /// For which client.
+    /// The approved client.
     pub client: &'a Client,
-    /// By whom.
+    /// The user that approved it.
     pub principal: &'a PrincipalId,
-    /// In which session of their identity provider's, where that is known.
+    /// Digest of the user's session at the identity provider, if known.
     pub provider_session: Option<&'a str>,
-    /// At which authorization server; the code can be redeemed there only.
+    /// Issuer of the request. The code can be redeemed only there.
     pub issuer: &'a Issuer,
-    /// For which route.
+    /// Route that the client gets access to.
     pub route: &'a Route,
-    /// Where the code is sent, as the client wrote it.
+    /// `redirect_uri` as the client sent it.
     pub redirect_uri: &'a str,
-    /// PKCE, S256 (RFC 7636).
+    /// PKCE challenge, method S256 (RFC 7636).
     pub code_challenge: &'a str,
-    /// What the client asked for. There is one scope, `mcp`: it is what is granted, whatever was asked for.
+    /// Requested scope. The granted scope is always `mcp`, the only one.
     pub scope: &'a str,
 }
 
 impl AuthorizationServer {
-    /// An authorization code for what was approved: good for 60 s, once, at the same issuer, with the verifier.
+    /// Issues an authorization code. It can be redeemed once, within 60 s, at the same issuer, with the PKCE
+    /// verifier.
     ///
     /// # Errors
-    /// When the store does not answer, or nothing random can be had.
+    /// When the store or the random source fails.
     pub async fn issue_code(&self, approved: ApprovedRequest<'_>) -> Result<String, InternalError> {
         let code = format!("pc_code_{}", self.random().token()?);
         let issuer = match approved.issuer {

@@ -1,3 +1,5 @@
+//! The authorization server with its dependencies, caches and rate limits.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,48 +19,48 @@ use crate::client::DocumentCache;
 use crate::revocation_feed::RevocationFeed;
 use crate::{Issuer, TokenReviewer};
 
-/// How many verified tokens are remembered. One that was crowded out costs a signature check.
+/// Maximum number of cached verified tokens. A token that was evicted costs another signature check.
 const MAX_CACHED_TOKENS: u64 = 50_000;
-/// A token that nobody shows for this long is forgotten.
+/// A cached token is evicted if it is not used for this time.
 const TOKEN_IDLE_TIMEOUT: Duration = Duration::from_secs(1800);
-/// How many clients may register at once from one address, and how many more each second. Behind a proxy that is not trusted
-/// all have one.
+/// Client registrations per IP address: burst, and rate per second. All clients behind an untrusted proxy
+/// share one address.
 const REGISTRATION_LIMIT: (u32, u32) = (60, 1);
-/// From all addresses together.
+/// The same for all addresses together.
 const TOTAL_REGISTRATION_LIMIT: (u32, u32) = (300, 5);
 
-/// How many service account tokens from one address may be sent to the cluster for review at once, and how many more each second.
+/// Token reviews of service account tokens per IP address: burst, and rate per second.
 const TOKEN_REVIEW_LIMIT: (u32, u32) = (50, 10);
-/// From all addresses together.
+/// The same for all addresses together.
 const TOTAL_TOKEN_REVIEW_LIMIT: (u32, u32) = (100, 20);
-/// How many authorization requests from one address may begin to wait for their users at once, and how many more each second.
-/// Anybody can begin one, and each keeps a row for as long as a person may take.
+/// New authorization requests per IP address: burst, and rate per second. They need no authentication, and
+/// each occupies a row in the store until the user decides or the request expires.
 const PENDING_AUTHORIZATION_LIMIT: (u32, u32) = (200, 2);
-/// From all addresses together.
+/// The same for all addresses together.
 const TOTAL_PENDING_AUTHORIZATION_LIMIT: (u32, u32) = (1_000, 10);
 
-/// What the authorization server works with.
+/// Dependencies of [`AuthorizationServer`].
 #[derive(Clone)]
 pub struct AuthorizationServerDependencies {
-    /// Which routes there are, and the settings.
+    /// Routes and settings.
     pub tables: RouteTableHandle,
-    /// Clients, grants, people.
+    /// Stores clients, grants and principals.
     pub store: Store,
     /// Signs access tokens.
     pub keys: Arc<Keyring>,
     /// Fetches client ID metadata documents.
     pub http: HttpClients,
-    /// The time.
+    /// Current time.
     pub clock: Clock,
-    /// Makes codes, tokens and ids.
+    /// Source of codes, tokens and ids.
     pub random: Random,
-    /// Where what happens is recorded.
+    /// Records audit events.
     pub events: EventSink,
-    /// Verifies what clients and identity providers have signed.
+    /// Verifies JWTs of clients and identity providers.
     pub verifier: Arc<JwtVerifier>,
     /// The identity providers.
     pub providers: IdentityProviders,
-    /// Verifies tokens of Kubernetes service accounts; nobody does outside a cluster.
+    /// Verifies tokens of Kubernetes service accounts; `None` outside a cluster.
     pub reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
@@ -77,7 +79,8 @@ struct Inner {
 }
 
 impl AuthorizationServer {
-    /// An authorization server. Somebody must [`follow`](Self::follow) the log of changes, or no token is honoured.
+    /// Creates an authorization server. It accepts no access token until [`follow_feed`](Self::follow_feed)
+    /// runs.
     #[must_use]
     pub fn new(dependencies: AuthorizationServerDependencies) -> Self {
         Self(Arc::new(Inner {
@@ -94,8 +97,8 @@ impl AuthorizationServer {
         }))
     }
 
-    /// The authorization server at `{publicUrl}/mcp/{slug}`, or the one at the root where there is no slug. `None` for a slug
-    /// that is not served.
+    /// The issuer at `{publicUrl}/mcp/{slug}`, or the root issuer without a slug. `None` if the slug is not
+    /// served.
     #[must_use]
     pub fn issuer(&self, table: &RouteTable, slug: Option<&str>) -> Option<Issuer> {
         match slug {
@@ -104,7 +107,7 @@ impl AuthorizationServer {
         }
     }
 
-    /// Counts an authorization request that is about to be kept for its user, and says whether it may be.
+    /// Whether the rate limit allows another pending authorization request. Counts the request.
     #[must_use]
     pub fn allow_pending_authorization(&self) -> bool {
         self.0.pending_authorization_limit.take(self.clock().now())

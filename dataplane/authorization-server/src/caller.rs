@@ -1,34 +1,36 @@
+//! The authenticated caller of a request, and why authentication fails.
+
 use std::sync::Arc;
 
 use portcullis_clock::UnixMillis;
 use portcullis_policy::Principal;
 
-/// Who is behind a request, and through which grant.
+/// The principal, client and grant of a request.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The person, as the identity provider last described them.
+    /// The principal, with the latest claims from the identity provider.
     pub principal: Principal,
-    /// The client that acts for them.
+    /// The client that acts for the principal.
     pub client_id: Arc<str>,
-    /// Its own name, as it was when the token was issued.
+    /// Name of the client when the token was issued.
     pub client_name: Arc<str>,
-    /// The grant that the token belongs to; what revocation names.
+    /// The grant that the token belongs to. Revocation refers to it.
     pub grant_id: Arc<str>,
-    /// When the access token ends.
+    /// When the access token expires.
     pub expires: UnixMillis,
 }
 
-/// Why an access token was not honoured.
+/// An access token was rejected, or could not be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
-    /// Whether it may be honoured cannot be known now: the store does not answer. Not the client's fault; it should try again.
-    #[error("the gateway cannot check access tokens at the moment; try again shortly")]
+    /// The token cannot be checked, because the store is unavailable. The client should try again.
+    #[error("access tokens cannot be checked at the moment; try again shortly")]
     Unavailable,
-    /// It is not honoured; the sentence says why, and may be shown to the client.
+    /// The token is invalid. The message says why, and may be sent to the client.
     #[error("{0}")]
     Invalid(&'static str),
-    /// It is honoured here, and was given for less than a call takes (RFC 6750 section 3.1). Never said of teams: another token
-    /// would change nothing there.
-    #[error("the access token was not given for the scope mcp")]
+    /// The token is valid but lacks the scope (RFC 6750, section 3.1). Not used for missing team access,
+    /// which another token would not change.
+    #[error("the access token lacks the scope mcp")]
     InsufficientScope,
 }

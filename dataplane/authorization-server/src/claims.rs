@@ -1,25 +1,27 @@
+//! Claims of access tokens.
+
 use serde::{Deserialize, Serialize};
 
 /// `typ` of access tokens (RFC 9068, section 2.1).
 pub(crate) const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 
-/// Claims of an access token (RFC 9068, section 2.2), plus what binds it to a grant and a route. No groups: who somebody is
-/// changes while a token lives, so it is looked up.
+/// Claims of an access token (RFC 9068, section 2.2), with the grant and the route that it belongs to. Groups
+/// are not included: they can change while the token is valid, so each call looks them up.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AccessClaims {
     pub(crate) iss: String,
     pub(crate) aud: String,
-    /// The person's [`PrincipalId`](portcullis_policy::PrincipalId).
+    /// The [`PrincipalId`](portcullis_policy::PrincipalId).
     pub(crate) sub: String,
     pub(crate) client_id: String,
-    /// For events, so that they need not ask the store for it.
+    /// Included for events, which need no store lookup this way.
     pub(crate) client_name: String,
     pub(crate) jti: String,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
     pub(crate) scope: String,
-    /// What revocation names.
+    /// Id of the grant. Revocation refers to it.
     pub(crate) grant: String,
-    /// UID of the route: a slug that another route has taken over honours nothing.
+    /// UID of the route. If another route takes over the slug, the token is invalid there.
     pub(crate) route: String,
 }

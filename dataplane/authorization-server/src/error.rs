@@ -1,17 +1,19 @@
+//! Internal failures of the gateway.
+
 use portcullis_clock::NoRandomness;
 use portcullis_keyring::GatewayTokenError;
 use portcullis_store::StoreError;
 
-/// The gateway could not do its part. Never says anything about whoever asked.
+/// An internal failure of the gateway, independent of the request.
 #[derive(Debug, thiserror::Error)]
 pub enum InternalError {
-    /// The store does not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing secret can be made.
+    /// The random source failed.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// No token can be signed.
+    /// Signing a token failed.
     #[error(transparent)]
     Unsignable(#[from] GatewayTokenError),
 }

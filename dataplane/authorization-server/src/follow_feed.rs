@@ -1,4 +1,4 @@
-//! Keeping up with the log of changes, and forgetting what is over.
+//! Reads the change log periodically, and deletes expired rows from the store.
 
 use std::time::Duration;
 
@@ -8,71 +8,73 @@ use tokio::time::MissedTickBehavior;
 use crate::client::UNUSED_CLIENT_SECONDS;
 use crate::{AuthorizationServer, InternalError};
 
-/// How often the log is read. Together with the time that a reading takes, this is how long a revocation made elsewhere takes to
-/// arrive.
+/// How often the log is read. A revocation at another replica takes effect here after at most this time plus
+/// the time of one read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
-/// A reading that takes longer has failed.
+/// Deadline of one read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired rows are deleted, in readings of the log.
+/// Number of reads between two deletions of expired rows.
 const READS_PER_PRUNE: u64 = 600;
 
-/// How long codes and grants are kept after their end, so that their late reuse is recognised and recorded.
+/// How long codes and grants are kept after they end. Their late reuse is detected and recorded until then.
 const ENDED_RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// How long a used refresh token is kept, so that its reuse ends the family.
+/// How long a used refresh token is kept. Its reuse revokes the grant until then.
 const USED_REFRESH_TOKEN_RETENTION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl AuthorizationServer {
-    /// Follows the log of revocations and of changed people: at once, then each second, until dropped. Also deletes what has
-    /// expired, now and then. To be spawned once; without it no token is honoured.
+    /// Reads the change log immediately and then every second, until dropped. Also deletes expired rows from
+    /// time to time. Spawn it once per process; without it no access token is accepted.
     pub async fn follow_feed(self) {
         let mut tick = tokio::time::interval(READ_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut hears = true;
+        let mut was_readable = true;
         let mut pruning = JoinSet::new();
         for reading in 0_u64.. {
             tick.tick().await;
-            let heard = match tokio::time::timeout(READ_TIMEOUT, self.read_feed()).await {
+            let read = match tokio::time::timeout(READ_TIMEOUT, self.read_feed()).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err(format!("no answer within {} s", READ_TIMEOUT.as_secs())),
+                Err(_) => Err(format!("the store did not respond within {} s", READ_TIMEOUT.as_secs())),
             };
-            match &heard {
-                Ok(()) if !hears => tracing::info!("the log of revocations is being followed again"),
-                Err(error) if hears => {
-                    tracing::error!(%error, "the log of revocations cannot be read; after storeOutageGrace no token is honoured");
+            match &read {
+                Ok(()) if !was_readable => tracing::info!("the revocation log is readable again"),
+                Err(error) if was_readable => {
+                    tracing::error!(
+                        %error,
+                        "failed to read the revocation log; access tokens will be rejected after storeOutageGrace"
+                    );
                 }
                 _ => {}
             }
-            hears = heard.is_ok();
+            was_readable = read.is_ok();
             while pruning.try_join_next().is_some() {}
-            if hears && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
-                // Beside the following: there may be much to delete, and revocations do not wait for it.
+            if was_readable && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
+                // In a separate task: deleting many rows must not delay revocations.
                 let identity = self.clone();
                 pruning.spawn(async move {
                     if let Err(error) = identity.prune().await {
-                        tracing::warn!(%error, "what has expired could not be deleted; it will be tried again");
+                        tracing::warn!(%error, "failed to delete expired rows; will retry");
                     }
                 });
             }
         }
     }
 
-    /// Reads the log once. For whoever starts the gateway and wants the first reading done before the first request, and for
-    /// tests that own the clock.
+    /// Reads the log once. Used at startup, before the first request, and by tests that control the clock.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store fails.
     pub async fn read_feed(&self) -> Result<(), InternalError> {
         let started = self.clock().now();
         let changes = self.store().changes_since(self.feed().read_from(), started.0).await?;
         for changed in self.feed().apply(changes, started) {
-            // Read again at once: who watches over an open stream cannot wait for the store.
+            // Reload immediately: the check of an open stream cannot wait for the store.
             self.load_principal(&changed).await?;
         }
         Ok(())
     }
 
-    /// Deletes what has expired.
+    /// Deletes expired rows from the store.
     pub(crate) async fn prune(&self) -> Result<(), InternalError> {
         let now = self.clock().now();
         let before = |duration: Duration| {
@@ -82,7 +84,7 @@ impl AuthorizationServer {
         self.store().prune_grants(before(ENDED_RETENTION), before(USED_REFRESH_TOKEN_RETENTION)).await?;
         self.store().prune_assertions(now.0).await?;
         if let Some(table) = self.tables().current() {
-            // Nothing that somebody has signed in to lives for longer without their provider being asked.
+            // No session or grant lasts longer than this without a renewal at the provider.
             let tokens = &table.gateway.tokens;
             let longest = tokens.session_seconds.saturating_add(tokens.refresh_seconds);
             self.store()

@@ -1,4 +1,4 @@
-//! What meets strangers' bytes, shown to the fuzz targets of `tests/fuzz` and to nobody else.
+//! Parsers of untrusted input, exposed only to the fuzz targets in `tests/fuzz`.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ pub fn is_redirect(uri: &str) -> bool {
     check_redirect(uri).is_ok()
 }
 
-/// Whether a redirect URI in a request is a registered one.
+/// Whether a redirect URI in a request matches a registered one.
 #[must_use]
 pub fn is_registered(registered: &str, requested: &str) -> bool {
     matches(registered, requested)
 }
 
-/// What a client would be registered as (RFC 7591).
+/// The metadata that a client would be registered with (RFC 7591).
 #[must_use]
 pub fn registration(body: &[u8]) -> Option<Value> {
     let requested: RequestedMetadata = portcullis_egress::parse_json_object(body).ok()?;
@@ -35,13 +35,13 @@ pub fn document(client_id: &str, body: &[u8]) -> Option<Arc<Client>> {
     read_document(client_id, 200, &headers, body).ok().map(|documented| documented.client)
 }
 
-/// One parameter of a form at the token endpoint.
+/// One form parameter of a token request.
 #[must_use]
 pub fn parameter(body: &[u8], name: &str) -> Option<String> {
     endpoint::parameter(body, name)
 }
 
-/// The client's id and secret of a Basic header.
+/// The client id and secret in a Basic `Authorization` header.
 #[must_use]
 pub fn basic(header: &str) -> Option<(String, String)> {
     endpoint::basic(header)

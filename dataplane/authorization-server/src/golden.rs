@@ -1,4 +1,4 @@
-//! Golden tests of what the authorization server signs, publishes and stores.
+//! Golden tests of tokens, published documents and stored rows.
 
 mod errors;
 mod published;
@@ -15,14 +15,14 @@ use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
 use crate::digest::digest;
 use crate::testing::{REDIRECT, TestServer};
 
-/// Characters of 256 random bits in base64url.
+/// Length of 256 random bits in base64url.
 const RANDOM: usize = 43;
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// A document without the random part of its identifiers and tokens.
+/// Removes the random part of identifiers and tokens from a document.
 fn shown(value: &Value) -> Value {
     let is_random = |text: &str| text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it));
     match value {
@@ -49,7 +49,7 @@ fn opened(token: &str) -> Value {
 
 #[test]
 fn an_access_token_is_signed_as_before() {
-    // Derived because no usable key may be written in this repository.
+    // Derived, because the repository must not contain usable keys.
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
     let keys = Keyring::from_json(document.to_string().as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Making access tokens.
+//! Issues access tokens and refresh tokens.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use portcullis_store::GrantRow;
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
 use crate::{AuthorizationServer, InternalError};
 
-/// The one scope there is: what somebody may do is decided by teams, not by what a client asked for.
+/// The only scope. Teams decide what a user may do, not the requested scope.
 pub(crate) const SCOPE: &str = "mcp";
-/// What refresh tokens begin with, so that a leaked one can be found by searching for it.
+/// Prefix of refresh tokens. Secret scanners can find leaked tokens by it.
 pub(crate) const REFRESH_PREFIX: &str = "pc_refresh_";
 
-/// An access token and how long it is good for.
+/// An access token with its lifetime in seconds.
 pub(crate) struct AccessToken {
     pub(crate) token: String,
     pub(crate) expires_in: i64,
 }
 
 impl AuthorizationServer {
-    /// Signs an access token of a grant. It never outlives the grant.
+    /// Signs an access token for a grant. It expires no later than the grant.
     pub(crate) fn sign_access_token(
         &self,
         table: &RouteTable,
@@ -57,7 +57,7 @@ impl AuthorizationServer {
         Ok(format!("{REFRESH_PREFIX}{}", self.random().token()?))
     }
 
-    /// Says in an event whose grant it is about.
+    /// Sets the fields of an event that describe a grant.
     pub(crate) async fn add_grant_to_event(&self, event: &mut Event, table: &RouteTable, grant: &GrantRow) {
         event.gateway = Some(Arc::clone(&table.gateway.name));
         event.client_id = Some(grant.client_id.as_str().into());
@@ -66,7 +66,7 @@ impl AuthorizationServer {
             event.route = Some(Arc::clone(&route.slug));
             event.origin = Some(Arc::clone(&route.origin.name));
         }
-        // An event without its subject is better than none.
+        // If the lookup fails, record the event without its subject.
         if let Ok(Some(person)) = self.load_principal(&PrincipalId::from_stored(&grant.principal)).await {
             event.subject = Some(Arc::clone(&person.subject));
         }

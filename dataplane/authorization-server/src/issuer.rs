@@ -1,11 +1,13 @@
+//! Issuers: each route has one, and so has the gateway's root.
+
 use std::sync::Arc;
 
 use portcullis_policy::{Route, RouteTable};
 
-/// An authorization server. Each route is one of its own; the root serves clients that ask the bare origin.
+/// An issuer. Each route has its own; the root issuer serves clients that use the gateway's base URL.
 #[derive(Clone, Debug)]
 pub enum Issuer {
-    /// `{publicUrl}/mcp/{slug}`: grants for this route and no other.
+    /// `{publicUrl}/mcp/{slug}`: grants for this route only.
     Route(Arc<Route>),
     /// `{publicUrl}`: grants for the route that `resource` names.
     Root,
@@ -14,15 +16,13 @@ pub enum Issuer {
 /// `resource` (RFC 8707) names no route of this issuer: `invalid_target`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// The route's own issuer was asked for something else.
-    #[error("resource must be {0}, or be left out, at this authorization server")]
+    /// A route's issuer was used with another resource.
+    #[error("resource names another virtual MCP; at this authorization server it must be {0} or be omitted")]
     NotThisRoute(Arc<str>),
-    /// The root issuer was asked for something that is not served.
-    #[error(
-        "resource names no virtual MCP of this gateway; use the URL that the client connects to, unchanged"
-    )]
+    /// The root issuer serves no route with this resource.
+    #[error("resource names no virtual MCP of this gateway; use the exact URL that the client connects to")]
     Unknown,
-    /// The root issuer was not told which of several routes is meant.
+    /// The root issuer serves several routes, and the request does not name one.
     #[error(
         "resource is missing, and this gateway serves several virtual MCPs; send the URL that the client connects to"
     )]
@@ -30,7 +30,7 @@ pub enum TargetError {
 }
 
 impl Issuer {
-    /// The issuer identifier (RFC 8414, section 2), which `iss` of redirects and tokens repeats byte for byte.
+    /// The issuer identifier (RFC 8414, section 2). `iss` in redirects and tokens is byte for byte the same.
     #[must_use]
     pub fn identifier(&self, table: &RouteTable) -> String {
         match self {
@@ -39,10 +39,11 @@ impl Issuer {
         }
     }
 
-    /// The route that a request with this `resource` is about. A client may leave it out wherever one route is unambiguous.
+    /// The route that `resource` names. A client may omit `resource` if the issuer serves only one route.
     ///
     /// # Errors
-    /// When it names no route of this issuer's, or is needed and missing.
+    /// When `resource` names no route of this issuer, or is missing although the issuer serves several
+    /// routes.
     pub fn target(&self, table: &RouteTable, resource: Option<&str>) -> Result<Arc<Route>, TargetError> {
         match (self, resource) {
             (Self::Route(route), None) => Ok(Arc::clone(route)),
@@ -60,14 +61,14 @@ impl Issuer {
     }
 }
 
-/// The one route of a gateway that has only one.
+/// The route of a gateway that has exactly one.
 pub(crate) fn sole_route(table: &RouteTable) -> Option<Arc<Route>> {
     let mut routes = table.routes();
     routes.next().filter(|_| routes.next().is_none()).cloned()
 }
 
-/// Whether `resource` is the route's URL: exactly, except that scheme and host may come in capitals (MCP authorization,
-/// "Canonical Server URI").
+/// Whether `resource` is the route's URL. Scheme and host are compared case-insensitively, the rest exactly
+/// (MCP authorization, "Canonical Server URI").
 pub(crate) fn is_route_url(table: &RouteTable, route: &Route, resource: &str) -> bool {
     let base = table.gateway.public_url.len();
     match (resource.split_at_checked(base), route.url.split_at_checked(base)) {

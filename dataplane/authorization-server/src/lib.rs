@@ -1,17 +1,19 @@
-//! The authorization server towards MCP clients, without its pages: who the clients are, what they were granted, the tokens that
-//! show it, and the metadata that leads there.
+//! The OAuth authorization server for MCP clients: client registration, grants, tokens and metadata. Its
+//! pages are in the portal.
 //!
 //! ```text
-//! a client arrives    client/            registered, or described by a document at its id
-//! it is approved      code.rs            (by the portal's pages) a code, single use
-//! it redeems it       endpoint/token     a grant: access token, refresh token
-//! it calls            authenticate.rs    from memory: signature remembered, grant not revoked, person as last described
-//! it goes on          renewal.rs         while its person is somebody at their identity provider
-//! it ends             end.rs             by its client, its person, an administrator: the log of changes, which every replica follows: feed.rs
+//! client/                registers clients (RFC 7591), or reads their metadata documents
+//! authorization_code.rs  issues a single-use code after a user approved the client on the portal's pages
+//! endpoint/token.rs      redeems the code: a grant with an access token and a refresh token
+//! authenticate.rs        checks access tokens in memory: signature, revocation, current principal
+//! renewal.rs             renews the sign-in at the identity provider when a client refreshes its tokens
+//! revocation.rs          ends grants, for clients, users and administrators
+//! revocation_feed.rs     the change log in memory: revoked grants and changed principals
+//! follow_feed.rs         reads the change log, on every replica
 //! ```
 //!
-//! *Architecture invariant:* a token that was verified once is honoured again without the store, yet never past a revocation:
-//! that check is made on every call, in memory.
+//! *Architecture invariant:* a verified token is accepted again without the store, but never after its
+//! revocation: every call checks revocation in memory.
 
 mod authenticate;
 mod authorization_code;

@@ -1,4 +1,4 @@
-//! People, as their identity provider last described them.
+//! Principals with the latest claims from their identity provider.
 
 use std::sync::Arc;
 
@@ -7,36 +7,38 @@ use portcullis_store::{PrincipalRow, StoreError};
 
 use crate::{AuthorizationServer, Caller, InternalError};
 
-/// How long a change to a person is kept in the log: far longer than a replica goes on without hearing it.
+/// How long a change of a principal is kept in the log. Far longer than a replica keeps running without
+/// reading the log.
 const CHANGE_RETENTION_SECONDS: u64 = 24 * 3600;
 
 impl AuthorizationServer {
-    /// Stores how a person was described when they signed in just now. Where that is a change, every replica forgets what it
-    /// remembered of them: this one at once, others within a second.
+    /// Stores a principal after a sign-in or renewal. If it changed, all replicas drop their cached copy:
+    /// this one immediately, the others when they next read the change log, within about a second.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store fails.
     pub async fn save_principal(&self, principal: &Principal) -> Result<(), InternalError> {
         let now = self.clock().now();
         let row = to_row(principal)?;
-        let heard_by = now.after_seconds(CHANGE_RETENTION_SECONDS);
-        if self.store().put_principal(&row, now.0, heard_by.0).await? {
+        let keep_until = now.after_seconds(CHANGE_RETENTION_SECONDS);
+        if self.store().put_principal(&row, now.0, keep_until.0).await? {
             self.feed().invalidate_principal(&principal.id);
             self.load_principal(&principal.id).await?;
         }
         Ok(())
     }
 
-    /// A person, as last described; `None` for somebody who never signed in.
+    /// A principal with its latest claims; `None` if it never signed in.
     ///
     /// # Errors
-    /// When they are not remembered and the store does not answer.
+    /// When the principal is not cached and the store fails.
     pub async fn principal(&self, id: &PrincipalId) -> Result<Option<Principal>, InternalError> {
         Ok(self.load_principal(id).await?.map(|load_principal| (*load_principal).clone()))
     }
 
-    /// The person behind a caller who was authenticated before, for a stream that goes on after its token has expired: `None`
-    /// when the grant was revoked meanwhile, or when that cannot be known. Never waits.
+    /// The current principal of a caller, for streams that stay open after their token has expired. `None` if
+    /// the grant was revoked, the client is no longer registered, or the revocation feed is stale. Never
+    /// waits.
     #[must_use]
     pub fn current_principal(&self, caller: &Caller) -> Option<Arc<Principal>> {
         if !self.is_ready()
@@ -48,7 +50,8 @@ impl AuthorizationServer {
         let id = &caller.principal.id;
         let person = self.feed().principal(id);
         if person.is_none() {
-            // Crowded out of memory, or a reading of the store has failed: the next look will find them.
+            // Evicted from the cache, or an earlier load failed. Load it in the background, for the next
+            // check.
             let (identity, id) = (self.clone(), id.clone());
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move { identity.load_principal(&id).await.map(drop) });
@@ -57,7 +60,7 @@ impl AuthorizationServer {
         Some(person.unwrap_or_else(|| Arc::new(caller.principal.clone())))
     }
 
-    /// The same as [`principal`](Self::principal), shared.
+    /// Like [`principal`](Self::principal), but returns the shared cached value.
     pub(crate) async fn load_principal(
         &self,
         id: &PrincipalId,

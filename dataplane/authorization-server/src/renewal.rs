@@ -1,4 +1,4 @@
-//! People, as long as their identity provider knows them: it is asked again while their clients go on, and what it says counts.
+//! Renews sign-ins at the identity provider while clients refresh their tokens, and applies the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,22 +10,22 @@ use portcullis_policy::{PrincipalId, RouteTable};
 
 use crate::{AuthorizationServer, InternalError};
 
-/// How long a client waits for a provider that is slow. What it says later counts later.
+/// How long a token request waits for a renewal. A later result is applied in the background.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What asking came to.
+/// State of a sign-in after a renewal attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignInStatus {
-    /// The person has left: everything of theirs has ended.
+    /// The provider ended the sign-in; the user was signed out everywhere.
     Ended,
-    /// They are who they are, or it cannot be known now.
+    /// The sign-in is valid, or its state could not be determined.
     Active,
 }
 
-/// What events say of what ended with a sign-in.
+/// Reason in events of everything that ends with a sign-in.
 const SIGN_IN_ENDED: &str = "sign_in_ended";
 
-/// What an event says besides that it failed: how, whose failure it is, why, and in words.
+/// Outcome, origin, reason and message of a failure, for its event.
 struct Failed(Outcome, FailureOrigin, &'static str, String);
 
 impl Failed {
@@ -35,11 +35,11 @@ impl Failed {
 }
 
 impl AuthorizationServer {
-    /// Asks a person's identity provider who they are, if it has not said so for the lifetime of an access token.
+    /// Renews a user's sign-in, unless it was renewed within the lifetime of an access token.
     pub(crate) async fn renew_sign_in(&self, who: &PrincipalId) -> SignInStatus {
         let Some(table) = self.tables().current() else { return SignInStatus::Active };
         let (identity, who) = (self.clone(), who.clone());
-        // To its end, although the client may go away.
+        // In a separate task: the renewal must complete even if the client disconnects.
         let asking = tokio::spawn(async move {
             let now = identity.clock().now();
             let interval = i64::try_from(table.gateway.tokens.access_seconds).unwrap_or(i64::MAX);
@@ -53,11 +53,11 @@ impl AuthorizationServer {
         }
     }
 
-    /// Tokens of a person at their identity provider, for whoever acts for them there (RFC 8693, ID-JAG): never for a client, and of no
-    /// use to anybody once the provider says that the person has left.
+    /// A user's tokens from their identity provider, for token exchange (RFC 8693) and ID-JAG. They are never
+    /// sent to a client. If the provider has ended the sign-in, the user is signed out everywhere.
     ///
     /// # Errors
-    /// [`RenewalError::NoRefreshToken`] where signing in again would help, if anything would.
+    /// See [`RenewalError`]. After [`RenewalError::NoRefreshToken`], signing in again may help.
     pub async fn identity_tokens(&self, who: &PrincipalId) -> Result<Arc<IdentityTokens>, RenewalError> {
         let Some(table) = self.tables().current() else { return Err(RenewalError::NoRefreshToken) };
         let (identity, who) = (self.clone(), who.clone());
@@ -77,7 +77,7 @@ impl AuthorizationServer {
         asking.await.unwrap_or_else(|error| Err(RenewalError::Postponed(error.to_string())))
     }
 
-    /// What an identity provider has said of a person, or has not, takes effect.
+    /// Applies the result of a renewal: updates the principal or signs the user out, and records an event.
     async fn apply_renewal(
         &self,
         table: &RouteTable,
@@ -93,8 +93,8 @@ impl AuthorizationServer {
                 renewal = SignInStatus::Ended;
                 let mut message = error.to_string();
                 if let Err(error) = self.sign_out_everywhere(table, who, SIGN_IN_ENDED).await {
-                    tracing::error!(%error, "somebody whose identity provider has ended the sign-in could not be signed out");
-                    message = format!("{message}; not all of it has ended: {error}");
+                    tracing::error!(%error, "failed to sign out a user whose identity provider ended the sign-in");
+                    message = format!("{message}; the sign-out is incomplete: {error}");
                 }
                 Some(Failed(Outcome::Denied, FailureOrigin::Client, SIGN_IN_ENDED, message))
             }
@@ -103,7 +103,7 @@ impl AuthorizationServer {
                 let (outcome, origin) = (Outcome::UpstreamError, FailureOrigin::Upstream);
                 Some(Failed(outcome, origin, error.reason(), error.to_string()))
             }
-            // Nothing has happened.
+            // No renewal was attempted.
             Err(_) => return renewal,
         };
         let mut event = Event::new(self.clock().now(), EventKind::Renewed, Outcome::Success);
@@ -114,7 +114,7 @@ impl AuthorizationServer {
             event.reason = Some(reason);
             event.message = Some(message.into());
         }
-        // An event without its subject is better than none.
+        // If the lookup fails, record the event without its subject.
         if let Ok(Some(person)) = self.load_principal(who).await {
             event.subject = Some(Arc::clone(&person.subject));
         }

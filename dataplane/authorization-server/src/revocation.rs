@@ -1,4 +1,5 @@
-//! Ending grants: one, or all of a person, a client or a route; with a person's, all that they have signed in to. Here at once, at other replicas within two seconds.
+//! Revokes grants: a single one, or all of a user, a client or a route. Signing out a user also ends their
+//! browser sessions. Effective immediately on this replica, and within two seconds on the others.
 
 use portcullis_clock::UnixMillis;
 use portcullis_events::{Event, EventKind, Outcome};
@@ -7,15 +8,16 @@ use portcullis_store::{GrantFilter, GrantRow, SessionFilter};
 
 use crate::{AuthorizationServer, InternalError};
 
-/// No access token outlives this, unless the settings say so: a grant that ended is kept in the log for as long.
+/// Minimum time that a revoked grant stays in the change log. It is longer if the settings allow access
+/// tokens a longer lifetime.
 const MAX_ACCESS_TOKEN_SECONDS: u64 = 24 * 3600;
 
-/// How much has ended.
+/// Numbers of revoked grants and ended sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RevokedCounts {
-    /// Grants of clients.
+    /// Revoked grants.
     pub grants: usize,
-    /// Sign-ins in browsers.
+    /// Ended browser sessions.
     pub sessions: u64,
 }
 
@@ -27,11 +29,11 @@ impl std::ops::AddAssign for RevokedCounts {
 }
 
 impl AuthorizationServer {
-    /// Signs a person out everywhere: ends their sign-ins in browsers, what they have granted, and what asks their identity provider
-    /// again.
+    /// Signs a user out everywhere: ends their browser sessions, revokes their grants, and deletes the
+    /// refresh token of their identity provider.
     ///
     /// # Errors
-    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    /// When the store fails. Part of the sign-out may be done then; another call completes it.
     pub async fn sign_out_everywhere(
         &self,
         table: &RouteTable,
@@ -41,16 +43,17 @@ impl AuthorizationServer {
         let id = who.as_str();
         let ended =
             self.revoke_all(table, SessionFilter::Person(id), GrantFilter::Person(id), reason).await?;
-        // Last: with it, whoever finds the provider's refusal again would end what is left.
+        // Last: if the sign-out fails before this, the next renewal finds the sign-in ended again and
+        // completes it.
         self.providers().delete_refresh_token(who).await?;
         Ok(ended)
     }
 
-    /// Ends what was begun in one session of an identity provider's; of these people also what was begun in none that is known, because
-    /// it may be that one.
+    /// Ends all browser sessions and grants that began in one session of an identity provider. For `people`,
+    /// also ends those without a known provider session, because they may belong to it.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`sign_out_everywhere`](Self::sign_out_everywhere).
     pub async fn end_provider_session(
         &self,
         table: &RouteTable,
@@ -77,15 +80,16 @@ impl AuthorizationServer {
         grants: GrantFilter<'_>,
         reason: &'static str,
     ) -> Result<RevokedCounts, InternalError> {
-        // Before the grants: a browser that has signed in could make others meanwhile.
+        // Sessions first: a signed-in browser could create new grants meanwhile.
         let sessions = self.store().end_sessions(sessions).await?;
         Ok(RevokedCounts { sessions, grants: self.revoke_grants(table, grants, reason).await? })
     }
 
-    /// Ends a grant with all its tokens; `reason` is what the event says. One that has ended before stays so, without an event.
+    /// Revokes a grant with all its tokens, and records an event with `reason`. Does nothing if the grant was
+    /// already revoked.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store fails.
     pub async fn revoke_grant(
         &self,
         table: &RouteTable,
@@ -102,17 +106,18 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// Ends all grants of somebody or something, and uses up codes that have not been redeemed. Returns how many grants ended.
+    /// Revokes all grants that match a filter, and invalidates their codes that are not redeemed yet. Returns
+    /// the number of revoked grants.
     ///
     /// # Errors
-    /// When the store does not answer. Some may have ended then; asked again, it goes on with the rest.
+    /// When the store fails. Some grants may be revoked then; another call revokes the rest.
     pub async fn revoke_grants(
         &self,
         table: &RouteTable,
         whose: GrantFilter<'_>,
         reason: &'static str,
     ) -> Result<usize, InternalError> {
-        // First: a code that is being redeemed becomes a grant, and is found among them.
+        // Codes first: a code that is being redeemed meanwhile becomes a grant, which is found below.
         self.store().invalidate_codes(whose, self.clock().now().0).await?;
         let mut count = 0;
         loop {
@@ -138,7 +143,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Until when every replica must know of a grant that ends now.
+/// Until when the change log must list a grant that is revoked now.
 fn retained_until(table: &RouteTable, now: UnixMillis) -> UnixMillis {
     now.after_seconds(table.gateway.tokens.access_seconds.max(MAX_ACCESS_TOKEN_SECONDS))
 }

@@ -1,7 +1,8 @@
-//! What this process knows of the log of changes: which grants were revoked, and whose description is out of date.
+//! The change log in memory: which grants were revoked, and which principals changed.
 //!
-//! Every replica reads the log each second and keeps what matters in memory, where [`authenticate`](crate::Identity::authenticate)
-//! looks on every call. A reader never waits.
+//! Every replica reads the log each second.
+//! [`AuthorizationServer::authenticate`](crate::AuthorizationServer::authenticate) checks the copy in memory
+//! on every call, without waiting.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use portcullis_clock::UnixMillis;
 use portcullis_policy::{Principal, PrincipalId};
 use portcullis_store::{IdentityChange, IdentityChangeRow};
 
-/// Each reading of the log goes back this far beyond the one before: replicas' clocks differ, and what was written first may
-/// become visible last.
+/// Each read overlaps the previous one by this time: the clocks of replicas differ, and rows may become
+/// visible in another order than they were written.
 const READ_OVERLAP: Duration = Duration::from_secs(120);
-/// After a longer silence people may have changed unheard: all are forgotten.
+/// After a longer gap between reads, all cached principals are dropped, because changes may have been missed.
 const MAX_READ_GAP: Duration = Duration::from_secs(3600);
-/// How many people are remembered.
+/// Maximum number of cached principals.
 const MAX_CACHED_PRINCIPALS: u64 = 100_000;
 const NEVER_READ: i64 = i64::MIN;
 
@@ -28,11 +29,12 @@ const NEVER_READ: i64 = i64::MIN;
 pub(crate) struct RevocationFeed {
     revoked: ArcSwap<HashMap<Box<str>, UnixMillis>>,
     principals: Cache<PrincipalId, Arc<Principal>>,
-    /// Counts changes to people: what was concluded from a description holds only while this stands still.
+    /// Counts changes of principals. Data derived from a principal is valid only while the epoch is
+    /// unchanged.
     epoch: AtomicU64,
     /// When the log was last read to its end.
     last_read_at: AtomicI64,
-    /// Changes to people within the overlap that were acted on already.
+    /// Changes of principals within the overlap that were already applied, with their times.
     applied: Mutex<HashMap<String, i64>>,
 }
 
@@ -53,43 +55,43 @@ impl RevocationFeed {
         (at != NEVER_READ).then_some(UnixMillis(at))
     }
 
-    /// From when on the log has to be read next.
+    /// Start of the next read of the log.
     pub(crate) fn read_from(&self) -> i64 {
         let overlap = i64::try_from(READ_OVERLAP.as_millis()).unwrap_or(i64::MAX);
         self.last_read_at().map_or(NEVER_READ, |at| at.0.saturating_sub(overlap))
     }
 
-    /// Takes in what was read of the log. `started` is when the reading began: what was written later may be missing. Returns
-    /// the people who were remembered and are forgotten now.
+    /// Applies rows of the log. `started` is when the read began; later rows may be missing. Returns the
+    /// principals that were removed from the cache.
     pub(crate) fn apply(&self, rows: Vec<IdentityChangeRow>, started: UnixMillis) -> Vec<PrincipalId> {
         if self.last_read_at().is_some_and(|at| started.since(at) > MAX_READ_GAP) {
             self.epoch.fetch_add(1, Ordering::AcqRel);
             self.principals.invalidate_all();
         }
-        let (mut ended, mut forgotten) = (Vec::new(), Vec::new());
+        let (mut ended, mut removed) = (Vec::new(), Vec::new());
         {
-            let mut acted_on = self.applied.lock();
+            let mut applied = self.applied.lock();
             for row in rows {
                 match row.change {
                     IdentityChange::RevokedGrant(id) => ended.push((id, UnixMillis(row.expires_at))),
                     IdentityChange::ChangedPrincipal(id) => {
-                        if acted_on.insert(id.clone(), row.changed_at) != Some(row.changed_at) {
+                        if applied.insert(id.clone(), row.changed_at) != Some(row.changed_at) {
                             let id = PrincipalId::from_stored(&id);
                             if self.invalidate_principal(&id) {
-                                forgotten.push(id);
+                                removed.push(id);
                             }
                         }
                     }
                 }
             }
-            acted_on.retain(|_, at| started.since(UnixMillis(*at)) <= READ_OVERLAP * 2);
+            applied.retain(|_, at| started.since(UnixMillis(*at)) <= READ_OVERLAP * 2);
         }
         self.insert_revoked(ended, started);
         self.last_read_at.fetch_max(started.0, Ordering::AcqRel);
-        forgotten
+        removed
     }
 
-    /// Grants have ended; their tokens are to be refused until `until`, when the last of them has expired.
+    /// Adds revoked grants. They are kept until `until`, when the last of their access tokens has expired.
     pub(crate) fn add_revocations(
         &self,
         grants: impl IntoIterator<Item = String>,
@@ -116,30 +118,30 @@ impl RevocationFeed {
         });
     }
 
-    /// Whether a grant has ended.
+    /// Whether a grant was revoked.
     pub(crate) fn is_revoked(&self, grant: &str) -> bool {
         let revoked = self.revoked.load();
         !revoked.is_empty() && revoked.contains_key(grant)
     }
 
-    /// A person is described anew: what is remembered of them is forgotten. Returns whether anything was.
+    /// Removes a changed principal from the cache. Returns whether it was cached.
     pub(crate) fn invalidate_principal(&self, id: &PrincipalId) -> bool {
-        // In this order: whoever reads the old description now will see the epoch move, and forget it again.
+        // In this order: a concurrent load of the old row sees the epoch change and drops its result.
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.principals.remove(id).is_some()
     }
 
-    /// Stands still while no description changes.
+    /// Number of changes of principals. Unchanged while no principal changes.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// A person, where they are remembered.
+    /// A principal, if cached.
     pub(crate) fn principal(&self, id: &PrincipalId) -> Option<Arc<Principal>> {
         self.principals.get(id)
     }
 
-    /// Remembers a description that was read when the epoch was `read_at`, unless people have changed since.
+    /// Caches a principal that was read when the epoch was `read_at`, unless the epoch has changed since.
     pub(crate) fn cache_principal(&self, person: &Arc<Principal>, read_at: u64) {
         self.principals.insert(person.id.clone(), Arc::clone(person));
         if self.epoch() != read_at {

@@ -1,27 +1,28 @@
-//! Kubernetes service accounts: who verifies their tokens is passed in, because this room does not know Kubernetes.
+//! The interface for verifying tokens of Kubernetes service accounts. This crate does not depend on
+//! Kubernetes; the gateway passes an implementation.
 
 use std::pin::Pin;
 
-/// A service account whose token was verified.
+/// The service account of a verified token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAccount {
-    /// Its namespace.
+    /// Namespace.
     pub namespace: String,
-    /// Its name.
+    /// Name.
     pub name: String,
 }
 
-/// The token could not be reviewed, which says nothing about it.
+/// The review failed. The token may be valid or not.
 #[derive(Debug, thiserror::Error)]
-#[error("the cluster does not say whether the token is good: {0}")]
+#[error("the TokenReview failed: {0}")]
 pub struct TokenReviewError(pub String);
 
-/// What came of a review: `None` for a token that is not good for the audience, or not a service account's.
+/// Result of a review. `None` if the token is invalid for the audience, or not a service account token.
 pub type TokenReviewFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Option<ServiceAccount>, TokenReviewError>> + Send + 'a>>;
 
-/// Asks a cluster whose service account token it is (Kubernetes TokenReview).
+/// Verifies service account tokens with the cluster (Kubernetes TokenReview).
 pub trait TokenReviewer: Send + Sync {
-    /// Whose token it is, if it was made for this audience.
+    /// Returns the token's service account, if the token was issued for this audience.
     fn review<'a>(&'a self, token: &'a str, audience: &'a str) -> TokenReviewFuture<'a>;
 }

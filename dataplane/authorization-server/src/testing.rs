@@ -1,4 +1,4 @@
-//! An authorization server with a store in memory and a clock that the test owns.
+//! Test fixture: an authorization server with a store in memory and a manual clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) const PUBLIC_URL: &str = "https://gateway.example";
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:33418/callback";
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
-/// A table with a route for each slug, whose UID is `uid-{slug}`.
+/// A route table with a route for each slug. Its UID is `uid-{slug}`.
 pub(crate) fn table(slugs: &[&str]) -> RouteTable {
     table_with(slugs, |_| {})
 }
@@ -73,7 +73,7 @@ pub(crate) fn table_with(slugs: &[&str], change: impl FnOnce(&mut Config)) -> Ro
     RouteTable::build(&contract, 1).unwrap()
 }
 
-/// What verifies others' assertions, and speaks with identity providers.
+/// A JWT verifier and a client of identity providers.
 fn verifier_and_providers(
     store: &Store,
     keys: &Arc<Keyring>,
@@ -101,7 +101,7 @@ pub(crate) struct TestServer {
     router: Router,
 }
 
-/// The body of an answer, with its status and headers.
+/// A response with its body parsed as JSON.
 #[derive(Debug)]
 pub(crate) struct TestResponse {
     pub(crate) status: u16,
@@ -127,12 +127,12 @@ impl TestServer {
         Self::with(slugs, store, keys, clock).await
     }
 
-    /// Another replica: the same store, keys and clock, and a memory of its own.
+    /// Another replica with the same store, keys and clock, but its own caches.
     pub(crate) async fn replica(&self, slugs: &[&str]) -> Self {
         Self::with(slugs, self.store.clone(), Arc::clone(&self.keys), self.clock.clone()).await
     }
 
-    /// A process that has just started and has not read the log yet.
+    /// A replica that has just started and has not read the change log yet.
     pub(crate) fn replica_without_feed(&self) -> AuthorizationServer {
         let (verifier, providers) = verifier_and_providers(&self.store, &self.keys, &self.clock);
         AuthorizationServer::new(AuthorizationServerDependencies {
@@ -149,7 +149,7 @@ impl TestServer {
         })
     }
 
-    /// In a cluster that knows one token: of the service account `mcp/reporter`, for the route `a`.
+    /// In a cluster with one valid token: of the service account `mcp/reporter`, for the route `a`.
     pub(crate) async fn in_cluster(slugs: &[&str]) -> Self {
         let world = Self::new(slugs).await;
         let dependencies = (world.store.clone(), Arc::clone(&world.keys), world.clock.clone());
@@ -199,12 +199,12 @@ impl TestServer {
         Arc::clone(self.table().route(slug).unwrap())
     }
 
-    /// Time passes; the log is not read meanwhile.
+    /// Advances the clock without reading the change log.
     pub(crate) fn advance(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// What happened of a kind since somebody last asked for any kind.
+    /// Events of a kind since the last call. Drops the events of other kinds.
     pub(crate) fn events(&self, kind: EventKind) -> Vec<Event> {
         self.events.lock().drain().into_iter().filter(|event| event.event == kind).collect()
     }
@@ -244,7 +244,7 @@ impl TestServer {
         self.send(request.body(Body::from(body)).unwrap()).await
     }
 
-    /// A public client that registered.
+    /// A registered public client.
     pub(crate) async fn client(&self) -> Arc<Client> {
         let document =
             json!({"client_name": "Test", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none"});
@@ -252,12 +252,12 @@ impl TestServer {
         self.identity.client(answer.text("client_id")).await.unwrap()
     }
 
-    /// A code for what Ana approved, at the route's own issuer or the root.
+    /// A code for a request that Ana approved, at the route's issuer or the root issuer.
     pub(crate) async fn code(&self, client: &Client, slug: &str, at_root: bool) -> String {
         self.code_for(client, slug, at_root, VERIFIER).await
     }
 
-    /// The same, for a verifier of the client's choice.
+    /// The same with another PKCE verifier.
     pub(crate) async fn code_for(
         &self,
         client: &Client,
@@ -299,7 +299,7 @@ impl TestServer {
         self.post(path, &form).await
     }
 
-    /// Signed in at a route.
+    /// Tokens for a route, after a sign-in.
     pub(crate) async fn tokens(&self, client: &Client, slug: &str) -> TestResponse {
         let code = self.code(client, slug, false).await;
         let answer = self.exchange(&format!("/mcp/{slug}/oauth/token"), client, &code, &[]).await;
@@ -326,10 +326,10 @@ pub(crate) fn ana() -> Principal {
     Principal::new("company", "ana", Some("ana@example.com"), Some("Ana"), ["finance"])
 }
 
-/// A cluster as far as reviews of tokens go: it honours what is signed by its key, for the audience that the token names.
+/// A fake TokenReview: accepts tokens signed by its key, for the audience in the token.
 struct FakeCluster;
 
-/// The key of that cluster.
+/// The signing key of the fake cluster.
 pub(crate) fn cluster_key() -> Signer {
     Signer::new("cluster", 77)
 }

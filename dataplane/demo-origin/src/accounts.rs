@@ -1,24 +1,25 @@
-//! The demo's accounts and what they keep: a few notes each, bounded, gone when the process ends.
+//! The demo's accounts and their notes. Notes are bounded in number and size, and are lost when the process
+//! ends.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-/// The accounts that the authorization page offers; the first is the one that is chosen beforehand.
+/// Accounts on the authorization page. The first one is preselected.
 pub(crate) const ACCOUNT_NAMES: [&str; 3] = ["otter", "heron", "badger"];
 
-/// How many notes an account keeps.
+/// Maximum number of notes per account.
 const MAX_NOTES: usize = 100;
 
-/// How long a note may be, in bytes.
+/// Maximum length of a note, in bytes.
 const MAX_NOTE_LEN: usize = 4000;
 
-/// Whose account a request acts for. The bearer check makes it; tools read it.
+/// The account that a request acts for. Set by the bearer check, read by the tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Account(&'static str);
 
 impl Account {
-    /// The account of this name.
+    /// The account with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         ACCOUNT_NAMES.into_iter().find(|known| *known == name).map(Self)
     }
@@ -28,7 +29,7 @@ impl Account {
     }
 }
 
-/// Why a note was not kept. The sentence is the tool's answer.
+/// Why a note was not added. Its text is the tool's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoteError {
     Full,
@@ -39,9 +40,9 @@ pub(crate) enum NoteError {
 impl std::fmt::Display for NoteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full => write!(f, "The notebook is full ({MAX_NOTES} notes). Delete one first."),
-            Self::TooLong => write!(f, "A note holds at most {MAX_NOTE_LEN} bytes. Shorten it."),
-            Self::Empty => f.write_str("There is nothing to note: `text` is empty."),
+            Self::Full => write!(f, "The notebook is full ({MAX_NOTES} notes). Delete a note first."),
+            Self::TooLong => write!(f, "The note is longer than {MAX_NOTE_LEN} bytes. Shorten it."),
+            Self::Empty => f.write_str("The note is empty. Set `text`."),
         }
     }
 }
@@ -51,11 +52,11 @@ struct AccountNotes {
     notes: BTreeMap<u64, String>,
 }
 
-/// Every account's notebook.
+/// The notes of all accounts.
 pub(crate) struct Accounts(Mutex<BTreeMap<&'static str, AccountNotes>>);
 
 impl Accounts {
-    /// Each account with a first note, so that there is something to list.
+    /// Every account starts with a welcome note.
     pub(crate) fn new() -> Self {
         let with_welcome = |name: &'static str| {
             let welcome = format!("Welcome to the {name}'s notebook. Ask your assistant to add a note.");
@@ -75,7 +76,7 @@ impl Accounts {
         self.0.lock().get(account.0)?.notes.get(&id).cloned()
     }
 
-    /// Keeps a note and gives it a number, which no other note of the account ever had.
+    /// Adds a note and returns its number. Numbers are unique per account and never reused.
     pub(crate) fn add(&self, account: Account, text: &str) -> Result<u64, NoteError> {
         let text = text.trim();
         if text.is_empty() {
@@ -95,7 +96,7 @@ impl Accounts {
         Ok(id)
     }
 
-    /// Removes a note; false where there was none.
+    /// Deletes a note. Returns false if it does not exist.
     pub(crate) fn delete(&self, account: Account, id: u64) -> bool {
         self.0.lock().get_mut(account.0).is_some_and(|book| book.notes.remove(&id).is_some())
     }
@@ -126,7 +127,7 @@ mod tests {
         }
         let refused = accounts.add(otter, "one more").unwrap_err();
         assert_eq!(refused, NoteError::Full);
-        assert!(refused.to_string().contains("Delete one"));
+        assert!(refused.to_string().contains("Delete a note"));
         assert_eq!(accounts.add(otter, &"x".repeat(MAX_NOTE_LEN + 1)), Err(NoteError::TooLong));
         assert_eq!(accounts.add(otter, " \n"), Err(NoteError::Empty));
     }

@@ -1,4 +1,4 @@
-//! What every part of the demo origin shares.
+//! State shared by all parts of the demo origin.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use portcullis_clock::{Clock, Random};
 use crate::accounts::Accounts;
 use crate::authorization::token_store::TokenStore;
 
-/// The one scope that the notebook knows.
+/// The only scope of the notebook.
 pub(crate) const SCOPE: &str = "notes";
 
-/// Addresses, accounts, and what the authorization server has given out.
+/// Addresses, accounts, and the state of the authorization server.
 pub(crate) struct AppState {
-    /// `127.0.0.1:PORT`: the only `Host` that is answered.
+    /// `127.0.0.1:PORT`: the only accepted `Host`.
     pub(crate) authority: String,
     /// The authorization server's identifier: `http://127.0.0.1:PORT`.
     pub(crate) issuer: String,
     /// The MCP endpoint: `http://127.0.0.1:PORT/mcp`.
     pub(crate) resource: String,
-    /// The demo's people and their notes.
+    /// The demo accounts and their notes.
     pub(crate) accounts: Arc<Accounts>,
     /// Clients, codes and tokens.
     pub(crate) store: TokenStore,

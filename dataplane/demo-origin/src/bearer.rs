@@ -1,4 +1,5 @@
-//! The check of the bearer token in front of the MCP endpoint (RFC 6750; MCP authorization, "Token Handling").
+//! The check of the bearer token in front of the MCP endpoint (RFC 6750; MCP authorization, "Token
+//! Handling").
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::app_state::{AppState, SCOPE};
 
-/// Lets requests with a live access token pass, with the token's account as an extension in the token's place.
+/// Accepts requests with a valid access token. Replaces the `Authorization` header by the token's account, as
+/// an extension.
 pub(crate) async fn require_token(
     State(site): State<Arc<AppState>>,
     mut request: Request,
@@ -40,6 +42,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn unauthorized(site: &AppState, error: &str) -> Response {
     let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", site.issuer);
     let challenge = format!("Bearer resource_metadata=\"{metadata}\", scope=\"{SCOPE}\"{error}");
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)], "A token of the demo's is needed.\n")
+    (
+        StatusCode::UNAUTHORIZED,
+        [(WWW_AUTHENTICATE, challenge)],
+        "A valid access token of the demo is required.\n",
+    )
         .into_response()
 }

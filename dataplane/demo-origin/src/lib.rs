@@ -1,12 +1,13 @@
-//! An OAuth-protected MCP server for `portcullis demo`: a notebook whose accounts, tokens and notes live in memory.
+//! An OAuth-protected MCP server for `portcullis demo`: a notebook whose accounts, tokens and notes live in
+//! memory.
 //!
-//! One loopback listener serves both halves of what a company's origin is made of:
+//! One loopback listener serves both parts of a typical company origin:
 //!
 //! * `/mcp`: the MCP endpoint, in both eras (`notebook`), behind a bearer check (`bearer`);
-//! * the rest: the authorization server that the endpoint's metadata points to (`authorization`).
+//! * all other paths: the authorization server that the endpoint's metadata points to (`authorization`).
 //!
-//! It has no sign-in of its own. Whoever is at the browser picks one of a few demo accounts, which is why it refuses to
-//! be bound to anything but loopback and answers to no other name than its own address.
+//! It has no sign-in: the user selects one of a few demo accounts in the browser. It therefore binds only to
+//! loopback addresses and accepts only its own address as `Host`.
 
 mod accounts;
 mod app_state;
@@ -26,28 +27,30 @@ use tokio::net::TcpListener;
 
 use crate::app_state::AppState;
 
-/// A demo origin that has its port and is about to serve.
+/// A demo origin with a bound port that does not serve yet.
 pub struct DemoOrigin {
     listener: TcpListener,
     site: Arc<AppState>,
 }
 
-/// Takes a port, so that [`DemoOrigin::url`] is known before anything is served. Port 0 takes a free one.
+/// Binds the listener. [`DemoOrigin::url`] is available before serving starts. Port 0 selects a free port.
 ///
 /// # Errors
-/// When the address cannot be bound, or is not a loopback address: the demo has neither real accounts nor TLS.
+/// When the address cannot be bound, or is not a loopback address: the demo has neither real accounts nor
+/// TLS.
 pub async fn bind(address: SocketAddr) -> io::Result<DemoOrigin> {
     bind_with(address, Clock::system(), Random::system()).await
 }
 
-/// Like [`bind`], by a clock and a source of randomness of the caller's.
+/// Like [`bind`], with a given clock and source of randomness.
 ///
 /// # Errors
 /// As [`bind`].
 pub async fn bind_with(address: SocketAddr, clock: Clock, random: Random) -> io::Result<DemoOrigin> {
     if !address.ip().is_loopback() {
-        let message =
-            format!("the demo origin serves this machine alone: bind it to 127.0.0.1, not to {address}");
+        let message = format!(
+            "the demo origin accepts only loopback addresses: bind it to 127.0.0.1, not to {address}"
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
     let listener = TcpListener::bind(address).await?;
@@ -56,7 +59,7 @@ pub async fn bind_with(address: SocketAddr, clock: Clock, random: Random) -> io:
 }
 
 impl DemoOrigin {
-    /// Where MCP clients find it, which is also the `resource` that its tokens are for: `http://127.0.0.1:PORT/mcp`.
+    /// URL of the MCP endpoint, which is also the `resource` of its tokens: `http://127.0.0.1:PORT/mcp`.
     #[must_use]
     pub fn url(&self) -> String {
         self.site.resource.clone()

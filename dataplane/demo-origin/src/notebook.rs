@@ -1,4 +1,4 @@
-//! The MCP server: tools, a prompt, a resource and a template around an account's notes.
+//! The MCP server: tools, a prompt, a resource and a resource template for an account's notes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,8 @@ use crate::app_state::AppState;
 const ALL_NOTES: &str = "notebook://notes";
 const ONE_NOTE: &str = "notebook://notes/{id}";
 
-/// The endpoint, in both eras: sessions for clients that initialize, none for those of 2026-07-28.
+/// The MCP endpoint, in both eras: with sessions for clients that initialize, without sessions for
+/// 2026-07-28.
 pub(crate) fn service(site: &AppState) -> StreamableHttpService<Notebook, LocalSessionManager> {
     let (accounts, tools, prompts) =
         (site.accounts.clone(), Notebook::tool_router(), Notebook::prompt_router());
@@ -40,7 +41,7 @@ pub(crate) fn service(site: &AppState) -> StreamableHttpService<Notebook, LocalS
     StreamableHttpService::new(move || Ok(notebook.clone()), Arc::new(LocalSessionManager::default()), config)
 }
 
-/// One session's server. Whose notes it serves is decided by each request's token, never by the session.
+/// The server of one session. The token of each request selects the account, never the session.
 #[derive(Clone)]
 pub(crate) struct Notebook {
     accounts: Arc<Accounts>,
@@ -50,34 +51,33 @@ pub(crate) struct Notebook {
 
 #[derive(Deserialize, JsonSchema)]
 struct NewNote {
-    /// What to write down.
+    /// Text of the note.
     text: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
 struct WhichNote {
-    /// The note's number, as `list_notes` shows it.
+    /// Number of the note, from `list_notes`.
     id: u64,
 }
 
 #[derive(Deserialize, JsonSchema)]
 struct Cups {
-    /// How many cups, 1 to 8. Each takes half a second.
+    /// Number of cups, 1 to 8. Each takes half a second.
     #[schemars(range(min = 1, max = 8))]
     cups: u32,
 }
 
 #[derive(Deserialize, JsonSchema)]
 struct Tone {
-    /// How it should sound: brief, say, or like a ship's log.
+    /// Tone of the summary, for example brief, or like a ship's log.
     tone: Option<String>,
 }
 
 fn account(context: &RequestContext<RoleServer>) -> Result<Account, ErrorData> {
     let parts = context.extensions.get::<Parts>();
     let account = parts.and_then(|parts| parts.extensions.get::<Account>()).copied();
-    account
-        .ok_or_else(|| ErrorData::internal_error("the request reached the notebook without an account", None))
+    account.ok_or_else(|| ErrorData::internal_error("internal error: the request has no account", None))
 }
 
 fn text_result(text: impl Into<String>) -> CallToolResult {
@@ -97,20 +97,20 @@ fn format_notes(notes: &[(u64, String)]) -> String {
 
 #[tool_router]
 impl Notebook {
-    /// Which demo account is connected.
+    /// Shows which demo account is connected.
     #[tool(annotations(title = "Who am I", read_only_hint = true, open_world_hint = false))]
     async fn whoami(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
         let name = account(&context)?.name();
         Ok(text_result(format!("This is the {name}'s account at the demo origin.")))
     }
 
-    /// Lists the account's notes, each with its number.
+    /// Lists the notes of the account with their numbers.
     #[tool(annotations(title = "List notes", read_only_hint = true, open_world_hint = false))]
     async fn list_notes(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
         Ok(text_result(format_notes(&self.accounts.notes(account(&context)?))))
     }
 
-    /// Writes a note down and says its number.
+    /// Adds a note and returns its number.
     #[tool(annotations(title = "Add a note", destructive_hint = false, open_world_hint = false))]
     async fn add_note(
         &self,
@@ -118,12 +118,12 @@ impl Notebook {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         Ok(match self.accounts.add(account(&context)?, &note.text) {
-            Ok(id) => text_result(format!("Noted as number {id}.")),
+            Ok(id) => text_result(format!("Added note {id}.")),
             Err(not_kept) => error_result(not_kept.to_string()),
         })
     }
 
-    /// Deletes a note for good.
+    /// Deletes a note permanently.
     #[tool(annotations(
         title = "Delete a note",
         destructive_hint = true,
@@ -136,13 +136,13 @@ impl Notebook {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         Ok(if self.accounts.delete(account(&context)?, note.id) {
-            text_result(format!("Note {} is gone.", note.id))
+            text_result(format!("Deleted note {}.", note.id))
         } else {
-            error_result(format!("There is no note {}. `list_notes` shows which there are.", note.id))
+            error_result(format!("Note {} does not exist. Use `list_notes` to see all notes.", note.id))
         })
     }
 
-    /// Brews tea, cup by cup, and reports progress meanwhile.
+    /// Brews tea cup by cup and reports progress.
     #[tool(annotations(title = "Brew tea", read_only_hint = true, open_world_hint = false))]
     async fn brew_tea(
         &self,
@@ -156,12 +156,12 @@ impl Notebook {
         for cup in 1..=cups {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
-                () = context.ct.cancelled() => return Ok(error_result("The tea was called off.")),
+                () = context.ct.cancelled() => return Ok(error_result("Brewing was cancelled.")),
             }
             if let Some(token) = token.clone() {
                 let progress =
                     ProgressNotificationParam::new(token, f64::from(cup)).with_total(f64::from(cups));
-                // Whoever is gone needs no progress; the call's own answer tells whether it got through.
+                // A failed notification is ignored: a disconnected client needs no progress.
                 let _ =
                     context.peer.notify_progress(progress.with_message(format!("cup {cup} of {cups}"))).await;
             }
@@ -173,7 +173,7 @@ impl Notebook {
 
 #[prompt_router]
 impl Notebook {
-    /// Asks for a summary of the account's notes.
+    /// Asks the model to summarize the notes of the account.
     #[prompt]
     async fn summarize_notes(
         &self,
@@ -195,7 +195,7 @@ impl ServerHandler for Notebook {
         let about = Implementation::new("portcullis-demo-origin", env!("CARGO_PKG_VERSION"));
         ServerConfig::new(capabilities)
             .with_server_info(about.with_title("Demo notebook"))
-            .with_instructions("A notebook to try Portcullis with. What it holds is gone when the demo ends.")
+            .with_instructions("A notebook for trying Portcullis. Its notes are deleted when the demo ends.")
     }
 
     async fn list_resources(
@@ -241,7 +241,7 @@ impl ServerHandler for Notebook {
             None => None,
         };
         let Some(text) = text else {
-            return Err(ErrorData::resource_not_found(format!("there is no resource {}", request.uri), None));
+            return Err(ErrorData::resource_not_found(format!("unknown resource {}", request.uri), None));
         };
         let read = ReadResourceResult::new(vec![
             ResourceContents::text(text, request.uri).with_mime_type("text/plain"),

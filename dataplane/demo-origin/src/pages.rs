@@ -1,4 +1,4 @@
-//! The two pages that a person sees, and the headers that keep them plain: no script, no frame, nothing from elsewhere.
+//! The consent page and the error page, with headers that forbid scripts, frames and external content.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Response};
@@ -7,31 +7,32 @@ use http::header::{
 };
 use http::{HeaderValue, StatusCode};
 
-/// Asks whether a client may use one of the accounts.
+/// Asks the user whether a client may use one of the accounts.
 #[derive(Template)]
 #[template(path = "authorize.html")]
 pub(crate) struct ConsentPage<'a> {
-    /// The client's name, as it registered.
+    /// Registered name of the client.
     pub(crate) client: &'a str,
-    /// The host that the answer goes to.
+    /// Host of the redirect URI.
     pub(crate) host: &'a str,
-    /// The accounts on offer; the first is chosen beforehand.
+    /// Available accounts. The first one is preselected.
     pub(crate) accounts: &'a [&'a str],
-    /// The id of this question, single use.
+    /// Single-use id of the authorization request.
     pub(crate) question: &'a str,
 }
 
-/// Says why a request to authorize cannot be answered, where it would be unsafe to redirect.
+/// Shows why an authorization request failed, when a redirect would be unsafe.
 #[derive(Template)]
 #[template(path = "refused.html")]
 pub(crate) struct ErrorPage<'a> {
     pub(crate) reason: &'a str,
 }
 
-/// A page; its forms may lead to itself and to `form_target`, a scheme and authority (browsers check a form's redirects too).
+/// Renders a page. Its forms may target this server and `form_target`, a scheme and authority: browsers also
+/// apply `form-action` to redirects.
 pub(crate) fn page(status: StatusCode, page: &impl Template, form_target: Option<&str>) -> Response {
     let Ok(html) = page.render() else {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made\n").into_response();
+        return (StatusCode::INTERNAL_SERVER_ERROR, "failed to render the page\n").into_response();
     };
     let policy = format!(
         "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' {}",
@@ -48,7 +49,7 @@ pub(crate) fn page(status: StatusCode, page: &impl Template, form_target: Option
     response
 }
 
-/// The pages' style.
+/// Style sheet of the pages.
 pub(crate) async fn style() -> Response {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../templates/style.css")).into_response()
 }

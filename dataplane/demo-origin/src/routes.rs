@@ -1,4 +1,4 @@
-//! How the parts of the demo origin are put together.
+//! The router of the demo origin.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use http::header::HOST;
 use crate::app_state::AppState;
 use crate::{authorization, bearer, notebook};
 
-/// Both halves behind the check of `Host`.
+/// The MCP endpoint and the authorization server, behind a check of `Host`.
 pub(crate) fn router(site: Arc<AppState>) -> Router {
     let protected = Router::new()
         .route_service("/mcp", notebook::service(&site))
@@ -23,10 +23,11 @@ pub(crate) fn router(site: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(site, check_host))
 }
 
-/// A page elsewhere that has its name resolve to loopback (DNS rebinding) comes with its own `Host`: refused.
+/// Rejects requests with a foreign `Host`: with DNS rebinding, a page of another site resolves its name to
+/// loopback.
 async fn check_host(State(site): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     if request.headers().get(HOST).is_none_or(|host| *host != site.authority) {
-        let message = format!("This demo answers to {} alone.\n", site.authority);
+        let message = format!("Invalid Host header. Use http://{}.\n", site.authority);
         return (StatusCode::MISDIRECTED_REQUEST, message).into_response();
     }
     next.run(request).await

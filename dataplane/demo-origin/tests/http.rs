@@ -1,6 +1,6 @@
-//! The demo origin as a gateway meets it: over HTTP, from the first 401 to a tool's answer.
+//! Tests the demo origin over HTTP as a gateway uses it: from the first 401 to a tool result.
 
-#![allow(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+#![allow(clippy::unwrap_used, reason = "a failing test reports the error")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -60,7 +60,7 @@ impl Demo {
         self.http.get(format!("{}/authorize", self.base)).query(&parameters).send().await.unwrap()
     }
 
-    /// Presses a button of the page; returns where that leads.
+    /// Presses a button of the page and returns the response.
     async fn press(&self, page: &str, answer: &str, account: &str) -> Response {
         let question = page.split("name=\"question\" value=\"").nth(1).unwrap().split('"').next().unwrap();
         let form = [("question", question), ("account", account), ("answer", answer)];
@@ -73,7 +73,7 @@ impl Demo {
         (answer.status(), answer.json().await.unwrap())
     }
 
-    /// The client and its tokens for an account.
+    /// Registers a client and obtains tokens for an account.
     async fn connect(&self, account: &str) -> (String, Value) {
         let client = self.register().await;
         let page = self.authorize(&client, &[]).await.text().await.unwrap();
@@ -96,7 +96,7 @@ impl Demo {
         request.header("Accept", "application/json, text/event-stream")
     }
 
-    /// A request of 2026-07-28: the messages of its answer, the last of which is the result.
+    /// Sends a request of 2026-07-28. Returns the messages of the response; the last one is the result.
     async fn modern(&self, token: &Value, method: &str, mut params: Value) -> Vec<Value> {
         let meta = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -177,14 +177,18 @@ async fn given_a_request_to_authorize_then_a_plain_page_asks_and_yes_leads_back_
     assert!(policy.contains("frame-ancestors 'none'"));
     assert!(
         asked.headers().get("set-cookie").is_none(),
-        "the browser's cookies of this host are the gateway's"
+        "no cookies: the gateway uses cookies on the same host"
     );
     let page = asked.text().await.unwrap();
-    assert!(!page.contains("<b>"), "the client's name is text");
+    assert!(!page.contains("<b>"), "the client name is escaped");
     let query = leads_to(&demo.press(&page, "allow", "otter").await);
     assert_eq!((query["iss"].as_str(), query["state"].as_str()), (demo.base.as_str(), "a+b/c="));
     assert!(query.contains_key("code"));
-    assert_eq!(demo.press(&page, "allow", "otter").await.status(), StatusCode::BAD_REQUEST, "answered once");
+    assert_eq!(
+        demo.press(&page, "allow", "otter").await.status(),
+        StatusCode::BAD_REQUEST,
+        "a page can be answered only once"
+    );
 }
 
 #[tokio::test]
@@ -239,7 +243,7 @@ async fn given_a_modern_client_then_notes_are_added_listed_read_and_deleted_for_
     let (_, otter) = demo.connect("otter").await;
     let (_, heron) = demo.connect("heron").await;
     let (otter, heron) = (&otter["access_token"], &heron["access_token"]);
-    assert_eq!(text(&demo.call(otter, "add_note", json!({"text": "buy fish"})).await), "Noted as number 2.");
+    assert_eq!(text(&demo.call(otter, "add_note", json!({"text": "buy fish"})).await), "Added note 2.");
     assert!(text(&demo.call(otter, "list_notes", json!({})).await).contains("2. buy fish"));
     assert!(!text(&demo.call(heron, "list_notes", json!({})).await).contains("fish"));
     let read = demo.modern(otter, "resources/read", json!({"uri": "notebook://notes/2"})).await;
@@ -247,7 +251,7 @@ async fn given_a_modern_client_then_notes_are_added_listed_read_and_deleted_for_
     assert_eq!(read[0]["result"]["cacheScope"], "private");
     let missing = demo.modern(heron, "resources/read", json!({"uri": "notebook://notes/2"})).await;
     assert_eq!(missing[0]["error"]["code"], -32602);
-    assert_eq!(text(&demo.call(otter, "delete_note", json!({"id": 2})).await), "Note 2 is gone.");
+    assert_eq!(text(&demo.call(otter, "delete_note", json!({"id": 2})).await), "Deleted note 2.");
     assert_eq!(demo.call(otter, "delete_note", json!({"id": 2})).await["isError"], true);
 }
 

@@ -1,7 +1,9 @@
+//! The schema of audit events. `EVENTS.md` documents it for readers.
+
 use portcullis_clock::UnixMillis;
 use serde::Serialize;
 
-/// What kind of thing happened. The part before the dot is its family.
+/// Kind of an event. The part before the dot is its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum EventKind {
     /// A request at a route's boundary that carries no capability: `initialize`, lists, `ping`, streams.
@@ -10,7 +12,7 @@ pub enum EventKind {
     /// A tool call, prompt get or resource read.
     #[serde(rename = "mcp.capability")]
     McpCapability,
-    /// A request that policy refused before it reached the origin.
+    /// A request that policy denied before it reached the origin.
     #[serde(rename = "policy.denied")]
     PolicyDenied,
     /// A request without a valid token.
@@ -19,16 +21,16 @@ pub enum EventKind {
     /// A client registered, or its metadata document was accepted.
     #[serde(rename = "auth.client_registered")]
     ClientRegistered,
-    /// Somebody signed in, or failed to.
+    /// A sign-in succeeded or failed.
     #[serde(rename = "auth.sign_in")]
     SignIn,
-    /// An identity provider was asked again who somebody is, and said so, or that they have left; or that failed.
+    /// A sign-in was renewed at the identity provider, ended by it, or could not be renewed.
     #[serde(rename = "auth.renewed")]
     Renewed,
-    /// An identity provider has logged somebody out, or tried to.
+    /// An identity provider logged a user out, or the attempt failed.
     #[serde(rename = "auth.logged_out")]
     LoggedOut,
-    /// Somebody approved or refused a client.
+    /// A user approved or refused a client.
     #[serde(rename = "auth.consent")]
     Consent,
     /// A token was issued or refused.
@@ -37,57 +39,57 @@ pub enum EventKind {
     /// A grant was revoked.
     #[serde(rename = "auth.revoked")]
     Revoked,
-    /// An account at an origin was connected, or failed to be.
+    /// An account at an origin was connected, or connecting it failed.
     #[serde(rename = "auth.connected")]
     Connected,
     /// An account at an origin was disconnected.
     #[serde(rename = "auth.disconnected")]
     Disconnected,
-    /// A token of an origin was refreshed or fetched, or failed to be.
+    /// A token of an origin was refreshed or fetched, or that failed.
     #[serde(rename = "upstream.refresh")]
     UpstreamRefresh,
-    /// A request of the gateway's own to an origin or its authorization server.
+    /// The gateway itself sent a request to an origin or its authorization server.
     #[serde(rename = "upstream.request")]
     UpstreamRequest,
-    /// An administrator connected an account for everybody, or failed to.
+    /// An administrator connected the shared account of an origin, or connecting it failed.
     #[serde(rename = "admin.connected")]
     AdminConnected,
-    /// An administrator ended what others had been given.
+    /// An administrator revoked access of others.
     #[serde(rename = "admin.revoked")]
     AdminRevoked,
     /// The route table changed, or a change was rejected.
     #[serde(rename = "admin.snapshot")]
     Snapshot,
-    /// The key rings are others, or nothing in the store is sealed under a replaced key any more.
+    /// The key rings changed, or the store no longer contains values sealed under a replaced key.
     #[serde(rename = "admin.keys")]
     Keys,
 }
 
-/// How it ended.
+/// Result of the request or action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// As asked.
+    /// It succeeded.
     Success,
     /// The tool ran and reported an error (`isError`), or the origin answered with a JSON-RPC error.
     ToolError,
-    /// The client's fault.
+    /// The client caused the failure.
     ClientError,
-    /// The gateway's fault.
+    /// The gateway caused the failure.
     GatewayError,
-    /// The origin's fault.
+    /// The origin caused the failure.
     UpstreamError,
-    /// Refused by policy.
+    /// Denied by policy.
     Denied,
 }
 
-/// Who is to be asked about a failure.
+/// Where a failure originates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureOrigin {
-    /// Whoever called.
+    /// The client.
     Client,
-    /// Portcullis.
+    /// The gateway.
     Gateway,
     /// The origin.
     Upstream,
@@ -111,7 +113,7 @@ pub enum CapabilityKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMode {
-    /// Not at all.
+    /// No authentication.
     None,
     /// A static header.
     Header,
@@ -119,25 +121,25 @@ pub enum AuthMode {
     QueryParameter,
     /// The user's own account.
     UserOauth,
-    /// An account that an administrator has connected for everybody.
+    /// A shared account that an administrator connected.
     SharedOauth,
-    /// A token that the gateway got in its own name.
+    /// A token issued to the gateway itself (client credentials grant).
     ClientCredentials,
-    /// The token of the user's identity provider, exchanged.
+    /// A token exchanged for the user's token from their identity provider (RFC 8693).
     TokenExchange,
-    /// An assertion of the user's identity provider.
+    /// An identity assertion (ID-JAG) from the user's identity provider.
     IdJag,
 }
 
-/// One thing that happened. Fields that do not apply are absent from the output. Times are milliseconds.
+/// One audit event. Fields that do not apply are absent from the output. Durations are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
-    /// When it ended (RFC 3339 in the output).
+    /// When the request or action ended (RFC 3339 in the output).
     #[serde(serialize_with = "rfc3339")]
     pub time: UnixMillis,
-    /// What kind of thing.
+    /// Kind of the event.
     pub event: EventKind,
-    /// How it ended.
+    /// Result of the request or action.
     pub outcome: Outcome,
     /// Name of the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,76 +150,77 @@ pub struct Event {
     /// `namespace/name` of the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<std::sync::Arc<str>>,
-    /// `identity provider:sub` of whoever acted.
+    /// `identity provider:sub` of the principal that acted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<std::sync::Arc<str>>,
-    /// Whom or what an administrator's action was about.
+    /// Target of an administrator's action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Box<str>>,
-    /// Names of the teams that gave access.
+    /// Names of the teams that grant access.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teams: Option<std::sync::Arc<[std::sync::Arc<str>]>>,
-    /// Address of the client that asked (OpenTelemetry: `client.address`): the connection's, or what a trusted proxy says of it.
+    /// IP address of the client (OpenTelemetry: `client.address`): the connection's, or the one that a
+    /// trusted proxy reports.
     #[serde(rename = "client.address", skip_serializing_if = "Option::is_none")]
     pub client_address: Option<std::net::IpAddr>,
     /// OAuth client id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<std::sync::Arc<str>>,
-    /// The client's own name, from its registration.
+    /// Name from the client's registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<std::sync::Arc<str>>,
     /// JSON-RPC method (OpenTelemetry: `mcp.method.name`).
     #[serde(rename = "mcp.method.name", skip_serializing_if = "Option::is_none")]
     pub method: Option<Box<str>>,
-    /// The capability's exposed name or URI.
+    /// Exposed name or URI of the capability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability: Option<Box<str>>,
-    /// Its kind.
+    /// Kind of the capability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability_kind: Option<CapabilityKind>,
     /// MCP revision (OpenTelemetry: `mcp.protocol.version`).
     #[serde(rename = "mcp.protocol.version", skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<Box<str>>,
-    /// A digest of the session id (OpenTelemetry: `mcp.session.id`), which lets events of a session be found together.
+    /// Digest of the session id (OpenTelemetry: `mcp.session.id`). Correlates the events of a session.
     #[serde(rename = "mcp.session.id", skip_serializing_if = "Option::is_none")]
     pub session: Option<Box<str>>,
     /// How the gateway authenticated to the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_mode: Option<AuthMode>,
-    /// Who is to be asked about a failure.
+    /// Where a failure originates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_origin: Option<FailureOrigin>,
-    /// Stable, machine-readable.
+    /// Stable, machine-readable reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
-    /// For people; never a secret.
+    /// Human-readable message. Never contains a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<str>>,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// From the request's arrival to the answer's last byte.
+    /// Time from the request's arrival to the last byte of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_ms: Option<f64>,
-    /// Of that, waiting for the origin.
+    /// Part of `total_ms` spent waiting for the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_ms: Option<f64>,
-    /// Of that, the gateway's own.
+    /// Part of `total_ms` spent in the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway_ms: Option<f64>,
-    /// Size of the request's body.
+    /// Size of the request body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<u64>,
-    /// Size of the answer's body.
+    /// Size of the response body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
-    /// W3C trace id, where the client sent one.
+    /// W3C trace id, if the client sent one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<Box<str>>,
 }
 
 impl Event {
-    /// An event with nothing but its kind and outcome, and whoever the task works for.
+    /// Creates an event with its kind and outcome, and the client address of the current task.
     #[must_use]
     pub fn new(time: UnixMillis, event: EventKind, outcome: Outcome) -> Self {
         Self {

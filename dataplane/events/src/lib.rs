@@ -1,8 +1,8 @@
-//! What happened: one schema of events, and the way out of the process.
+//! Audit events: their schema, and the queue that writes them out.
 //!
-//! Everything that is worth an auditor's or an operator's attention is one [`Event`]. The schema is documented for readers in
-//! `EVENTS.md`. Recording never waits: events go through a bounded queue to a writer of its own, and what does not fit is
-//! counted ([`EventSink::dropped`]).
+//! Everything that an auditor or an operator needs to see is one [`Event`]. `EVENTS.md` documents the schema.
+//! Recording never waits: events go through a bounded queue to a writer thread, and events that do not fit
+//! are dropped and counted ([`EventSink::dropped`]).
 //!
 //! *Architecture invariant:* an event has no field that could hold a token, a code, a secret or an argument.
 

@@ -1,3 +1,5 @@
+//! The bounded event queue and its writer.
+
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,15 +8,16 @@ use std::time::Duration;
 
 use crate::Event;
 
-/// How many events may wait for the writer. Beyond that they are dropped and counted: traffic never waits for an audit disk.
+/// Maximum number of queued events. Further events are dropped and counted, so requests never wait for the
+/// audit disk.
 const QUEUE_CAPACITY: usize = 65_536;
-/// Output is handed on when this much is waiting, or when nothing more is.
+/// Size, in bytes, at which a batch is written. A smaller batch is written when the queue is empty.
 const BATCH_BYTES: usize = 64 * 1024;
-/// How long the first event of a batch waits for others. While the writer sleeps nobody has to wake it, which would cost a
-/// request more than the rest of its event.
+/// How long the first event of a batch waits for others. While the writer sleeps, recording an event does not
+/// wake it. Waking it would cost a request more than recording the event.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// Where events are recorded. Cheap to clone.
+/// Records events. Cheap to clone.
 #[derive(Clone)]
 pub struct EventSink {
     queue: SyncSender<Event>,
@@ -47,36 +50,36 @@ impl EventSink {
         };
     }
 
-    /// How many events were taken since the start.
+    /// Number of events queued since the start.
     #[must_use]
     pub fn recorded(&self) -> u64 {
         self.counts.recorded.load(Ordering::Relaxed)
     }
 
-    /// Whether the writer has written all that was taken.
+    /// Whether the writer has written all queued events.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.counts.written.load(Ordering::Relaxed) >= self.recorded()
     }
 
-    /// How many events were lost since the start.
+    /// Number of events dropped since the start.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.counts.dropped.load(Ordering::Relaxed)
     }
 }
 
-/// The other end of an [`EventSink`].
+/// Writes the events of an [`EventSink`].
 pub struct EventWriter {
     events: Receiver<Event>,
     counts: Arc<Counts>,
 }
 
 impl EventWriter {
-    /// Writes one JSON object per line until every sink is gone. Blocks: give it a thread of its own.
+    /// Writes one JSON object per line until every sink is dropped. Blocks: run it on a dedicated thread.
     ///
     /// # Errors
-    /// When `out` does not take the bytes.
+    /// When writing to `out` fails.
     pub fn run(self, mut out: impl Write) -> std::io::Result<()> {
         let mut batch = Vec::with_capacity(BATCH_BYTES + 4096);
         while let Ok(first) = self.events.recv() {
@@ -97,7 +100,7 @@ impl EventWriter {
         Ok(())
     }
 
-    /// Everything that waits now, without writing it: for tests that look at events.
+    /// Removes and returns all queued events without writing them. For tests.
     #[must_use]
     pub fn drain(&self) -> Vec<Event> {
         self.events.try_iter().collect()
@@ -110,7 +113,7 @@ fn append(batch: &mut Vec<u8>, event: &Event) {
         Ok(()) => batch.push(b'\n'),
         Err(error) => {
             batch.truncate(start);
-            tracing::error!(%error, "an event could not be written as JSON");
+            tracing::error!(%error, "failed to serialize an event");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Every event and every value of its fields, as they are written.
+//! Golden test of every event kind and every value of its fields in the output.
+
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use portcullis_clock::UnixMillis;

@@ -1,4 +1,4 @@
-//! A gateway for golden tests: fixed keys, a clock of its own, one route, one person.
+//! A gateway for golden tests: fixed keys, a manual clock, one route and one user.
 
 use std::sync::Arc;
 
@@ -33,21 +33,23 @@ const PURPOSES: [(&str, Purpose); 5] = [
     ("provider", Purpose::IdentityProvider),
 ];
 
-/// A sealed value: its name, what it is bound to, and the envelope that this build makes, in base64url.
+/// A sealed value: its name, the data that it is bound to, and the envelope that this build produces, in
+/// base64url.
 pub(crate) type Sealed<'a> = (&'a str, &'a [&'a str], String);
 
 pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Fixed rings, derived because no usable key may be written in this repository.
+/// Fixed key rings. They are derived because the repository must not contain a usable key.
 pub(crate) fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
     Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
-/// Compares the content of envelopes with a golden file, and opens the envelopes that the file keeps, which it returns by name.
+/// Compares the content of envelopes with a golden file. Opens the envelopes that the file keeps and returns
+/// them by name.
 pub(crate) fn assert_sealed(file: &str, values: &[Sealed<'_>]) -> Vec<(String, String)> {
     let path = format!("{}/../../tests/golden/files/{file}", env!("CARGO_MANIFEST_DIR"));
     let kept: Value = serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default();
@@ -76,7 +78,7 @@ pub(crate) fn table() -> Arc<RouteTable> {
     table_with(|_| {})
 }
 
-/// The same with some of its documents changed.
+/// Like [`table`], with changed documents.
 pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
     let all = json!({"include": null, "exclude": [], "overrides": []});
     let mut config = json!({
@@ -105,7 +107,7 @@ pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
     Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 
-/// What Ana's client sends.
+/// Request headers of Ana's client.
 pub(crate) fn headers(context: &Context) -> HeaderMap {
     let (url, now) = ("https://gateway.example/mcp/r", context.clock.now().seconds());
     let claims = json!({

@@ -1,10 +1,10 @@
-//! `portcullis`: one governed, OAuth-protected front door to many MCP servers.
+//! `portcullis`: one governed, OAuth-protected endpoint in front of many MCP servers.
 //!
 //! ```text
-//! snapshot   resources -> contract -> route table, swapped whole
-//! edge       listeners; Host and Origin; who serves which path
-//! pipeline   route -> principal -> message -> access -> credential -> relay -> answer, an event on every exit
-//! upstream   pooled connections to origins
+//! config_source   manifests or published config -> route table, swapped as a whole
+//! edge            listeners; checks of Host and Origin; routing of paths
+//! pipeline        route -> authenticate -> parse -> authorize -> credential -> forward; one event per exit
+//! upstream        pooled connections to origins
 //! ```
 
 mod catalog;
@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-/// A relayed call makes a few dozen small allocations; the system's allocator would be a tenth of its cost.
+/// A forwarded call makes a few dozen small allocations. With the system allocator they would be a tenth of
+/// its cost.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -40,17 +41,18 @@ fn main() -> ExitCode {
     match command::Command::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!(error = %format_args!("{error:#}"), "portcullis failed");
             ExitCode::FAILURE
         }
     }
 }
 
-/// What is logged: `RUST_LOG`, else whatever is worth a person's attention.
+/// Log filter from `RUST_LOG`. Default: `info`, and only warnings of noisy libraries.
 fn filter() -> EnvFilter {
     let wanted =
         std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| "info,sqlx=warn,rmcp=warn".to_owned());
-    // Kubernetes' client logs each failed attempt; `snapshot/cluster` tells when it begins and when it is over.
+    // The Kubernetes client logs each failed attempt; `config_source/cluster` logs when an outage begins and
+    // ends.
     let quiet = if wanted.contains("kube") { "" } else { ",kube_client=off,kube_runtime=off" };
     EnvFilter::new(format!("{wanted}{quiet}"))
 }

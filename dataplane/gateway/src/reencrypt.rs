@@ -1,4 +1,5 @@
-//! What lies in the store under a key that was replaced is sealed anew, in the background, so that the key can go.
+//! Re-encrypts stored data that is sealed under a replaced key, in the background. After that the key can be
+//! deleted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,32 +14,33 @@ use portcullis_origin_auth::{CredentialBroker, ReencryptError, ReencryptProgress
 use portcullis_policy::RouteTableHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// How soon after a rotation the work begins.
+/// How often the keys are checked for a rotation.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// While there are replaced keys, the store is looked through again: somebody who had not heard may have sealed under one.
+/// How often the store is scanned again while replaced keys exist: a replica that has not received the new
+/// keys may still seal under a replaced one.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(600);
-/// After a failure.
+/// Delay before a retry after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// Who keeps what is sealed.
+/// The components whose stored data is sealed.
 pub(crate) struct ReencryptTargets {
     pub(crate) vault: CredentialBroker,
     pub(crate) providers: IdentityProviders,
     pub(crate) tables: RouteTableHandle,
 }
 
-/// Not everything was looked at.
+/// Why a pass did not reach all stored data.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
     #[error(transparent)]
     Origins(#[from] ReencryptError),
     #[error(transparent)]
     Providers(#[from] ProviderError),
-    #[error("nothing is served yet, so that whose it is cannot be told")]
+    #[error("no route table is loaded yet, so the identity providers are unknown")]
     NoTable,
 }
 
-/// How far that is. Cheap to clone; clones are the same.
+/// Progress of re-encryption. Cheap to clone; clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Reencryption(Arc<Progress>);
 
@@ -49,22 +51,23 @@ struct Progress {
 }
 
 impl Reencryption {
-    /// Rows sealed anew since the start.
+    /// Rows re-encrypted since the process started.
     pub(crate) fn rows(&self) -> u64 {
         self.0.rows.load(Ordering::Relaxed)
     }
 
-    /// The id of the key under which everything in the store that opens is sealed, as last looked at; empty before that.
+    /// Id of the key under which everything in the store that can be opened was sealed at the last scan;
+    /// empty before the first one.
     pub(crate) fn key_id(&self) -> String {
         self.0.key_id.lock().clone()
     }
 
-    /// Everything that opens is sealed under this key.
+    /// Records that everything that can be opened is sealed under this key.
     pub(crate) fn set_key_id(&self, key_id: &str) {
         key_id.clone_into(&mut self.0.key_id.lock());
     }
 
-    /// Does it whenever it is due, until dropped. To be spawned once.
+    /// Re-encrypts stored data whenever a pass is due, until dropped. Spawn it once.
     pub(crate) async fn run(
         self,
         work: ReencryptTargets,
@@ -74,7 +77,7 @@ impl Reencryption {
     ) {
         let mut tick = tokio::time::interval(CHECK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut due, mut well) = (Instant::now(), true);
+        let (mut due, mut healthy) = (Instant::now(), true);
         loop {
             tick.tick().await;
             let current_key_id = keys.sealing.current_key_id();
@@ -87,8 +90,9 @@ impl Reencryption {
             }
             match self.run_pass(&work).await {
                 Ok(done) => {
-                    (due, well) = (Instant::now() + RESCAN_INTERVAL, true);
-                    // Rings that turned meanwhile have replaced a key that was not looked for.
+                    (due, healthy) = (Instant::now() + RESCAN_INTERVAL, true);
+                    // If the keys rotated during the pass, it did not search for the key that was replaced
+                    // last.
                     if keys.sealing.current_key_id() == current_key_id {
                         self.set_key_id(&current_key_id);
                     }
@@ -97,12 +101,10 @@ impl Reencryption {
                     }
                 }
                 Err(error) => {
-                    if well {
-                        tracing::warn!(
-                            "what lies sealed under replaced keys cannot be sealed anew now: {error}"
-                        );
+                    if healthy {
+                        tracing::warn!(%error, "failed to re-encrypt data sealed under replaced keys, retrying");
                     }
-                    well = false;
+                    healthy = false;
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
@@ -128,7 +130,7 @@ impl Reencryption {
     }
 }
 
-/// Notes that this replica works with other rings.
+/// Records an event: this replica uses changed key rings.
 pub(crate) fn record_key_rotation(events: &EventSink, clock: &Clock) {
     let mut event = Event::new(clock.now(), EventKind::Keys, Outcome::Success);
     event.reason = Some("keys_turned");
@@ -144,8 +146,8 @@ fn record_reencryption(
     event.reason = Some("keys_resealed");
     let left = match unopenable {
         0 => String::new(),
-        count => format!("; {count} do not open under any key and are left as they are"),
+        count => format!("; {count} cannot be opened with any key and were skipped"),
     };
-    event.message = Some(format!("{rows} stored credentials were sealed anew{left}").into());
+    event.message = Some(format!("{rows} stored credentials were re-encrypted{left}").into());
     events.record(event);
 }

@@ -1,4 +1,5 @@
-//! Tokens that speak of a person, for the vault, from the session at their identity provider that their sign-in has left.
+//! Supplies the credential broker with a user's identity tokens. They come from the session at the identity
+//! provider that the user's sign-in created.
 
 use portcullis_authorization_server::AuthorizationServer;
 use portcullis_config::SubjectToken;
@@ -22,7 +23,9 @@ impl IdentityTokenSource for SignInTokens {
                 SubjectToken::IdToken => tokens.id_token.clone(),
             };
             let token = token.ok_or_else(|| {
-                IdentityTokenError::Unavailable("it gives no id_token with a renewed sign-in".to_owned())
+                IdentityTokenError::Unavailable(
+                    "the identity provider returned no id_token for a renewed sign-in".to_owned(),
+                )
             })?;
             let table = self.tables.current().ok_or(IdentityTokenError::NoSession)?;
             let provider = table.gateway.identity_providers.iter();

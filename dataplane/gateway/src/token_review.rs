@@ -1,4 +1,4 @@
-//! Asks the cluster whose service account token it is.
+//! Validates service account tokens with the cluster's TokenReview API.
 
 use std::time::Duration;
 
@@ -8,16 +8,15 @@ use kube::{Api, Client};
 use portcullis_authorization_server::{ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer};
 use tokio::time::timeout;
 
-/// An API server that takes longer is away.
+/// Deadline of a TokenReview request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// What user names of service accounts begin with.
+/// Prefix of the user names of service accounts.
 const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
-/// The reviews of the cluster that this replica runs in.
+/// Reviews tokens with the API of the cluster that this replica runs in.
 pub(crate) struct KubeTokenReviewer(Api<TokenReview>);
 
 impl KubeTokenReviewer {
-    /// Reviews by this client's cluster.
     pub(crate) fn new(client: Client) -> Self {
         Self(Api::all(client))
     }
@@ -38,7 +37,7 @@ impl KubeTokenReviewer {
         let parameters = PostParams::default();
         let answer = timeout(REQUEST_TIMEOUT, self.0.create(&parameters, &asked))
             .await
-            .map_err(|_| TokenReviewError("the API server does not answer".to_owned()))?
+            .map_err(|_| TokenReviewError("the API server did not respond in time".to_owned()))?
             .map_err(|error| TokenReviewError(error.to_string()))?;
         Ok(answer.status.and_then(|status| service_account(status, audience)))
     }
@@ -50,8 +49,8 @@ impl TokenReviewer for KubeTokenReviewer {
     }
 }
 
-/// The service account that a review names. An API server that knows nothing of audiences names none, and vouches for a token
-/// that was made for itself: that does not count.
+/// The service account of a review. A review without our audience is rejected: an API server without support
+/// for audiences returns none, and authenticates tokens that were issued for the API server itself.
 fn service_account(status: TokenReviewStatus, audience: &str) -> Option<ServiceAccount> {
     let is_for_us = status.audiences.unwrap_or_default().iter().any(|each| each == audience);
     if status.authenticated != Some(true) || !is_for_us {

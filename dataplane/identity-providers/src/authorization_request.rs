@@ -1,3 +1,6 @@
+//! The authorization request that starts a sign-in (RFC 6749, section 4.1.1; OpenID Connect Core, section
+//! 3.1.2.1).
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::NoRandomness;
@@ -8,40 +11,41 @@ use sha2::{Digest as _, Sha256};
 use crate::provider::Provider;
 use crate::{IdentityProviders, ProviderError};
 
-/// What a browser is sent to sign in with.
+/// Parameters of an authorization request.
 pub struct AuthorizationRequest<'a> {
-    /// Comes back with it.
+    /// `state`. The response repeats it.
     pub state: &'a str,
-    /// What has to be known when it does.
+    /// Secrets that the gateway needs again to process the response.
     pub proof: &'a SignInSecrets,
-    /// Whether the provider has to ask again although it knows somebody.
+    /// Whether the provider must show its sign-in page even if the browser has a session there
+    /// (`prompt=login`).
     pub another_account: bool,
 }
 
-/// What shows that the answer belongs to the question. A secret until then.
+/// Secrets that bind the response to the request. They must stay secret until the sign-in completes.
 #[derive(Serialize, Deserialize)]
 pub struct SignInSecrets {
-    /// Binds the id_token to this sign-in (OpenID Connect Core, section 3.1.2.1).
+    /// `nonce`: binds the id_token to this sign-in (OpenID Connect Core, section 3.1.2.1).
     pub(crate) nonce: String,
-    /// PKCE (RFC 7636).
+    /// `code_verifier` of PKCE (RFC 7636).
     pub(crate) verifier: String,
 }
 
 impl IdentityProviders {
-    /// The proof of a new sign-in.
+    /// Creates the secrets of a new sign-in.
     ///
     /// # Errors
-    /// When nothing random can be had.
+    /// When the random source fails.
     pub fn new_secrets(&self) -> Result<SignInSecrets, NoRandomness> {
         let random = &self.dependencies().random;
         Ok(SignInSecrets { nonce: random.token()?, verifier: random.token()? })
     }
 
-    /// Where the browser signs in (RFC 6749, section 4.1.1). Never with `resource`: the provider's token is for the gateway alone, and
-    /// some refuse it.
+    /// The URL of the authorization request (RFC 6749, section 4.1.1). It has no `resource` parameter,
+    /// because only the gateway uses the token and some providers reject the parameter.
     ///
     /// # Errors
-    /// When the provider's metadata cannot be had, or names no such place.
+    /// When the provider's metadata cannot be fetched, or has no authorization endpoint.
     pub async fn authorization_url(
         &self,
         gateway: &Gateway,
@@ -50,7 +54,7 @@ impl IdentityProviders {
     ) -> Result<String, ProviderError> {
         let provider = self.provider(provider).await?;
         let mut url = provider.discovered.metadata.authorization_endpoint.clone().ok_or_else(|| {
-            ProviderError::InvalidResponse("its metadata names no authorization endpoint".to_owned())
+            ProviderError::InvalidResponse("its metadata has no authorization_endpoint".to_owned())
         })?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&begin.proof.verifier));
         let mut query = url.query_pairs_mut();
@@ -75,12 +79,13 @@ impl IdentityProviders {
     }
 }
 
-/// The one place of ours that providers send people back to.
+/// The redirect URI of all sign-ins.
 pub(crate) fn redirect_uri(gateway: &Gateway) -> String {
     format!("{}/login/callback", gateway.public_url)
 }
 
-/// As configured; with `offline_access` where that gets a refresh token and one is wanted (OpenID Connect Core, section 11).
+/// The configured scopes. Adds `offline_access` to request a refresh token (OpenID Connect Core, section 11)
+/// if sign-ins are renewed and the provider supports the scope.
 fn scope(provider: &Provider<'_>) -> Option<String> {
     const OFFLINE_ACCESS: &str = "offline_access";
     let mut scopes: Vec<&str> = provider.client.scopes.iter().map(String::as_str).collect();

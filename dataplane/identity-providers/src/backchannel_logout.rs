@@ -1,4 +1,4 @@
-//! OpenID Connect Back-Channel Logout 1.0: the provider says by itself that somebody has left.
+//! Verifies logout tokens of identity providers (OpenID Connect Back-Channel Logout 1.0).
 
 use portcullis_clock::UnixMillis;
 use portcullis_config::{IdentityProviderKind, ProviderClient};
@@ -9,37 +9,39 @@ use serde_json::Value;
 
 use crate::{IdentityProviders, account_key, session_key};
 
-/// What makes a token one for logging out (section 2.4).
+/// The member of `events` that identifies a logout token (section 2.4).
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// `typ` of logout tokens. Those of before the specification was final are plain JWTs, and told by their event.
+/// Accepted `typ` of logout tokens. Providers that implement a draft of the specification send `JWT`;
+/// `events` then identifies the token.
 const LOGOUT_TOKEN_TYPES: [&str; 2] = ["logout+jwt", "jwt"];
 
-/// Whom a provider has logged out.
+/// A verified logout token.
 pub struct LogoutRequest {
-    /// The person, where it names one. More than one where the settings have come to name another claim as the subject.
+    /// The principals of the token's `sub`; empty without `sub`. There can be several if `claims.subject` was
+    /// changed.
     pub people: Vec<PrincipalId>,
-    /// A digest of the provider's session, where it names one: only what was begun in it is meant then (section 2.4).
+    /// Digest of the token's `sid`. If present, only this session is logged out (section 2.4).
     pub provider_session: Option<String>,
     claims: Claims,
     until: UnixMillis,
 }
 
-/// Why nobody was logged out.
+/// A logout request was rejected or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LogoutError {
-    /// It does not speak OpenID Connect.
-    #[error("no OpenID provider of this name is set up here")]
+    /// The identity provider does not exist or does not use OpenID Connect.
+    #[error("no OpenID provider with this name is configured")]
     NotOpenId,
-    /// The token does not count.
-    #[error("the logout token does not count: {0}")]
+    /// The logout token is invalid.
+    #[error("the logout token is invalid: {0}")]
     Token(#[from] JwtError),
-    /// The store does not answer.
-    #[error("the gateway cannot log anybody out right now; try again")]
+    /// The store is unavailable.
+    #[error("logout is temporarily unavailable; try again")]
     Store(#[from] StoreError),
 }
 
 impl LogoutError {
-    /// For events.
+    /// Reason in events.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -60,11 +62,13 @@ impl From<ReplayError> for LogoutError {
 }
 
 impl IdentityProviders {
-    /// Reads and verifies a logout token (section 2.6), and says whom it is about. It is not used up yet: whoever has carried it out says
-    /// [`carried_out`](Self::carried_out), so that one that failed halfway can come again.
+    /// Verifies a logout token (section 2.6) and returns the principals and session that it names.
+    ///
+    /// The token stays usable until the caller calls [`mark_logout_done`](Self::mark_logout_done), so the
+    /// provider can retry a logout that failed halfway.
     ///
     /// # Errors
-    /// When it is not this provider's word to this gateway, now and for the first time.
+    /// When the token is not valid for this provider and this gateway, has expired, or was used before.
     pub async fn verify_logout_token(
         &self,
         provider: &IdentityProvider,
@@ -75,7 +79,7 @@ impl IdentityProviders {
         if unverified.typ().is_some_and(|typ| !LOGOUT_TOKEN_TYPES.contains(&typ.as_str())) {
             return Err(JwtError::WrongType.into());
         }
-        // Before any key is fetched: nobody else's token is of interest.
+        // Check the issuer before fetching keys: a token of another issuer must not cause a request.
         unverified.claims().check_text("iss", &client.issuer)?;
         let verifier = &self.dependencies().verifier;
         let claims = verifier.verify(&self.key_source(client).await?, &unverified).await?;
@@ -97,19 +101,19 @@ impl IdentityProviders {
         })
     }
 
-    /// A logout was carried out: its token does not count again.
+    /// Records that a logout is done. Its token is rejected from now on.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store fails.
     pub async fn mark_logout_done(&self, logout: &LogoutRequest) -> Result<(), LogoutError> {
         match self.dependencies().verifier.use_once(&logout.claims, logout.until).await {
-            // Twice at the same moment: what it says has been done, all the same.
+            // A concurrent request used the same token. The logout is done in any case.
             Ok(()) | Err(ReplayError::Assertion(_)) => Ok(()),
             Err(ReplayError::Store(error)) => Err(error.into()),
         }
     }
 
-    /// Whom a provider knows by this `sub`.
+    /// The principals that signed in at a provider with this `sub`.
     async fn principals_of(
         &self,
         provider: &str,
@@ -126,7 +130,8 @@ impl IdentityProviders {
     }
 }
 
-/// What a logout token must say whoever it is about (sections 2.4 and 2.6). Returns until when it is remembered.
+/// Checks the claims that every logout token must have (sections 2.4 and 2.6). Returns how long to remember
+/// the token.
 fn check(claims: &Claims, client: &ProviderClient, now: UnixMillis) -> Result<UnixMillis, JwtError> {
     claims.check_text("iss", &client.issuer)?;
     if claims.audience()? != client.client_id {
@@ -138,14 +143,14 @@ fn check(claims: &Claims, client: &ProviderClient, now: UnixMillis) -> Result<Un
     if !event.is_some_and(Value::is_object) {
         return Err(JwtError::Claim("events"));
     }
-    // What is prohibited in it keeps it from passing for an id_token, and an id_token from passing for it.
+    // A logout token must not have a nonce. This keeps logout tokens and id_tokens apart.
     if claims.all().contains_key("nonce") {
         return Err(JwtError::Mismatch("nonce"));
     }
     claims.check_times(now)
 }
 
-/// A claim that need not be there, but has to name somebody if it is.
+/// An optional claim. If present, it must be a non-empty string.
 fn optional_text<'a>(claims: &'a Claims, name: &'static str) -> Result<Option<&'a str>, JwtError> {
     claims.all().contains_key(name).then(|| claims.text(name)).transpose()
 }

@@ -1,4 +1,4 @@
-//! What providers say of themselves (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
+//! Fetches and caches providers' metadata (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use url::Url;
 
 use crate::{IdentityProviders, ProviderError};
 
-/// How long a provider's metadata and keys are believed.
+/// How long a provider's metadata is cached.
 const METADATA_TTL: Duration = Duration::from_secs(3600);
 
-/// What is read of a provider's metadata.
+/// The members of a provider's metadata that the gateway uses.
 #[derive(Deserialize)]
 pub(crate) struct ProviderMetadata {
     issuer: String,
@@ -30,32 +30,32 @@ pub(crate) struct ProviderMetadata {
 }
 
 impl ProviderMetadata {
-    /// Whether it says that it offers a scope.
+    /// Whether `scopes_supported` lists a scope.
     pub(crate) fn supports_scope(&self, scope: &str) -> bool {
         self.scopes_supported.iter().flatten().any(|offered| offered == scope)
     }
 
-    /// Whether it says that its answers name it (RFC 9207, section 3).
+    /// Whether authorization responses of this provider must contain `iss` (RFC 9207, section 3).
     pub(crate) fn sends_iss(&self) -> bool {
         self.authorization_response_iss_parameter_supported.unwrap_or_default()
     }
 }
 
-/// What a provider has said.
+/// Metadata of a provider, with the time when it was fetched.
 pub(crate) struct DiscoveredProvider {
     fetched_at: UnixMillis,
     pub(crate) metadata: ProviderMetadata,
 }
 
 impl DiscoveredProvider {
-    /// Where its keys are.
+    /// The address of the provider's keys (`jwks_uri`).
     pub(crate) fn jwks_location(&self, client: &ProviderClient) -> Option<JwksEndpoint> {
         Some(remote_document(client, self.metadata.jwks_uri.clone()?))
     }
 }
 
 impl IdentityProviders {
-    /// What a provider has said of itself within the last hour.
+    /// The metadata of a provider, at most an hour old unless the provider is unavailable.
     pub(crate) async fn discover(
         &self,
         client: &ProviderClient,
@@ -71,16 +71,15 @@ impl IdentityProviders {
             return Ok(Arc::clone(known));
         }
         let answer = match (self.dependencies().verifier.fetch_json(&place).await, known) {
-            // What it said before is better than nothing: it may be well, and its metadata alone away.
+            // Use the cached metadata: the provider may work although its metadata cannot be fetched.
             (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
             (answer, _) => answer?,
         };
-        let metadata: ProviderMetadata = parse_json_object(&answer.body).map_err(|error| {
-            ProviderError::InvalidResponse(format!("its metadata cannot be used: {error}"))
-        })?;
+        let metadata: ProviderMetadata = parse_json_object(&answer.body)
+            .map_err(|error| ProviderError::InvalidResponse(format!("its metadata is invalid: {error}")))?;
         if metadata.issuer != client.issuer {
             return Err(ProviderError::InvalidResponse(format!(
-                "its metadata is of the issuer {:?}, and the gateway is set up for {:?}",
+                "its metadata has the issuer {:?}, but the gateway is configured with {:?}",
                 metadata.issuer, client.issuer
             )));
         }
@@ -89,10 +88,10 @@ impl IdentityProviders {
         Ok(discovered)
     }
 
-    /// The keys with which an OpenID provider signs.
+    /// The signing keys of an OpenID provider.
     ///
     /// # Errors
-    /// When its metadata cannot be had, or names none.
+    /// When the provider's metadata cannot be fetched, or has no `jwks_uri`.
     pub async fn key_source(&self, client: &ProviderClient) -> Result<JwksSource, JwtError> {
         let discovered = self.discover(client, true).await.map_err(|error| match error {
             ProviderError::Unavailable(problem) => JwtError::KeysUnavailable(problem),
@@ -101,7 +100,7 @@ impl IdentityProviders {
         let place = discovered.jwks_location(client);
         place
             .map(JwksSource::Remote)
-            .ok_or_else(|| JwtError::KeysUnusable("its metadata names no keys".to_owned()))
+            .ok_or_else(|| JwtError::KeysUnusable("the provider's metadata has no jwks_uri".to_owned()))
     }
 }
 
@@ -110,17 +109,17 @@ fn remote_document(client: &ProviderClient, url: Url) -> JwksEndpoint {
     JwksEndpoint { url, private_networks: private_networks.clone(), ca_bundle_pem: ca_bundle_pem.clone() }
 }
 
-/// Behind the issuer's path (OpenID Connect Discovery 1.0, section 4.1).
+/// Appended to the issuer's path (OpenID Connect Discovery 1.0, section 4.1).
 fn openid_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
     let text = format!("{}/.well-known/openid-configuration", client.issuer.trim_end_matches('/'));
     Url::parse(&text)
-        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))
+        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}")))
 }
 
-/// Between the issuer's host and path (RFC 8414, section 3.1).
+/// Inserted between the issuer's host and path (RFC 8414, section 3.1).
 fn oauth_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
     let mut url = Url::parse(&client.issuer)
-        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))?;
+        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}")))?;
     let path = format!("/.well-known/oauth-authorization-server{}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     Ok(url)

@@ -1,3 +1,5 @@
+//! The error of requests to identity providers.
+
 use portcullis_clock::NoRandomness;
 use portcullis_egress::EgressError;
 use portcullis_jwt_verification::JwtError;
@@ -5,33 +7,33 @@ use portcullis_store::StoreError;
 
 use crate::token_endpoint::TokenRequestError;
 
-/// Why nobody was signed in.
+/// A sign-in or another request to an identity provider failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// It does not answer, or says that it cannot now.
-    #[error("the identity provider does not answer: {0}")]
+    /// The provider did not respond, or reported that it is temporarily unavailable.
+    #[error("the identity provider is unavailable: {0}")]
     Unavailable(String),
-    /// It answers something that cannot be believed, or the gateway is not set up for it.
+    /// The provider's response is invalid, or the gateway's settings do not match the provider.
     #[error("{0}")]
     InvalidResponse(String),
-    /// The answer came from somebody else (RFC 9207).
-    #[error("the answer does not come from the provider that was asked")]
+    /// The response names another issuer (RFC 9207).
+    #[error("the response is from another issuer than the configured identity provider; sign in again")]
     OtherIssuer,
-    /// It let nobody in (RFC 6749, section 4.1.2.1).
+    /// The provider returned an error response (RFC 6749, section 4.1.2.1).
     #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
     Refused {
-        /// Its word for why.
+        /// `error` of the response.
         code: String,
-        /// Its sentence.
+        /// `error_description` of the response.
         description: Option<String>,
     },
-    /// The gateway's own store, keys or random source.
+    /// The gateway's store, keys or random source failed.
     #[error("{0}")]
     Gateway(String),
 }
 
 impl ProviderError {
-    /// For events.
+    /// Reason in events.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -64,7 +66,7 @@ impl From<TokenRequestError> for ProviderError {
         match error {
             TokenRequestError::Unavailable(problem) => Self::Unavailable(problem),
             error @ TokenRequestError::Refused { .. } => {
-                Self::InvalidResponse(format!("it did not accept the sign-in: {error}"))
+                Self::InvalidResponse(format!("it rejected the token request: {error}"))
             }
             TokenRequestError::InvalidResponse(problem) => Self::InvalidResponse(problem),
         }

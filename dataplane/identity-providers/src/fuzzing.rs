@@ -1,11 +1,11 @@
-//! What meets strangers' bytes, shown to the fuzz targets of `tests/fuzz` and to nobody else.
+//! Parsers of untrusted input, exposed only to the fuzz targets in `tests/fuzz`.
 
 use portcullis_config::ProviderClient;
 use portcullis_policy::Principal;
 
 use crate::{UserClaims, UserProfile, user_profile};
 
-/// Whom a provider's claims describe, with what userinfo adds.
+/// The principal that a provider's claims and its userinfo response describe.
 #[must_use]
 pub fn principal(
     mut claims: UserClaims,

@@ -1,4 +1,5 @@
-//! Golden tests of what is stored about accounts at identity providers. Envelopes of earlier builds have to open.
+//! Golden tests of stored data about accounts at identity providers. Envelopes of earlier builds must still
+//! open.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::{
     IdentityProviders, IdentityProvidersDependencies, LogoutError, ProviderError, account_key, session_key,
 };
 
-/// Fixed rings, derived because no usable key may be written in this repository.
+/// Fixed key rings. They are derived, because the repository must not contain usable keys.
 fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});

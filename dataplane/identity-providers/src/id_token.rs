@@ -1,4 +1,4 @@
-//! What an OpenID provider has signed of a person (OpenID Connect Core, sections 3.1.3.7 and 12.2).
+//! Verifies id_tokens (OpenID Connect Core, sections 3.1.3.7 and 12.2).
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use secrecy::ExposeSecret as _;
 use crate::provider::Provider;
 use crate::{IdentityProviders, ProviderError, UserClaims};
 
-/// How long a provider's keys are believed.
+/// How long a provider's keys are cached.
 const KEYS_TTL: Duration = Duration::from_secs(3600);
-/// A key that nobody knows makes us look again, but not more often than this.
+/// Minimum time between two fetches of the keys because of an unknown key id.
 const MIN_KEYS_REFETCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A provider's keys, as the library has them.
+/// A provider's keys in the format of the `openidconnect` crate.
 pub(crate) struct IdTokenKeys {
     fetched_at: UnixMillis,
     keys: CoreJsonWebKeySet,
 }
 
-/// What the `nonce` has to be.
+/// The expected `nonce` of an id_token.
 #[derive(Clone, Copy)]
 pub(crate) enum ExpectedNonce<'a> {
-    /// There, and this.
+    /// The id_token must have this nonce.
     Required(&'a str),
-    /// This where it is there: a renewed id_token need not have it (section 12.2).
+    /// A nonce must match if present. The id_token of a refresh need not have one (section 12.2).
     IfPresent(Option<&'a str>),
 }
 
@@ -46,16 +46,16 @@ impl ExpectedNonce<'_> {
             (Self::Required(nonce), Some(found)) => (Some(nonce), found),
             (Self::IfPresent(nonce), Some(found)) => (nonce, found),
         };
-        // `Nonce` compares digests: how long it takes tells nothing.
+        // `Nonce` compares digests, so the timing reveals nothing.
         match expected.map(|nonce| Nonce::new(nonce.to_owned())) {
             Some(expected) if expected == *found => Ok(()),
-            _ => Err("its nonce is of another sign-in".to_owned()),
+            _ => Err("its nonce belongs to another sign-in".to_owned()),
         }
     }
 }
 
 impl IdentityProviders {
-    /// The claims of an id_token that this provider has signed for the gateway.
+    /// Verifies an id_token that this provider issued to the gateway, and returns its claims.
     pub(crate) async fn verify_id_token(
         &self,
         provider: &Provider<'_>,
@@ -63,22 +63,21 @@ impl IdentityProviders {
         nonce: ExpectedNonce<'_>,
     ) -> Result<UserClaims, ProviderError> {
         let token = CoreIdToken::from_str(id_token)
-            .map_err(|_| ProviderError::InvalidResponse("its id_token does not read".to_owned()))?;
+            .map_err(|_| ProviderError::InvalidResponse("its id_token is malformed".to_owned()))?;
         let keys = self.id_token_keys(provider, KEYS_TTL).await?;
         let mut verified = self.check(provider, &keys, &token, nonce)?;
         if let Err(ClaimsVerificationError::SignatureVerification(
             SignatureVerificationError::NoMatchingKey,
         )) = verified
         {
-            // The provider has changed its keys since we looked.
+            // The provider may have rotated its keys since they were cached.
             let keys = self.id_token_keys(provider, MIN_KEYS_REFETCH_INTERVAL).await?;
             verified = self.check(provider, &keys, &token, nonce)?;
         }
-        verified.map_err(|error| {
-            ProviderError::InvalidResponse(format!("its id_token does not hold: {error}"))
-        })?;
+        verified
+            .map_err(|error| ProviderError::InvalidResponse(format!("its id_token is invalid: {error}")))?;
         decode_claims(id_token)
-            .ok_or_else(|| ProviderError::InvalidResponse("its id_token does not read".to_owned()))
+            .ok_or_else(|| ProviderError::InvalidResponse("its id_token is malformed".to_owned()))
     }
 
     fn check(
@@ -89,8 +88,9 @@ impl IdentityProviders {
         nonce: ExpectedNonce<'_>,
     ) -> Result<Result<(), ClaimsVerificationError>, ProviderError> {
         let client = provider.client;
-        let issuer = IssuerUrl::new(client.issuer.clone())
-            .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a URL: {error}")))?;
+        let issuer = IssuerUrl::new(client.issuer.clone()).map_err(|error| {
+            ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}"))
+        })?;
         let (id, keys) = (ClientId::new(client.client_id.clone()), keys.keys.clone());
         let verifier = match provider.secret {
             Some(secret) => {
@@ -115,7 +115,7 @@ impl IdentityProviders {
         let place = provider
             .discovered
             .jwks_location(provider.client)
-            .ok_or_else(|| ProviderError::InvalidResponse("its metadata names no keys".to_owned()))?;
+            .ok_or_else(|| ProviderError::InvalidResponse("its metadata has no jwks_uri".to_owned()))?;
         let now = self.dependencies().clock.now();
         let known = self.0.id_token_keys.get(&place);
         if let Some(known) = known.as_ref().filter(|known| now.since(known.fetched_at) < at_most) {
@@ -125,16 +125,16 @@ impl IdentityProviders {
             (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
             (answer, _) => answer?,
         };
-        let keys = parse_json_object(&answer.body).map_err(|error| {
-            ProviderError::InvalidResponse(format!("its key set cannot be used: {error}"))
-        })?;
+        let keys = parse_json_object(&answer.body)
+            .map_err(|error| ProviderError::InvalidResponse(format!("its key set is invalid: {error}")))?;
         let keys = Arc::new(IdTokenKeys { fetched_at: now, keys });
         self.0.id_token_keys.insert(place, Arc::clone(&keys));
         Ok(keys)
     }
 }
 
-/// What it says that it signs with; RS256 where it says nothing (OpenID Connect Discovery, section 3).
+/// The algorithms in the provider's metadata, except `none`. RS256 if the metadata lists none (OpenID Connect
+/// Discovery, section 3).
 fn algorithms(provider: &Provider<'_>) -> Vec<CoreJwsSigningAlgorithm> {
     let names = provider.discovered.metadata.id_token_signing_alg_values_supported.as_deref();
     let known = |name: &String| {
@@ -147,7 +147,7 @@ fn algorithms(provider: &Provider<'_>) -> Vec<CoreJwsSigningAlgorithm> {
     )
 }
 
-/// All claims of an id_token that was verified.
+/// All claims of a verified id_token.
 fn decode_claims(id_token: &str) -> Option<UserClaims> {
     let payload = URL_SAFE_NO_PAD.decode(id_token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()

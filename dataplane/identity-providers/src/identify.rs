@@ -1,4 +1,4 @@
-//! Who somebody is, by what a provider gave: the id_token, and what userinfo adds to it.
+//! Identifies a user from the tokens of a provider: claims of the id_token, completed by userinfo.
 
 use secrecy::ExposeSecret as _;
 
@@ -9,23 +9,24 @@ use crate::user_profile::{is_incomplete, merge_userinfo};
 use crate::userinfo::Userinfo;
 use crate::{IdentityProviders, ProviderError, UserClaims, UserProfile};
 
-/// Somebody, as a provider describes them.
+/// A user as the provider describes them.
 pub(crate) struct IdentifiedUser {
-    /// By which name it knows them.
+    /// The provider's identifier of the user.
     pub(crate) sub: String,
-    /// Its session, where it names one.
+    /// The provider's session id, if the id_token has one.
     pub(crate) sid: Option<String>,
     pub(crate) description: UserProfile,
-    /// Whether all was asked that can be: what is not said then is not so.
+    /// Whether all sources of claims were read. If so, a missing claim has no value; otherwise its value is
+    /// unknown.
     pub(crate) is_whole: bool,
 }
 
-/// When it is asked.
+/// The expected user, depending on the occasion.
 #[derive(Clone, Copy)]
 pub(crate) enum ExpectedUser<'a> {
-    /// At a sign-in with this nonce.
+    /// Any user, in a sign-in with this nonce.
     SignIn { nonce: &'a str },
-    /// At a renewal: of whom, and the nonce of the sign-in before.
+    /// The user of an earlier sign-in, with the nonce of that sign-in.
     Renewal { sub: &'a str, nonce: Option<&'a str> },
 }
 
@@ -43,24 +44,24 @@ impl IdentityProviders {
                 Some(Userinfo::Found(claims)) => (claims, true),
                 Some(Userinfo::Unusable(problem)) => return Err(ProviderError::InvalidResponse(problem)),
                 None => {
-                    return Err(ProviderError::InvalidResponse(
-                        "it says nowhere who holds a token".to_owned(),
-                    ));
+                    return Err(ProviderError::InvalidResponse("it has no userinfo endpoint".to_owned()));
                 }
             }
         };
         let description = UserProfile::read(&claims, provider.client)
             .map_err(|error| ProviderError::InvalidResponse(error.to_string()))?;
         let sub = if provider.is_openid() { text(&claims, "sub") } else { Some(description.subject()) };
-        let sub = sub.ok_or_else(|| ProviderError::InvalidResponse("it names nobody (sub)".to_owned()))?;
+        let sub = sub.ok_or_else(|| ProviderError::InvalidResponse("its claims have no sub".to_owned()))?;
         if matches!(asked, ExpectedUser::Renewal { sub: known, .. } if known != sub) {
-            return Err(ProviderError::InvalidResponse("the renewed sign-in is of somebody else".to_owned()));
+            return Err(ProviderError::InvalidResponse(
+                "the renewed sign-in belongs to another user".to_owned(),
+            ));
         }
         let sid = text(&claims, "sid").filter(|_| provider.is_openid());
         Ok(IdentifiedUser { sub: sub.to_owned(), sid: sid.map(ToOwned::to_owned), description, is_whole })
     }
 
-    /// The claims of the id_token and of userinfo, and whether both have said what they know.
+    /// The claims of the id_token and of userinfo, and whether they are complete.
     async fn openid_claims(
         &self,
         provider: &Provider<'_>,
@@ -78,7 +79,7 @@ impl IdentityProviders {
             (None, ExpectedUser::SignIn { .. }) => {
                 return Err(ProviderError::InvalidResponse("it sent no id_token".to_owned()));
             }
-            // OpenID Connect Core, section 12.2: it need not be there.
+            // A refresh may return no id_token (OpenID Connect Core, section 12.2).
             (None, ExpectedUser::Renewal { .. }) => None,
         };
         if let Some(claims) = signed.as_ref().filter(|claims| !is_incomplete(claims, provider.client)) {
@@ -86,13 +87,18 @@ impl IdentityProviders {
         }
         let sub = signed.as_ref().map_or(expected, |claims| text(claims, "sub")).map(ToOwned::to_owned);
         let said = match provider.userinfo(tokens).await? {
-            // Section 5.3.2: another person's claims would otherwise be taken for this one's.
+            // Section 5.3.2: the response could otherwise hold the claims of another user.
             Some(Userinfo::Found(claims)) if sub.is_none() || text(&claims, "sub") != sub.as_deref() => {
-                return Err(ProviderError::InvalidResponse("userinfo speaks of somebody else".to_owned()));
+                let problem = "its userinfo response describes another user";
+                return Err(ProviderError::InvalidResponse(problem.to_owned()));
             }
             Some(Userinfo::Found(claims)) => Some(claims),
             Some(Userinfo::Unusable(problem)) => {
-                tracing::warn!(provider = provider.name, %problem, "only the id_token counts");
+                tracing::warn!(
+                    provider = provider.name,
+                    %problem,
+                    "failed to read userinfo; using the claims of the id_token only"
+                );
                 None
             }
             None => None,
@@ -105,13 +111,13 @@ impl IdentityProviders {
             (Some(signed), None) => Ok((signed, provider.userinfo_url().is_none())),
             (None, Some(said)) => Ok((said, false)),
             (None, None) => Err(ProviderError::InvalidResponse(
-                "it sent no id_token, and does not say elsewhere who it is".to_owned(),
+                "it sent no id_token and has no usable userinfo endpoint".to_owned(),
             )),
         }
     }
 }
 
-/// A claim that is a text, and not an empty one.
+/// A claim that is a non-empty string.
 fn text<'a>(claims: &'a UserClaims, name: &str) -> Option<&'a str> {
     claims.get(name)?.as_str().filter(|text| !text.is_empty())
 }

@@ -1,17 +1,19 @@
-//! The gateway towards identity providers: OpenID Connect, and OAuth servers that only say who holds a token.
+//! The client of identity providers: OpenID Connect providers, and OAuth servers with a userinfo endpoint.
 //!
 //! ```text
-//! metadata       what a provider says of itself, and its keys                 (OpenID Connect Discovery, RFC 8414)
-//! begin          where a browser signs in: state, nonce, PKCE
-//! sign_in        back from there: the code redeemed (token), who it is (who: id_token, userinfo -> person)
-//! account        the refresh token, sealed
-//! renewal        asked again with it: who somebody is now, or that they are nobody any more; tokens for whoever acts for them
-//! logout         the provider says by itself that somebody has left          (OpenID Connect Back-Channel Logout)
+//! discovery              the provider's metadata and keys (OpenID Connect Discovery, RFC 8414)
+//! authorization_request  starts a sign-in: state, nonce, PKCE
+//! sign_in                completes it: redeems the code (token_endpoint), identifies the user (identify)
+//! identify               the user's claims, from id_token and userinfo (user_profile)
+//! stored_account         stores the refresh token, encrypted
+//! renewal                renews the sign-in: current claims, or its end; tokens for token exchange
+//! backchannel_logout     verifies the provider's logout tokens (OpenID Connect Back-Channel Logout)
 //! ```
 //!
-//! What follows from it (sessions, grants, pages) is for the rooms after this one.
+//! Sessions, grants and pages are in other crates.
 //!
-//! *Architecture invariant:* a person is (provider, subject). What one provider says never concerns another's people.
+//! *Architecture invariant:* a principal is (provider, subject). A provider's claims never affect another
+//! provider's principals.
 
 mod authorization_request;
 mod backchannel_logout;
@@ -53,26 +55,26 @@ pub use renewal::{IdentityTokens, RenewalError, Renewed};
 pub use sign_in::{AuthorizationResponse, CompletedSignIn};
 pub use user_profile::{MissingSubject, UserClaims, UserProfile};
 
-/// How many providers are remembered.
+/// Maximum number of providers whose metadata and keys are cached.
 const MAX_CACHED_PROVIDERS: u64 = 64;
 
-/// What it takes to speak with identity providers.
+/// Dependencies of [`IdentityProviders`].
 pub struct IdentityProvidersDependencies {
-    /// Verifies what they sign, and fetches their documents within bounds.
+    /// Verifies logout tokens, and fetches metadata and keys.
     pub verifier: Arc<JwtVerifier>,
-    /// Where accounts are kept.
+    /// Stores the users' accounts at providers.
     pub store: Store,
-    /// Seals them.
+    /// Encrypts refresh tokens.
     pub keys: Arc<Keyring>,
-    /// Reaches the providers.
+    /// HTTP clients for requests to providers.
     pub http: HttpClients,
-    /// The time.
+    /// Current time.
     pub clock: Clock,
-    /// Secrets.
+    /// Source of secrets.
     pub random: Random,
 }
 
-/// The identity providers. Cheap to clone.
+/// The client of all identity providers. Cheap to clone.
 #[derive(Clone)]
 pub struct IdentityProviders(Arc<Inner>);
 
@@ -84,7 +86,7 @@ struct Inner {
 }
 
 impl IdentityProviders {
-    /// With nothing known of any yet.
+    /// Creates a client with empty caches.
     #[must_use]
     pub fn new(dependencies: IdentityProvidersDependencies) -> Self {
         Self(Arc::new(Inner {
@@ -100,12 +102,13 @@ impl IdentityProviders {
     }
 }
 
-/// What a provider's `sub` is kept as; where `sub` is the subject, the principal's own id.
+/// The stored digest of a provider's `sub`. If `sub` is the subject claim, it equals the principal's id.
 fn account_key(provider: &str, sub: &str) -> String {
     PrincipalId::of(provider, sub).as_str().to_owned()
 }
 
-/// What a provider's `sid` is kept as. No provider's name has a space in it.
+/// The stored digest of a provider's `sid`. It cannot collide with [`account_key`], because provider names
+/// have no spaces.
 fn session_key(provider: &str, sid: &str) -> String {
     PrincipalId::of(&format!("{provider} session"), sid).as_str().to_owned()
 }

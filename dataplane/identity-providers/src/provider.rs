@@ -1,3 +1,5 @@
+//! One provider with everything that a request to it needs.
+
 use std::sync::Arc;
 
 use portcullis_config::{IdentityProviderKind, ProviderClient};
@@ -9,19 +11,19 @@ use url::Url;
 use crate::discovery::DiscoveredProvider;
 use crate::{IdentityProviders, ProviderError};
 
-/// A provider that is about to be asked something: its settings, what it says of itself, and the way there.
+/// A provider's settings, its metadata, and an HTTP client for requests to it.
 pub(crate) struct Provider<'a> {
     pub(crate) name: &'a str,
     pub(crate) client: &'a ProviderClient,
     pub(crate) secret: Option<&'a SecretString>,
     pub(crate) discovered: Arc<DiscoveredProvider>,
     pub(crate) http: HttpClient,
-    /// Where an OAuth server says who holds a token. An OpenID provider says it in the id_token.
+    /// Configured userinfo URL of an OAuth server; `None` for an OpenID provider.
     userinfo_url: Option<&'a Url>,
 }
 
 impl IdentityProviders {
-    /// A provider, with metadata that is at most an hour old.
+    /// Loads a provider, with its metadata from [`discover`](Self::discover).
     pub(crate) async fn provider<'a>(
         &self,
         provider: &'a IdentityProvider,
@@ -30,7 +32,9 @@ impl IdentityProviders {
             IdentityProviderKind::Oidc(client) => (client, None),
             IdentityProviderKind::Oauth { client, userinfo_url } => (client, Some(userinfo_url)),
             IdentityProviderKind::Development { .. } => {
-                return Err(ProviderError::InvalidResponse("the development sign-in asks nobody".to_owned()));
+                return Err(ProviderError::InvalidResponse(
+                    "the development sign-in has no identity provider".to_owned(),
+                ));
             }
         };
         let http =
@@ -42,12 +46,12 @@ impl IdentityProviders {
 }
 
 impl Provider<'_> {
-    /// Whether it speaks OpenID Connect.
+    /// Whether this is an OpenID provider.
     pub(crate) const fn is_openid(&self) -> bool {
         self.userinfo_url.is_none()
     }
 
-    /// Where it says who holds a token.
+    /// The userinfo URL from the settings or the metadata.
     pub(crate) fn userinfo_url(&self) -> Option<&Url> {
         self.userinfo_url.or(self.discovered.metadata.userinfo_endpoint.as_ref())
     }

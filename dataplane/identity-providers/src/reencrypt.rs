@@ -1,4 +1,5 @@
-//! Sealing anew what was kept under a key that was replaced, so that the key can go; as `vault` does it for accounts at origins.
+//! Re-encrypts stored refresh tokens under the current key. The replaced key can be removed afterwards. The
+//! credential broker (crate `origin-auth`) does the same for accounts at origins.
 
 use portcullis_keyring::Purpose;
 use portcullis_policy::{Gateway, PrincipalId};
@@ -8,11 +9,11 @@ use crate::stored_account::associated_data;
 use crate::{IdentityProviders, ProviderError};
 
 impl IdentityProviders {
-    /// Looks through the store once, in small portions. `each` hears of every refresh token under a replaced key: whether it was sealed
-    /// anew, or opens for nobody and is left as it is.
+    /// Scans the store once, in small batches. Calls `each` for every refresh token under a replaced key:
+    /// with `true` if it was re-encrypted, with `false` if it cannot be decrypted and stays unchanged.
     ///
     /// # Errors
-    /// When the store does not answer, or there is no randomness. What was done is done.
+    /// When the store or the random source fails. Tokens that were already re-encrypted stay so.
     pub async fn reencrypt(&self, gateway: &Gateway, each: impl Fn(bool)) -> Result<(), ProviderError> {
         let store = &self.dependencies().store;
         for beginning in self.dependencies().keys.sealing.replaced_key_prefixes() {
@@ -20,7 +21,7 @@ impl IdentityProviders {
             while let Some(last) = rows.last() {
                 for row in &rows {
                     match self.reencrypt_account(gateway, row)? {
-                        // Where a renewal was faster, it has sealed its own.
+                        // A concurrent renewal replaced the token, under the current key.
                         Some(sealed) if !store.reencrypt_provider_account(row, &sealed).await? => {}
                         anew => each(anew.is_some()),
                     }

@@ -1,6 +1,7 @@
-//! Asking a provider again, with the refresh token of a sign-in: who is this person now, if anybody?
+//! Renews sign-ins: uses the stored refresh token to get current claims and tokens from the provider.
 //!
-//! One at a time for a person, across all replicas: many providers take each refresh token once, and hold its second use for theft.
+//! Across all replicas only one renewal runs per principal, because many providers accept a refresh token
+//! once and treat a second use as theft.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,68 +19,74 @@ use crate::stored_account::StoredAccount;
 use crate::token_endpoint::{TokenRequestError, Tokens};
 use crate::{IdentityProviders, ProviderError, UserProfile};
 
-/// How long a replica has the renewing for itself. Longer than [`crate::token_endpoint::REQUEST_TIMEOUT`], and by more than clocks differ.
+/// How long a replica holds the lease of a renewal. Exceeds [`crate::token_endpoint::REQUEST_TIMEOUT`] by
+/// more than the clock skew between replicas.
 const LEASE_DURATION: Duration = Duration::from_secs(12);
-/// How often a replica looks whether another has finished, and how many times. All looks together take longer than a [`LEASE_DURATION`].
+/// How often, and how many times, a replica checks whether another replica has finished. In total longer than
+/// [`LEASE_DURATION`].
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_LEASE_POLLS: u32 = 130;
-/// After a provider did not answer it is left alone for so long, for one person.
+/// After a failed renewal, no renewal is attempted for this principal for this time.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
-/// After which pauses a write of a new refresh token is tried again: the one before may already be spent.
+/// Delays before retries of storing a new refresh token. Losing it can end the sign-in: the old one may be
+/// spent.
 const WRITE_RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
-/// For how long given tokens are used again, at most, and how long each must be good for then.
+/// How long tokens are reused at most, and how long before their expiry reuse ends.
 const MAX_TOKEN_REUSE: Duration = Duration::from_secs(300);
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
-/// How many people's tokens are remembered.
+/// Maximum number of principals whose tokens are cached.
 const MAX_CACHED_PRINCIPALS: u64 = 10_000;
 
-/// Somebody is still who they were, and the provider has said so just now.
+/// A renewed sign-in.
 pub struct Renewed {
-    /// As it describes them now.
+    /// Current profile of the user.
     pub description: UserProfile,
-    /// Whether what it left out is not so; otherwise it is as it was known.
+    /// Whether the profile is complete. If not, missing values are unchanged.
     pub is_whole: bool,
     /// Name of the provider.
     pub identity_provider: Arc<str>,
-    /// What it gave besides.
+    /// New tokens of the user.
     pub tokens: Arc<IdentityTokens>,
 }
 
-/// Tokens of a person at their identity provider, for whoever acts for them there (RFC 8693, ID-JAG). Never for a client.
+/// A user's tokens from their identity provider, for token exchange (RFC 8693) and ID-JAG. Never sent to a
+/// client.
 pub struct IdentityTokens {
     /// Name of the provider.
     pub identity_provider: Arc<str>,
-    /// Says who they are, to the gateway.
+    /// The id_token, whose audience is the gateway.
     pub id_token: Option<SecretString>,
-    /// Of the gateway's own scopes there.
+    /// The access token, with the scopes of the gateway's client.
     pub access_token: SecretString,
-    /// Until when both are to be used, at most.
+    /// Until when both tokens may be used.
     pub use_until: UnixMillis,
 }
 
-/// Why nobody was renewed.
+/// A sign-in was not renewed.
 #[derive(Debug, thiserror::Error)]
 pub enum RenewalError {
-    /// There is nothing to ask with: the provider gave no refresh token, the settings forbid to keep it, or it was of another client.
+    /// There is no usable refresh token: the provider issued none, the settings disable renewal, or the token
+    /// was issued to another client.
     #[error(
-        "no refresh token of this person is kept; signing in again gets one, if the identity provider gives any"
+        "no refresh token is stored for this user; sign in again to get one, if the identity provider issues them"
     )]
     NoRefreshToken,
-    /// Not long enough ago.
-    #[error("the identity provider was asked lately")]
+    /// The last renewal is recent enough.
+    #[error("the sign-in was renewed recently")]
     NotDue,
-    /// Another replica is asking.
-    #[error("another replica is asking the identity provider")]
+    /// Another replica is renewing this sign-in.
+    #[error("another replica is renewing this sign-in; try again")]
     Busy,
-    /// The provider has ended the sign-in (`invalid_grant`). Whoever hears this signs the person out, and lets the refresh token be
-    /// forgotten then.
-    #[error("the identity provider has ended the sign-in: {0}")]
+    /// The provider ended the sign-in (`invalid_grant`). The caller must sign the user out, which also
+    /// deletes the refresh token.
+    #[error("the identity provider ended the sign-in: {0}")]
     Ended(String),
-    /// It does not answer, or something that cannot be believed, or refuses the gateway itself. The person is as they were.
+    /// The request failed, the response is invalid, or the provider rejected the gateway's client. The
+    /// sign-in is unchanged.
     #[error("{0}")]
     Failed(ProviderError),
-    /// It was so a moment ago.
+    /// A renewal failed recently, with this message; the next attempt is later.
     #[error("{0}")]
     Postponed(String),
 }
@@ -96,7 +103,7 @@ impl From<StoreError> for RenewalError {
     }
 }
 
-/// What a process remembers of renewals.
+/// Recent tokens and failures, per principal.
 pub(crate) struct RenewalCache {
     tokens: Cache<PrincipalId, Arc<IdentityTokens>>,
     failed: Cache<PrincipalId, (UnixMillis, Arc<str>)>,
@@ -113,11 +120,11 @@ impl RenewalCache {
 }
 
 impl IdentityProviders {
-    /// Asks a person's provider who they are, unless it has said so since `asked_since`. To be run to its end: an answer that nobody
-    /// stores costs the person their sign-in.
+    /// Renews a sign-in, unless it was renewed after `asked_since`. The future must run to completion: if the
+    /// new refresh token is not stored, the sign-in is lost.
     ///
     /// # Errors
-    /// Above. Only [`RenewalError::Ended`] says anything of the person.
+    /// See [`RenewalError`]. Only [`RenewalError::Ended`] means that the sign-in has ended.
     pub async fn renew(
         &self,
         gateway: &Gateway,
@@ -156,10 +163,10 @@ impl IdentityProviders {
         renewed
     }
 
-    /// Tokens of a person at their provider: such as were given some moments ago, or new ones.
+    /// A user's tokens from their provider: cached ones, or new ones from a renewal.
     ///
     /// # Errors
-    /// Above.
+    /// See [`RenewalError`].
     pub async fn identity_tokens(
         &self,
         gateway: &Gateway,
@@ -198,7 +205,8 @@ impl IdentityProviders {
             Ok(tokens) => tokens,
             Err(TokenRequestError::Refused { code, description }) if is_sign_in_revoked(&code) => {
                 self.0.renewals.remove(who);
-                // The token stays until all is over, so that what fails halfway is found again. Another sign-in may have brought another.
+                // Keep the refresh token until the sign-out is complete: a sign-out that failed halfway is
+                // then retried. A new sign-in may have stored another token meanwhile.
                 let is_last = store.release_provider_account(row, until.0).await?;
                 return Err(if is_last {
                     RenewalError::Ended(description.unwrap_or(code))
@@ -210,14 +218,14 @@ impl IdentityProviders {
                 store.release_provider_account(row, until.0).await.ok();
                 return Err(match error {
                     TokenRequestError::Refused { .. } => ProviderError::InvalidResponse(format!(
-                        "the identity provider refuses to renew, as the gateway is registered there: {error}"
+                        "the identity provider rejected the renewal: {error}; check the gateway's client registration there"
                     )),
                     error => error.into(),
                 }
                 .into());
             }
         };
-        // First: the token before may be spent.
+        // Store the new refresh token first: the old one may be spent.
         let StoredAccount { refresh_token, sub, nonce } = kept;
         let next = tokens
             .refresh
@@ -228,7 +236,7 @@ impl IdentityProviders {
         let asked = ExpectedUser::Renewal { sub: &next.sub, nonce: next.nonce.as_deref() };
         let found = self.identify(provider, &tokens, asked).await?;
         if PrincipalId::of(provider.name, found.description.subject()) != *who {
-            let problem = "the renewed sign-in has another subject; the gateway's claims.subject setting has changed, perhaps";
+            let problem = "the renewed sign-in has another subject; check whether the gateway's claims.subject setting was changed";
             return Err(ProviderError::InvalidResponse(problem.to_owned()).into());
         }
         let tokens = Arc::new(self.to_identity_tokens(provider.name, tokens));
@@ -260,7 +268,8 @@ impl IdentityProviders {
             tokio::time::sleep(pause).await;
             written = dependencies.store.renew_provider_account(row, &sealed, &revision, now).await;
         }
-        // Another sign-in has brought another token meanwhile, or all is over: what is stored counts.
+        // If the row changed meanwhile, a new sign-in stored another token, or the sign-in ended. Keep the
+        // row.
         if written? { Ok(()) } else { Err(RenewalError::Busy) }
     }
 
@@ -277,7 +286,8 @@ impl IdentityProviders {
     }
 }
 
-/// Whether it is the sign-in that is over, and not the gateway that is refused. The second is GitHub's word for the first.
+/// Whether an error code means that the sign-in has ended, rather than that the provider rejected the
+/// gateway's client. GitHub sends `bad_refresh_token` instead of `invalid_grant`.
 fn is_sign_in_revoked(code: &str) -> bool {
     matches!(code, "invalid_grant" | "bad_refresh_token")
 }

@@ -1,3 +1,5 @@
+//! Completes a sign-in: processes the authorization response and redeems the code.
+
 use portcullis_policy::{Gateway, IdentityProvider, Principal};
 use serde::Deserialize;
 
@@ -7,7 +9,7 @@ use crate::provider::Provider;
 use crate::token_endpoint::sanitize;
 use crate::{IdentityProviders, ProviderError, session_key};
 
-/// What a provider sends back through the browser (RFC 6749, section 4.1.2; RFC 9207).
+/// The provider's authorization response (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Deserialize)]
 pub struct AuthorizationResponse {
     code: Option<String>,
@@ -16,20 +18,21 @@ pub struct AuthorizationResponse {
     error_description: Option<String>,
 }
 
-/// Somebody has signed in.
+/// A completed sign-in.
 pub struct CompletedSignIn {
-    /// Who.
+    /// The user that signed in.
     pub principal: Principal,
-    /// A digest of the provider's own session, where it has named it.
+    /// Digest of the provider's session id (`sid`), if the id_token has one.
     pub provider_session: Option<String>,
 }
 
 impl IdentityProviders {
-    /// Ends a sign-in: checks whose answer it is, redeems the code, and says who it was. What the provider gave to ask again with is
-    /// kept.
+    /// Completes a sign-in: checks the issuer, redeems the code, identifies the user, and stores the refresh
+    /// token.
     ///
     /// # Errors
-    /// When nobody was signed in.
+    /// When the provider refused the sign-in, is unavailable, or sent an invalid response, or when the store
+    /// fails.
     pub async fn sign_in(
         &self,
         gateway: &Gateway,
@@ -44,7 +47,7 @@ impl IdentityProviders {
             return Err(ProviderError::Refused { code: sanitize(&code), description });
         }
         let code = answer.code.ok_or_else(|| {
-            ProviderError::InvalidResponse("its answer has neither code nor error".to_owned())
+            ProviderError::InvalidResponse("its response has neither code nor error".to_owned())
         })?;
         let form = [
             ("grant_type", "authorization_code"),
@@ -61,7 +64,8 @@ impl IdentityProviders {
     }
 }
 
-/// RFC 9207, section 2.4: whoever says that its answers name it must do so in each, errors included.
+/// RFC 9207, section 2.4: if the provider's metadata announces `iss`, every response must contain it,
+/// including errors.
 fn check_issuer(provider: &Provider<'_>, iss: Option<&str>) -> Result<(), ProviderError> {
     match iss {
         Some(iss) if iss == provider.client.issuer => Ok(()),

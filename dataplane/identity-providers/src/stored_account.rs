@@ -1,5 +1,5 @@
-//! A person's account at their provider, as it is kept: the refresh token under a key of the ring, bound to the person and to the gateway's
-//! registration at the provider. Another client, another issuer, another person: it does not open.
+//! Stores a user's account at their provider. The refresh token is encrypted and bound to the principal, the
+//! provider, the issuer and the client id; decryption fails if one of them differs.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,18 +16,19 @@ use crate::provider::Provider;
 use crate::token_endpoint::Tokens;
 use crate::{IdentityProviders, ProviderError, account_key, session_key};
 
-/// What the envelope holds.
+/// Plaintext of the encrypted envelope.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredAccount {
     pub(crate) refresh_token: Zeroizing<String>,
-    /// Whom the next id_token must be of (OpenID Connect Core, section 12.2).
+    /// `sub` that the next id_token must have (OpenID Connect Core, section 12.2).
     pub(crate) sub: String,
-    /// What its nonce must be, if it has one.
+    /// `nonce` that the next id_token must have, if it has one.
     pub(crate) nonce: Option<String>,
 }
 
 impl IdentityProviders {
-    /// Notes that somebody has signed in, and keeps the refresh token, if one was given and is wanted.
+    /// Stores the account of a user that signed in. Includes the refresh token if there is one and renewal is
+    /// enabled.
     pub(crate) async fn save_account(
         &self,
         provider: &Provider<'_>,
@@ -75,7 +76,8 @@ impl IdentityProviders {
         Ok(URL_SAFE_NO_PAD.encode(sealed.map_err(|error| gateway(&error))?))
     }
 
-    /// `None` for what was sealed for anybody else, or under a key that is gone.
+    /// Decrypts a stored account. `None` if it was sealed for another principal or client, or its key was
+    /// removed.
     pub(crate) fn open_account(
         &self,
         principal: &PrincipalId,
@@ -90,10 +92,10 @@ impl IdentityProviders {
         serde_json::from_slice(&text).ok()
     }
 
-    /// Forgets a person's refresh token, here and in the store.
+    /// Deletes a principal's refresh token from the store, and their tokens from the cache.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store fails.
     pub async fn delete_refresh_token(&self, who: &PrincipalId) -> Result<(), StoreError> {
         self.0.renewals.remove(who);
         self.dependencies().store.clear_provider_token(who.as_str()).await

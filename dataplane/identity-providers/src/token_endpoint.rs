@@ -1,4 +1,4 @@
-//! The provider's token endpoint (RFC 6749, sections 4.1.3 and 6).
+//! Requests to a provider's token endpoint (RFC 6749, sections 4.1.3 and 6).
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use url::form_urlencoded;
 
 use crate::provider::Provider;
 
-/// How long an answer may take. Shorter than the lease of whoever renews a token.
+/// Deadline of a token request. Shorter than the lease of a renewal.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// Largest answer, in bytes.
+/// Maximum size of a response, in bytes.
 const MAX_RESPONSE_LEN: usize = 512 * 1024;
 
-/// What a provider gave.
+/// Tokens from a provider.
 pub(crate) struct Tokens {
     pub(crate) access: SecretString,
     pub(crate) refresh: Option<SecretString>,
     pub(crate) id_token: Option<SecretString>,
-    /// How long the access token is good for, in seconds, where that is said.
+    /// Lifetime of the access token in seconds, if known.
     pub(crate) lifetime: Option<u64>,
 }
 
-/// Why it gave nothing. Never repeats an answer that may hold a token.
+/// A token request failed. Messages never contain the response, which may hold a token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenRequestError {
-    /// It says no (RFC 6749, section 5.2).
+    /// The provider returned an error response (RFC 6749, section 5.2).
     #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
     Refused { code: String, description: Option<String> },
-    /// It does not answer, or cannot now.
+    /// The provider did not respond, or is temporarily unavailable.
     #[error("{0}")]
     Unavailable(String),
-    /// It answers something else.
+    /// The response is invalid.
     #[error("{0}")]
     InvalidResponse(String),
 }
@@ -50,14 +50,14 @@ struct TokenResponse {
 }
 
 impl Provider<'_> {
-    /// Asks for tokens, as the gateway's client there.
+    /// Requests tokens, authenticated as the gateway's client.
     pub(crate) async fn tokens(
         &self,
         parameters: &[(&'static str, &str)],
     ) -> Result<Tokens, TokenRequestError> {
         let endpoint = self.discovered.metadata.token_endpoint.clone();
         let endpoint = endpoint.ok_or_else(|| {
-            TokenRequestError::InvalidResponse("its metadata names no token endpoint".to_owned())
+            TokenRequestError::InvalidResponse("its metadata has no token_endpoint".to_owned())
         })?;
         let mut form = parameters.to_vec();
         let request = self.http.post(endpoint).timeout(REQUEST_TIMEOUT).header(ACCEPT, "application/json");
@@ -70,12 +70,12 @@ impl Provider<'_> {
         let status = answer.status;
         if status.is_server_error() || status.as_u16() == 429 {
             return Err(TokenRequestError::Unavailable(format!(
-                "its token endpoint answered with status {}",
+                "its token endpoint returned status {}",
                 status.as_u16()
             )));
         }
         match answer.json::<TokenResponse>() {
-            // Some answer 200 to what they refuse.
+            // Some providers send errors with status 200.
             Ok(TokenResponse { error: Some(code), error_description, .. }) => {
                 Err(TokenRequestError::Refused {
                     code: sanitize(&code),
@@ -84,13 +84,14 @@ impl Provider<'_> {
             }
             Ok(body) if status.is_success() => parse_tokens(body),
             _ => Err(TokenRequestError::InvalidResponse(format!(
-                "the answer of its token endpoint (status {}) does not read",
+                "the response of its token endpoint (status {}) is malformed",
                 status.as_u16()
             ))),
         }
     }
 
-    /// RFC 6749, section 2.3.1: in the header, where everybody takes it, unless it says that it takes it in the form alone.
+    /// Adds the client's credentials (RFC 6749, section 2.3.1): in the `Authorization` header, unless the
+    /// metadata lists only `client_secret_post`.
     fn authenticate<'a>(
         &'a self,
         request: reqwest::RequestBuilder,
@@ -115,14 +116,14 @@ impl Provider<'_> {
 fn parse_tokens(body: TokenResponse) -> Result<Tokens, TokenRequestError> {
     if body.token_type.as_ref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
         return Err(TokenRequestError::InvalidResponse(
-            "it gives tokens of a type other than Bearer".to_owned(),
+            "its token endpoint returned a token_type other than Bearer".to_owned(),
         ));
     }
     let given = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
     let access = given(body.access_token)
         .filter(|token| token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()))
         .ok_or_else(|| {
-            TokenRequestError::InvalidResponse("its token endpoint gave no access token".to_owned())
+            TokenRequestError::InvalidResponse("its token endpoint returned no access token".to_owned())
         })?;
     Ok(Tokens {
         access,
@@ -132,12 +133,12 @@ fn parse_tokens(body: TokenResponse) -> Result<Tokens, TokenRequestError> {
     })
 }
 
-/// A number, which some write as a text.
+/// A number of seconds. Some providers send it as a string.
 fn seconds(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-/// A stranger's words, fit for a log.
+/// Makes text from a provider safe for logs: no control characters, at most 300 characters.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(300).collect()
 }

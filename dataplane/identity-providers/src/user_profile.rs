@@ -1,28 +1,30 @@
+//! Reads a user's profile from the claims of a provider.
+
 use std::borrow::Cow;
 
 use portcullis_config::ProviderClient;
 use portcullis_policy::Principal;
 use serde_json::{Map, Value};
 
-/// What a provider says of a person, whether in a token or at userinfo.
+/// Claims about a user, from a token or from userinfo.
 pub type UserClaims = Map<String, Value>;
 
-/// A person cannot be told from the claims.
+/// The claims lack the subject claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it says no {0:?} of the person; the gateway's claims.subject setting names another claim, perhaps")]
+#[error("it sent no {0:?} claim; check the gateway's claims.subject setting")]
 pub struct MissingSubject(String);
 
-/// The address, and the claim that vouches for it (OpenID Connect Core, section 5.1).
+/// The email address, and whether the provider verified it (OpenID Connect Core, section 5.1).
 const EMAIL: &str = "email";
 const EMAIL_VERIFIED: &str = "email_verified";
 
-/// Whether the id_token lacks something that userinfo may know.
+/// Whether a configured claim is missing from the id_token. Userinfo may have it.
 pub(crate) fn is_incomplete(claims: &UserClaims, provider: &ProviderClient) -> bool {
     let names = &provider.claims;
     [&names.subject, &names.email, &names.name, &names.groups].iter().any(|name| !claims.contains_key(*name))
 }
 
-/// Adds what only userinfo says. What vouches for an address comes from where that address comes from.
+/// Adds the claims that only userinfo has. `email_verified` must come from the same source as `email`.
 pub(crate) fn merge_userinfo(claims: &mut UserClaims, userinfo: UserClaims) {
     if !claims.contains_key(EMAIL) {
         claims.remove(EMAIL_VERIFIED);
@@ -34,8 +36,8 @@ pub(crate) fn merge_userinfo(claims: &mut UserClaims, userinfo: UserClaims) {
     }
 }
 
-/// What a provider's claims say of a person. An assertion may say less than a sign-in does: what it leaves out is not known, and
-/// that is something else than nothing.
+/// A user's profile. Claims may be missing, for example in an assertion; a missing claim means that the value
+/// is unknown, not that it is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserProfile {
     subject: String,
@@ -45,10 +47,10 @@ pub struct UserProfile {
 }
 
 impl UserProfile {
-    /// Reads claims by the names that the provider's settings give them.
+    /// Reads claims by the claim names in the provider's settings.
     ///
     /// # Errors
-    /// When they name nobody.
+    /// When the subject claim is missing or invalid.
     pub fn read(claims: &UserClaims, provider: &ProviderClient) -> Result<Self, MissingSubject> {
         let names = &provider.claims;
         let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -67,13 +69,13 @@ impl UserProfile {
         Ok(Self { subject, email, name, groups })
     }
 
-    /// The stable identifier.
+    /// The user's stable identifier at the provider.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The person: somebody who signs in with this subject is the same one. What was not said is as it was known.
+    /// The principal with this subject. Unknown values are taken from `known`.
     #[must_use]
     pub fn principal(&self, identity_provider: &str, known: Option<&Principal>) -> Principal {
         let email = match &self.email {
@@ -90,7 +92,7 @@ impl UserProfile {
     }
 }
 
-/// A text, or the whole number that some APIs have in its place.
+/// A subject: a non-empty string, or an unsigned integer as some APIs use.
 fn identifier(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
@@ -99,7 +101,8 @@ fn identifier(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// `email_verified` speaks of `email`. Where the settings name another claim for the address, it says nothing of that one.
+/// Whether `email` is verified. `email_verified` refers to the `email` claim only; an address from another
+/// configured claim counts as verified only if it is equal to that.
 fn is_verified(claims: &UserClaims, email: &str) -> bool {
     let verified = match claims.get(EMAIL_VERIFIED) {
         Some(Value::Bool(verified)) => *verified,

@@ -1,4 +1,5 @@
-//! What a provider says of whoever holds an access token (OpenID Connect Core, section 5.3; elsewhere an API of its own).
+//! Fetches a user's claims with their access token (OpenID Connect Core, section 5.3, or an OAuth server's
+//! own API).
 
 use http::header::ACCEPT;
 use secrecy::ExposeSecret as _;
@@ -7,19 +8,19 @@ use crate::provider::Provider;
 use crate::token_endpoint::Tokens;
 use crate::{ProviderError, UserClaims};
 
-/// Largest answer, in bytes.
+/// Maximum size of a response, in bytes.
 const MAX_RESPONSE_LEN: usize = 512 * 1024;
 
-/// What came of asking.
+/// Result of a userinfo request.
 pub(crate) enum Userinfo {
-    /// This.
+    /// The user's claims.
     Found(UserClaims),
-    /// Nothing that can be used.
+    /// An unusable response, with a description of the problem.
     Unusable(String),
 }
 
 impl Provider<'_> {
-    /// Asks it, where there is such a place.
+    /// Requests userinfo. `None` if the provider has no userinfo URL.
     pub(crate) async fn userinfo(&self, tokens: &Tokens) -> Result<Option<Userinfo>, ProviderError> {
         let Some(url) = self.userinfo_url() else { return Ok(None) };
         let request = self.http.get(url.clone()).bearer_auth(tokens.access.expose_secret());
@@ -28,13 +29,13 @@ impl Provider<'_> {
         let status = answer.status;
         if status.is_server_error() || status.as_u16() == 429 {
             return Err(ProviderError::Unavailable(format!(
-                "userinfo is not available (status {})",
+                "its userinfo endpoint returned status {}",
                 status.as_u16()
             )));
         }
         Ok(Some(match answer.json() {
             Ok(claims) if status.is_success() => Userinfo::Found(claims),
-            _ => Userinfo::Unusable(format!("its userinfo (status {}) is not usable", status.as_u16())),
+            _ => Userinfo::Unusable(format!("its userinfo response (status {}) is invalid", status.as_u16())),
         }))
     }
 }

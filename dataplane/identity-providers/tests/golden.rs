@@ -1,4 +1,5 @@
-//! What an identity provider is asked while somebody signs in.
+//! Golden test of the requests to an identity provider during a sign-in.
+
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod support;

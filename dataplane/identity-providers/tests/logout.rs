@@ -1,4 +1,4 @@
-//! OpenID Connect Back-Channel Logout 1.0: what a logout token has to be, and whom it is about.
+//! OpenID Connect Back-Channel Logout 1.0: validation of logout tokens, and the principals that they name.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -11,7 +11,7 @@ use support::{NOW, TestGateway, sign};
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// A sound token, with changes; one that is `null` leaves the claim out.
+/// The claims of a valid logout token, with these changes. `null` removes a claim.
 fn claims(world: &TestGateway, changes: &Value) -> Value {
     let mut claims = json!({
         "iss": world.idp.issuer, "aud": "portcullis", "sub": "1", "sid": "laptop", "iat": NOW, "exp": NOW + 120, "jti": "j",
@@ -125,7 +125,7 @@ async fn given_people_whose_subject_is_another_claim_then_their_provider_logs_th
     let signed_in = world.sign_in(json!({})).await.unwrap();
     assert_eq!(&*signed_in.principal.subject, "company:object-1");
     assert_eq!(log_out(&world, json!({})).await.unwrap().people, [signed_in.principal.id]);
-    // Nobody's `sub` is anybody's `oid`.
+    // The principal comes from `oid`, so a `sub` with the same value names no principal.
     assert!(log_out(&world, json!({"sub": "object-1"})).await.unwrap().people.is_empty());
 }
 

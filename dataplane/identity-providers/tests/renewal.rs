@@ -1,4 +1,4 @@
-//! Asking a provider again.
+//! Renewal of sign-ins with the refresh token.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -17,7 +17,7 @@ fn ana() -> PrincipalId {
     PrincipalId::of("company", "1")
 }
 
-/// Whatever the last word was.
+/// Renews regardless of the last renewal.
 async fn renew(world: &TestGateway) -> Result<Renewed, RenewalError> {
     world.providers.renew(world.gateway(), &ana(), None).await
 }
@@ -164,7 +164,7 @@ async fn given_many_who_renew_one_person_then_one_asks_and_the_others_are_told()
     assert!(world.store.lease_provider_account(&row, NOW * 1000, (NOW + 10) * 1000).await.unwrap());
     assert!(matches!(renew(&world).await, Err(RenewalError::Busy)));
     assert!(world.idp.asked("refresh_token").is_empty());
-    // Whoever needs what it gives waits for them.
+    // A caller that needs tokens waits for the replica that holds the lease.
     let who = ana();
     let waiting = world.providers.identity_tokens(world.gateway(), &who);
     let meanwhile = async {
@@ -173,7 +173,7 @@ async fn given_many_who_renew_one_person_then_one_asks_and_the_others_are_told()
         world.clock.advance(Duration::from_secs(10));
     };
     let (waited, ()) = tokio::join!(waiting, meanwhile);
-    assert!(waited.is_ok(), "whoever had it is gone");
+    assert!(waited.is_ok(), "the replica that held the lease is gone");
     assert_eq!(world.idp.asked("refresh_token").len(), 1);
 }
 

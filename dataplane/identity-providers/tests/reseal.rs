@@ -1,4 +1,4 @@
-//! Sealing anew what people's providers gave, after a rotation of the keys.
+//! Re-encryption of stored refresh tokens after a key rotation.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -27,7 +27,7 @@ async fn signed_in() -> TestGateway {
     world
 }
 
-/// Turns the world's rings until the new keys are the current ones.
+/// Rotates the key rings until the new keys are current.
 fn rotate(world: &TestGateway) {
     let mut document = KeyDocument::read(&world.keys_file()).unwrap();
     for _ in 0..2 {
@@ -39,7 +39,7 @@ fn rotate(world: &TestGateway) {
     world.keys.replace_with(&Keyring::from_document(&document).unwrap());
 }
 
-/// How many were sealed anew, and how many opened for nobody.
+/// Numbers of re-encrypted tokens, and of tokens that could not be decrypted.
 async fn reseal(world: &TestGateway) -> (u32, u32) {
     let (anew, unopenable) = (Cell::new(0), Cell::new(0));
     let each = |is_anew: bool| {
@@ -79,7 +79,7 @@ async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_a
 #[tokio::test]
 async fn given_accounts_that_open_for_nobody_then_they_are_passed_by_and_the_others_are_sealed_anew() {
     let mut world = signed_in().await;
-    // Copied to another person: bound to the first, it opens for nobody.
+    // Copied to another principal it cannot be decrypted: it is bound to the first.
     let stolen = ProviderAccountRow { principal: "another".to_owned(), ..stored(&world).await };
     world.store.put_provider_account(&stolen).await.unwrap();
     rotate(&world);

@@ -1,4 +1,4 @@
-//! Signing in: where a browser is sent, whose answer it is, and who it was.
+//! Sign-ins: the authorization request, the issuer check, and the user's claims.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -42,7 +42,7 @@ async fn given_a_provider_that_lists_offline_access_then_it_is_asked_for_unless_
     assert_eq!(scope(&world).await, "offline_access openid", "once");
     world.set(json!({"renew": false}));
     assert_eq!(scope(&world).await, "openid email");
-    // What it lists is believed for an hour.
+    // The metadata is cached for an hour.
     world.set(json!({}));
     world.idp.metadata(json!({"scopes_supported": ["openid", "email"]}));
     world.clock.advance(Duration::from_millis(3_599_999));
@@ -91,7 +91,7 @@ async fn given_an_id_token_when_it_is_of_another_sign_in_client_or_issuer_then_n
     world.idp.userinfo(json!({"sub": "2", "groups": ["admins"]}));
     assert!(
         matches!(world.sign_in(json!({})).await, Err(ProviderError::InvalidResponse(_))),
-        "userinfo of somebody else"
+        "userinfo of another user"
     );
 }
 
@@ -148,14 +148,14 @@ async fn given_an_oauth_site_when_somebody_signs_in_then_who_it_is_comes_from_us
     );
     let user = json!({"id": 583_231, "login": "ana", "email": "ana@site.example", "orgs": ["finance"]});
     world.idp.userinfo(user.clone());
-    // What it might say in an id_token does not matter: nobody verifies it.
+    // An id_token of an OAuth server is ignored, because it is not verified.
     world.idp.id_token(Some(json!({"sub": "somebody else", "sid": "laptop"})));
     let (url, proof) = world.begin().await;
     assert_eq!((parameter(&url, "scope"), parameter(&url, "nonce")), (None, None));
     assert_eq!(parameter(&url, "code_challenge_method").as_deref(), Some("S256"));
     let signed_in = world.answer(&proof, json!({})).await.unwrap();
     assert_eq!(&*signed_in.principal.subject, "company:583231");
-    assert_eq!(signed_in.principal.email, None, "nobody vouches for it");
+    assert_eq!(signed_in.principal.email, None, "it is not verified");
     assert_eq!(signed_in.principal.groups, ["finance".into()]);
     assert_eq!(signed_in.provider_session, None);
     for nobody in [json!({"login": "ana"}), json!({"id": null}), Value::Null] {

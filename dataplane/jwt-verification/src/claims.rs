@@ -1,41 +1,43 @@
+//! Claims of a JWT, and checks of their values.
+
 use portcullis_clock::UnixMillis;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::JwtError;
 
-/// By how much clocks may differ, in seconds.
+/// Allowed difference between clocks, in seconds.
 const CLOCK_LEEWAY_SECONDS: i64 = 60;
-/// How far ahead an assertion may expire, in seconds.
+/// Maximum time until an assertion expires, in seconds.
 const MAX_LIFETIME_SECONDS: i64 = 3600;
 
-/// What a JWT says (RFC 7519, section 4).
+/// The claims of a JWT (RFC 7519, section 4).
 #[derive(Clone, Deserialize)]
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// All of it.
+    /// All claims.
     pub const fn all(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// A claim that is a text, and not an empty one.
+    /// A claim that is a non-empty string.
     pub fn text(&self, name: &'static str) -> Result<&str, JwtError> {
         let text = self.0.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         text.ok_or(JwtError::Claim(name))
     }
 
-    /// That a claim is this text.
+    /// Checks that a claim is this string.
     pub fn check_text(&self, name: &'static str, expected: &str) -> Result<(), JwtError> {
         if self.text(name)? == expected { Ok(()) } else { Err(JwtError::Mismatch(name)) }
     }
 
-    /// The one audience. Several are refused: whoever else is named could use the same assertion here.
+    /// The single audience. Several are rejected, because each of them could use the same assertion here.
     pub fn audience(&self) -> Result<&str, JwtError> {
         self.single_text("aud")
     }
 
-    /// The one text of a claim that may also be a list.
+    /// The single string of a claim that may also be a list.
     pub fn single_text(&self, name: &'static str) -> Result<&str, JwtError> {
         let value = match self.0.get(name) {
             Some(Value::Array(list)) => match list.as_slice() {
@@ -48,7 +50,8 @@ impl Claims {
         value.and_then(Value::as_str).ok_or(JwtError::Claim(name))
     }
 
-    /// Checks its times. Returns from when on it is too old everywhere, and need not be remembered any more.
+    /// Checks `exp`, `nbf` and `iat`. Returns when the assertion is expired on every clock, so its id can be
+    /// forgotten.
     pub fn check_times(&self, now: UnixMillis) -> Result<UnixMillis, JwtError> {
         let now = now.seconds();
         let expires = self.time("exp")?.ok_or(JwtError::Claim("exp"))?;
@@ -66,7 +69,7 @@ impl Claims {
         Ok(UnixMillis(expires.saturating_add(2 * CLOCK_LEEWAY_SECONDS).saturating_mul(1000)))
     }
 
-    /// A `NumericDate`: seconds, perhaps with a fraction (RFC 7519, section 2).
+    /// A `NumericDate`: seconds, possibly with a fraction (RFC 7519, section 2).
     pub fn time(&self, name: &'static str) -> Result<Option<i64>, JwtError> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         if let Some(seconds) = value.as_i64() {

@@ -1,49 +1,51 @@
-/// Why an assertion does not count. The sentences are for whoever made it.
+//! Reasons for rejecting a JWT.
+
+/// Why a JWT is rejected. The messages are for the client or provider that created it.
 #[derive(Debug, thiserror::Error)]
 pub enum JwtError {
-    /// Not a JWT in compact form (RFC 7515, section 7.1), or with a header that is not understood.
-    #[error("it is not a signed JWT of a kind that is understood here")]
+    /// Not a JWT in compact form (RFC 7515, section 7.1), or its header is not supported.
+    #[error("it is not a signed JWT of a supported kind")]
     Malformed,
-    /// Another kind of token, made for something else (RFC 8725, section 3.11).
-    #[error("its typ says that it is another kind of token")]
+    /// A type of token for another use (RFC 8725, section 3.11).
+    #[error("its typ is that of another kind of token")]
     WrongType,
-    /// An algorithm that is not taken, or not with the keys there are.
-    #[error("none of the keys is for its algorithm; see token_endpoint_auth_signing_alg_values_supported")]
+    /// The algorithm is not supported, or does not match the keys.
+    #[error("no key matches its algorithm; see token_endpoint_auth_signing_alg_values_supported")]
     Algorithm,
-    /// No key has the id that its header names.
-    #[error("its key is not known; its kid has to be in the key set")]
+    /// No key has the `kid` in its header.
+    #[error("its key is unknown; its kid has to be in the key set")]
     UnknownKey,
-    /// Signed with another key, or changed since.
-    #[error("its signature does not verify")]
+    /// Signed with another key, or changed afterwards.
+    #[error("its signature is invalid")]
     Signature,
-    /// A claim is missing, or not of its type.
+    /// A claim is missing or has the wrong type.
     #[error("its claim {0} is missing or malformed")]
     Claim(&'static str),
-    /// A claim says something else than it must.
-    #[error("its claim {0} is not what it has to be here")]
+    /// A claim has another value than required.
+    #[error("its claim {0} has the wrong value")]
     Mismatch(&'static str),
     /// RFC 7523, section 3, rule 4.
-    #[error("it has expired; make a new one for each request")]
+    #[error("it is expired; create a new one for each request")]
     Expired,
-    /// It begins later, or was issued later, than now.
-    #[error("its time has not come: nbf or iat is in the future; set the clock right")]
+    /// `nbf` or `iat` is in the future.
+    #[error("it is not valid yet: nbf or iat is in the future; check the clock")]
     NotYetValid,
-    /// It could be used for too long: what is remembered to tell it from its copies is bounded.
-    #[error("its exp is more than an hour ahead; make one that is good for some minutes")]
+    /// It would be valid for too long: ids of used assertions are only stored for a limited time.
+    #[error("its exp is more than an hour ahead; use a lifetime of a few minutes")]
     LifetimeTooLong,
     /// RFC 7523, section 3, rule 7.
-    #[error("it was used before; make a new one, with a jti of its own, for each request")]
+    #[error("it was used before; create a new one with a new jti for each request")]
     Reused,
-    /// The keys cannot be had at the moment.
-    #[error("the keys that it is verified by cannot be fetched: {0}")]
+    /// The keys are temporarily unavailable.
+    #[error("the keys to verify it could not be fetched: {0}")]
     KeysUnavailable(String),
-    /// What is at their address are no keys.
-    #[error("the keys that it is verified by cannot be used: {0}")]
+    /// The document with the keys is invalid.
+    #[error("the keys to verify it are invalid: {0}")]
     KeysUnusable(String),
 }
 
 impl JwtError {
-    /// For events.
+    /// Reason in events.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Malformed | Self::WrongType | Self::Claim(_) => "assertion_malformed",

@@ -1,9 +1,12 @@
+//! JSON Web Key Sets (RFC 7517), and signature verification with their keys.
+
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::Value;
 
 use crate::{Claims, JwtError, UnverifiedJwt};
 
-/// What assertions may be signed with. Nothing symmetric: who can verify such a signature can make it.
+/// Supported signature algorithms. No symmetric ones: a key that verifies such a signature could also create
+/// it.
 pub const SIGNING_ALGORITHMS: [(&str, Algorithm); 9] = [
     ("EdDSA", Algorithm::EdDSA),
     ("ES256", Algorithm::ES256),
@@ -15,12 +18,12 @@ pub const SIGNING_ALGORITHMS: [(&str, Algorithm); 9] = [
     ("RS384", Algorithm::RS384),
     ("RS512", Algorithm::RS512),
 ];
-/// More keys than this nobody has.
+/// Maximum number of keys in a set.
 const MAX_KEYS: usize = 64;
-/// 2048 bits in base64url: what RFC 7518, section 3.3, asks of RSA.
+/// Length of a 2048-bit modulus in base64url, the minimum for RSA (RFC 7518, section 3.3).
 const MIN_MODULUS_LEN: usize = 342;
 
-/// A JSON Web Key Set (RFC 7517, section 5), as far as its keys verify signatures here. Other keys in it are passed over.
+/// A JSON Web Key Set (RFC 7517, section 5), reduced to keys that verify signatures here.
 pub struct JwkSet(Vec<Jwk>);
 
 struct Jwk {
@@ -29,27 +32,27 @@ struct Jwk {
     decoding_key: DecodingKey,
 }
 
-/// Why something is no key set for clients.
+/// Why a key set is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwkSetError {
-    /// RFC 7517, section 5.
+    /// The document does not have the form of RFC 7517, section 5.
     #[error("it is not a JSON Web Key Set: an object with a list of keys")]
     NotASet,
-    /// Longer than any that is in use.
+    /// More keys than [`JwkSet`] accepts.
     #[error("it has more than 64 keys")]
     TooMany,
-    /// Whoever can read it could sign.
+    /// It contains a key that can sign.
     #[error(
-        "it holds a private or symmetric key; publish the public part alone, and a new one, because this one is known now"
+        "it contains a private or symmetric key; create a new key, because this one is exposed, and publish only its public part"
     )]
     Private,
-    /// There is nothing to verify with.
+    /// No key verifies signatures.
     #[error("none of its keys verifies signatures here (RSA of 2048 bits or more, P-256, P-384 or Ed25519)")]
     NoKey,
 }
 
 impl JwkSet {
-    /// Reads a key set.
+    /// Parses a key set.
     pub fn read(document: &Value) -> Result<Self, JwkSetError> {
         let keys = document.get("keys").and_then(Value::as_array).ok_or(JwkSetError::NotASet)?;
         if keys.len() > MAX_KEYS {
@@ -63,7 +66,7 @@ impl JwkSet {
         if keys.is_empty() { Err(JwkSetError::NoKey) } else { Ok(Self(keys)) }
     }
 
-    /// What an assertion says, if one of these keys has signed it.
+    /// Verifies the signature with these keys and returns the claims.
     pub fn verify(&self, assertion: &UnverifiedJwt<'_>) -> Result<Claims, JwtError> {
         let algorithm = assertion.algorithm();
         let named = |key: &&Jwk| assertion.key_id().is_none_or(|id| key.id.as_deref() == Some(id));
@@ -74,7 +77,7 @@ impl JwkSet {
                 continue;
             }
             let mut validation = Validation::new(algorithm);
-            // Times and audience are held against our own clock and names: claims.rs.
+            // claims.rs checks times and audience with the gateway's own clock and names.
             validation.validate_exp = false;
             validation.validate_aud = false;
             validation.required_spec_claims.clear();
@@ -83,13 +86,13 @@ impl JwkSet {
                 Err(_) => error = JwtError::Signature,
             }
         }
-        // Without a key's name, that none fits may mean that the right one is not here yet.
+        // The token names no key, so the right one may be missing from this copy of the set.
         Err(if assertion.key_id().is_none() { JwtError::UnknownKey } else { error })
     }
 }
 
 impl Jwk {
-    /// A key that verifies signatures; `None` for one that is of no use here.
+    /// Parses a key that verifies signatures; `None` for any other.
     fn read(jwk: &Value) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if text("use").is_some_and(|usage| usage != "sig") {

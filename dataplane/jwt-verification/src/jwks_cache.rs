@@ -1,4 +1,5 @@
-//! Key sets at an address. Anybody may register one, so what fetching them can cost is bounded.
+//! Fetches and caches key sets. Any client may register an address of a key set, so the cost of fetching is
+//! bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,38 +15,38 @@ use url::Url;
 
 use crate::{JwkSet, JwtError, JwtVerifier};
 
-/// Largest key set, in bytes.
+/// Maximum size of a key set, in bytes.
 const MAX_KEY_SET_LEN: usize = 64 * 1024;
-/// How many are remembered.
+/// Maximum number of cached key sets.
 const MAX_CACHED_SETS: u64 = 2_000;
-/// How many are fetched at a time.
+/// Maximum number of concurrent fetches.
 const MAX_CONCURRENT_FETCHES: usize = 16;
-/// How many may be fetched for one address in a burst, and each second after it.
+/// Fetches per address: burst, and rate per second.
 const FETCH_RATE_PER_ADDRESS: (u32, u32) = (60, 1);
-/// For all addresses together.
+/// Fetches of all addresses: burst, and rate per second.
 const TOTAL_FETCH_RATE: (u32, u32) = (240, 4);
-/// A key that nobody knows makes us look again, but not more often than this.
+/// Minimum time between fetches that unknown keys cause.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// An address of keys, and how it may be reached.
+/// Address of a key set, and how it may be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JwksEndpoint {
-    /// Where the keys are.
+    /// URL of the key set.
     pub url: Url,
-    /// Networks beyond the public internet in which that may be.
+    /// Private networks in which the address may be.
     pub private_networks: Vec<IpNet>,
     /// Extra trust anchors, PEM.
     pub ca_bundle_pem: Option<String>,
 }
 
-/// Keys as they were when they were fetched.
+/// A fetched key set.
 pub(crate) struct CachedJwks {
     pub(crate) keys: JwkSet,
     fetched_at: UnixMillis,
     expires_at: UnixMillis,
 }
 
-/// Key sets that were fetched. Failures are never remembered.
+/// Cache of fetched key sets. Failures are not cached.
 pub(crate) struct JwksCache {
     sets: Cache<JwksEndpoint, Arc<CachedJwks>>,
     fetch_slots: Semaphore,
@@ -63,7 +64,7 @@ impl JwksCache {
 }
 
 impl JwtVerifier {
-    /// The keys at an address, fetched unless they are remembered.
+    /// The keys at an address, fetched if they are not cached.
     pub(crate) async fn cached_keys(&self, place: &JwksEndpoint) -> Result<Arc<CachedJwks>, JwtError> {
         let now = self.clock.now();
         match self.jwks_cache.sets.get(place).filter(|fetched| now < fetched.expires_at) {
@@ -72,7 +73,7 @@ impl JwtVerifier {
         }
     }
 
-    /// The keys at an address as they are now, unless these are as good as new.
+    /// Fetches the keys at an address again. `None` if `than` was fetched only a moment ago.
     pub(crate) async fn refetch_keys(
         &self,
         place: &JwksEndpoint,
@@ -100,10 +101,10 @@ impl JwtVerifier {
         Ok(fetched)
     }
 
-    /// Fetches a document that says something about keys.
+    /// Fetches a JSON document, for example a key set.
     ///
     /// # Errors
-    /// When its address does not answer with one, or too many are asked for at a time.
+    /// If the request fails, or too many are in progress.
     pub async fn fetch_json(&self, place: &JwksEndpoint) -> Result<HttpResponse, JwtError> {
         let away = |problem: String| JwtError::KeysUnavailable(problem);
         let busy = || away("too many key sets are being fetched; try again shortly".to_owned());
@@ -119,7 +120,7 @@ impl JwtVerifier {
         let answer = http.send(request, MAX_KEY_SET_LEN).await.map_err(|error| away(error.to_string()))?;
         match answer.status.as_u16() {
             200 => Ok(answer),
-            status => Err(away(format!("their address answered with status {status}"))),
+            status => Err(away(format!("the server answered with status {status}"))),
         }
     }
 }
@@ -138,7 +139,7 @@ mod tests {
     async fn given_keys_that_were_fetched_when_their_time_is_over_then_they_are_not_used_any_more() {
         let clock = Clock::manual(UnixMillis(1_790_000_000_000));
         let verifier = JwtVerifier::new(HttpClients::new(), Store::in_memory().await.unwrap(), clock.clone());
-        // An address that the gateway does not call, so that what it has is what was put there.
+        // The gateway never calls this address, so only the cached keys are used.
         let url = Url::parse("https://127.0.0.1:9/keys").unwrap();
         let place = JwksEndpoint { url, private_networks: Vec::new(), ca_bundle_pem: None };
         let keys = JwkSet::read(&json!({"keys": [Signer::ed25519().jwk(&json!({}))]})).unwrap();

@@ -1,22 +1,24 @@
+//! Sources of public keys, and verification with them.
+
 use serde_json::Value;
 
 use crate::{Claims, JwkSet, JwksEndpoint, JwtError, JwtVerifier, UnverifiedJwt};
 
-/// Where somebody's public keys are.
+/// Source of the public keys of a client or provider.
 #[derive(Clone)]
 pub enum JwksSource {
-    /// At hand: a JSON Web Key Set.
+    /// The configured JSON Web Key Set itself.
     Inline(Value),
-    /// At an address.
+    /// A key set at an address.
     Remote(JwksEndpoint),
 }
 
 impl JwtVerifier {
-    /// What an assertion says, if one of somebody's keys has signed it. A key that is not known makes the gateway look at their
-    /// address again: once, and not more often than the bounds in remote.rs allow.
+    /// Verifies an assertion with the keys of a source and returns the claims. An unknown key makes the
+    /// gateway fetch the key set again: once, within the limits in `jwks_cache.rs`.
     ///
     /// # Errors
-    /// When no key has signed it, or the keys cannot be had.
+    /// If no key verifies the signature, or the keys are unavailable.
     pub async fn verify(
         &self,
         source: &JwksSource,

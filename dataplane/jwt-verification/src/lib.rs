@@ -1,12 +1,12 @@
-//! What others have signed (RFC 7515, RFC 7519): what a client shows to be itself (RFC 7523), and what an identity provider says of a
-//! person.
+//! Verifies JWTs that others signed (RFC 7515, RFC 7519): client assertions (RFC 7523) and tokens of identity
+//! providers.
 //!
 //! ```text
-//! unverified    read as far as is needed to know whose keys to take
-//! keys          public keys (RFC 7517) and what they have signed
-//! source        where keys are found; fetched and remembered within bounds: remote
-//! claims        times and audience of what was verified
-//! once          each counts once, at whichever replica
+//! unverified    parses a JWT as far as needed to select the keys
+//! jwks          public keys (RFC 7517), and verification of signatures
+//! key_source    where keys are found; jwks_cache fetches and caches them within limits
+//! claims        checks times and audience of a verified JWT
+//! replay        accepts each assertion once across all replicas
 //! ```
 
 mod claims;
@@ -33,7 +33,8 @@ pub use key_source::JwksSource;
 pub use replay::ReplayError;
 pub use unverified::UnverifiedJwt;
 
-/// Verifies assertions, and lets each count once. One for a process: what fetching keys may cost is counted here.
+/// Verifies assertions, and accepts each only once. Create one per process, because it limits the fetching of
+/// keys.
 pub struct JwtVerifier {
     http: HttpClients,
     store: Store,
@@ -42,7 +43,7 @@ pub struct JwtVerifier {
 }
 
 impl JwtVerifier {
-    /// A verifier that knows no keys yet.
+    /// Creates a verifier without cached keys.
     #[must_use]
     pub fn new(http: HttpClients, store: Store, clock: Clock) -> Self {
         Self { http, store, clock, jwks_cache: JwksCache::new() }

@@ -1,3 +1,5 @@
+//! Replay protection: each assertion is accepted once across all replicas.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::UnixMillis;
@@ -6,23 +8,24 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Claims, JwtError, JwtVerifier};
 
-/// Longest id that is taken.
+/// Maximum length of a `jti`, in bytes.
 const MAX_ID_LEN: usize = 1024;
 
-/// Why an assertion may not be used.
+/// Why an assertion cannot be used.
 pub enum ReplayError {
-    /// It has no id, or was used.
+    /// It has no valid id, or was used before.
     Assertion(JwtError),
-    /// It cannot be known.
+    /// The store failed, so it is unknown whether it was used.
     Store(StoreError),
 }
 
 impl JwtVerifier {
-    /// Uses an assertion up: of all that come with this `iss` and `jti`, to whichever replica, one counts. Only for one whose
-    /// signature was verified: what strangers write is not remembered. `until` is what [`Claims::check_times`] says.
+    /// Marks an assertion as used. For each pair of `iss` and `jti` this succeeds once across all replicas.
+    /// Call it only after the signature is verified, so unauthenticated requests store nothing. `until` comes
+    /// from [`Claims::check_times`].
     ///
     /// # Errors
-    /// When it has no `iss` and `jti`, was used before, or the store does not answer.
+    /// If `iss` or `jti` is missing, the assertion was used before, or the store fails.
     pub async fn use_once(&self, claims: &Claims, until: UnixMillis) -> Result<(), ReplayError> {
         let id = replay_key(claims).map_err(ReplayError::Assertion)?;
         if self.store.use_assertion(&id, until.0).await.map_err(ReplayError::Store)? {
@@ -32,7 +35,8 @@ impl JwtVerifier {
         }
     }
 
-    /// That an assertion was not used before, without using it up: for what may be done twice, and must not be lost by half.
+    /// Checks that an assertion was not used before, without marking it as used. For operations that may be
+    /// repeated and must not be lost halfway.
     ///
     /// # Errors
     /// As [`use_once`](Self::use_once).
@@ -45,13 +49,13 @@ impl JwtVerifier {
     }
 }
 
-/// What an assertion is known by.
+/// Key of an assertion in the store.
 fn replay_key(claims: &Claims) -> Result<String, JwtError> {
     let (issuer, id) = (claims.text("iss")?, claims.text("jti")?);
     if id.len() > MAX_ID_LEN {
         return Err(JwtError::Claim("jti"));
     }
-    // The length keeps one pair from reading like another.
+    // The length prefix keeps different pairs distinct.
     Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{} {issuer} {id}", issuer.len()))))
 }
 

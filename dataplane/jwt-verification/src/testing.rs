@@ -1,4 +1,4 @@
-//! Keys of every kind that verifies signatures here, and what they sign.
+//! Test keys of every supported kind, and tokens that they sign.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
@@ -37,7 +37,7 @@ impl Signer {
         Self::ec("P-384", &ECDSA_P384_SHA384_FIXED_SIGNING, Algorithm::ES384)
     }
 
-    /// The public key is an uncompressed point: a byte that says so, and two halves.
+    /// The public key is an uncompressed point: one byte for the format, then both coordinates.
     fn ec(curve: &str, signing: &'static EcdsaSigningAlgorithm, algorithm: Algorithm) -> Self {
         let pair = EcdsaKeyPair::generate(signing).unwrap();
         let point = &pair.public_key().as_ref()[1..];
@@ -49,7 +49,7 @@ impl Signer {
         }
     }
 
-    /// Of 2048 bits.
+    /// A key of 2048 bits.
     pub(crate) fn rsa() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
@@ -81,7 +81,7 @@ impl Signer {
         &self.algorithms
     }
 
-    /// The public key, with or without more members.
+    /// The public key, with additional members.
     pub(crate) fn jwk(&self, more: &Value) -> Value {
         let mut jwk = self.jwk.clone();
         jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -95,12 +95,12 @@ impl Signer {
     }
 }
 
-/// Claims as if somebody's key had signed them.
+/// Claims as if a key had signed them.
 pub(crate) fn claims(said: Value) -> Claims {
     serde_json::from_value(said).unwrap()
 }
 
-/// A token that was just made has to be readable.
+/// Parses a token that was just created.
 pub(crate) fn read(token: &str) -> UnverifiedJwt<'_> {
     UnverifiedJwt::read(token).unwrap()
 }

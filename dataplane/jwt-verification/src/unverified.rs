@@ -1,11 +1,13 @@
+//! Parses a JWT before its signature is verified.
+
 use jsonwebtoken::{Algorithm, Header};
 
 use crate::{Claims, JwtError};
 
-/// Longest assertion that is read.
+/// Maximum length of a JWT, in bytes.
 const MAX_JWT_LEN: usize = 16 * 1024;
 
-/// A JWT of which nothing is known to be true yet. What it says tells whose keys to take, and nothing else.
+/// A JWT whose signature is not verified yet. Use its content only to select the keys.
 pub struct UnverifiedJwt<'a> {
     token: &'a str,
     header: Header,
@@ -16,13 +18,13 @@ impl<'a> UnverifiedJwt<'a> {
     /// Reads header and claims.
     ///
     /// # Errors
-    /// When it is no signed JWT of a kind that is understood.
+    /// If it is not a signed JWT of a supported kind.
     pub fn read(token: &'a str) -> Result<Self, JwtError> {
         if token.len() > MAX_JWT_LEN || token.split('.').count() != 3 {
             return Err(JwtError::Malformed);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| JwtError::Malformed)?;
-        // Extensions that have to be understood, of which none is (RFC 7515, section 4.1.11).
+        // Critical extensions (RFC 7515, section 4.1.11). None is supported.
         if header.crit.is_some() {
             return Err(JwtError::Malformed);
         }
@@ -31,7 +33,7 @@ impl<'a> UnverifiedJwt<'a> {
         Ok(Self { token, header, claims })
     }
 
-    /// All of it, as it came.
+    /// The JWT in compact form.
     #[must_use]
     pub const fn token(&self) -> &'a str {
         self.token
@@ -43,18 +45,18 @@ impl<'a> UnverifiedJwt<'a> {
         Some(typ.strip_prefix("application/").unwrap_or(&typ).to_owned())
     }
 
-    /// What it says that it was signed with.
+    /// Algorithm in the header, not verified.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.header.alg
     }
 
-    /// The key that it says it was signed with.
+    /// Key id in the header, not verified.
     pub fn key_id(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
-    /// What it says; nobody vouches for it.
+    /// The claims, not verified.
     pub const fn claims(&self) -> &Claims {
         &self.claims
     }

@@ -1,3 +1,5 @@
+//! Details of a person's account at an origin, for pages and the API.
+
 use std::sync::Arc;
 
 use portcullis_clock::UnixMillis;
@@ -5,26 +7,27 @@ use portcullis_policy::{CredentialSubject, Origin, PrincipalId};
 
 use crate::{ConnectionStatus, CredentialBroker, CredentialError};
 
-/// How a person stands with an origin, in full: for pages. Nothing of it is secret.
+/// Details of a person's connection to an origin, for pages. Contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// In short.
+    /// State of the connection.
     pub status: ConnectionStatus,
-    /// What was granted, as the origin's authorization server names it. Empty where it was not said, or nothing is connected.
+    /// Granted scopes, as the origin's authorization server names them. Empty if unknown or nothing is
+    /// connected.
     pub scopes: Vec<String>,
-    /// What the origin has asked for beyond that, and nobody has been asked for yet.
+    /// Scopes that the origin requested in addition and no consent has requested yet.
     pub wished: Vec<String>,
     /// When the person last consented.
     pub connected_at: Option<UnixMillis>,
-    /// When a call last went out with it, to the hour.
+    /// When the credential was last used for a call, to the hour.
     pub last_used_at: Option<UnixMillis>,
 }
 
 impl CredentialBroker {
-    /// How a person stands with an origin, from the store.
+    /// Reads the details of a person's connection to an origin from the store.
     ///
     /// # Errors
-    /// When it cannot be told now.
+    /// On a temporary failure.
     pub async fn account(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
         if origin.credential_subject() != CredentialSubject::Person {
             let status = self.status(who, origin).await?;

@@ -1,4 +1,4 @@
-//! What the vault tells of itself. Never a token, a code or a secret.
+//! Audit events of the credential broker. They never contain a token, a code or a secret.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use portcullis_policy::{Gateway, Origin, PrincipalId};
 use crate::credential::auth_mode;
 use crate::{ConnectError, Inner};
 
-/// Characters of a message.
+/// Maximum length of an event's message, in characters.
 const MAX_MESSAGE_CHARS: usize = 1000;
 
 impl Inner {
@@ -37,13 +37,13 @@ impl Inner {
                 Outcome::GatewayError => FailureOrigin::Gateway,
                 Outcome::Success | Outcome::ToolError | Outcome::UpstreamError => FailureOrigin::Upstream,
             });
-            // It may quote what strangers wrote, a URL for instance.
+            // It may quote untrusted text, for example a URL.
             event.message = Some(failure.message.chars().take(MAX_MESSAGE_CHARS).collect::<String>().into());
         }
         self.parts.events.record(event);
     }
 
-    /// `identity provider:sub`, as far as the store tells.
+    /// `identity provider:sub`, if the store returns it.
     async fn subject(&self, who: &PrincipalId) -> Option<Arc<str>> {
         match self.parts.store.principal(who.as_str()).await {
             Ok(row) => row.map(|row| row.subject.into()),
@@ -52,7 +52,7 @@ impl Inner {
     }
 }
 
-/// Why something failed.
+/// Outcome, reason and message of a failed operation, for its event.
 pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
     pub(crate) reason: &'static str,

@@ -1,29 +1,31 @@
+//! Parses `Bearer` challenges of origins (RFC 6750 section 3, RFC 9728 section 5.1).
+
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-/// More scopes than this, or longer ones, no challenge means seriously; those beyond are not read.
+/// Maximum number and length of scopes in a challenge. Others are ignored.
 const MAX_SCOPES: usize = 50;
 const MAX_SCOPE_LEN: usize = 200;
 
-/// What a `Bearer` challenge says (RFC 6750 section 3, RFC 9728 section 5.1).
+/// A `Bearer` challenge (RFC 6750 section 3, RFC 9728 section 5.1).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
-    /// Where the protected resource describes itself.
+    /// URL of the protected resource metadata.
     pub(crate) resource_metadata: Option<String>,
-    /// The scopes that it wants.
+    /// Requested scopes.
     pub(crate) scopes: Vec<String>,
-    /// What was wrong with the token, where there was one.
+    /// The `error` code, if a token was sent.
     error: Option<String>,
 }
 
 impl Challenge {
-    /// Whether the token is good and may do too little (RFC 6750 section 3.1), and what it lacks is said.
+    /// Whether the token is valid but lacks scopes (RFC 6750 section 3.1), and the challenge names them.
     #[must_use]
     pub fn is_insufficient_scope(&self) -> bool {
         self.error.as_deref() == Some("insufficient_scope") && !self.scopes.is_empty()
     }
 
-    /// The first `Bearer` challenge of an answer, among whatever other schemes it offers.
+    /// The first `Bearer` challenge of a response, which may also offer other schemes.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(Self::parse)
@@ -36,7 +38,7 @@ impl Challenge {
             rest = rest.trim_start_matches([' ', '\t', ',']);
             let (word, after) = rest.split_at(rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len()));
             if word.is_empty() {
-                // The end, or something that no grammar allows: what was read so far counts.
+                // The end, or a syntax error: keep the parameters read so far.
                 return found;
             }
             match after.trim_start_matches([' ', '\t']).strip_prefix('=') {
@@ -61,7 +63,8 @@ impl Challenge {
     }
 }
 
-/// The scopes of a list (RFC 6749 section 3.3). What is none is left out: these come before a person and into a request elsewhere.
+/// Parses a list of scopes (RFC 6749 section 3.3). Invalid ones are dropped, because scopes are shown to
+/// users and sent to other servers.
 fn parse_scopes(list: &str) -> Vec<String> {
     let is_scope = |text: &str| {
         text.len() <= MAX_SCOPE_LEN

@@ -1,3 +1,5 @@
+//! The gateway as an OAuth client of an authorization server, and how it authenticates there.
+
 use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
 use portcullis_policy::{Origin, OriginCredential};
 use reqwest::RequestBuilder;
@@ -7,14 +9,14 @@ use url::{Url, form_urlencoded};
 use crate::Inner;
 use crate::client_assertion::{CLIENT_ASSERTION_TYPE, ClientAssertionError, ClientAssertionSigner};
 
-/// How the gateway became a client.
+/// How the gateway was registered as a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RegistrationMethod {
-    /// By hand; the configuration says id and secret.
+    /// By hand: the configuration contains id and secret.
     Configured,
     /// By a client ID metadata document.
     Document,
-    /// By RFC 7591.
+    /// By dynamic registration (RFC 7591).
     Dynamic,
 }
 
@@ -32,7 +34,7 @@ impl RegistrationMethod {
     }
 }
 
-/// RFC 7591's name of a way to authenticate at the token endpoint.
+/// RFC 7591's name of a token endpoint authentication method.
 pub(crate) const fn auth_method_name(method: AuthMethod) -> &'static str {
     match method {
         AuthMethod::None => "none",
@@ -42,11 +44,11 @@ pub(crate) const fn auth_method_name(method: AuthMethod) -> &'static str {
     }
 }
 
-/// The ways in which the gateway registers by itself, the one that it likes best first. For a key there is an administrator.
+/// Methods for dynamic registration, in order of preference. `private_key_jwt` is only configured by hand.
 pub(crate) const REGISTRATION_AUTH_METHODS: [AuthMethod; 3] =
     [AuthMethod::None, AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
 
-/// The way with a name.
+/// The method with an RFC 7591 name, if dynamic registration supports it.
 pub(crate) fn auth_method_by_name(name: &str) -> Option<AuthMethod> {
     REGISTRATION_AUTH_METHODS.into_iter().find(|method| auth_method_name(*method) == name)
 }
@@ -58,20 +60,20 @@ pub(crate) struct OriginClient {
     pub(crate) registration: RegistrationMethod,
 }
 
-/// What shows the token endpoint that it is this client that asks.
+/// Credentials of the client at the token endpoint.
 pub(crate) enum ClientAuth {
-    /// A public client's.
+    /// A public client, without credentials.
     Public,
-    /// The secret, in a header.
+    /// The secret, in the `Authorization` header.
     Basic(SecretString),
     /// The secret, in the form.
     Post(SecretString),
-    /// What a private key signs.
+    /// An assertion signed with a private key.
     Assertion(Box<ClientAssertionSigner>),
 }
 
 impl ClientAuth {
-    /// What a client proves itself with that has a secret, or none.
+    /// Credentials for a method with an optional secret. Without a secret the client is public.
     pub(crate) fn new(method: AuthMethod, secret: Option<SecretString>) -> Self {
         match (method, secret) {
             (AuthMethod::ClientSecretBasic, Some(secret)) => Self::Basic(secret),
@@ -89,7 +91,7 @@ impl ClientAuth {
         }
     }
 
-    /// The secret that is sent.
+    /// The secret, if it is sent as it is.
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         match self {
             Self::Basic(secret) | Self::Post(secret) => Some(secret),
@@ -99,8 +101,8 @@ impl ClientAuth {
 }
 
 impl Inner {
-    /// The client that an administrator registered by hand at this server, if they did. What proves it goes only to a host that its
-    /// owner allowed.
+    /// The client that an administrator registered by hand, if any. Its secret is only sent to hosts that the
+    /// owner of the Secret allows.
     pub(crate) fn configured_client(
         &self,
         origin: &Origin,
@@ -113,7 +115,7 @@ impl Inner {
                 let host = token_endpoint.host_str().unwrap_or_default();
                 if !hosts.contains(host) {
                     return Err(format!(
-                        "the client secret may not be sent to {host}; the Secret's annotation portcullis.dev/allowed-hosts has to name that host"
+                        "the client secret must not be sent to {host}; add the host to the Secret's annotation portcullis.dev/allowed-hosts"
                     ));
                 }
                 Some(secret.clone())
@@ -139,7 +141,7 @@ impl Inner {
 }
 
 impl OriginClient {
-    /// What it shows with one request, and with no other.
+    /// Authentication for a single request.
     pub(crate) fn authentication(&self) -> Result<RequestAuth<'_>, ClientAssertionError> {
         let assertion = match &self.proof {
             ClientAuth::Assertion(assertions) => Some(assertions.sign(&self.id)?),
@@ -149,14 +151,14 @@ impl OriginClient {
     }
 }
 
-/// How a client shows itself to the token or revocation endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
+/// Client authentication at the token or revocation endpoint (RFC 6749 section 2.3.1, RFC 7523 section 2.2).
 pub(crate) struct RequestAuth<'a> {
     client: &'a OriginClient,
     assertion: Option<SecretString>,
 }
 
 impl RequestAuth<'_> {
-    /// The request with these parameters, and with the authentication.
+    /// Adds the parameters and the client authentication to a request.
     pub(crate) fn form(
         &self,
         request: RequestBuilder,
@@ -179,7 +181,7 @@ impl RequestAuth<'_> {
         request.form(&form)
     }
 
-    /// What nobody else is to see.
+    /// The secret that was sent, to redact it from error messages.
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         self.assertion.as_ref().or(self.client.proof.secret())
     }

@@ -1,4 +1,4 @@
-//! What a client's private key signs, so that there is no secret to send (RFC 7523 section 2.2).
+//! Client assertions signed with a private key, used instead of a client secret (RFC 7523 section 2.2).
 
 use portcullis_client_key::{ClientKey, InvalidClientKey};
 use portcullis_clock::{Clock, NoRandomness, Random};
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::BrokerDependencies;
 
-/// The `client_assertion_type`.
+/// Value of `client_assertion_type`.
 pub(crate) const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// It is shown at once.
+/// Lifetime of an assertion. It is sent immediately.
 const LIFETIME_SECONDS: u64 = 60;
 
-/// There is no assertion to show.
+/// No assertion could be signed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientAssertionError {
     #[error("the value of the client's secretRef {0}")]
@@ -22,7 +22,7 @@ pub(crate) enum ClientAssertionError {
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Signs for one authorization server.
+/// Signs assertions for one authorization server.
 pub(crate) struct ClientAssertionSigner {
     key: ClientKey,
     key_id: Option<String>,
@@ -42,8 +42,8 @@ struct Claims<'a> {
 }
 
 impl ClientAssertionSigner {
-    /// With a key in PEM, for the server with this identifier: an assertion that names the server and no endpoint of it is good
-    /// nowhere else.
+    /// Takes a private key in PEM. The audience is the server's issuer, so the assertion is valid at no other
+    /// server.
     pub(crate) fn new(
         pem: &SecretString,
         key_id: Option<String>,
@@ -55,7 +55,7 @@ impl ClientAssertionSigner {
         Ok(Self { key, key_id, audience: issuer.to_owned(), clock, random })
     }
 
-    /// Another one at each call: a server takes each once.
+    /// Signs a new assertion for each call, because a server accepts each only once.
     pub(crate) fn sign(&self, client_id: &str) -> Result<SecretString, ClientAssertionError> {
         let now = self.clock.now();
         let claims = Claims {

@@ -1,5 +1,5 @@
-//! Tokens that the gateway gets in its own name (RFC 6749 section 4.4), the same for everybody. They live in memory alone: each
-//! replica has its own, and whoever starts anew asks anew.
+//! Tokens of the gateway itself (RFC 6749 section 4.4), shared by all users. They are kept only in memory:
+//! each replica has its own, and requests a new one after a restart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::token::{self, TokenRequestError, TokenResponse};
 use crate::token_target::TokenTarget;
 use crate::{ConnectError, Credential, CredentialError, Inner};
 
-/// How long a token is used whose lifetime nobody told.
+/// Lifetime of a token whose response states none.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 impl Inner {
-    /// Another token. The caller holds the gate of `who` and `origin`.
+    /// Requests another token. The caller holds the lock of `who` and `origin`.
     pub(crate) async fn client_credentials_token(
         &self,
         who: &PrincipalId,
@@ -36,7 +36,7 @@ impl Inner {
         };
         self.record(EventKind::UpstreamRefresh, None, None, origin, None).await;
         let header = bearer_header(answer.access.expose_secret()).ok_or_else(|| {
-            CredentialError::Unavailable("the token that was given cannot be sent".to_owned())
+            CredentialError::Unavailable("the issued token cannot be sent in a header".to_owned())
         })?;
         let now = self.parts.clock.now();
         let lifetime = answer.lifetime.map(Duration::from_secs);
@@ -49,13 +49,13 @@ impl Inner {
         let OriginAuth::ClientCredentials { server, scopes, .. } = &origin.auth else {
             return Err(Failure::from(&ConnectError::NotNeeded));
         };
-        let told = |error: ConnectError| Failure::from(&error);
-        let http = self.http(origin).map_err(|error| told(error.into()))?;
-        let source = TokenTarget::find(&http, origin, server, scopes).await.map_err(told)?;
+        let failed = |error: ConnectError| Failure::from(&error);
+        let http = self.http(origin).map_err(|error| failed(error.into()))?;
+        let source = TokenTarget::find(&http, origin, server, scopes).await.map_err(failed)?;
         let client = self
             .configured_client(origin, &source.issuer, &source.token_endpoint)
-            .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
-            .map_err(|problem| told(ConnectError::Registration(problem)))?;
+            .and_then(|client| client.ok_or_else(|| "the origin's configuration names no client".to_owned()))
+            .map_err(|problem| failed(ConnectError::Registration(problem)))?;
         let mut form = vec![("grant_type", "client_credentials"), ("resource", source.resource.as_str())];
         form.extend(source.scope_parameter());
         token::request_token(&http, &source.token_endpoint, &client, &form).await.map_err(|error| match error
@@ -64,7 +64,7 @@ impl Inner {
             refused @ TokenRequestError::Refused { .. } => Failure::upstream(
                 "client_refused",
                 format!(
-                    "{} refuses the gateway's client: {refused}; an administrator has to look at it",
+                    "{} rejected the gateway's client: {refused}; an administrator has to check the client registration",
                     source.issuer
                 ),
             ),

@@ -1,5 +1,5 @@
-//! Whose turn it is, where many come at a time: after a restart, or when tokens that were given together end together. Whoever waits
-//! here does not wait for a connection of the store's, which is given up after two seconds.
+//! Limits on concurrent refreshes and store reads, for bursts after a restart or when many tokens expire
+//! together. Tasks wait here instead of in the store's connection pool, which gives up after two seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,17 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many look something up at a time. Fewer than the store has connections, so that those who have something to write find one.
+/// Maximum number of concurrent reads. Fewer than the store's connections, so writes can still get one.
 const MAX_STORE_READS: usize = 3;
 
-/// How many refresh at one origin at a time. Counted for each, so that a slow authorization server holds up nobody else's.
+/// Maximum number of concurrent refreshes per origin. Counted per origin, so a slow authorization server
+/// delays no other origin.
 const MAX_REFRESHES_PER_ORIGIN: usize = 32;
 
-/// What is remembered of an origin at which nobody refreshes.
+/// How long the semaphore of an idle origin is kept.
 const SEMAPHORE_IDLE_TTL: Duration = Duration::from_secs(3600);
 
-/// Who waits for what.
+/// Semaphores for store reads and refreshes.
 pub(crate) struct ConcurrencyLimits {
     store: Semaphore,
     servers: Cache<Arc<str>, Arc<Semaphore>>,
@@ -30,14 +31,14 @@ impl ConcurrencyLimits {
         }
     }
 
-    /// Does something with the store when it is its turn.
+    /// Runs store work when a permit is available.
     pub(crate) async fn with_store_permit<T>(&self, work: impl Future<Output = T>) -> T {
-        // It is never closed.
+        // The semaphore is never closed.
         let _turn = self.store.acquire().await.ok();
         work.await
     }
 
-    /// Waits for the turn to refresh something that was granted for an origin. It ends when what is returned is dropped.
+    /// Waits for a permit to refresh a token of this origin. The permit ends when it is dropped.
     pub(crate) async fn refresh_permit(&self, origin_uid: &Arc<str>) -> Option<OwnedSemaphorePermit> {
         let turns = self
             .servers

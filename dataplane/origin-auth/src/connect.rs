@@ -25,33 +25,33 @@ use crate::{ConnectError, Inner};
 /// How long a person may take at the authorization server.
 const FLOW_LIFETIME: Duration = Duration::from_secs(600);
 
-/// What an authorization server sends back with the browser (RFC 6749 section 4.1.2, RFC 9207). Has no `Debug`: the code is a
-/// secret.
+/// Response of the authorization server, sent through the browser (RFC 6749 section 4.1.2, RFC 9207). No
+/// `Debug`: the code is a secret.
 #[derive(Deserialize)]
 pub struct ConnectCallback {
     /// The authorization code.
     pub code: Option<String>,
-    /// What [`crate::CredentialBroker::begin`] sent along.
+    /// The `state` that [`crate::CredentialBroker::begin`] sent.
     pub state: Option<String>,
-    /// Who answers.
+    /// Issuer identifier of the authorization server.
     pub iss: Option<String>,
-    /// Why there is no code.
+    /// Error code, if there is no authorization code.
     pub error: Option<String>,
-    /// The same for people.
+    /// Human-readable description of the error.
     pub error_description: Option<String>,
 }
 
-/// A connection was made.
+/// A completed connection.
 #[derive(Debug)]
 pub struct CompletedConnect {
-    /// Whose.
+    /// The person who connected the account.
     pub who: PrincipalId,
-    /// Where the browser goes next, as given to [`crate::CredentialBroker::begin`].
+    /// Where the browser is sent next, as given to [`crate::CredentialBroker::begin`].
     pub return_to: String,
 }
 
-/// What is kept, sealed, while the person is away. All of it is decided before they go: nothing that comes back with the browser
-/// can change where the code is sent.
+/// Sealed state of a flow while the person is at the authorization server. It is complete before they leave:
+/// nothing that the browser brings back can change where the code is sent.
 #[derive(Serialize, Deserialize)]
 struct ConnectFlow {
     origin_url: String,
@@ -67,7 +67,7 @@ struct ConnectFlow {
     redirect_uri: String,
     verifier: Zeroizing<String>,
     scope: String,
-    /// What of it the origin has asked for since the account was connected.
+    /// The part of `scope` that the origin requested after the account was connected.
     #[serde(default)]
     step_up: String,
     return_to: String,
@@ -91,7 +91,7 @@ impl Inner {
         let step_up = step_up.map(|wish| wish.wanted).unwrap_or_default();
         let mut scopes = if configured.is_empty() { found.scopes.join(" ") } else { configured.join(" ") };
         if !step_up.is_empty() {
-            // What was granted before stays granted.
+            // Scopes that were granted before stay granted.
             let granted = before.as_ref().map_or("", |row| &row.scope);
             scopes = format!("{scopes} {granted} {step_up}");
         }
@@ -132,8 +132,8 @@ impl Inner {
         Ok(url)
     }
 
-    /// What the person has connected, as far as the origin is still the one that it was connected at. What it is not is revoked:
-    /// nobody but whoever it was granted for is ever shown it.
+    /// Returns the person's connection if it still matches the origin. Otherwise revokes it: tokens are only
+    /// sent to the origin that they were granted for.
     async fn current_connection(
         self: &Arc<Self>,
         who: &PrincipalId,
@@ -178,7 +178,8 @@ impl Inner {
         Ok(self.parts.store.begin_connect_flow(&row, now.0).await?)
     }
 
-    /// The flow that a callback belongs to, taken out: whatever comes of it, its state is spent.
+    /// Takes the flow of a callback out of the store. Its state cannot be used again, even if the callback
+    /// fails.
     async fn take_flow(
         &self,
         origin: &Origin,
@@ -223,7 +224,7 @@ impl Inner {
         flow: &ConnectFlow,
         callback: &ConnectCallback,
     ) -> Result<(), ConnectError> {
-        // Before anything else is believed, an error included (RFC 9207 section 2.4).
+        // Checked before any other parameter is used, including errors (RFC 9207 section 2.4).
         match &callback.iss {
             Some(iss) if *iss != flow.issuer => return Err(ConnectError::WrongIssuer),
             None if flow.iss_required => return Err(ConnectError::WrongIssuer),
@@ -233,7 +234,7 @@ impl Inner {
             return Err(ConnectError::Refused(error_message(error, callback.error_description.as_deref())));
         }
         let code = callback.code.as_deref().filter(|code| !code.is_empty());
-        let code = code.ok_or_else(|| ConnectError::NoToken("it sent no code".to_owned()))?;
+        let code = code.ok_or_else(|| ConnectError::NoToken("the callback contains no code".to_owned()))?;
         let client = self.client_of_flow(origin, flow)?;
         let form = [
             ("grant_type", "authorization_code"),
@@ -257,7 +258,7 @@ impl Inner {
         }
     }
 
-    /// The client that the flow began with, provided that the origin is still the one that it began for.
+    /// The client that the flow began with. An error if the origin has changed since.
     fn client_of_flow(&self, origin: &Origin, flow: &ConnectFlow) -> Result<OriginClient, ConnectError> {
         let configured = self
             .configured_client(origin, &flow.issuer, &flow.token_endpoint)
@@ -320,10 +321,10 @@ impl Inner {
             self.revoke_replaced(who, origin, old, &row);
         }
         if !flow.step_up.is_empty() {
-            let noted =
+            let recorded =
                 self.parts.store.record_step_up(who.as_str(), &origin.uid, &flow.step_up, now.0).await;
-            if let Err(error) = noted {
-                tracing::warn!(%error, "what a person has consented to is not noted; they may be asked once more");
+            if let Err(error) = recorded {
+                tracing::warn!(%error, "failed to record consented scopes; the person may have to consent again");
             }
         }
         gate.failed = None;
@@ -365,14 +366,14 @@ fn authorization_url(
             query.append_pair("scope", scope);
         }
         if asks_offline {
-            // OpenID Connect Core, section 11: offline access is only given with it.
+            // OpenID Connect Core, section 11: offline access requires this prompt.
             query.append_pair("prompt", "consent");
         }
     }
     Ok(url)
 }
 
-/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and how a `state` is stored.
+/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and the stored form of a `state`.
 fn digest(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
@@ -383,8 +384,8 @@ fn associated_data(row: &ConnectFlowRow) -> [&str; 5] {
 
 fn error_message(code: &str, description: Option<&str>) -> String {
     match (code, description.map(sanitize).filter(|text| !text.is_empty())) {
-        ("access_denied", None) => "access was refused there".to_owned(),
-        ("access_denied", Some(text)) => format!("access was refused there: {text}"),
+        ("access_denied", None) => "the request was denied".to_owned(),
+        ("access_denied", Some(text)) => format!("the request was denied: {text}"),
         (code, None) => sanitize(code),
         (code, Some(text)) => format!("{text} ({})", sanitize(code)),
     }

@@ -1,3 +1,5 @@
+//! A stored connection: its sealed tokens, expiry, and binding to origin and client.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +22,22 @@ use crate::client::{ClientAuth, OriginClient, RegistrationMethod, auth_method_by
 use crate::credential::bearer_header;
 use crate::token::TokenResponse;
 
-/// Tokens that live longer than this are refreshed [`EARLY_REFRESH_MARGIN`] before they expire; others in the last fifth of their life.
+/// Tokens that live longer than this are refreshed [`EARLY_REFRESH_MARGIN`] before they expire. Shorter ones
+/// are refreshed in the last fifth of their lifetime.
 const EARLY_REFRESH_MIN_LIFETIME: Duration = Duration::from_secs(120);
 const EARLY_REFRESH_MARGIN: Duration = Duration::from_secs(60);
 
-/// What is sealed. Has no `Debug`.
+/// The sealed part of a connection. No `Debug`: it holds secrets.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Tokens {
     pub(crate) access: Zeroizing<String>,
     pub(crate) refresh: Option<Zeroizing<String>>,
-    /// The secret of the dynamic registration that the tokens were given to: the refresh token is good for that client alone.
+    /// Secret of the dynamic registration that the tokens were issued to. Only that client can use the
+    /// refresh token.
     pub(crate) client_secret: Option<Zeroizing<String>>,
 }
 
-/// A stored connection, opened.
+/// A stored connection with its tokens decrypted.
 pub(crate) struct Connection {
     pub(crate) row: ConnectionRow,
     pub(crate) tokens: Tokens,
@@ -43,7 +47,7 @@ pub(crate) struct Connection {
 }
 
 impl Tokens {
-    /// What an answer gave. A provider that sends no new refresh token means the old one to go on.
+    /// Tokens of a response. If the provider sends no new refresh token, the old one stays valid.
     pub(crate) fn from_response(
         answer: &TokenResponse,
         old_refresh: Option<&str>,
@@ -57,7 +61,7 @@ impl Tokens {
         }
     }
 
-    /// Seals them, bound to everything in the row that decides where they may go.
+    /// Seals the tokens, bound to everything in the row that decides where they may be sent.
     pub(crate) fn seal(
         &self,
         sealing: &SealingRing,
@@ -70,7 +74,7 @@ impl Tokens {
 }
 
 impl Connection {
-    /// Opens what is stored; `None` when it was changed, or its key is gone.
+    /// Decrypts a stored connection. `None` if it was changed or its key is missing.
     pub(crate) fn open(row: ConnectionRow, sealing: &SealingRing) -> Option<Self> {
         let envelope = URL_SAFE_NO_PAD.decode(&row.sealed).ok()?;
         let text = sealing.open(Purpose::Credential, &associated_data(&row), &envelope).ok()?;
@@ -80,7 +84,7 @@ impl Connection {
         Some(Self { row, tokens, header, token_endpoint })
     }
 
-    /// When to fetch another access token; `None` when the provider did not say how long this one lives.
+    /// When to refresh the access token. `None` if the provider did not state its lifetime.
     pub(crate) fn refresh_at(&self) -> Option<UnixMillis> {
         let lifetime = self.expires_at()?.since(UnixMillis(self.row.issued_at));
         Some(UnixMillis(self.row.issued_at).after(refresh_after(lifetime)))
@@ -92,7 +96,7 @@ impl Connection {
 }
 
 impl Inner {
-    /// The client that a connection's tokens were given to.
+    /// The client that a connection's tokens were issued to.
     pub(crate) fn client_for(
         &self,
         origin: &Origin,
@@ -104,7 +108,9 @@ impl Inner {
             return self
                 .configured_client(origin, &row.issuer, &connection.token_endpoint)?
                 .filter(|client| client.id == row.client_id)
-                .ok_or_else(|| "the client that it was given to is not configured any more".to_owned());
+                .ok_or_else(|| {
+                    "the client that the tokens were issued to is no longer configured".to_owned()
+                });
         }
         let (Some(registration), Some(method)) = (registration, auth_method_by_name(&row.auth_method)) else {
             return Err("the stored connection was written by a newer version".to_owned());
@@ -115,13 +121,13 @@ impl Inner {
     }
 }
 
-/// How long a token is used before another is fetched.
+/// How long a token with this lifetime is used before it is refreshed.
 pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
     let early = if lifetime > EARLY_REFRESH_MIN_LIFETIME { EARLY_REFRESH_MARGIN } else { lifetime / 5 };
     lifetime.saturating_sub(early)
 }
 
-/// Whether a connection was made with the origin as it is now: the same URL, and the same way of registering.
+/// Whether a connection matches the origin's current URL and client registration.
 pub(crate) fn is_bound_to(row: &ConnectionRow, origin: &Origin) -> bool {
     let Some((_, registration)) = origin.auth.consent() else {
         return row.registration == exchange_fingerprint(&origin.auth)
@@ -151,8 +157,8 @@ pub(crate) fn associated_data(row: &ConnectionRow) -> [&str; 7] {
     ]
 }
 
-/// What a token that was exchanged for is stored with in place of a registration: it is good while the origin is configured as
-/// it was, in every point.
+/// Stored in place of a registration for an exchanged token. It covers the whole auth configuration of the
+/// origin, so any change invalidates the token.
 pub(crate) fn exchange_fingerprint(auth: &OriginAuth) -> String {
     let text = serde_json::to_vec(auth).unwrap_or_default();
     format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))

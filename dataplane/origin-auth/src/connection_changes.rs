@@ -1,4 +1,4 @@
-//! Hearing of accounts that were connected and disconnected at other replicas: what is remembered of them here is forgotten.
+//! Follows connections made and deleted at other replicas, and invalidates this replica's cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,40 +11,41 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{ConnectionChange, CredentialBroker, Inner};
 
-/// How often the log is read. Together with the time that a reading takes, this is how long news from elsewhere take to arrive.
+/// How often the log is read. Changes at other replicas take this long, plus the time of one read, to arrive.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// A reading that takes longer has failed.
+/// Deadline for one read.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Each reading goes back this far beyond the one before; the log says in `store/src/revocations.rs` why.
+/// Each read starts this far before the previous one; `store/src/change_log.rs` explains why.
 const POLL_OVERLAP: Duration = Duration::from_secs(120);
 
-/// How far the log has been read.
+/// Position in the log.
 pub(crate) struct ChangeCursor {
     read_until: UnixMillis,
-    /// Changes within the overlap that were acted on already.
+    /// Changes within the overlap that were already applied.
     applied: HashMap<(String, String, bool), i64>,
 }
 
 impl ChangeCursor {
-    /// Nothing is remembered yet, so that what came before does not matter.
+    /// Starts at `now`: the cache is still empty, so earlier changes do not matter.
     pub(crate) fn starting_at(now: UnixMillis) -> Self {
         Self { read_until: now, applied: HashMap::new() }
     }
 }
 
 impl CredentialBroker {
-    /// Follows the log of connected and disconnected accounts: each second, until dropped. To be spawned once. Without it an
-    /// account that was disconnected at another replica is used here for up to five minutes more.
+    /// Reads the log of connected and disconnected accounts every second, until dropped. Spawn it once.
+    /// Without it, this replica uses an account that was disconnected at another replica for up to five more
+    /// minutes.
     pub async fn watch_connection_changes(self) {
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            // That the store is away is told by whoever follows the log of revocations, which is kept beside this one.
+            // Store outages are reported by the reader of the revocation log, which is in the same store.
             match tokio::time::timeout(POLL_TIMEOUT, self.poll_connection_changes()).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "the log of connections cannot be read"),
-                Err(_) => tracing::debug!("the log of connections cannot be read in time"),
+                Ok(Err(error)) => tracing::debug!(%error, "failed to read the log of connection changes"),
+                Err(_) => tracing::debug!("timed out reading the log of connection changes"),
             }
         }
     }
@@ -52,7 +53,7 @@ impl CredentialBroker {
     /// Reads the log once.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store fails.
     pub async fn poll_connection_changes(&self) -> Result<(), StoreError> {
         let inner = &self.0;
         let mut heard = inner.heard.lock().await;
@@ -75,16 +76,16 @@ impl CredentialBroker {
 }
 
 impl Inner {
-    /// Somebody's account at an origin is another now, or none: whoever listens is told, and the memory forgets.
+    /// Invalidates the cache after an account was connected or disconnected, and notifies subscribers.
     pub(crate) fn apply_change(self: &Arc<Self>, who: &PrincipalId, origin_uid: &Arc<str>, connected: bool) {
         self.cache.invalidate_by_uid(who, origin_uid);
-        // Whoever had read the store before that and still is on the way to the memory is waited for.
+        // Waits for tasks that read the store before the change and have not filled the cache yet.
         let (inner, who, origin_uid) = (Arc::clone(self), who.clone(), Arc::clone(origin_uid));
         tokio::spawn(async move {
             let gate = inner.cache.refresh_state_by_uid(&who, &origin_uid);
             let _alone = gate.lock().await;
             inner.cache.invalidate_by_uid(&who, &origin_uid);
-            // Nobody listening is no trouble.
+            // Without receivers `send` fails, which is fine.
             inner.changes.send(ConnectionChange { who, origin_uid, connected }).ok();
         });
     }

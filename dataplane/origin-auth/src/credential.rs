@@ -1,3 +1,5 @@
+//! The credential of a call to an origin.
+
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
@@ -8,13 +10,14 @@ use portcullis_policy::{Origin, OriginCredential};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-/// What goes with a person's call to an origin. Cheap to clone. Has no `Debug`: it holds a secret.
+/// The credential that is sent with a person's call to an origin. Cheap to clone. No `Debug`: it holds a
+/// secret.
 #[derive(Clone)]
 pub struct Credential(CredentialKind);
 
 #[derive(Clone)]
 enum CredentialKind {
-    /// What the origin itself says: nothing, or a header or a query parameter that is everybody's.
+    /// From the origin's configuration: nothing, or a header or query parameter that all users share.
     Fixed(Arc<Origin>),
     /// An access token, ready to be sent.
     Bearer(Arc<Origin>, Arc<HeaderValue>),
@@ -29,7 +32,7 @@ impl Credential {
         Self(CredentialKind::Bearer(Arc::clone(origin), header))
     }
 
-    /// How this authenticates.
+    /// Authentication mode, for events.
     #[must_use]
     pub fn mode(&self) -> AuthMode {
         match &self.0 {
@@ -37,7 +40,7 @@ impl Credential {
         }
     }
 
-    /// The header to send, if any. Its value is marked sensitive.
+    /// Header to send, if any. Its value is marked sensitive.
     #[must_use]
     pub fn header(&self) -> Option<(&HeaderName, &HeaderValue)> {
         match &self.0 {
@@ -51,7 +54,7 @@ impl Credential {
         }
     }
 
-    /// Path and query to ask for in place of the URL's own, where the credential is part of them.
+    /// Path and query that replace those of the origin's URL, if the credential is part of them.
     #[must_use]
     pub fn target(&self) -> Option<&SecretString> {
         match &self.0 {
@@ -64,7 +67,7 @@ impl Credential {
     }
 }
 
-/// How the gateway authenticates to an origin, as events name it.
+/// Authentication mode of an origin, as events name it.
 #[must_use]
 pub fn auth_mode(origin: &Origin) -> AuthMode {
     match &origin.auth {
@@ -79,7 +82,8 @@ pub fn auth_mode(origin: &Origin) -> AuthMode {
     }
 }
 
-/// `Bearer …`, marked sensitive. `None` for what no header can hold; [`crate::token`] lets nothing like that in.
+/// `Bearer …`, marked sensitive. `None` if a header cannot hold it; [`crate::token`] rejects such tokens
+/// earlier.
 pub(crate) fn bearer_header(token: &str) -> Option<Arc<HeaderValue>> {
     let text = Zeroizing::new(format!("Bearer {token}"));
     let mut value = HeaderValue::from_str(&text).ok()?;

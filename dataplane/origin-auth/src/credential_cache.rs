@@ -1,3 +1,5 @@
+//! In-memory cache of credentials, and the per-person, per-origin lock for refreshing them.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,28 +12,28 @@ use tokio::sync::Mutex;
 
 use crate::{Credential, CredentialError};
 
-/// How many credentials are remembered. Those beyond cost a look into the store.
+/// Maximum number of cached credentials. Those beyond it are read from the store on each call.
 const MAX_CREDENTIALS: u64 = 100_000;
 
-/// So close to its expiry a token is not sent while another is fetched: it could expire on the way.
+/// Refresh a token this close to expiry before using it: it could expire before it arrives.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
 
-/// A token that is refused is replaced so often at most.
+/// Minimum time between replacements of a token that the origin rejects.
 const MIN_REPLACE_INTERVAL: Duration = Duration::from_secs(10);
 
 type CacheKey = (PrincipalId, Arc<str>);
 
 /// A credential, ready to be sent.
 pub(crate) struct CachedCredential {
-    /// For which origin, as it was then.
+    /// The origin, as it was when the credential was cached.
     pub(crate) origin: Arc<Origin>,
     /// `Bearer …`.
     pub(crate) header: Arc<HeaderValue>,
-    /// When to look into the store again, be it to refresh or to see whether it is still there.
+    /// When to read the store again, either to refresh or to check that the connection still exists.
     pub(crate) revisit_at: UnixMillis,
-    /// When it is of no use any more.
+    /// When the token expires.
     pub(crate) expires_at: Option<UnixMillis>,
-    /// Whether somebody is already looking.
+    /// Whether a task is already reading the store again.
     revisiting: AtomicBool,
 }
 
@@ -46,7 +48,7 @@ impl CachedCredential {
         Self { origin, header, revisit_at, expires_at, revisiting: AtomicBool::new(false) }
     }
 
-    /// Whether it was made for this very origin: one whose URL or registration has changed since is another.
+    /// Whether it belongs to this origin. A changed URL or registration makes it another origin.
     pub(crate) fn is_for(&self, origin: &Arc<Origin>) -> bool {
         Arc::ptr_eq(&self.origin, origin)
             || (self.origin.url == origin.url && self.origin.auth == origin.auth)
@@ -57,17 +59,17 @@ impl CachedCredential {
         self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
 
-    /// Whether it is about to.
+    /// Whether it expires within [`EXPIRY_MARGIN`].
     pub(crate) fn is_about_to_expire(&self, now: UnixMillis) -> bool {
         self.expires_at.is_some_and(|expires_at| now.after(EXPIRY_MARGIN) >= expires_at)
     }
 
-    /// Makes the caller the one who looks again; `false` when somebody already does.
+    /// Claims the background revisit. `false` if another task has it already.
     pub(crate) fn claim_revisit(&self) -> bool {
         !self.revisiting.swap(true, Ordering::Relaxed)
     }
 
-    /// Lets another look, where this one is still what is remembered.
+    /// Releases the revisit, if this credential is still cached.
     pub(crate) fn end_revisit(&self) {
         self.revisiting.store(false, Ordering::Relaxed);
     }
@@ -77,26 +79,27 @@ impl CachedCredential {
     }
 }
 
-/// That there was no credential to be had.
+/// The last failure to obtain a credential.
 pub(crate) struct RecentFailure {
     pub(crate) at: UnixMillis,
     pub(crate) error: CredentialError,
-    /// For which origin, as it was then.
+    /// The origin, as it was then.
     pub(crate) origin: Arc<Origin>,
 }
 
-/// Lets one task at a time do the slow work for one person and origin.
+/// State of the refresh lock: one task at a time obtains a credential for a person and origin.
 #[derive(Default)]
 pub(crate) struct RefreshState {
-    /// The last time that it failed: for those who waited meanwhile.
+    /// The last failure, for tasks that waited for the lock meanwhile.
     pub(crate) failed: Option<RecentFailure>,
-    /// When the origin refused a token of which no person knows, and another was fetched.
+    /// When a token that was obtained without a person's consent was last replaced because the origin
+    /// rejected it.
     pub(crate) replaced_at: Option<UnixMillis>,
 }
 
 impl RefreshState {
-    /// Whether a token that the origin refuses may be replaced by another. Where it refuses that one too, each further would be
-    /// one more for nothing.
+    /// Whether a token that the origin rejected may be replaced. If the origin rejects the new one too,
+    /// further replacements would not help.
     pub(crate) fn may_replace(&mut self, now: UnixMillis) -> bool {
         let may = self.replaced_at.is_none_or(|last| now >= last.after(MIN_REPLACE_INTERVAL));
         if may {
@@ -106,7 +109,7 @@ impl RefreshState {
     }
 }
 
-/// What is remembered of credentials, and who is at work on them.
+/// Cached credentials and refresh locks.
 pub(crate) struct CredentialCache {
     credentials: Cache<CacheKey, Arc<CachedCredential>>,
     refresh_states: Cache<CacheKey, Arc<Mutex<RefreshState>>>,
@@ -139,7 +142,7 @@ impl CredentialCache {
         self.credentials.invalidate(&(who.clone(), Arc::clone(origin_uid)));
     }
 
-    /// Held for as long as the slow work takes. What it guards is the memory's truth, not the store's: that has leases.
+    /// Held while a credential is obtained. It protects the cache; the store has its own leases.
     pub(crate) fn refresh_state(&self, who: &PrincipalId, origin: &Origin) -> Arc<Mutex<RefreshState>> {
         self.refresh_state_by_uid(who, &origin.uid)
     }

@@ -1,3 +1,5 @@
+//! Deletes connections, and revokes their tokens at the authorization server (RFC 7009).
+
 use std::sync::Arc;
 
 use portcullis_events::EventKind;
@@ -11,7 +13,7 @@ use crate::token::{REQUEST_TIMEOUT, sanitize};
 use crate::{CredentialError, Inner};
 
 impl Inner {
-    /// Forgets first and revokes then: whether the provider answers does not decide whether the gateway keeps a credential.
+    /// Deletes first, then revokes: the gateway deletes a credential even if the provider does not respond.
     pub(crate) async fn disconnect(
         &self,
         who: &PrincipalId,
@@ -23,8 +25,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The same for what was granted to an origin that has changed since: it is of no use there, and is not left lying about.
-    /// Whether the provider answers is not waited for.
+    /// Like [`disconnect`](Self::disconnect), for a connection that no longer matches the origin. Revokes in
+    /// the background.
     pub(crate) async fn disconnect_in_background(
         self: &Arc<Self>,
         who: &PrincipalId,
@@ -37,8 +39,9 @@ impl Inner {
         Ok(())
     }
 
-    /// Revokes what another consent has replaced, unless that went to the same client of the same authorization server: there
-    /// many servers take a revoked refresh token for the end of everything that the person has granted to the client.
+    /// Revokes a connection that another consent has replaced, unless both belong to the same client of the
+    /// same authorization server. There, many servers treat a revoked refresh token as the end of everything
+    /// that the person granted to the client.
     pub(crate) fn revoke_replaced(
         self: &Arc<Self>,
         who: &PrincipalId,
@@ -73,7 +76,7 @@ impl Inner {
         Ok(row)
     }
 
-    /// Forgets many at once. Whether their providers answer is not waited for.
+    /// Deletes all matching connections. Revokes them in the background.
     pub(crate) async fn disconnect_all(
         self: &Arc<Self>,
         whose: ConnectionFilter<'_>,
@@ -103,28 +106,30 @@ impl Inner {
         }
     }
 
-    /// What is left to do for a connection that is not in the store any more.
+    /// Revokes a connection that is already deleted from the store, and records the event.
     async fn revoke_removed(&self, who: &PrincipalId, origin: &Origin, row: ConnectionRow) {
         let failure = self.revoke_row(origin, row).await;
         self.record(EventKind::Disconnected, who, None, origin, failure).await;
     }
 
-    /// What went wrong, if anything did. What does not open can be revoked by nobody.
+    /// Returns the failure, if any. A row that cannot be opened cannot be revoked.
     async fn revoke_row(&self, origin: &Origin, row: ConnectionRow) -> Option<Failure> {
         let connection = Connection::open(row, &self.parts.keys.sealing)?;
         let revoked = self.revoke(origin, &connection).await;
         revoked.err().map(|problem| Failure::upstream("not_revoked_at_origin", problem))
     }
 
-    /// RFC 7009, at the endpoint that was known when the connection was made. It is not sealed with the tokens as the token
-    /// endpoint is, so they go there only where it is the same server. The refresh token first: a server that honours it ends the
-    /// access tokens of the same grant too.
+    /// RFC 7009, at the endpoint that was known when the connection was made. Unlike the token endpoint, the
+    /// revocation endpoint is not sealed with the tokens, so they are only sent to it on the same server. The
+    /// refresh token comes first: a server that follows the RFC then also revokes the access tokens of the
+    /// grant.
     async fn revoke(&self, origin: &Origin, connection: &Connection) -> Result<(), String> {
         let Some(endpoint) = &connection.row.revocation_endpoint else { return Ok(()) };
-        let endpoint: Url = endpoint.parse().map_err(|_| "the revocation endpoint is no URL".to_owned())?;
+        let endpoint: Url =
+            endpoint.parse().map_err(|_| "the revocation endpoint is not a valid URL".to_owned())?;
         let client = self.client_for(origin, connection)?;
         if endpoint.origin() != connection.token_endpoint.origin() {
-            return Err("the revocation endpoint is on another host than the token endpoint, so what that gave does not go there".to_owned());
+            return Err("the revocation endpoint is on a different host than the token endpoint, so no token was sent to it".to_owned());
         }
         let http = self.http(origin).map_err(|error| error.to_string())?;
         let tokens = &connection.tokens;

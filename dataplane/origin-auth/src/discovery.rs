@@ -1,5 +1,6 @@
-//! Who gives tokens for an origin: the origin's challenge, its protected resource metadata (RFC 9728), and its authorization
-//! server's metadata (RFC 8414, OpenID Connect Discovery). Order and rules are MCP's (basic/authorization).
+//! Discovers the authorization server of an origin: the origin's challenge, its protected resource metadata
+//! (RFC 9728), and the authorization server's metadata (RFC 8414, OpenID Connect Discovery). Follows MCP,
+//! basic/authorization.
 
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -12,47 +13,48 @@ use url::Url;
 use crate::ConnectError;
 use crate::challenge::Challenge;
 
-/// More than this no metadata has.
+/// Maximum size of a metadata document, in bytes.
 const MAX_METADATA_LEN: usize = 256 * 1024;
 
-/// More authorization servers than this are not tried.
+/// Maximum number of authorization servers to try.
 const MAX_SERVERS: usize = 4;
 
-/// What is asked without a credential to be challenged. Every server knows these; some let everybody in for the first.
+/// Requests without a credential that provoke a challenge. All servers support both methods; some allow
+/// `initialize` without authorization.
 const PROBES: [&str; 2] = [
     r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#,
     r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#,
 ];
 
-/// What somebody's tokens are asked for.
+/// Endpoints that the authorization server must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequiredEndpoints {
-    /// A person's consent, in a browser: it takes an authorization endpoint, and PKCE.
+    /// For a person's consent in a browser: an authorization endpoint, and PKCE.
     Consent,
-    /// No more than the token endpoint.
+    /// Only the token endpoint.
     Token,
 }
 
-/// What is known of an origin's protection.
+/// Authorization metadata of an origin.
 pub(crate) struct DiscoveryResult {
-    /// The `resource` that tokens are asked for (RFC 8707), as the origin states it.
+    /// The `resource` of token requests (RFC 8707), as the origin states it.
     pub(crate) resource: String,
-    /// Scopes of the challenge, else of the metadata; empty where neither names any.
+    /// Scopes of the challenge, otherwise of the metadata. Empty if neither names any.
     pub(crate) scopes: Vec<String>,
-    /// Who gives tokens.
+    /// Metadata of the authorization server in use.
     pub(crate) server: AuthorizationServerMetadata,
-    /// All who do, as the origin names them.
+    /// All authorization servers that the origin names.
     issuers: Vec<String>,
 }
 
 impl DiscoveryResult {
-    /// Whether the origin still names this authorization server, be it as one of several.
+    /// Whether the origin still names this authorization server.
     pub(crate) fn lists_issuer(&self, issuer: &str) -> bool {
         self.issuers.iter().any(|named| named == issuer || differs_by_trailing_slash(named, issuer))
     }
 }
 
-/// An authorization server's metadata, checked.
+/// Metadata of an authorization server, validated.
 #[derive(Deserialize)]
 pub(crate) struct AuthorizationServerMetadata {
     pub(crate) issuer: String,
@@ -70,7 +72,7 @@ pub(crate) struct AuthorizationServerMetadata {
 }
 
 impl AuthorizationServerMetadata {
-    /// Where a person's browser goes.
+    /// Endpoint to which the person's browser is sent.
     pub(crate) fn authorization_endpoint(&self) -> Result<&Url, ConnectError> {
         self.authorization_endpoint.as_ref().ok_or_else(|| {
             discovery_error(format!("the authorization server {} has no authorization endpoint", self.issuer))
@@ -85,7 +87,7 @@ struct ResourceMetadata {
     scopes_supported: Option<Vec<String>>,
 }
 
-/// Finds out.
+/// Discovers the authorization server of an origin.
 pub(crate) async fn discover(
     http: &HttpClient,
     origin: &Origin,
@@ -96,17 +98,18 @@ pub(crate) async fn discover(
         Some(url) => {
             let url = url
                 .parse()
-                .map_err(|_| discovery_error("its challenge names metadata at something that is no URL"))?;
+                .map_err(|_| discovery_error("the metadata URL in its challenge is not a valid URL"))?;
             let found = fetch_json::<ResourceMetadata>(http, &url).await?;
             let found = found.ok_or_else(|| {
-                discovery_error(format!("there is no resource metadata at {url}, where its challenge points"))
+                discovery_error(format!("there is no resource metadata at {url}, which its challenge names"))
             })?;
             Some((found, origin.url.clone()))
         }
         None => first_resource_metadata(http, &origin.url).await?,
     };
     let Some((metadata, described)) = found else {
-        // Servers of the first revision with authorization (2025-03-26) are their own authorization servers.
+        // With the first revision that had authorization (2025-03-26), servers are their own authorization
+        // servers.
         let issuer = origin.url.origin().ascii_serialization();
         let server = fetch_server_metadata(http, &issuer, need).await?;
         return Ok(DiscoveryResult {
@@ -119,7 +122,7 @@ pub(crate) async fn discover(
     if !is_same_resource(&metadata.resource, &origin.url) && !is_same_resource(&metadata.resource, &described)
     {
         return Err(discovery_error(format!(
-            "its metadata describes another resource, {}, than {}; the origin's url has to be the one it states",
+            "its metadata describes another resource, {}, than {}; set the origin's url to the stated resource",
             crate::token::sanitize(&metadata.resource),
             origin.url
         )));
@@ -143,9 +146,9 @@ pub(crate) async fn discover(
     Err(first_problem.unwrap_or_else(|| discovery_error("its metadata names no authorization server")))
 }
 
-/// The first document that can be read, and what it has to describe: whatever its well-known place was made from, so that the one
-/// at the root may name the root (RFC 9728 section 3.3). Where a challenge points to a document there is no such choice.
-/// Something else in its place (a page, say) is told only when there is no document.
+/// The first valid document, and the URL that it must describe: the one from which its well-known URL was
+/// derived, so a document at the root may describe the root (RFC 9728 section 3.3). A document that a
+/// challenge points to has no such choice. An invalid document is an error only if no valid one is found.
 async fn first_resource_metadata(
     http: &HttpClient,
     url: &Url,
@@ -177,14 +180,17 @@ async fn fetch_challenge(http: &HttpClient, url: &Url) -> Result<Challenge, Conn
     Ok(Challenge::default())
 }
 
-/// An authorization server's metadata, at whichever of the places it lies.
+/// Metadata of an authorization server, from the first well-known URL that has valid metadata.
 pub(crate) async fn fetch_server_metadata(
     http: &HttpClient,
     issuer: &str,
     need: RequiredEndpoints,
 ) -> Result<AuthorizationServerMetadata, ConnectError> {
     let url: Url = issuer.parse().map_err(|_| {
-        discovery_error(format!("its authorization server {} is no URL", crate::token::sanitize(issuer)))
+        discovery_error(format!(
+            "the URL of its authorization server is invalid: {}",
+            crate::token::sanitize(issuer)
+        ))
     })?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(discovery_error(format!(
@@ -221,11 +227,11 @@ async fn validate_metadata(
     issuer: &str,
     need: RequiredEndpoints,
 ) -> Result<AuthorizationServerMetadata, ConnectError> {
-    // Byte for byte (RFC 8414 section 3.3). A slash for an empty path is the one thing that URL libraries add by themselves when
-    // they write the metadata of the resource; it leads to the same documents.
+    // Byte for byte (RFC 8414 section 3.3), except for the slash of an empty path: some URL libraries add it
+    // when they write the resource metadata. It leads to the same documents.
     if server.issuer != issuer && !differs_by_trailing_slash(issuer, &server.issuer) {
         return Err(discovery_error(format!(
-            "the metadata of the authorization server {} says that it is {}",
+            "the metadata of the authorization server {} states the issuer {}",
             crate::token::sanitize(issuer),
             crate::token::sanitize(&server.issuer)
         )));
@@ -238,7 +244,7 @@ async fn validate_metadata(
             "the authorization server {issuer} does not offer PKCE with S256"
         )));
     }
-    // The browser goes there, so no client of ours will look at the address later.
+    // The browser opens this URL, so no HTTP client of the gateway checks its address later.
     let endpoint = server.authorization_endpoint()?;
     match endpoint.scheme() {
         "https" => {}
@@ -252,20 +258,20 @@ fn differs_by_trailing_slash(given: &str, stated: &str) -> bool {
     given.strip_suffix('/').is_some_and(|bare| bare == stated && bare.matches('/').count() == 2)
 }
 
-/// Equal, apart from a slash at the end.
+/// Equal except for a trailing slash.
 fn is_same_resource(stated: &str, origin: &Url) -> bool {
     let Ok(stated) = stated.parse::<Url>() else { return false };
     stated.as_str().trim_end_matches('/') == origin.as_str().trim_end_matches('/')
 }
 
-/// Whether metadata is that of an origin.
+/// Whether resource metadata describes an origin.
 #[cfg(fuzzing)]
 pub(crate) fn is_metadata_of(metadata: &[u8], origin: &Url) -> Option<bool> {
     let metadata: ResourceMetadata = portcullis_egress::parse_json_object(metadata).ok()?;
     Some(is_same_resource(&metadata.resource, origin))
 }
 
-/// The places of a well-known document (RFC 8615) for something with a path: with the path after it, and at the root.
+/// Well-known URLs (RFC 8615) for a URL: with its path appended, and at the root.
 fn well_known_urls(url: &Url, name: &str) -> Vec<Url> {
     let path = url.path().trim_end_matches('/');
     let mut places = vec![with_path(url, &format!("/.well-known/{name}{path}"))];
@@ -283,14 +289,14 @@ fn with_path(url: &Url, path: &str) -> Url {
     url
 }
 
-/// A JSON document; `None` when there is none. Only 200 counts.
+/// Fetches a JSON document. `None` if there is none; only status 200 counts.
 async fn fetch_json<T: DeserializeOwned>(http: &HttpClient, url: &Url) -> Result<Option<T>, ConnectError> {
     let request = http.get(url.clone()).header(ACCEPT, "application/json");
     let answer = http.send(request, MAX_METADATA_LEN).await?;
     match answer.status {
         StatusCode::OK => answer.json().map(Some).map_err(|error| match error {
             EgressError::Json { .. } => {
-                discovery_error(format!("what lies at {url} is no metadata: {error}"))
+                discovery_error(format!("the document at {url} is not valid metadata: {error}"))
             }
             other => ConnectError::Outbound(other),
         }),

@@ -1,13 +1,13 @@
-//! Tokens that a person's sign-in gives, without a consent of theirs at the origin: their identity provider's token is exchanged
-//! for one of the origin's.
+//! Exchanges a person's identity token for a token of the origin, without consent at the origin.
 //!
 //! ```text
 //! tokenExchange   identity token --RFC 8693--> authorization server -> access token
-//! idJag           identity token --RFC 8693--> identity provider -> ID-JAG --RFC 7523--> authorization server -> access token
+//! idJag           identity token --RFC 8693--> identity provider -> ID-JAG
+//!                                --RFC 7523--> authorization server -> access token
 //! ```
 //!
-//! What comes of it is kept like a connection without a refresh token, so that every replica uses the same; when it ends, it is
-//! exchanged anew.
+//! The result is stored like a connection without a refresh token, so all replicas use the same token. When
+//! it expires, the exchange is repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,30 +34,31 @@ const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
-/// How long a token is used whose lifetime nobody told.
+/// Lifetime of a token whose response states none.
 const DEFAULT_LIFETIME_SECONDS: u64 = 3600;
 
-/// How long a replica has the exchange for itself, where there was a token before. Longer than its requests take.
+/// Lease of a replica on an exchange that replaces an earlier token. Longer than the requests can take.
 const LEASE_DURATION: Duration = Duration::from_secs(30);
 
-/// A token that is still good while there is no other yet is looked at again after this.
+/// When to try again if the exchange fails or another replica has the lease, while the old token is still
+/// valid.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How often a replica looks whether another has finished, and how many times.
+/// How often, and how many times, a replica checks whether another has finished.
 const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_LEASE_POLLS: u32 = 100;
 
-/// Why there is no token.
+/// Reason why the exchange gave no token.
 enum ExchangeError {
     /// The person has to sign in again.
     SignInRequired(Failure),
-    /// Somebody refuses, and would again.
+    /// The request was rejected, and a retry would be too.
     Refused(Failure),
     /// It may succeed later.
     Temporary(Failure),
 }
 
-/// Who is asked for a token, and as whom.
+/// Where to request a token, and as which client.
 struct ExchangeContext {
     source: TokenTarget,
     client: OriginClient,
@@ -65,7 +66,8 @@ struct ExchangeContext {
 }
 
 impl Inner {
-    /// The token of before while it is good, else another. The caller holds the gate of `who` and `origin`.
+    /// Returns the stored token while it is valid, otherwise another one. The caller holds the lock of `who`
+    /// and `origin`.
     pub(crate) async fn exchanged_credential(
         &self,
         who: &PrincipalId,
@@ -103,7 +105,9 @@ impl Inner {
             }
             tokio::time::sleep(LEASE_POLL_INTERVAL).await;
         }
-        Err(CredentialError::Unavailable("another replica is exchanging it and does not finish".to_owned()))
+        Err(CredentialError::Unavailable(
+            "timed out waiting for another replica to exchange the token".to_owned(),
+        ))
     }
 
     async fn exchange_now(
@@ -130,7 +134,7 @@ impl Inner {
             }
         };
         if !matches!(error, CredentialError::Unavailable(_)) {
-            // What was given before does not outlive the refusal of more.
+            // A rejection also ends the token that was issued before.
             self.parts.store.remove_connection(who.as_str(), &origin.uid, self.parts.clock.now().0).await?;
         }
         self.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
@@ -150,7 +154,7 @@ impl Inner {
                     return Err(ExchangeError::Refused(Failure::upstream(
                         "host_not_allowed",
                         format!(
-                            "people's identity tokens may not be sent to {host}; the gateway's owner allows that in spec.tenancy, identityTokenHosts"
+                            "identity tokens must not be sent to {host}; the gateway's owner can allow it in spec.tenancy, identityTokenHosts"
                         ),
                     )));
                 }
@@ -166,7 +170,7 @@ impl Inner {
                 form.extend(source.scope_parameter());
                 let answer = token::request_token(&http, &source.token_endpoint, &client, &form)
                     .await
-                    .map_err(|error| exchange_error("exchange", &source.issuer, error))?;
+                    .map_err(|error| exchange_error("token exchange", &source.issuer, error))?;
                 Ok((source, client, answer))
             }
             OriginAuth::IdJag { issuer, scopes, .. } => {
@@ -189,24 +193,24 @@ impl Inner {
         }
     }
 
-    /// Finds the server before a person's token is asked for: without it there is no use for one.
+    /// Finds the server before the person's token is requested: without a server the token is not needed.
     async fn prepare(
         &self,
         origin: &Origin,
         server: &AuthorizationServer,
         scopes: &[String],
     ) -> Result<ExchangeContext, ExchangeError> {
-        let told = |error: ConnectError| ExchangeError::Temporary(Failure::from(&error));
-        let http = self.http(origin).map_err(|error| told(error.into()))?;
-        let source = TokenTarget::find(&http, origin, server, scopes).await.map_err(told)?;
+        let temporary = |error: ConnectError| ExchangeError::Temporary(Failure::from(&error));
+        let http = self.http(origin).map_err(|error| temporary(error.into()))?;
+        let source = TokenTarget::find(&http, origin, server, scopes).await.map_err(temporary)?;
         let client = self
             .configured_client(origin, &source.issuer, &source.token_endpoint)
-            .and_then(|client| client.ok_or_else(|| "the origin names no client".to_owned()))
+            .and_then(|client| client.ok_or_else(|| "the origin's configuration names no client".to_owned()))
             .map_err(|problem| ExchangeError::Refused(Failure::from(&ConnectError::Registration(problem))))?;
         Ok(ExchangeContext { source, client, http })
     }
 
-    /// A token that speaks of the person, as fresh as their identity provider gives it.
+    /// Requests a fresh token of the person from their identity provider.
     async fn identity_token(
         &self,
         who: &PrincipalId,
@@ -231,22 +235,23 @@ impl Inner {
         })
     }
 
-    /// An identity assertion authorization grant (MCP enterprise-managed authorization, section 4): good at one authorization
-    /// server, for one origin.
+    /// Requests an identity assertion authorization grant (MCP enterprise-managed authorization, section 4).
+    /// It is valid at one authorization server, for one origin.
     async fn request_id_jag(
         &self,
         identity: &IdentityToken,
         source: &TokenTarget,
     ) -> Result<SecretString, ExchangeError> {
         let provider = &identity.provider;
-        let told = |error: ConnectError| ExchangeError::Temporary(Failure::from(&error));
+        let temporary = |error: ConnectError| ExchangeError::Temporary(Failure::from(&error));
         let http = self
             .parts
             .http
             .http(&provider.private_networks, provider.ca_bundle_pem.as_deref())
-            .map_err(|error| told(error.into()))?;
-        let metadata =
-            fetch_server_metadata(&http, &provider.issuer, RequiredEndpoints::Token).await.map_err(told)?;
+            .map_err(|error| temporary(error.into()))?;
+        let metadata = fetch_server_metadata(&http, &provider.issuer, RequiredEndpoints::Token)
+            .await
+            .map_err(temporary)?;
         let client =
             identity_provider_client(provider, metadata.token_endpoint_auth_methods_supported.as_deref());
         let mut form = vec![
@@ -260,7 +265,7 @@ impl Inner {
         form.extend(source.scope_parameter());
         token::request_token_of_type(&http, &metadata.token_endpoint, &client, &form, ID_JAG)
             .await
-            .map_err(|error| exchange_error("identity_assertion", &provider.issuer, error))
+            .map_err(|error| exchange_error("request for an identity assertion", &provider.issuer, error))
     }
 
     async fn store_exchanged(
@@ -272,7 +277,7 @@ impl Inner {
         mut answer: TokenResponse,
     ) -> Result<Credential, CredentialError> {
         let now = self.parts.clock.now();
-        // There is always another way to a token, so that nothing more than this one is kept.
+        // The exchange can always be repeated, so the refresh token is not kept.
         answer.refresh = None;
         let mut row = ConnectionRow {
             principal_id: who.as_str().to_owned(),
@@ -301,7 +306,7 @@ impl Inner {
         self.parts.store.put_connection(&row).await?;
         self.publish_change(who, origin, true);
         let connection = Connection::open(row, &self.parts.keys.sealing).ok_or_else(|| {
-            CredentialError::Unavailable("the token that was given cannot be sent".to_owned())
+            CredentialError::Unavailable("the issued token cannot be sent in a header".to_owned())
         })?;
         Ok(self.cache_connection(who, origin, &connection, connection.refresh_at()))
     }
@@ -314,8 +319,8 @@ fn token_type_urn(token: SubjectToken) -> &'static str {
     }
 }
 
-/// The gateway as the identity provider knows it; a provider that does not say how it wants to be shown the secret takes Basic
-/// (RFC 8414 section 2).
+/// The gateway as a client of the identity provider. A provider whose metadata states no authentication
+/// method accepts Basic (RFC 8414 section 2).
 fn identity_provider_client(provider: &IdentityProviderClient, methods: Option<&[String]>) -> OriginClient {
     use portcullis_config::TokenEndpointAuthMethod as Method;
     let offers =
@@ -334,14 +339,14 @@ fn identity_provider_client(provider: &IdentityProviderClient, methods: Option<&
     }
 }
 
-/// What an answer of a token endpoint's means here.
+/// Maps an error of the token endpoint `who` to the failure of the exchange.
 fn exchange_error(what: &str, who: &str, error: TokenRequestError) -> ExchangeError {
     match error {
         TokenRequestError::Unavailable(problem) => {
             ExchangeError::Temporary(Failure::upstream("unreachable", problem))
         }
         refused @ TokenRequestError::Refused { .. } => {
-            let message = format!("{who} refuses the {what}: {refused}");
+            let message = format!("{who} rejected the {what}: {refused}");
             ExchangeError::Refused(Failure::denied("exchange_refused", message))
         }
     }

@@ -1,4 +1,4 @@
-//! What meets strangers' bytes, shown to the fuzz targets of `tests/fuzz` and to nobody else.
+//! Parsers of untrusted bytes, exported only to the fuzz targets of `tests/fuzz`.
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
@@ -7,20 +7,20 @@ use url::Url;
 use crate::challenge::Challenge;
 use crate::{discovery, token};
 
-/// Where a challenge points, and the scopes that it names.
+/// The metadata URL of a challenge, and its scopes.
 #[must_use]
 pub fn challenge(header: HeaderValue) -> Option<(Option<String>, Vec<String>)> {
     let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, header)]);
     Challenge::from_headers(&headers).map(|challenge| (challenge.resource_metadata, challenge.scopes))
 }
 
-/// Whether protected resource metadata is that of an origin; `None` where it cannot be read.
+/// Whether protected resource metadata describes an origin. `None` if it cannot be parsed.
 #[must_use]
 pub fn is_metadata_of(metadata: &[u8], origin: &Url) -> Option<bool> {
     discovery::is_metadata_of(metadata, origin)
 }
 
-/// The issuer that an authorization server's metadata states.
+/// The issuer in an authorization server's metadata.
 #[must_use]
 pub fn issuer(metadata: &[u8]) -> Option<String> {
     portcullis_egress::parse_json_object::<discovery::AuthorizationServerMetadata>(metadata)
@@ -28,7 +28,7 @@ pub fn issuer(metadata: &[u8]) -> Option<String> {
         .map(|server| server.issuer)
 }
 
-/// The access token of a token answer.
+/// The access token in a token response.
 #[must_use]
 pub fn access_token(answer: &[u8]) -> Option<String> {
     token::access_token(answer)

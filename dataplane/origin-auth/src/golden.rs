@@ -1,4 +1,4 @@
-//! Golden tests of what is stored about accounts at origins. Envelopes of earlier builds have to open.
+//! Golden tests of stored connections. Envelopes of earlier versions must stay readable.
 
 use std::sync::Arc;
 
@@ -29,17 +29,17 @@ const PURPOSES: [(&str, Purpose); 5] = [
     ("provider", Purpose::IdentityProvider),
 ];
 
-/// A sealed value: its name, what it is bound to, and the envelope that this build makes.
+/// A sealed value: its name, the associated data, and the envelope that this version creates.
 pub(crate) type Sealed<'a> = (&'a str, &'a [&'a str], String);
 
-/// Fixed rings, derived because no usable key may be written in this repository.
+/// Fixed key rings, derived because the repository must not contain usable keys.
 pub(crate) fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
     Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
-/// Compares the content of envelopes with a golden file, and opens the envelopes that the file keeps.
+/// Compares the content of envelopes with a golden file, and opens the envelopes in that file.
 pub(crate) fn assert_sealed(file: &str, values: &[Sealed<'_>]) {
     let path = format!("{}/../../tests/golden/files/{file}", env!("CARGO_MANIFEST_DIR"));
     let kept = std::fs::read(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What the vault needs from whoever keeps people's sessions at their identity providers.
+//! The interface to users' sessions at their identity providers, which token exchange needs.
 
 use std::pin::Pin;
 
@@ -11,47 +11,48 @@ use secrecy::SecretString;
 pub type IdentityTokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<IdentityToken, IdentityTokenError>> + Send + 'a>>;
 
-/// Keeps people's sessions at their identity providers, and gets tokens that speak of them.
+/// Issues identity tokens from users' sessions at their identity providers.
 pub trait IdentityTokenSource: Send + Sync {
-    /// A token of this very person, valid for at least a minute more.
+    /// Returns a token of exactly this person, valid for at least another minute.
     ///
     /// # Errors
-    /// When there is no session to get one from, the provider refuses, or does not answer. Programs have no session.
+    /// If there is no session, or the provider rejects the request or is unavailable. Workloads have no
+    /// session.
     fn token<'a>(&'a self, who: &'a PrincipalId, kind: SubjectToken) -> IdentityTokenFuture<'a>;
 }
 
-/// A token that speaks of a person, and who gave it. Has no `Debug`: it holds a secret.
+/// A person's identity token and its issuer. No `Debug`: it holds a secret.
 pub struct IdentityToken {
     /// The token.
     pub token: SecretString,
-    /// The provider that gave it, where it can be exchanged.
+    /// The provider that issued it, where it can be exchanged.
     pub provider: IdentityProviderClient,
 }
 
-/// The gateway as a client of an identity provider. Has no `Debug`: it may hold a secret.
+/// The gateway as a client of an identity provider. No `Debug`: it may hold a secret.
 pub struct IdentityProviderClient {
     /// Its issuer identifier.
     pub issuer: String,
-    /// The client that the token was given to.
+    /// The client that the token was issued to.
     pub client_id: String,
     /// Its secret; absent for a public client.
     pub client_secret: Option<SecretString>,
-    /// Networks beyond the public internet in which the provider may live.
+    /// Private networks in which the provider may be reached.
     pub private_networks: Vec<IpNet>,
     /// Extra trust anchors, PEM.
     pub ca_bundle_pem: Option<String>,
 }
 
-/// There is no token that speaks of a person.
+/// No identity token could be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityTokenError {
-    /// No session of theirs is kept: they have to sign in (again).
-    #[error("no session of this person's at their identity provider is kept")]
+    /// No session of this person is stored: they have to sign in, possibly again.
+    #[error("no session of this person at their identity provider is stored")]
     NoSession,
     /// The provider has ended the session: they have to sign in again.
-    #[error("the identity provider refuses: {0}")]
+    #[error("the identity provider ended the session: {0}")]
     Refused(String),
-    /// It cannot be told now.
-    #[error("the identity provider does not answer: {0}")]
+    /// A temporary failure.
+    #[error("the identity provider is unavailable: {0}")]
     Unavailable(String),
 }

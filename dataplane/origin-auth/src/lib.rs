@@ -1,10 +1,15 @@
-//! Each person's credential at each origin, the gateway's own, and the OAuth client that gets them there.
+//! Credential broker: connects accounts at origins, stores their tokens sealed, and supplies the credential
+//! of each call.
 //!
-//! The only room that sees an origin's token in the clear. The flow, downhill:
-//! `discovery -> registration -> begin (consent at the origin) -> finish (tokens, sealed) -> credential -> refresh`.
+//! This is the only crate that handles origin tokens in clear text. The steps:
 //!
-//! *Architecture invariant:* what a credential is bound to (person, origin, its URL, issuer, token endpoint, client) is stored
-//! beside it and compared before use, so that a name, URL or endpoint that changes hands inherits nothing.
+//! ```text
+//! discovery -> registration -> begin (consent at origin) -> finish (sealed tokens) -> credential -> refresh
+//! ```
+//!
+//! *Architecture invariant:* everything that a credential is bound to (person, origin, its URL, issuer, token
+//! endpoint, client) is stored with it and compared before use. A reused name, URL or endpoint inherits no
+//! credential.
 
 mod account;
 mod audit;
@@ -64,59 +69,60 @@ pub use identity_token::{
 pub use reencrypt::{ReencryptError, ReencryptProgress};
 pub use step_up::StepUp;
 
-/// How long a registration is taken for known.
+/// How long a dynamic registration counts as verified.
 const VERIFIED_CLIENT_TTL: Duration = Duration::from_secs(3600);
 
-/// How many changes a listener may lag behind.
+/// How many changes a receiver of [`CredentialBroker::changes`] may lag behind.
 const CHANGE_CHANNEL_CAPACITY: usize = 1024;
 
-/// How a person stands with an origin.
+/// State of a person's connection to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionStatus {
-    /// The origin wants no account.
+    /// The origin needs no account.
     NotNeeded,
-    /// There is a credential.
+    /// There is a usable credential.
     Connected,
     /// The person never connected an account, or disconnected it.
     NeverConnected,
-    /// There was a credential, and it is dead: the person has to consent again.
+    /// The stored credential no longer works: the person has to consent again.
     ReconnectNeeded,
-    /// The person's sign-in is what gives a credential, and nothing of it is kept: they have to sign in again.
+    /// The credential comes from the person's sign-in and none is stored: they have to sign in again.
     SignInNeeded,
-    /// The account is everybody's, and an administrator has to connect it, for the first time or again.
+    /// The account is shared by all users, and an administrator has to connect it, for the first time or
+    /// again.
     AdminNeeded,
 }
 
 /// An account was connected or disconnected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionChange {
-    /// Whose.
+    /// The person whose account changed.
     pub who: PrincipalId,
-    /// At which origin.
+    /// UID of the origin.
     pub origin_uid: Arc<str>,
     /// Whether there is a credential now.
     pub connected: bool,
 }
 
-/// What the vault works with.
+/// Dependencies of the [`CredentialBroker`].
 pub struct BrokerDependencies {
-    /// Where connections are kept.
+    /// Stores connections, connect flows and client registrations.
     pub store: Store,
-    /// Seals them.
+    /// Seals tokens and client secrets before they are stored.
     pub keys: Arc<Keyring>,
-    /// Reaches origins and their authorization servers.
+    /// Sends requests to origins and their authorization servers.
     pub http: HttpClients,
-    /// People's sessions at their identity providers, where such are kept.
+    /// Sessions at identity providers, if any are stored. Needed for token exchange.
     pub identities: Option<Arc<dyn IdentityTokenSource>>,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Secrets.
+    /// Source of randomness for secrets.
     pub random: Random,
-    /// Where it tells what happened.
+    /// Receives the broker's audit events.
     pub events: EventSink,
 }
 
-/// The vault. Cheap to clone.
+/// The credential broker. Cheap to clone.
 #[derive(Clone)]
 pub struct CredentialBroker(Arc<Inner>);
 
@@ -125,14 +131,14 @@ struct Inner {
     cache: CredentialCache,
     shared_principal: PrincipalId,
     limits: ConcurrencyLimits,
-    /// (issuer, client id) of dynamic registrations that the issuer was seen to know lately.
+    /// (issuer, client id) of dynamic registrations that the issuer recently recognized.
     verified_clients: Cache<(String, String), ()>,
     changes: broadcast::Sender<ConnectionChange>,
     heard: Mutex<ChangeCursor>,
 }
 
 impl CredentialBroker {
-    /// A vault with nothing in memory yet.
+    /// Creates a broker with an empty cache.
     #[must_use]
     pub fn new(parts: BrokerDependencies) -> Self {
         let heard = Mutex::new(ChangeCursor::starting_at(parts.clock.now()));
@@ -147,11 +153,11 @@ impl CredentialBroker {
         }))
     }
 
-    /// The credential with which this person's calls go to this origin: from memory on all but the first call, refreshed before
-    /// it expires.
+    /// Returns the credential for this person's calls to this origin. It comes from memory on all but the
+    /// first call, and is refreshed before it expires.
     ///
     /// # Errors
-    /// When the person has no usable connection, or it cannot be told now.
+    /// If the person has no usable connection, or on a temporary failure.
     pub async fn credential(
         &self,
         who: &PrincipalId,
@@ -164,7 +170,7 @@ impl CredentialBroker {
                 return Ok(found.credential());
             }
             if !found.is_about_to_expire(now) {
-                // Good for a while: this call does not wait for the next one.
+                // Valid for a while: refresh in the background instead of delaying this call.
                 if found.claim_revisit() {
                     let (inner, who, origin) = (Arc::clone(&self.0), who.clone(), Arc::clone(origin));
                     let looked = Arc::clone(&found);
@@ -179,11 +185,12 @@ impl CredentialBroker {
         self.0.obtain(who, origin, None).await.map_err(|error| error.for_user(origin))
     }
 
-    /// Another credential, after the origin answered 401 to one. If somebody has renewed it meanwhile, theirs.
+    /// Returns another credential after the origin answered 401 to `refused`. If the credential was renewed
+    /// in the meantime, the renewed one.
     ///
     /// # Errors
-    /// [`ConnectionStatus::ReconnectNeeded`] when there will be no other without the person's consent,
-    /// [`CredentialError::Rejected`] when there is no other.
+    /// [`ConnectionStatus::ReconnectNeeded`] if the person has to consent again,
+    /// [`CredentialError::Rejected`] if there is no other credential.
     pub async fn renew(
         &self,
         who: &PrincipalId,
@@ -195,10 +202,10 @@ impl CredentialBroker {
         self.0.obtain(who, origin, refused).await.map_err(|error| error.for_user(origin))
     }
 
-    /// How this person stands with this origin.
+    /// Returns the state of this person's connection to this origin.
     ///
     /// # Errors
-    /// When it cannot be told now.
+    /// On a temporary failure.
     pub async fn status(
         &self,
         who: &PrincipalId,
@@ -218,12 +225,13 @@ impl CredentialBroker {
         }
     }
 
-    /// Begins consent at the origin's authorization server and returns where to send the browser. `browser` is the digest of
-    /// the session cookie that the flow is bound to, and `return_to` comes back from [`finish`](Self::finish). Where the origin
-    /// has asked for more than was granted, that is asked for in addition ([`step_up`](Self::step_up)).
+    /// Begins consent at the origin's authorization server and returns the URL for the browser. `browser` is
+    /// the digest of the session cookie that the flow is bound to. [`finish`](Self::finish) returns
+    /// `return_to`. If the origin requested more scopes than were granted, the flow requests those too
+    /// ([`step_up`](Self::step_up)).
     ///
     /// # Errors
-    /// When the origin, its authorization server or the configuration does not let a person connect; the message says which.
+    /// If the origin, its authorization server or the configuration prevents it; the message says which.
     pub async fn begin(
         &self,
         who: &PrincipalId,
@@ -253,10 +261,11 @@ impl CredentialBroker {
         begun
     }
 
-    /// Ends what [`begin`](Self::begin) began, when the browser comes back to `{publicUrl}/connect/{id}/callback`.
+    /// Completes a flow of [`begin`](Self::begin) when the browser returns to
+    /// `{publicUrl}/connect/{id}/callback`.
     ///
     /// # Errors
-    /// When the answer does not belong to a flow of this browser, consent was refused, or no token came.
+    /// If the callback matches no flow of this browser, consent was denied, or no token was issued.
     pub async fn finish(
         &self,
         gateway: &Gateway,
@@ -267,7 +276,7 @@ impl CredentialBroker {
         let (finished, ended) = match self.0.finish(origin, browser, callback).await {
             Ok(known) => known,
             Err(error) => {
-                // Nobody knows whose browser it was.
+                // The person behind the browser is unknown.
                 self.0.record(EventKind::Connected, None, Some(gateway), origin, Some((&error).into())).await;
                 return Err(error);
             }
@@ -277,29 +286,29 @@ impl CredentialBroker {
         ended.map(|()| finished)
     }
 
-    /// Forgets a person's credential at an origin, and revokes it there (RFC 7009) where that is possible.
+    /// Deletes a person's credential at an origin, then revokes it there (RFC 7009) if possible.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store fails.
     pub async fn disconnect(&self, who: &PrincipalId, origin: &Arc<Origin>) -> Result<(), CredentialError> {
         self.0.disconnect(who, origin).await
     }
 
-    /// Forgets everybody's credential at an origin and returns how many there were. They are revoked there, where that is
-    /// possible, after this returns.
+    /// Deletes the credentials of all persons at an origin and returns their number. Revocation at the
+    /// authorization server, where possible, continues after this returns.
     ///
     /// # Errors
-    /// When the store does not answer. Some may be forgotten then; asked again, it goes on with the rest.
+    /// If the store fails. Some credentials may then be deleted; another call continues with the rest.
     pub async fn disconnect_everybody(&self, origin: &Arc<Origin>) -> Result<usize, CredentialError> {
         let whose = ConnectionFilter::Origin(&origin.uid);
         self.0.disconnect_all(whose, |uid| (*uid == *origin.uid).then(|| Arc::clone(origin))).await
     }
 
-    /// The same for all that one person has connected. `origins` finds an origin by its UID: at one that is not served any more
-    /// nothing can be revoked, and what is left of it here is forgotten all the same.
+    /// Deletes all credentials of one person and returns their number. `origins` finds an origin by its UID.
+    /// If an origin is no longer served, its credential is deleted without being revoked.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`disconnect_everybody`](Self::disconnect_everybody).
     pub async fn disconnect_everywhere(
         &self,
         who: &PrincipalId,
@@ -308,7 +317,7 @@ impl CredentialBroker {
         self.0.disconnect_all(ConnectionFilter::Person(who.as_str()), origins).await
     }
 
-    /// Where an origin's authorization server sends people back to: what it is told when the gateway is registered there by hand.
+    /// Redirect URI of an origin. Administrators need it to register the gateway by hand.
     #[must_use]
     pub fn redirect_uri(&self, gateway: &Gateway, origin: &Origin) -> String {
         registration::redirect_uri(gateway, origin)
@@ -320,7 +329,7 @@ impl CredentialBroker {
         registration::client_metadata_document(gateway, origin)
     }
 
-    /// Tells of accounts as they are connected and disconnected.
+    /// Subscribes to accounts that are connected and disconnected.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<ConnectionChange> {
         self.0.changes.subscribe()
@@ -328,12 +337,13 @@ impl CredentialBroker {
 }
 
 impl Inner {
-    /// The client that may reach this origin and its authorization server.
+    /// HTTP client for this origin and its authorization server.
     fn http(&self, origin: &Origin) -> Result<HttpClient, EgressError> {
         self.parts.http.http(&origin.network.private_networks, origin.network.ca_bundle_pem.as_deref())
     }
 
-    /// As whom calls of a person's go to an origin. `None` where nothing but what is written down is sent.
+    /// The principal that a person's credential is stored under. `None` if the origin uses only static
+    /// configuration.
     fn credential_subject<'a>(&'a self, who: &'a PrincipalId, origin: &Origin) -> Option<&'a PrincipalId> {
         match origin.credential_subject() {
             CredentialSubject::None => None,
@@ -342,7 +352,7 @@ impl Inner {
         }
     }
 
-    /// How it stands with somebody's connection, from the store.
+    /// Reads the state of a connection from the store.
     async fn connection_status(
         &self,
         who: &PrincipalId,
@@ -363,7 +373,7 @@ impl Inner {
     }
 
     fn publish_change(&self, who: &PrincipalId, origin: &Origin, connected: bool) {
-        // Nobody listening is no trouble.
+        // Without receivers `send` fails, which is fine.
         let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(&origin.uid), connected };
         self.changes.send(change).ok();
     }

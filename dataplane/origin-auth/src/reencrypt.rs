@@ -1,39 +1,40 @@
-//! Sealing anew what lies in the store under a key that was replaced, so that the key can go. Any replica may do it, and several at
-//! a time: an envelope is replaced only where it is still the one that was opened, so that a refresh that is faster keeps its
-//! tokens.
+//! Encrypts stored secrets again after a key rotation, so the replaced key can be dropped. Several replicas
+//! may do so at the same time: an envelope is only replaced if it has not changed since it was read, so a
+//! concurrent refresh keeps its tokens.
 
 use portcullis_keyring::{Purpose, SealError};
 use portcullis_store::StoreError;
 
 use crate::{CredentialBroker, Inner, connection, registration};
 
-/// What was found sealed under replaced keys.
+/// Number of envelopes that were sealed under replaced keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReencryptProgress {
-    /// Sealed anew.
+    /// Sealed again under the current key.
     pub rows: u64,
-    /// Left as they are: they do not open, so that nobody can use them either.
+    /// Left unchanged, because they cannot be opened.
     pub unopenable: u64,
 }
 
-/// Not everything was looked at. What was done is done.
+/// Re-encryption stopped early. Envelopes that were already replaced stay replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum ReencryptError {
-    /// The store does not answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Nothing can be sealed now.
+    /// An envelope could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
 }
 
 impl CredentialBroker {
-    /// Looks through the store once, in small portions, and seals anew what lies there under replaced keys; `each` hears of every
-    /// portion. After it, nothing that opens is sealed under a key that was a replaced one when it began, but for what somebody
-    /// who has not heard of the rotation writes.
+    /// Goes through the store once, in small batches, and re-encrypts everything that was sealed under
+    /// replaced keys. `each` receives the progress of each batch. Afterwards, only envelopes that cannot be
+    /// opened, or that were written by a replica without the new keys, are still sealed under keys that were
+    /// replaced at the start.
     ///
     /// # Errors
-    /// When the store does not answer, or there is no randomness.
+    /// If the store fails, or there is no randomness.
     pub async fn reencrypt(&self, each: impl Fn(ReencryptProgress)) -> Result<(), ReencryptError> {
         for beginning in self.0.parts.keys.sealing.replaced_key_prefixes() {
             self.0.reencrypt_connections(&beginning, &each).await?;

@@ -1,5 +1,6 @@
-//! The slow way to a credential: the store, and where it is due the authorization server. One task at a time for a person and
-//! origin in this process, one refresh at a time across all replicas.
+//! Obtains a credential from the store, and refreshes it at the authorization server when due. In this
+//! process one task at a time does so for a person and origin; across all replicas there is one refresh at a
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,40 +18,40 @@ use crate::credential_cache::{CachedCredential, RecentFailure};
 use crate::token::{self, TokenRequestError, TokenResponse};
 use crate::{ConnectionStatus, Credential, CredentialError, Inner};
 
-/// How long a replica has the refreshing for itself. Longer than [`token::REQUEST_TIMEOUT`].
+/// Lease of a replica on a refresh. Longer than [`token::REQUEST_TIMEOUT`].
 const LEASE_DURATION: Duration = Duration::from_secs(10);
 
-/// After how long a replica looks whether another has finished: each time twice as long, up to a limit. All looks together take
-/// longer than a [`LEASE_DURATION`].
+/// Delays between checks whether another replica has finished: each is twice as long, up to a limit. Their
+/// sum is longer than [`LEASE_DURATION`].
 const MIN_LEASE_POLL_DELAY: Duration = Duration::from_millis(100);
 const MAX_LEASE_POLL_DELAY: Duration = Duration::from_millis(800);
 const MAX_LEASE_POLLS: usize = 18;
 
-/// A credential in memory is compared with the store this often: another replica may have disconnected the account.
+/// How often a cached credential is compared with the store: another replica may have deleted the account.
 const REVISIT_INTERVAL: Duration = Duration::from_secs(300);
 
-/// How exactly it is noted when a connection was last used. Whoever uses one comes by here each [`REVISIT_INTERVAL`].
+/// Precision of `last_used_at`. Connections in use reach this code every [`REVISIT_INTERVAL`].
 const LAST_USED_RESOLUTION_MILLIS: i64 = 3600 * 1000;
 
-/// After a refresh that failed while the token is still good.
+/// Delay after a failed refresh while the token is still valid.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// After which pauses a write of new tokens is tried again: the old refresh token may already be spent.
+/// Delays between attempts to store new tokens: the old refresh token may already be invalid.
 const WRITE_RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
 
-/// How a refresh ended.
+/// Result of a refresh.
 enum RefreshOutcome {
     Done(Credential),
-    /// The connection changed meanwhile; what is stored now counts.
+    /// The connection changed meanwhile; read it again.
     Superseded,
     Dead,
     Failed(String),
 }
 
 impl Inner {
-    /// The credential by the slow way. Runs to its end although the caller may go away: an answer of the authorization server's
-    /// that nobody stores would cost the person their connection.
+    /// Obtains a credential from the store or the authorization server. Continues when the caller goes away:
+    /// new tokens that are not stored would cost the person their connection.
     pub(crate) async fn obtain(
         self: &Arc<Self>,
         who: &PrincipalId,
@@ -82,11 +83,12 @@ impl Inner {
         {
             return Ok(found.credential());
         }
-        // Where no person has consented, nothing but the authorization server stands between a call and a request there.
+        // These modes need no consent, so only this limit protects the authorization server from repeated
+        // requests.
         let unasked =
             matches!(origin.credential_subject(), CredentialSubject::Gateway | CredentialSubject::SignIn);
         if let Some(failed) = &gate.failed
-            && Arc::ptr_eq(&failed.origin, origin) // else somebody has mended it since
+            && Arc::ptr_eq(&failed.origin, origin) // a changed origin may be fixed
             && (failed.at >= arrived || unasked && now < failed.at.after(RETRY_DELAY))
         {
             return Err(failed.error.clone());
@@ -113,7 +115,7 @@ impl Inner {
         };
         match (found, remembered) {
             (Err(CredentialError::Unavailable(problem)), Some(found)) => {
-                tracing::warn!(origin = %origin.name, %problem, "a connection was not looked up; its token is still good");
+                tracing::warn!(origin = %origin.name, %problem, "failed to load a connection; using its cached token");
                 self.cache_credential(who, origin, &found.header, now.after(RETRY_DELAY), found.expires_at);
                 Ok(found.credential())
             }
@@ -148,7 +150,7 @@ impl Inner {
                 if self.mark_dead(who, origin, &connection.row).await? {
                     let failure = Failure::upstream(
                         "no_refresh_token",
-                        "the token is of no use any more, and there is none to refresh it with",
+                        "the access token is no longer valid, and there is no refresh token",
                     );
                     self.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
                     return Err(CredentialError::NotConnected(ConnectionStatus::ReconnectNeeded));
@@ -192,10 +194,12 @@ impl Inner {
                 }
             }
         }
-        Err(CredentialError::Unavailable("another replica is refreshing it and does not finish".to_owned()))
+        Err(CredentialError::Unavailable(
+            "timed out waiting for another replica to refresh the token".to_owned(),
+        ))
     }
 
-    /// The stored connection, as far as it may be used.
+    /// The stored connection, if it is usable and matches the origin.
     pub(crate) async fn stored_connection(
         &self,
         who: &PrincipalId,
@@ -212,7 +216,7 @@ impl Inner {
             return Err(gone(ConnectionStatus::ReconnectNeeded));
         }
         Connection::open(row, &self.parts.keys.sealing).ok_or_else(|| {
-            tracing::warn!(origin = %origin.name, "a stored connection does not open; its sealing key is gone");
+            tracing::warn!(origin = %origin.name, "failed to open a stored connection; its sealing key is missing");
             gone(ConnectionStatus::ReconnectNeeded)
         })
     }
@@ -222,10 +226,10 @@ impl Inner {
         if row.last_used_at.is_some_and(|at| at >= before) {
             return;
         }
-        let noted =
+        let recorded =
             self.parts.store.touch_connection(&row.principal_id, &row.origin_uid, now.0, before).await;
-        if let Err(error) = noted {
-            tracing::debug!(%error, "that a connection was used is not noted");
+        if let Err(error) = recorded {
+            tracing::debug!(%error, "failed to record the last use of a connection");
         }
     }
 
@@ -257,11 +261,11 @@ impl Inner {
                     code == "invalid_client" && client.registration == RegistrationMethod::Configured;
                 if is_ours || !is_final(&code) {
                     return Ok(RefreshOutcome::Failed(format!(
-                        "the authorization server refuses the gateway's client: {problem}; an administrator has to look at the client registration of the origin"
+                        "the authorization server rejected the gateway's client: {problem}; an administrator has to check the client registration of the origin"
                     )));
                 }
                 if code == "invalid_client" {
-                    // The registration went, and the grant with it. The next consent begins with a new one.
+                    // The registration is gone, and the grant with it. The next consent registers again.
                     let row = &connection.row;
                     self.parts
                         .store
@@ -312,7 +316,7 @@ impl Inner {
             Ok(true) => {}
             Ok(false) => return Ok(RefreshOutcome::Superseded),
             Err(error) => {
-                tracing::error!(origin = %origin.name, %error, "a refreshed token could not be stored; it is used from memory");
+                tracing::error!(origin = %origin.name, %error, "failed to store a refreshed token; using it from memory");
             }
         }
         let mut row = connection.row.clone();
@@ -327,7 +331,7 @@ impl Inner {
         Ok(RefreshOutcome::Done(self.cache_connection(who, origin, &renewed, renewed.refresh_at())))
     }
 
-    /// Marks a connection as dead and tells so; `false` when it has changed meanwhile.
+    /// Marks a connection as dead and publishes the change. `false` if the connection changed meanwhile.
     async fn mark_dead(
         &self,
         who: &PrincipalId,
@@ -335,12 +339,12 @@ impl Inner {
         row: &ConnectionRow,
     ) -> Result<bool, CredentialError> {
         let revision = self.parts.random.token()?;
-        let buried = self.parts.store.mark_connection_dead(row, &revision).await?;
-        if buried {
+        let marked = self.parts.store.mark_connection_dead(row, &revision).await?;
+        if marked {
             self.cache.invalidate(who, origin);
             self.publish_change(who, origin, false);
         }
-        Ok(buried)
+        Ok(marked)
     }
 
     pub(crate) fn cache_connection(
@@ -369,13 +373,14 @@ impl Inner {
     }
 }
 
-/// How long a replica waits after each look.
+/// Delays between checks of another replica's lease.
 fn lease_poll_delays() -> impl Iterator<Item = Duration> {
     let doubled = |pause: &Duration| Some((*pause * 2).min(MAX_LEASE_POLL_DELAY));
     std::iter::successors(Some(MIN_LEASE_POLL_DELAY), doubled).take(MAX_LEASE_POLLS)
 }
 
-/// Whether the same refresh token would be refused again. The last one is GitHub's word for `invalid_grant`.
+/// Whether the same refresh token would be rejected again. `bad_refresh_token` is GitHub's name for
+/// `invalid_grant`.
 fn is_final(code: &str) -> bool {
     matches!(
         code,

@@ -1,5 +1,5 @@
-//! How the gateway becomes a client of an origin's authorization server: by hand, by its metadata document, or by dynamic
-//! registration, in this order (MCP, basic/authorization/client-registration).
+//! Registers the gateway as a client of an origin's authorization server: by hand, by its metadata document,
+//! or by dynamic registration, in this order (MCP, basic/authorization/client-registration).
 
 use std::net::IpAddr;
 
@@ -24,10 +24,10 @@ use crate::discovery::AuthorizationServerMetadata;
 use crate::token::{self, TokenRequestError, sanitize};
 use crate::{ConnectError, Inner};
 
-/// More than this no answer to a registration has.
+/// Maximum size of a registration response, in bytes.
 const MAX_RESPONSE_LEN: usize = 128 * 1024;
 
-/// A secret that expires within this is not begun with.
+/// A registration is not used if its secret expires within this time.
 const MIN_SECRET_LIFETIME_SECONDS: u64 = 900;
 
 /// RFC 7591 section 3.2.
@@ -42,7 +42,7 @@ struct RegistrationResponse {
     error_description: Option<String>,
 }
 
-/// `{publicUrl}/connect/{id}/callback`: one per origin, so that an answer cannot be taken for another origin's.
+/// `{publicUrl}/connect/{id}/callback`: one per origin, so a response cannot be used for another origin.
 pub(crate) fn redirect_uri(gateway: &Gateway, origin: &Origin) -> String {
     format!("{}/connect/{}/callback", gateway.public_url, origin.id)
 }
@@ -79,13 +79,13 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether an authorization server somewhere on the internet could fetch our document.
+/// Whether authorization servers on the internet can fetch the gateway's metadata document.
 fn is_public_https(public_url: &str) -> bool {
     public_url.parse::<Url>().is_ok_and(|url| url.scheme() == "https" && !is_loopback(&url))
 }
 
 impl Inner {
-    /// The gateway as a client of a server, introduced if need be.
+    /// The gateway as a client of a server. Registers it if necessary.
     pub(crate) async fn client(
         &self,
         http: &HttpClient,
@@ -122,13 +122,13 @@ impl Inner {
         }
         let Some(endpoint) = &server.registration_endpoint else {
             return Err(ConnectError::Registration(format!(
-                "{} neither registers clients by itself nor reads their metadata documents from here; an administrator has to register one by hand, with the redirect URI {redirect_uri}, and set registration.client in spec.auth of the origin {}",
+                "{} supports no registration that the gateway can use (metadata document or dynamic registration); an administrator has to register a client by hand, with the redirect URI {redirect_uri}, and set registration.client in spec.auth of the origin {}",
                 server.issuer, origin.name
             )));
         };
         let method = REGISTRATION_AUTH_METHODS.into_iter().find(|method| offers(*method)).ok_or_else(|| {
             ConnectError::Registration(format!(
-                "{} knows no way to authenticate clients that the gateway knows (none, client_secret_basic, client_secret_post)",
+                "{} supports none of the client authentication methods of the gateway (none, client_secret_basic, client_secret_post)",
                 server.issuer
             ))
         })?;
@@ -153,7 +153,7 @@ impl Inner {
         let Some(method) = auth_method_by_name(&row.auth_method) else { return Ok(None) };
         let secret = match &row.sealed_secret {
             None => None,
-            // One that does not open was sealed under a key that is gone; the gateway registers again.
+            // It does not decrypt if its sealing key is gone. The gateway then registers again.
             Some(sealed) => match self.open_secret(&row, sealed) {
                 Some(secret) => Some(secret),
                 None => return Ok(None),
@@ -163,9 +163,10 @@ impl Inner {
         Ok(Some(OriginClient { id: row.client_id, proof, registration: RegistrationMethod::Dynamic }))
     }
 
-    /// Whether the server still knows a registration of ours. One that it has forgotten would lead the person to an error page
-    /// of its own, with no way back; so it is asked with a code that cannot be good, once an hour at most: `invalid_client` (RFC
-    /// 6749 section 5.2) is the one answer that tells.
+    /// Whether the server still recognizes a dynamic registration. A deleted registration would lead the
+    /// person to an error page of the server, with no way back. The check sends an invalid authorization
+    /// code, at most once an hour. Only the error `invalid_client` (RFC 6749 section 5.2) means that the
+    /// registration is gone.
     async fn is_still_registered(
         &self,
         http: &HttpClient,
@@ -206,19 +207,21 @@ impl Inner {
             ConnectError::Registration(format!("{} registered the gateway, but {problem}", server.issuer))
         };
         let id =
-            answer.client_id.filter(|id| !id.is_empty()).ok_or_else(|| broken("gave it no client id"))?;
+            answer.client_id.filter(|id| !id.is_empty()).ok_or_else(|| broken("returned no client_id"))?;
         let secret = answer.client_secret.filter(|secret| !secret.expose_secret().is_empty());
-        // The server may have chosen another way than it was asked for; a secret that nobody speaks of means Basic (RFC 7591).
+        // The server may choose another method than requested. A secret without a method means Basic (RFC
+        // 7591).
         let method = match &answer.token_endpoint_auth_method {
-            Some(name) => auth_method_by_name(name)
-                .ok_or_else(|| broken("wants it to authenticate in a way that it does not know"))?,
+            Some(name) => auth_method_by_name(name).ok_or_else(|| {
+                broken("requires an authentication method that the gateway does not support")
+            })?,
             None if secret.is_some() && asked == AuthMethod::None => AuthMethod::ClientSecretBasic,
             None => asked,
         };
         if secret.is_none() && method != AuthMethod::None {
-            return Err(broken("gave it no secret to authenticate with"));
+            return Err(broken("returned no client_secret"));
         }
-        // One that is not asked for is not kept, and no reason to register again when it expires.
+        // An unused secret is not stored, so its expiry does not cause another registration.
         let secret = secret.filter(|_| method != AuthMethod::None);
         let now = self.parts.clock.now();
         let mut row = OriginClientRow {
@@ -269,8 +272,8 @@ pub(crate) fn associated_data(row: &OriginClientRow) -> [&str; 4] {
     ["origin client", &row.origin_uid, &row.issuer, &row.client_id]
 }
 
-/// RFC 7591, with the `application_type` of OpenID Connect Registration: native where the browser comes back to loopback. A
-/// server that takes the gateway for the other kind is asked once more.
+/// RFC 7591, with the `application_type` of OpenID Connect Registration: native if the redirect URI is
+/// loopback. If the server rejects it, the request is repeated once with the other type.
 async fn register(
     http: &HttpClient,
     endpoint: &Url,
@@ -296,21 +299,21 @@ async fn register(
         if status.is_success() {
             return Ok(answer.json()?);
         }
-        let told = answer.json::<RegistrationResponse>().ok();
-        refusal = told
-            .and_then(|told| told.error_description.or(told.error))
+        let body = answer.json::<RegistrationResponse>().ok();
+        refusal = body
+            .and_then(|body| body.error_description.or(body.error))
             .map_or_else(|| format!("status {}", status.as_u16()), |text| sanitize(&text));
         if status.as_u16() != 400 {
             break;
         }
     }
     Err(ConnectError::Registration(format!(
-        "{} refused to register it ({refusal}); an administrator can register a client by hand, with the redirect URI {redirect_uri}",
+        "{} refused to register the gateway ({refusal}); an administrator can register a client by hand, with the redirect URI {redirect_uri}",
         endpoint.host_str().unwrap_or_default()
     )))
 }
 
-/// A copy that is wiped.
+/// Copies a secret into a string that is zeroed when dropped.
 pub(crate) fn zeroizing(secret: &SecretString) -> Zeroizing<String> {
     Zeroizing::new(secret.expose_secret().to_owned())
 }

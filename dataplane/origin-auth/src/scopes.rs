@@ -1,21 +1,21 @@
-//! Sets of scopes, kept in the order in which they came (RFC 6749 section 3.3).
+//! Operations on sets of scopes, which keep their order (RFC 6749 section 3.3).
 
 use std::collections::HashSet;
 
-/// Each once, where it came first.
+/// All scopes, without duplicates.
 pub(crate) fn union<'a>(lists: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut seen = HashSet::new();
     let scopes = lists.into_iter().flat_map(str::split_ascii_whitespace).filter(|scope| seen.insert(*scope));
     scopes.map(str::to_owned).collect()
 }
 
-/// Those of a list that another does not have.
+/// Scopes of `list` that `from` does not contain.
 pub(crate) fn missing(list: &str, from: &str) -> Vec<String> {
     let there: HashSet<_> = from.split_ascii_whitespace().collect();
     union(list.split_ascii_whitespace().filter(|scope| !there.contains(scope)))
 }
 
-/// Those of a list that another has too.
+/// Scopes of `list` that `with` contains too.
 pub(crate) fn common(list: &str, with: &str) -> Vec<String> {
     let there: HashSet<_> = with.split_ascii_whitespace().collect();
     union(list.split_ascii_whitespace().filter(|scope| there.contains(scope)))
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Step-up asks for the union: nothing that was granted is lost, nothing comes twice, nothing is added.
+        /// Step-up requests the union: no granted scope is lost, none is repeated, none is added.
         #[test]
         fn given_any_scopes_then_their_set_is_the_same_in_their_order_and_each_is_there_once(
             scopes in proptest::collection::vec("[ab:*]{1,2}", 0..8),

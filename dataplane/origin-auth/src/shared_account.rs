@@ -1,5 +1,5 @@
-//! An account that an administrator connects once, for everybody who may use the origin. It is a connection like any other, of
-//! somebody whom no identity provider and no program can be.
+//! An account that an administrator connects once for all users of the origin. It is stored like any other
+//! connection, under a principal that no identity provider and no workload can have.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use url::Url;
 use crate::{Account, ConnectError, ConnectionStatus, CredentialBroker, CredentialError};
 
 impl CredentialBroker {
-    /// Begins consent of an administrator, for everybody; whoever calls this has seen that it is one. Otherwise as
-    /// [`begin`](Self::begin), and it ends with [`finish`](Self::finish).
+    /// Begins consent by an administrator for the shared account. The caller has verified that the person is
+    /// an administrator. Otherwise like [`begin`](Self::begin); [`finish`](Self::finish) completes it.
     ///
     /// # Errors
-    /// As there, and where the origin has no account that everybody shares.
+    /// As for [`begin`](Self::begin), and if the origin has no shared account.
     pub async fn begin_shared(
         &self,
         gateway: &Gateway,
@@ -27,17 +27,17 @@ impl CredentialBroker {
         self.begin_as(&self.0.shared_principal, gateway, origin, browser, return_to).await
     }
 
-    /// How it stands with the account that everybody shares.
+    /// Reads the details of the shared account from the store.
     ///
     /// # Errors
-    /// When it cannot be told now.
+    /// On a temporary failure.
     pub async fn shared_account(&self, origin: &Arc<Origin>) -> Result<Account, CredentialError> {
         self.account_of(&self.0.shared_principal, origin).await
     }
 }
 
 impl CredentialError {
-    /// The same, as people see it: an account that is everybody's they cannot connect themselves.
+    /// The error as users see it: they cannot connect a shared account themselves.
     pub(crate) fn for_user(self, origin: &Origin) -> Self {
         match self {
             Self::NotConnected(_) if origin.credential_subject() == CredentialSubject::SharedAccount => {

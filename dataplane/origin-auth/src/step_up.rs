@@ -1,5 +1,5 @@
-//! An origin asks for more than a person's account there may do: what it has asked for is remembered until the person consents to
-//! it, once for all of it (MCP, basic/authorization, "Step-Up Authorization Flow").
+//! Records scopes that an origin requests beyond those granted, until the person consents once to all of them
+//! (MCP, basic/authorization, "Step-Up Authorization Flow").
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::connection::is_bound_to;
 use crate::scopes::{common, missing, union};
 use crate::{Credential, CredentialBroker, CredentialError, Inner};
 
-/// After a consent nobody is asked again for this long for what they were just asked for: the origin refuses it all the same, and
-/// another consent would change nothing.
+/// For this long after a consent, the same scopes are not requested again: the origin still rejects the call,
+/// so another consent would not help.
 const CONSENT_COOLDOWN: Duration = Duration::from_secs(600);
 
-/// An origin that has asked for more than this, in bytes, has asked for something else each time; then its latest wish counts.
+/// Maximum length of the recorded scopes, in bytes. Beyond it, only the latest request is kept.
 const MAX_SCOPES_LEN: usize = 4000;
 
-/// How often a note is tried upon what others have noted meanwhile.
+/// Attempts to update the record while other tasks change it.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What an origin's wish for more scopes leads to.
+/// Result of an origin's request for more scopes.
 pub enum StepUp {
-    /// There is another credential than the refused one by now; it may suffice.
+    /// The rejected credential has been replaced meanwhile; the new one may suffice.
     Renewed(Credential),
-    /// The person has to consent to these.
+    /// The person has to consent to these scopes.
     Consent(Vec<String>),
-    /// The person consented to these a moment ago, and the origin still refuses.
+    /// The person consented to these scopes recently, and the origin still rejects the call.
     Refused(Vec<String>),
 }
 
 impl CredentialBroker {
-    /// An origin refuses a credential because it may do too little. What it asks for is remembered, together with what it has
-    /// asked for before, and the next consent is for all of that.
+    /// Handles an origin's rejection of a credential with too few scopes. Records the requested scopes
+    /// together with earlier ones; the next consent requests all of them.
     ///
     /// # Errors
-    /// When the person has no usable connection, or it cannot be told now.
+    /// If the person has no usable connection, or on a temporary failure.
     pub async fn step_up(
         &self,
         who: &PrincipalId,
@@ -47,7 +47,7 @@ impl CredentialBroker {
         challenge: &Challenge,
     ) -> Result<StepUp, CredentialError> {
         let inner = &self.0;
-        // What is on its way from the store to the memory is waited for by whoever makes the memory forget.
+        // The lock keeps an older store read from filling the cache after it was invalidated.
         let gate = inner.cache.refresh_state(who, origin);
         let _alone = gate.lock().await;
         let connection = inner.stored_connection(who, origin).await?;
@@ -58,11 +58,11 @@ impl CredentialBroker {
         inner.request_scopes(who, origin, &challenge.scopes).await
     }
 
-    /// The same where the credential is refused altogether: whoever connects again is asked for all of it at once. `None` where
-    /// nothing is asked for that was not granted already.
+    /// Like [`step_up`](Self::step_up) when the credential itself is rejected, so the next consent requests
+    /// all scopes at once. `None` if all requested scopes were already granted.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store fails.
     pub async fn record_requested_scopes(
         &self,
         who: &PrincipalId,
@@ -82,10 +82,10 @@ impl CredentialBroker {
         Ok(Some(asked).filter(|asked| !asked.is_empty()).map(StepUp::Refused))
     }
 
-    /// What an origin has asked this person for and no consent has asked for yet. Empty where it is content.
+    /// Scopes that the origin requested and no consent has requested yet. Empty if there are none.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// If the store fails.
     pub async fn pending_scopes(
         &self,
         who: &PrincipalId,
@@ -97,7 +97,7 @@ impl CredentialBroker {
 }
 
 impl Inner {
-    /// What is remembered of an origin as it is now.
+    /// The recorded scopes for the origin's current URL.
     pub(crate) async fn requested_scopes(
         &self,
         who: &PrincipalId,
@@ -146,6 +146,6 @@ impl Inner {
                 return Ok(StepUp::Consent(scopes));
             }
         }
-        Err(CredentialError::Unavailable("too many requests ask for different scopes at a time".to_owned()))
+        Err(CredentialError::Unavailable("too many concurrent requests for different scopes".to_owned()))
     }
 }

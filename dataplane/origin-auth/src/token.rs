@@ -1,3 +1,5 @@
+//! Requests to token endpoints, and validation of their responses (RFC 6749 section 5).
+
 use std::time::Duration;
 
 use http::header::ACCEPT;
@@ -8,14 +10,14 @@ use url::Url;
 
 use crate::client::{OriginClient, RequestAuth};
 
-/// The deadline of a request to a token endpoint. Shorter than the lease on the refreshing ([`crate::refresh`]), so that a
-/// replica never acts on an answer after another may have claimed the same.
+/// Deadline for a request to a token endpoint. Shorter than the lease on a refresh ([`crate::refresh`]), so a
+/// replica never uses a response after another replica may have taken the lease.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// More than this no token answer has.
+/// Maximum size of a token response, in bytes.
 const MAX_RESPONSE_LEN: usize = 128 * 1024;
 
-/// What a token endpoint gave (RFC 6749 section 5.1).
+/// A successful token response (RFC 6749 section 5.1).
 pub(crate) struct TokenResponse {
     pub(crate) access: SecretString,
     pub(crate) refresh: Option<SecretString>,
@@ -24,10 +26,10 @@ pub(crate) struct TokenResponse {
     pub(crate) scope: Option<String>,
 }
 
-/// What a token endpoint did not give.
+/// A failed token request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenRequestError {
-    /// It refused, and would again (RFC 6749 section 5.2).
+    /// The server rejected the request, and would reject it again (RFC 6749 section 5.2).
     #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
     Refused {
         /// `error`.
@@ -35,7 +37,7 @@ pub(crate) enum TokenRequestError {
         /// `error_description`.
         description: Option<String>,
     },
-    /// It does not answer, or not as it should.
+    /// The server is unavailable, or its response is invalid.
     #[error("{0}")]
     Unavailable(String),
 }
@@ -52,7 +54,7 @@ struct RawTokenResponse {
     error_description: Option<String>,
 }
 
-/// A number, or one in quotes, as some providers have it.
+/// A number, or a number in quotes, as some providers send it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -61,7 +63,7 @@ enum Seconds {
 }
 
 impl Seconds {
-    /// At least one: a token that is dead on arrival would be refreshed at every call.
+    /// At least one: a token that is already expired would be refreshed at every call.
     fn to_whole(&self) -> Option<u64> {
         let seconds = match self {
             Self::Number(seconds) => *seconds,
@@ -76,7 +78,7 @@ impl Seconds {
     }
 }
 
-/// Asks a token endpoint.
+/// Requests an access token.
 pub(crate) async fn request_token(
     http: &HttpClient,
     endpoint: &Url,
@@ -86,7 +88,8 @@ pub(crate) async fn request_token(
     send_request(http, endpoint, client, parameters).await.and_then(validate_response)
 }
 
-/// Asks a token endpoint for something that is no access token, and only shown to another server (RFC 8693 section 2.2.1).
+/// Requests a token that is not an access token and is only presented to another server (RFC 8693 section
+/// 2.2.1).
 pub(crate) async fn request_token_of_type(
     http: &HttpClient,
     endpoint: &Url,
@@ -102,11 +105,11 @@ pub(crate) async fn request_token_of_type(
         {
             Ok(grant)
         }
-        _ => Err(refused("invalid_token", "the provider's answer is not what was asked for")),
+        _ => Err(refused("invalid_token", "the provider issued another type of token than requested")),
     }
 }
 
-/// An answer that is no refusal.
+/// Sends a token request, and returns a response without an error.
 async fn send_request(
     http: &HttpClient,
     endpoint: &Url,
@@ -127,17 +130,17 @@ async fn send_request(
         )));
     }
     match body {
-        // Some providers answer 200 to what they refuse.
+        // Some providers send errors with status 200.
         Ok(RawTokenResponse { error: Some(code), error_description, .. }) => {
-            let told = |text: &str| sanitize(&redact_secrets(text, parameters, &authentication));
+            let clean = |text: &str| sanitize(&redact_secrets(text, parameters, &authentication));
             Err(TokenRequestError::Refused {
-                code: told(&code),
-                description: error_description.as_deref().map(told),
+                code: clean(&code),
+                description: error_description.as_deref().map(clean),
             })
         }
         Ok(body) if status.is_success() => Ok(body),
         _ => Err(TokenRequestError::Unavailable(format!(
-            "{host} answered with status {}, and not as a token endpoint does",
+            "{host} answered with status {} and an invalid token response",
             status.as_u16()
         ))),
     }
@@ -149,7 +152,7 @@ fn validate_response(body: RawTokenResponse) -> Result<TokenResponse, TokenReque
     {
         return Err(refused(
             "unsupported_token_type",
-            "the provider gives tokens of a type other than Bearer",
+            "the provider issued a token of a type other than Bearer",
         ));
     }
     match body.access_token {
@@ -159,7 +162,7 @@ fn validate_response(body: RawTokenResponse) -> Result<TokenResponse, TokenReque
             lifetime: body.expires_in.as_ref().and_then(Seconds::to_whole),
             scope: body.scope,
         }),
-        _ => Err(refused("invalid_token", "the provider's answer has no token that can be sent")),
+        _ => Err(refused("invalid_token", "the provider's response contains no valid access token")),
     }
 }
 
@@ -171,7 +174,7 @@ fn refused(code: &str, description: &str) -> TokenRequestError {
     TokenRequestError::Refused { code: code.to_owned(), description: Some(description.to_owned()) }
 }
 
-/// The access token of an answer.
+/// The access token in a response.
 #[cfg(fuzzing)]
 pub(crate) fn access_token(answer: &[u8]) -> Option<String> {
     validate_response(portcullis_egress::parse_json_object(answer).ok()?)
@@ -179,12 +182,14 @@ pub(crate) fn access_token(answer: &[u8]) -> Option<String> {
         .map(|answer| answer.access.expose_secret().to_owned())
 }
 
-/// What may stand after `Bearer ` (RFC 6750 section 2.1 and what providers make of it): visible ASCII.
+/// Characters allowed after `Bearer ` (RFC 6750 section 2.1, and tokens that providers use in practice):
+/// visible ASCII.
 fn is_b64token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Some providers quote the token that they refuse, and a hostile one might; it would stand on a page, in a log and in an event.
+/// Removes secrets from error texts, which appear on pages, in logs and in events. Some providers quote the
+/// token that they reject; a hostile one could too.
 fn redact_secrets(text: &str, parameters: &[(&'static str, &str)], shown: &RequestAuth<'_>) -> String {
     let sent = parameters
         .iter()
@@ -197,7 +202,8 @@ fn redact_secrets(text: &str, parameters: &[(&'static str, &str)], shown: &Reque
         .fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
 }
 
-/// A stranger's text, fit for a page, a log line and an event.
+/// Makes untrusted text safe for a page, a log line or an event: no control characters, at most 300
+/// characters.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(300).collect()
 }

@@ -1,4 +1,5 @@
-//! Where tokens for an origin come from when no person is asked: the server that the configuration names, or the origin does.
+//! Token endpoint for tokens that need no consent: the server in the configuration, or the one that the
+//! origin names.
 
 use portcullis_config::AuthorizationServer;
 use portcullis_egress::HttpClient;
@@ -8,24 +9,24 @@ use url::Url;
 use crate::ConnectError;
 use crate::discovery::{RequiredEndpoints, discover, fetch_server_metadata};
 
-/// A token endpoint, and what to ask it for.
+/// A token endpoint and the parameters of requests to it.
 pub(crate) struct TokenTarget {
-    /// The server's identifier; its token endpoint where only that is known.
+    /// Issuer identifier of the server; the token endpoint's URL if only that is configured.
     pub(crate) issuer: String,
     pub(crate) token_endpoint: Url,
-    /// The `resource` that tokens are asked for (RFC 8707).
+    /// The `resource` of token requests (RFC 8707).
     pub(crate) resource: String,
-    /// Separated by spaces; empty where none are asked for.
+    /// Scopes, separated by spaces. May be empty.
     pub(crate) scope: String,
 }
 
 impl TokenTarget {
-    /// The parameter that asks for its scopes; without any the server decides.
+    /// The `scope` parameter. Without it the server decides.
     pub(crate) fn scope_parameter(&self) -> Option<(&'static str, &str)> {
         (!self.scope.is_empty()).then_some(("scope", &self.scope))
     }
 
-    /// Finds it. Scopes that are configured count before those that the origin names.
+    /// Finds the token endpoint. Configured scopes take precedence over those that the origin names.
     pub(crate) async fn find(
         http: &HttpClient,
         origin: &Origin,

@@ -1,5 +1,5 @@
-//! What was granted is for the origin, the authorization server and the client that it was granted for, and for nobody who comes
-//! after them (MCP, basic/authorization/client-registration, "Authorization Server Binding"; RFC 7009).
+//! Credentials are only used with the origin, the authorization server and the client that they were granted
+//! for (MCP, basic/authorization/client-registration, "Authorization Server Binding"; RFC 7009).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -63,7 +63,7 @@ async fn given_another_url_then_the_new_place_receives_nothing_of_the_old_and_th
     world.connect().await;
     world.token().await;
     let elsewhere = Provider::start().await;
-    // The two number what they give in the same way.
+    // Both providers number their tokens alike, so skip ahead to tell them apart.
     elsewhere.levers.lock().skip(100);
     let moved = MovedOrigin { table: table(&elsewhere.base, &Settings::default()) };
     assert_eq!(status(&world.vault, &moved.origin()).await, ConnectionStatus::ReconnectNeeded);
@@ -159,7 +159,7 @@ async fn given_a_client_by_hand_then_only_what_was_granted_to_it_by_hand_is_stil
         (by_hand("by-hand"), by_hand("by-hand"), ConnectionStatus::Connected),
         (by_hand("by-hand"), by_hand("another"), ConnectionStatus::ReconnectNeeded),
         (by_hand("by-hand"), Settings::default(), ConnectionStatus::ReconnectNeeded),
-        // The id that the registration of before was given, taken over.
+        // A client registered by hand takes over the id of the earlier registration.
         (Settings::default(), by_hand("plain-client-1"), ConnectionStatus::ReconnectNeeded),
     ] {
         let world = Harness::with(settings).await;
@@ -255,7 +255,7 @@ async fn given_a_registration_that_the_server_has_forgotten_when_a_refresh_meets
     world.connect().await;
     assert_eq!(world.provider.levers.lock().registrations.len(), 2);
     assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
-    // The same between the consent and the code.
+    // The registration is deleted between consent and code.
     let url = world.begin().await.unwrap();
     world.provider.levers.lock().clients.clear();
     assert!(world.finish(&world.provider.consent(&url)).await.is_err());

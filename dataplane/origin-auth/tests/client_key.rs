@@ -1,4 +1,5 @@
-//! A client whose key signs in place of a secret (RFC 7523 section 2.2), at a real authorization server on loopback.
+//! A client that authenticates with a key instead of a secret (RFC 7523 section 2.2), at a real authorization
+//! server on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -21,7 +22,7 @@ use portcullis_config::{
 use serde_json::{Value, json};
 use support::{Harness, Settings, ana, by_hand};
 
-/// A private key in PEM, and what verifies it.
+/// A private key in PEM, and the key that verifies its signatures.
 struct Key {
     pem: String,
     algorithm: Algorithm,
@@ -57,7 +58,7 @@ impl Key {
         Self::new(der.as_ref(), Algorithm::RS256, verifies)
     }
 
-    /// What the assertion of a request says, once it is verified.
+    /// Verifies the assertion of a request and returns its content.
     fn verified(&self, request: &HashMap<String, String>) -> (Option<String>, Value) {
         let mut validation = Validation::new(self.algorithm);
         validation.validate_exp = false;
@@ -87,7 +88,7 @@ fn own_name() -> Settings {
     }
 }
 
-/// A world whose authorization server leaves the verifying to the test.
+/// A world whose authorization server does not verify assertions; the test does.
 async fn world(key: &Key, settings: Settings) -> Harness {
     let world = Harness::with(Settings { secret: key.pem.clone(), ..settings }).await;
     world.provider.levers.lock().clients.insert("by-hand".to_owned(), None);
@@ -167,7 +168,7 @@ async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_
         broken.clone_into(&mut key.pem);
         let world = world(&key, own_name()).await;
         let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
-        assert!(error.contains("is no private key that can sign") && error.contains("PKCS #8"), "{error}");
+        assert!(error.contains("is not a usable private key") && error.contains("PKCS #8"), "{error}");
         assert!(!error.contains("hunter2") && !error.contains("aHVudGVyMg"));
         assert!(world.provider.requests("client_credentials").is_empty());
     }

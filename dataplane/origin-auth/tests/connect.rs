@@ -71,7 +71,7 @@ async fn given_a_state_when_used_again_or_late_or_by_another_browser_then_it_is_
     );
 }
 
-/// RFC 9700, section 4.4: each origin has a callback of its own, and a state is good at that one.
+/// RFC 9700, section 4.4: each origin has its own callback, and a state is only valid at that one.
 #[tokio::test]
 async fn given_a_state_when_it_comes_to_the_callback_of_another_origin_then_it_is_of_no_use() {
     let world = Harness::new().await;
@@ -135,7 +135,7 @@ async fn given_an_answer_from_another_issuer_then_neither_its_code_nor_its_error
     }
     let codes = world.provider.requests("authorization_code");
     assert!(codes.iter().all(|form| !form.contains_key("resource")), "no code was sent anywhere");
-    // Where the server does not promise it, its absence is borne; a wrong one never is.
+    // If the server does not promise `iss`, it may be absent, but never wrong.
     world.provider.levers.lock().server = json!({"authorization_response_iss_parameter_supported": null});
     let url = world.begin().await.unwrap();
     let wrong = ConnectCallback {
@@ -158,7 +158,7 @@ async fn given_a_refused_consent_then_the_person_can_read_why() {
         ..world.provider.consent(&url)
     };
     let told = world.finish(&refused).await.unwrap_err().to_string();
-    assert_eq!(told, "the provider did not give access: access was refused there: not today");
+    assert_eq!(told, "the provider did not grant access: the request was denied: not today");
 }
 
 /// Requirements: client.discovery.mismatch, client.pkce, advisory.prm-resource
@@ -176,8 +176,8 @@ async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
         (json!({"authorization_servers": []}), json!({}), "names no authorization server"),
         (json!({"authorization_servers": [format!("{issuer}?as=us")]}), json!({}), "query or a fragment"),
         (json!({"authorization_servers": [format!("{issuer}#us")]}), json!({}), "query or a fragment"),
-        (json!({}), json!({"issuer": "https://honest.example"}), "says that it is https://honest.example"),
-        (json!({}), json!({"issuer": format!("{issuer}/")}), "says that it is"),
+        (json!({}), json!({"issuer": "https://honest.example"}), "states the issuer https://honest.example"),
+        (json!({}), json!({"issuer": format!("{issuer}/")}), "states the issuer"),
         (json!({}), json!({"code_challenge_methods_supported": null}), "S256"),
         (json!({}), json!({"code_challenge_methods_supported": ["plain"]}), "S256"),
         (json!({}), json!({"authorization_endpoint": "javascript:alert(1)"}), "not http or https"),
@@ -212,8 +212,8 @@ async fn given_an_origin_that_anybody_may_greet_then_it_is_asked_further_until_i
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read"), "the challenge's, not the metadata's");
 }
 
-/// RFC 9728 section 3.3: a document that was looked for describes what its place was made from, one that a challenge points to
-/// the URL that was challenged.
+/// RFC 9728 section 3.3: a document at a well-known URL describes the URL that its own was derived from. A
+/// document that a challenge points to describes the challenged URL.
 /// Requirements: client.discovery.root
 #[tokio::test]
 async fn given_metadata_at_the_root_then_it_may_name_the_root_unless_a_challenge_pointed_to_it() {
@@ -254,7 +254,7 @@ async fn given_a_server_of_the_first_revision_then_it_is_its_own_authorization_s
     assert_eq!(parameter(&url, "scope"), None);
     let callback = ConnectCallback { iss: None, ..world.provider.consent(&url) };
     world.finish(&callback).await.unwrap();
-    // Where a challenge points to metadata, that and nothing else is asked.
+    // If a challenge points to metadata, only that is fetched.
     world.provider.levers.lock().challenge = true;
     assert!(matches!(world.begin().await, Err(ConnectError::Discovery(_))));
 }
@@ -321,7 +321,7 @@ async fn given_a_registration_then_it_is_used_again_until_the_server_forgets_it(
     world.connect().await;
     assert_eq!(world.provider.levers.lock().registrations.len(), 1);
     world.provider.levers.lock().clients.clear();
-    // Another replica has not seen it work, so it asks first.
+    // Another replica has not verified the registration yet, so it checks first.
     let replica = world.replica();
     let url = replica.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/").await.unwrap();
     assert_eq!(world.provider.levers.lock().registrations.len(), 2);

@@ -1,4 +1,4 @@
-//! Keeping a credential good, against a real authorization server on loopback.
+//! Refreshing credentials, against a real authorization server on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -61,7 +61,7 @@ async fn given_sixteen_calls_that_were_answered_401_then_one_refresh_serves_them
     let tokens = all_tokens(&world, &[world.vault.clone(), world.replica()], Some(&refused)).await;
     assert!(tokens.iter().all(|each| *each == tokens[0] && *each != token(&refused)), "{tokens:?}");
     assert_eq!(world.provider.refreshes(), 1);
-    // Somebody who comes later with the old one gets the new one.
+    // A later caller with the old token gets the new one.
     let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_eq!(token(&renewed), tokens[0]);
     assert_eq!(world.provider.refreshes(), 1);
@@ -184,7 +184,8 @@ async fn given_a_dead_grant_then_the_person_has_to_reconnect_and_then_goes_on() 
     assert_eq!(world.provider.levers.lock().registrations.len(), 1, "the client is as good as before");
 }
 
-/// RFC 6749, section 5.2: what another consent mends, and what only an administrator or time does.
+/// RFC 6749, section 5.2: errors that another consent fixes, and errors that only an administrator or time
+/// fixes.
 #[tokio::test]
 async fn given_a_refusal_then_only_one_that_would_be_repeated_for_the_person_ends_the_grant() {
     for (code, when_registered, when_by_hand) in [
@@ -252,7 +253,7 @@ async fn given_a_provider_that_is_down_then_the_old_token_serves_to_its_end_and_
     assert_ne!(world.token().await, first);
 }
 
-/// Only a refusal (RFC 6749, section 5.2) ends a grant, and only a success brings a token.
+/// Only an error response (RFC 6749, section 5.2) ends a grant, and only a success returns a token.
 #[tokio::test]
 async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the_grant_survives() {
     let world = Harness::new().await;
@@ -273,7 +274,7 @@ async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the
         let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
         assert!(matches!(error, CredentialError::Unavailable(_)), "{status} {body}: {error}");
         assert!(error.to_string().contains(status.as_str()), "{error}");
-        // Whoever has waited meanwhile is told the same.
+        // A caller that waited meanwhile gets the same error.
         assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
         assert_eq!(world.provider.refreshes(), tries + 1);
     }
@@ -293,7 +294,7 @@ async fn given_another_url_then_the_old_connection_is_not_used_and_comes_back_wi
     let by_hand = table(&world.provider.base, &Settings::registered_by_hand(&["127.0.0.1"]));
     let by_hand = Arc::clone(by_hand.origin("o1").unwrap());
     assert_eq!(status(world.vault.credential(&ana(), &by_hand).await), ConnectionStatus::ReconnectNeeded);
-    // The same origin in a later table is the same.
+    // The same origin in a later route table is the same.
     let later = table(&world.provider.base, &Settings::default());
     assert!(world.vault.credential(&ana(), later.origin("o1").unwrap()).await.is_ok());
 }
@@ -334,7 +335,7 @@ async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every
         status(world.vault.credential(&ana(), &world.origin()).await),
         ConnectionStatus::NeverConnected
     );
-    // The other replica looks again after a while, without any call that waits for it.
+    // The other replica reads the store again after a while, in the background.
     world.advance(300);
     for _ in 0..100 {
         if replica.credential(&ana(), &world.origin()).await.is_err() {
@@ -407,11 +408,11 @@ async fn given_a_store_that_goes_away_then_a_credential_that_was_opened_serves_t
     let opened = world.token().await;
     let cold = world.replica();
     world.store.close().await;
-    // Far beyond the time at which memory is compared with the store, every call goes on, and none waits.
+    // Long after the cache should be compared with the store, every call succeeds without waiting.
     for _ in 0..8 {
         world.advance(350);
         assert_eq!(world.token().await, opened);
-        // What is looked up meanwhile fails behind it.
+        // The background read fails meanwhile.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let unopened = cold.credential(&ana(), &world.origin()).await;

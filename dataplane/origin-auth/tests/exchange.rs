@@ -1,5 +1,5 @@
-//! Tokens that a person's sign-in gives, from a real authorization server and a real identity provider on loopback. Only the
-//! sessions of people at that provider are the test's own.
+//! Token exchange with a real authorization server and a real identity provider on loopback. Only the
+//! sessions at that provider are simulated.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -20,7 +20,7 @@ use support::{Harness, Settings, ana, by_hand, table, token};
 use tokio::task::JoinSet;
 use url::Url;
 
-/// Ana and Bob have signed in; the provider has ended the session of `ended`, and does not answer about `away`.
+/// Ana and Bob have signed in; the provider has ended the session of `ended`, and is unavailable for `away`.
 struct Sessions {
     issuer: String,
 }
@@ -236,7 +236,7 @@ async fn given_an_exchange_that_is_refused_then_nothing_of_before_is_used_and_no
         world.token().await;
         world.provider.levers.lock().refuses = Some("access_denied");
         world.advance(3600 - 30);
-        // The last minute of the token before: access has been withdrawn meanwhile.
+        // The last minute of the earlier token. Access was withdrawn meanwhile.
         for _ in 0..100 {
             if world.vault.credential(&ana(), &world.origin()).await.is_err() {
                 break;
@@ -272,7 +272,7 @@ async fn given_a_server_that_does_not_answer_then_a_token_that_is_still_good_goe
         assert_eq!(world.token().await, first);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // At a replica that has not seen it yet, too.
+    // The same at a replica with an empty cache.
     let cold = world.replica().credential(&ana(), &world.origin()).await.ok().unwrap();
     assert_eq!(token(&cold), first);
     world.advance(31);
@@ -303,7 +303,7 @@ async fn given_settings_that_change_then_a_token_of_before_is_not_used() {
         assert_eq!(requests.len(), before + 1);
         assert_eq!(requests[before]["resource"], changed.url.as_str());
     }
-    // Nor is a connection that the person has made taken for one.
+    // A connection by consent is not used as an exchanged token.
     let world = Harness::with(Settings {
         secret_hosts: vec!["127.0.0.1".to_owned()],
         ..Settings::registered_by_hand(&["127.0.0.1"])

@@ -1,4 +1,5 @@
-//! What an origin and its authorization server are asked while an account is connected, refreshed and disconnected.
+//! Requests to an origin and its authorization server while an account is connected, refreshed and
+//! disconnected.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
@@ -17,7 +18,7 @@ use portcullis_origin_auth::ConnectCallback;
 use serde_json::{Map, Value, json};
 use support::{Harness, Settings, ana, parameter};
 
-/// An origin with its authorization server, which notes what it is asked.
+/// An origin with its authorization server, which records the requests.
 #[derive(Clone)]
 struct Recorder {
     base: String,

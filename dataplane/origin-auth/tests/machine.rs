@@ -1,4 +1,4 @@
-//! Tokens that the gateway gets in its own name, from a real authorization server on loopback.
+//! Tokens of the gateway itself (client credentials), from a real authorization server on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -90,7 +90,7 @@ async fn given_a_token_that_the_origin_refuses_then_one_other_is_fetched_and_no_
     let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
     let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_ne!(token(&renewed), token(&refused));
-    // Whoever comes late with the old one gets the new one.
+    // A later caller with the old token gets the new one.
     let late = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_eq!(token(&late), token(&renewed));
     assert_eq!(world.provider.requests("client_credentials").len(), 2);
@@ -138,7 +138,7 @@ async fn given_a_token_that_could_not_be_replaced_when_its_last_minute_begins_th
     world.provider.levers.lock().down = false;
     world.advance(2);
     assert_eq!(world.token().await, token(&refused));
-    // What is fetched behind it fails: the server is left alone for a while.
+    // The background request fails, and the server gets no further request for a while.
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.advance(4);
     for _ in 0..100 {
@@ -175,7 +175,7 @@ async fn given_an_issuer_then_the_origin_is_not_asked_who_gives_tokens() {
     let settings =
         settings(|base| auth(AuthorizationServer::Issuer(format!("{base}tenant")), &["write", "read"]));
     let world = Harness::with(settings).await;
-    // A server that gives tokens to programs alone has no authorization endpoint, and no PKCE.
+    // A server that only issues tokens to programs has no authorization endpoint and no PKCE.
     world.provider.levers.lock().server =
         json!({"authorization_endpoint": null, "code_challenge_methods_supported": null});
     world.provider.levers.lock().resource =

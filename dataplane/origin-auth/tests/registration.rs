@@ -1,4 +1,4 @@
-//! Becoming a client of an origin's authorization server, against a real one on loopback (RFC 7591; MCP,
+//! Registration at an origin's authorization server, against a real one on loopback (RFC 7591; MCP,
 //! basic/authorization/client-registration).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
@@ -14,13 +14,13 @@ const BASIC: [&str; 1] = ["client_secret_basic"];
 const POST: [&str; 1] = ["client_secret_post"];
 const NONE: [&str; 1] = ["none"];
 
-/// Whoever begins to connect is sent away as this client.
+/// Begins to connect and returns the client id in the authorization request.
 async fn client(vault: &CredentialBroker, world: &Harness) -> String {
     let url = vault.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/").await.unwrap();
     parameter(&url, "client_id").unwrap()
 }
 
-/// A server that takes these ways to authenticate, and replaces fields of what it answers to a registration.
+/// A server with these authentication methods, which replaces fields of its registration responses.
 async fn answering(methods: [&str; 1], registered: Value) -> Harness {
     let world = Harness::new().await;
     {
@@ -100,11 +100,14 @@ async fn given_a_server_that_chooses_how_the_gateway_authenticates_then_it_does_
 #[tokio::test]
 async fn given_an_answer_that_makes_nobody_a_client_then_it_is_not_kept() {
     for (registered, told) in [
-        (json!({"client_id": null}), "gave it no client id"),
-        (json!({"client_id": ""}), "gave it no client id"),
-        (json!({"token_endpoint_auth_method": "private_key_jwt"}), "in a way that it does not know"),
-        (json!({"client_secret": null}), "no secret to authenticate with"),
-        (json!({"client_secret": ""}), "no secret to authenticate with"),
+        (json!({"client_id": null}), "returned no client_id"),
+        (json!({"client_id": ""}), "returned no client_id"),
+        (
+            json!({"token_endpoint_auth_method": "private_key_jwt"}),
+            "an authentication method that the gateway does not support",
+        ),
+        (json!({"client_secret": null}), "returned no client_secret"),
+        (json!({"client_secret": ""}), "returned no client_secret"),
     ] {
         let world = answering(BASIC, registered).await;
         for times in 1..=2 {
@@ -161,7 +164,8 @@ async fn given_a_secret_that_nobody_wants_to_be_shown_then_it_is_not_kept_and_ma
     assert!(!world.provider.received().contains("plain-unused"));
 }
 
-/// OpenID Connect Registration, section 2: where redirect URIs of one kind of application are not those of the other.
+/// OpenID Connect Registration, section 2: for servers that accept a redirect URI for one application type
+/// only.
 #[tokio::test]
 async fn given_a_server_that_takes_the_gateway_for_another_kind_of_application_then_it_is_asked_once_more() {
     for (public_url, asked) in
@@ -177,7 +181,7 @@ async fn given_a_server_that_takes_the_gateway_for_another_kind_of_application_t
         let world = Harness::new().await;
         world.provider.levers.lock().unwelcome = Some((status, &["native", "web"]));
         let error = world.begin().await.unwrap_err().to_string();
-        let told = "127.0.0.1 refused to register it (invalid_client_metadata); an administrator";
+        let told = "127.0.0.1 refused to register the gateway (invalid_client_metadata); an administrator";
         assert!(error.contains(told), "{error}");
         assert_eq!(kinds(&world).len(), times, "{status}");
     }

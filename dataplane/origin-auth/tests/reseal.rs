@@ -1,4 +1,4 @@
-//! Sealing anew after a rotation of the keys, with a real store and a real authorization server on loopback.
+//! Re-encryption after a key rotation, with a real store and a real authorization server on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -17,7 +17,7 @@ use support::{Harness, ana, token};
 const EVERYWHERE: RotationStatus =
     RotationStatus { distributed: true, reencrypted: false, republished: false };
 
-/// Turns the world's rings until the new keys are the current ones.
+/// Rotates the world's rings until the new keys are the current ones.
 fn rotate(world: &Harness) {
     let mut document = KeyDocument::read(&world.keys_file()).unwrap();
     let now = world.clock.now();
@@ -51,7 +51,7 @@ async fn stored(world: &Harness) -> ConnectionRow {
 async fn given_a_connected_account_when_the_keys_are_rotated_then_it_is_sealed_anew_and_goes_on_without_the_old_key()
  {
     let world = Harness::new().await;
-    // A registration with a secret, which is sealed, too.
+    // A registration whose secret is sealed too.
     world.provider.levers.lock().server =
         json!({"token_endpoint_auth_methods_supported": ["client_secret_basic"]});
     world.connect().await;
@@ -64,7 +64,7 @@ async fn given_a_connected_account_when_the_keys_are_rotated_then_it_is_sealed_a
     assert_ne!(after.sealed, before.sealed);
     assert_eq!(after, ConnectionRow { sealed: after.sealed.clone(), ..before });
     assert_eq!(reseal(&world.vault).await, ReencryptProgress::default(), "once");
-    // Another replica, which has nothing in memory, opens it; and refreshes it.
+    // Another replica with an empty cache opens it, and refreshes it.
     let replica = world.replica();
     assert_eq!(token(&replica.credential(&ana(), &world.origin()).await.ok().unwrap()), access);
     world.advance(3600);
@@ -97,7 +97,7 @@ async fn given_a_row_that_does_not_open_then_it_is_passed_by_and_the_others_are_
     let world = Harness::new().await;
     world.connect().await;
     let good = stored(&world).await;
-    // Copied to another person: bound to the first, it opens for nobody.
+    // Copied to another person it cannot be opened, because it is bound to the first.
     let stolen = ConnectionRow { principal_id: "another".to_owned(), ..good.clone() };
     world.store.put_connection(&stolen).await.unwrap();
     rotate(&world);

@@ -1,4 +1,4 @@
-//! One account for everybody, against a real authorization server on loopback.
+//! One account shared by all users, against a real authorization server on loopback.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -118,7 +118,7 @@ async fn given_an_origin_where_each_person_has_their_own_account_then_none_is_co
     let (gateway, origin) = (&world.table.gateway, world.origin());
     let begun = world.vault.begin_shared(gateway, &origin, BROWSER, "/").await;
     assert!(matches!(begun, Err(ConnectError::NotNeeded)));
-    // What was connected for everybody is nobody's once the origin wants each person's own.
+    // The shared account is not used once the origin requires personal accounts.
     let world = Harness::with(settings()).await;
     connect(&world).await;
     let personal = table(&world.provider.base, &Settings::default());

@@ -1,4 +1,4 @@
-//! An origin asks for more than was granted (MCP, basic/authorization, "Step-Up Authorization Flow").
+//! An origin requests more scopes than were granted (MCP, basic/authorization, "Step-Up Authorization Flow").
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -26,7 +26,7 @@ async fn credential(vault: &CredentialBroker, world: &Harness) -> Credential {
     vault.credential(&ana(), &world.origin()).await.ok().unwrap()
 }
 
-/// A call with whatever credential there is, which the origin refuses for want of scopes.
+/// A call with the current credential, which the origin rejects with `insufficient_scope`.
 async fn refuse(vault: &CredentialBroker, world: &Harness, scope: &str) -> StepUp {
     let refused = credential(vault, world).await;
     vault.step_up(&ana(), &world.origin(), &refused, &insufficient(scope)).await.ok().unwrap()
@@ -59,7 +59,7 @@ async fn given_two_challenges_for_different_scopes_then_one_consent_is_for_what_
     world.finish(&world.provider.consent(&url)).await.unwrap();
     assert_ne!(world.token().await, before);
     assert_eq!(pending_scopes(&world.vault, &world).await, "");
-    // A later one forgets none of them.
+    // A later request keeps all of them.
     assert!(asks_consent(&world.vault, &world, "calendar").await);
     assert_eq!(pending_scopes(&world.vault, &world).await, "calendar");
     let url = world.begin().await.unwrap();
@@ -101,7 +101,7 @@ async fn given_many_challenges_at_once_then_none_is_lost() {
 async fn given_a_consent_that_did_not_help_then_nobody_is_asked_for_the_same_again_for_ten_minutes() {
     let world = Harness::new().await;
     world.connect().await;
-    // Whether the authorization server says that it gave less, or claims to have given all.
+    // Whether the authorization server states that it granted less, or claims to have granted everything.
     for (round, grants) in [Some("read"), None].into_iter().enumerate() {
         world.provider.levers.lock().grants = grants;
         assert!(asks_consent(&world.vault, &world, "files").await, "round {round}");
@@ -117,7 +117,7 @@ async fn given_a_consent_that_did_not_help_then_nobody_is_asked_for_the_same_aga
     }
     assert!(asks_consent(&world.vault, &world, "files").await);
     assert_eq!(pending_scopes(&world.vault, &world).await, "files");
-    // Something else may be asked for at any time.
+    // Other scopes may be requested at any time.
     world.finish(&world.provider.consent(&world.begin().await.unwrap())).await.unwrap();
     assert!(asks_consent(&world.vault, &world, "files mail").await);
 }
@@ -153,7 +153,7 @@ async fn given_a_dead_grant_when_its_last_401_named_scopes_then_whoever_reconnec
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read write"));
     world.finish(&world.provider.consent(&url)).await.unwrap();
-    // It has been granted, and the fresh credential is refused with the same words.
+    // The scopes were granted, and the new credential is rejected with the same challenge.
     let refused = world.vault.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap();
     assert!(matches!(refused, Some(StepUp::Refused(scopes)) if scopes == ["write"]));
     assert!(world.vault.record_requested_scopes(&ana(), &world.origin(), &granted).await.unwrap().is_none());
@@ -192,7 +192,7 @@ async fn given_an_origin_that_asks_for_something_else_each_time_then_what_is_kep
 
 #[tokio::test]
 async fn given_wishes_that_are_too_much_together_then_the_latest_counts() {
-    /// So many bytes, in scopes of a length that is read.
+    /// Scopes of this total length in bytes, each short enough to be accepted.
     fn scopes(name: char, bytes: usize) -> String {
         let long = (0..19).map(|number| format!("{name}-{number:097} ")).collect::<String>();
         let short = format!("{name:x<0$}", bytes - long.len());

@@ -1,5 +1,6 @@
-//! A refresh storm: a thousand people, whose tokens expire together, at three replicas over one store. On SQLite; with the feature
-//! `test-postgres` on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES`, as `./tests/run store` does.
+//! A refresh storm: a thousand users, whose tokens expire together, at three replicas over one store. On
+//! SQLite; with the feature `test-postgres` on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES`, as `./tests/run
+//! store` does.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,16 +23,16 @@ use tokio::task::JoinSet;
 
 const USERS: usize = 1000;
 
-/// How many connect at a time. They are not the storm.
+/// Maximum number of concurrent connects. They are not part of the storm.
 const MAX_CONCURRENT_CONNECTS: usize = 4;
 
 /// How long the authorization server takes for a refresh.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// For what happens behind everybody's back.
+/// Deadline for refreshes in the background.
 const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Two storms at a time would measure each other.
+/// Concurrent storms would distort each other.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 struct RefreshStorm {
@@ -68,8 +69,8 @@ impl RefreshStorm {
         }
     }
 
-    /// Everybody calls at every replica at once, and again where their credential was refused. Returns what each person has at
-    /// each replica.
+    /// Every user calls every replica at once, again if their credential was rejected. Returns each user's
+    /// credential at each replica.
     async fn request_all(&self, refused: Option<&[Credential]>) -> Vec<[Credential; 3]> {
         let mut calls = JoinSet::new();
         for (number, who) in self.people.iter().enumerate() {
@@ -95,7 +96,7 @@ impl RefreshStorm {
         found.into_iter().map(|three| three.map(Option::unwrap)).collect()
     }
 
-    /// Everybody has one token, the same at each replica, and none that they had before.
+    /// Checks that every user has one new token, the same at each replica.
     fn check(
         &self,
         what: &str,
@@ -116,14 +117,14 @@ impl RefreshStorm {
         assert_eq!(sent.len(), refreshes, "{what}");
     }
 
-    /// The refresh tokens that the authorization server has seen.
+    /// Refresh tokens that the authorization server received.
     fn sent(&self) -> Vec<String> {
         let requests = self.world.provider.requests("refresh_token");
         requests.into_iter().map(|form| form["refresh_token"].clone()).collect()
     }
 
     async fn run(&self) {
-        // Each replica has everybody's token in memory, as after a day's work.
+        // Each replica has every token in its cache, as after a day's work.
         let mut had = one_each(&self.request_all(None).await);
         assert!(self.sent().is_empty());
 
@@ -143,12 +144,12 @@ impl RefreshStorm {
         for (before, three) in had.iter().zip(self.request_all(None).await) {
             assert!(
                 three.iter().all(|each| token(each) == token(before)),
-                "nobody waits for a refresh in the last minute"
+                "no call waits for a refresh in the last minute"
             );
         }
         println!("all are in their last minute: {} calls in {:.1?}", 3 * USERS, began.elapsed());
-        // Whoever was late finds the new ones in the store and sends nothing; what they remember serves till then. Time goes slower
-        // than it does, lest a claim run out before its refresh has.
+        // Late callers find the new tokens in the store and send no refresh; until then they use the cached
+        // ones. The clock runs slower than real time, so no lease expires before its refresh ends.
         let mut found = self.request_all(None).await;
         while !had.iter().zip(&found).all(|(before, three)| is_new(before, three))
             && began.elapsed() < TEST_TIMEOUT
@@ -169,7 +170,7 @@ impl RefreshStorm {
     }
 }
 
-/// Whether somebody has something else than before at each replica.
+/// Whether the token at each replica differs from the earlier one.
 fn is_new(before: &Credential, three: &[Credential; 3]) -> bool {
     three.iter().all(|each| token(each) != token(before))
 }

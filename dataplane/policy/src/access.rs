@@ -1,29 +1,31 @@
+//! Access decisions: which principals may use a route, and which of its tools.
+
 use std::sync::Arc;
 
 use portcullis_config::{Access, Members, Selection, TeamConfig};
 
 use crate::{CapabilityRules, Principal, PrincipalKind, Route};
 
-/// A principal may use a route: through which teams, and with which tools.
+/// Access of a principal to a route: the teams that grant it, and the allowed tools.
 #[derive(Clone, Debug)]
 pub struct RouteAccess {
-    /// Names of the teams that gave access; empty where the route is open to everyone.
+    /// Names of the teams that grant access. Empty if access comes only from `access: Everyone`.
     pub teams: Arc<[Arc<str>]>,
-    /// Which tools, by exposed name.
+    /// Allowed tools, by exposed name.
     pub tools: ToolRules,
 }
 
-/// Which tools somebody may see and call, by exposed name.
+/// The tools that a principal may see and call, by exposed name.
 #[derive(Clone, Debug)]
 pub enum ToolRules {
-    /// All that the route offers.
+    /// All tools of the route.
     All,
-    /// What any one of these allows: teams add up, exclude wins within a team.
+    /// The tools that at least one of these rules allows. Teams are combined; within a team, exclude wins.
     AnyOf(Arc<[Arc<CapabilityRules>]>),
 }
 
 impl ToolRules {
-    /// Whether a tool may be seen and called.
+    /// Whether a tool is allowed.
     #[must_use]
     pub fn allow(&self, exposed: &str) -> bool {
         match self {
@@ -32,7 +34,7 @@ impl ToolRules {
         }
     }
 
-    /// Whether every tool may: lists need no filtering for it.
+    /// Whether all tools are allowed: lists need no filtering.
     #[must_use]
     pub fn is_passthrough(&self) -> bool {
         match self {
@@ -42,7 +44,7 @@ impl ToolRules {
     }
 }
 
-/// What one team may do on one route.
+/// Access of one team to one route.
 #[derive(Clone, Debug)]
 pub(crate) struct TeamRule {
     name: Arc<str>,
@@ -95,7 +97,7 @@ impl TeamRule {
     pub(crate) fn for_team(team: &TeamConfig) -> impl Iterator<Item = (&str, Self)> {
         let name: Arc<str> = team.name.as_str().into();
         let members = Arc::new(MemberSet::new(&team.members));
-        // A team often has the same tools on many routes: those rules are made once.
+        // A team often has the same tools on many consecutive routes: these share their rules.
         let mut last: Option<(&Selection, Arc<CapabilityRules>)> = None;
         team.access.iter().map(move |access| {
             let tools = match &last {
@@ -112,28 +114,29 @@ impl TeamRule {
 }
 
 impl Route {
-    /// The teams that name this route, in the order of their names.
+    /// Names of the teams with access to this route, sorted.
     pub fn teams(&self) -> impl Iterator<Item = &str> {
         let mut last = None;
-        // A team may name a route twice.
+        // A team may list a route twice.
         self.teams.iter().map(TeamRule::name).filter(move |name| last.replace(*name) != Some(*name))
     }
 
-    /// Whether a team names this route, and a principal is one of its members.
+    /// Whether a team has access to this route and the principal is one of its members.
     #[must_use]
     pub fn team_grants(&self, team: &str, principal: &Principal) -> bool {
         principal.identity_provider == self.identity_provider.name
             && self.teams.iter().any(|rule| *rule.name == *team && rule.members.contains(principal))
     }
 
-    /// Whether a team lets service accounts use this route.
+    /// Whether a team with service accounts has access to this route.
     #[must_use]
     pub fn has_service_accounts(&self) -> bool {
         self.teams.iter().any(|rule| rule.members.has_service_accounts)
     }
 
-    /// Whether a principal may use this route, and how. `None` is a refusal. People come from the route's identity provider;
-    /// programs from none, so that a team has to name them: they are not among everyone.
+    /// Access of a principal to this route; `None` if access is denied. People must come from the route's
+    /// identity provider. Workloads and service accounts have none, and `access: Everyone` does not include
+    /// them: a team must list them.
     #[must_use]
     pub fn authorize(&self, principal: &Principal) -> Option<RouteAccess> {
         let is_person = principal.kind() == PrincipalKind::Person;
@@ -150,7 +153,7 @@ impl Route {
         } else {
             ToolRules::AnyOf(mine.iter().map(|rule| Arc::clone(&rule.tools)).collect())
         };
-        // A team may name a route twice; its name is listed once.
+        // A team may list a route twice; its name appears once.
         let mut teams: Vec<Arc<str>> = mine.iter().map(|rule| Arc::clone(&rule.name)).collect();
         teams.dedup();
         Some(RouteAccess { teams: teams.into(), tools })

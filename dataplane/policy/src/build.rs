@@ -1,3 +1,5 @@
+//! Builds identity providers, workloads and origins from config documents and credentials.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,71 +16,72 @@ use url::Position;
 use crate::name_set::NameSet;
 use crate::route_table::{IdentityProvider, Origin, OriginCredential, Workload, WorkloadAuth};
 
-/// The contract does not hold together. The compiler makes none like that, so this is a document that was not its work.
+/// A config document cannot be built. The compiler never produces such documents, so it was written by
+/// something else.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A document refers to one that is not there.
-    #[error("{from} refers to {what} {name}, which is not in the contract")]
+    /// A document refers to a missing document.
+    #[error("{from} refers to {what} {name}, which does not exist in the config")]
     Missing {
-        /// Who refers.
+        /// The referring document.
         from: String,
-        /// To what kind.
+        /// Kind of the missing document.
         what: &'static str,
-        /// Its name or UID.
+        /// Name or UID of the missing document.
         name: String,
     },
-    /// A credential would go to a host that its owner did not allow.
+    /// A credential would be sent to a host that its owner does not allow.
     #[error(
-        "the credential {key} may not be sent to {host}; its annotation portcullis.dev/allowed-hosts does not name it"
+        "credential {key} may not be sent to {host}; add {host} to its annotation portcullis.dev/allowed-hosts"
     )]
     HostNotAllowed {
-        /// Which credential.
+        /// Key of the credential.
         key: String,
-        /// Which host.
+        /// The host that is not allowed.
         host: String,
     },
-    /// A header that HTTP does not allow.
-    #[error("{from}: the header {name} cannot be sent: {problem}")]
+    /// A header with an invalid name or value.
+    #[error("{from}: header {name} cannot be sent: {problem}")]
     Header {
-        /// Which origin.
+        /// The origin.
         from: String,
-        /// Which header.
+        /// Name of the header.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
-    /// A parameter with which a URL is none that can be asked for.
-    #[error("{from}: the query parameter {name} cannot be sent: with it the URL is too long")]
+    /// A query parameter that makes the request target invalid.
+    #[error("{from}: query parameter {name} cannot be sent: the URL becomes too long")]
     Parameter {
-        /// Which origin.
+        /// The origin.
         from: String,
-        /// Which parameter.
+        /// Name of the parameter.
         name: String,
     },
-    /// Two routes at one place; the one that was there stays.
-    #[error("{from}: the slug {slug} is taken by {by}")]
+    /// Two routes have the same slug; the existing route keeps it.
+    #[error("{from}: the slug {slug} is taken by {by}; choose another slug")]
     SlugTaken {
-        /// Which route.
+        /// Name of the rejected route.
         from: String,
-        /// Its slug.
+        /// The slug.
         slug: String,
-        /// Who has it.
+        /// Name of the route that has the slug.
         by: String,
     },
-    /// There are no settings.
-    #[error("there is no gateway document")]
+    /// The gateway document is missing.
+    #[error("the gateway document is missing")]
     NoGateway,
 }
 
-/// Credentials by name.
+/// Credentials by key.
 pub(crate) type Credentials = HashMap<SecretKey, Arc<SecretValue>>;
 
-/// The credential that an identity provider's document names.
+/// Key of the credential that an identity provider refers to.
 pub(crate) fn provider_secret_key(doc: &IdentityProviderConfig) -> Option<&SecretKey> {
     doc.kind.client()?.client_secret.as_ref()
 }
 
-/// The credential that a workload's document names.
+/// Key of the credential that a workload refers to.
 pub(crate) fn workload_secret_key(doc: &WorkloadConfig) -> Option<&SecretKey> {
     match &doc.credential {
         WorkloadCredential::Secret(key) => Some(key),
@@ -86,7 +89,7 @@ pub(crate) fn workload_secret_key(doc: &WorkloadConfig) -> Option<&SecretKey> {
     }
 }
 
-/// A way to sign in, with its secret.
+/// Builds an identity provider with its client secret.
 pub(crate) fn identity_provider(
     doc: &IdentityProviderConfig,
     credentials: &Credentials,
@@ -99,7 +102,7 @@ pub(crate) fn identity_provider(
     Ok(IdentityProvider { name: doc.name.as_str().into(), kind: doc.kind.clone(), client_secret })
 }
 
-/// A program, with its credential.
+/// Builds a workload with its credential.
 pub(crate) fn workload(doc: &WorkloadConfig, credentials: &Credentials) -> Result<Workload, BuildError> {
     let proof = match &doc.credential {
         WorkloadCredential::Secret(key) => {
@@ -114,7 +117,7 @@ pub(crate) fn workload(doc: &WorkloadConfig, credentials: &Credentials) -> Resul
     Ok(Workload { name: doc.name.as_str().into(), display_name: doc.display_name.clone(), proof })
 }
 
-/// An origin, with its static credential.
+/// Builds an origin with its static credential.
 pub(crate) fn origin(doc: &OriginConfig, credentials: &Credentials) -> Result<Origin, BuildError> {
     Ok(Origin {
         uid: doc.uid.as_str().into(),
@@ -129,7 +132,7 @@ pub(crate) fn origin(doc: &OriginConfig, credentials: &Credentials) -> Result<Or
     })
 }
 
-/// Checked against the hosts that it may go to, where these are known before it is sent.
+/// The static credential of an origin. Its allowed hosts are checked here if the host is known in advance.
 fn origin_credential(doc: &OriginConfig, credentials: &Credentials) -> Result<OriginCredential, BuildError> {
     let from = || format!("origin {}", doc.name);
     let Some(key) = doc.auth.secret() else { return Ok(OriginCredential::None) };
@@ -149,7 +152,7 @@ fn origin_credential(doc: &OriginConfig, credentials: &Credentials) -> Result<Or
             let name: HeaderName =
                 name.parse().map_err(|_| header("not a header name (RFC 9110, section 5.1)"))?;
             let mut value =
-                HeaderValue::from_str(&text).map_err(|_| header("its value has control characters"))?;
+                HeaderValue::from_str(&text).map_err(|_| header("its value contains control characters"))?;
             value.set_sensitive(true);
             Ok(OriginCredential::Header(name, value))
         }

@@ -1,4 +1,4 @@
-//! A document of the contract and what it was built to, for as long as both are good.
+//! Config documents together with their built form, which is reused while neither changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) struct GatewayEntry {
     pub(crate) doc: GatewayConfig,
     pub(crate) stale: bool,
     pub(crate) providers: Vec<ProviderEntry>,
-    /// The credentials of the workloads, in their order.
+    /// Credentials of the workloads, in the order of the document.
     pub(crate) workloads: Vec<Option<Arc<SecretValue>>>,
     pub(crate) built: Option<Arc<Gateway>>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct OriginEntry {
 }
 
 pub(crate) struct RouteEntry {
-    /// Without its capabilities, which are in the curation.
+    /// Without its capabilities; these are in `curation`.
     pub(crate) doc: RouteConfig,
     pub(crate) curation: Arc<Curation>,
     pub(crate) stale: bool,
@@ -43,7 +43,7 @@ pub(crate) struct RouteEntry {
     pub(crate) built: Option<Arc<Route>>,
 }
 
-/// Whether a credential that was built in is still the one of that name.
+/// Whether a built-in credential is still the current one.
 fn is_same_secret(built: Option<&Arc<SecretValue>>, now: Option<&Arc<SecretValue>>) -> bool {
     match (built, now) {
         (None, None) => true,
@@ -52,7 +52,7 @@ fn is_same_secret(built: Option<&Arc<SecretValue>>, now: Option<&Arc<SecretValue
     }
 }
 
-/// Whether a credential that was built in may still be used: nobody has taken it away.
+/// Whether a built-in credential still exists, so it may be used.
 fn is_still_published(built: Option<&Arc<SecretValue>>, credentials: &Credentials) -> bool {
     built.is_none_or(|built| credentials.values().any(|value| Arc::ptr_eq(value, built)))
 }
@@ -114,13 +114,14 @@ impl GatewayEntry {
             admins: MemberSet::new(&doc.admins),
             identity_providers: providers.iter().map(|part| Arc::clone(&part.built)).collect(),
         }));
-        // A workload whose credential is missing is left out alone, and asked for again.
+        // Only workloads with a missing credential are left out. The entry stays stale, so the next build
+        // tries them again.
         (self.providers, self.workloads, self.stale) = (providers, workload_secrets, missing.is_some());
         missing.map_or(Ok(()), Err)
     }
 }
 
-/// The workloads that can be built, and why another could not.
+/// Builds the workloads. Also returns the error of a workload that cannot be built.
 fn build_workloads(
     doc: &GatewayConfig,
     credentials: &Credentials,

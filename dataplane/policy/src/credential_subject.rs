@@ -1,24 +1,26 @@
+//! The identity with which an origin receives calls.
+
 use portcullis_config::OriginAuth;
 
 use crate::{Origin, Route};
 
-/// As whom calls go out to an origin.
+/// The identity with which the gateway calls an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialSubject {
-    /// As nobody, or with something static that an administrator wrote down.
+    /// No credential, or a static one that an administrator configured.
     None,
-    /// As the gateway itself, which gets its tokens in its own name.
+    /// The gateway itself, with its own tokens.
     Gateway,
-    /// With one account that an administrator has connected for everybody.
+    /// One shared account, connected by an administrator.
     SharedAccount,
-    /// As the person who calls, with an account that they have connected.
+    /// The caller's own connected account.
     Person,
-    /// As the person who calls, with what their sign-in at the identity provider gives.
+    /// The caller, with tokens from their sign-in at the identity provider.
     SignIn,
 }
 
 impl Origin {
-    /// As whom calls go out to it.
+    /// The identity with which the gateway calls this origin.
     #[must_use]
     pub fn credential_subject(&self) -> CredentialSubject {
         match &self.auth {
@@ -34,7 +36,7 @@ impl Origin {
 }
 
 impl Route {
-    /// Whether each user has to connect an account of their own at the origin.
+    /// Whether each user must connect their own account at the origin.
     #[must_use]
     pub fn needs_account(&self) -> bool {
         self.origin.credential_subject() == CredentialSubject::Person

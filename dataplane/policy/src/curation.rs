@@ -1,3 +1,5 @@
+//! Curation: which capabilities of an origin a route offers, and under which names.
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use portcullis_config::{Capabilities, Override, Selection};
 use crate::NameSet;
 use crate::uri_template::expands_to;
 
-/// What of an origin a route offers, and under what names.
+/// The capabilities that a route offers, and their exposed names.
 #[derive(Clone, Debug, Default)]
 pub struct Curation {
     /// By tool name.
@@ -21,7 +23,7 @@ pub struct Curation {
 }
 
 impl Curation {
-    /// Compiles a route's choices.
+    /// Compiles the capabilities of a route.
     #[must_use]
     pub fn new(capabilities: &Capabilities) -> Self {
         Self {
@@ -32,14 +34,14 @@ impl Curation {
         }
     }
 
-    /// Whether a URI may be read: the resource rules allow it, or a template that is offered expands to it. `known` are the
-    /// templates that the origin has been seen to list.
+    /// Whether a URI may be read: the resource rules offer it, or an offered template can expand to it.
+    /// `known` are templates that the origin has listed.
     #[must_use]
     pub fn is_readable<'a>(&'a self, uri: &str, known: impl IntoIterator<Item = &'a str>) -> bool {
         if self.resources.offers(uri) {
             return true;
         }
-        // A URI that is excluded by name stays hidden, whatever template would lead to it.
+        // A URI that is excluded by name stays hidden even if a template matches it.
         if self.resources.exclude.contains(uri) {
             return false;
         }
@@ -57,7 +59,7 @@ pub struct CapabilityRules {
     include: Option<NameSet>,
     exclude: NameSet,
     overrides: HashMap<Box<str>, Arc<Override>>,
-    /// Exposed name to the origin's.
+    /// Exposed name to the origin's name.
     renamed: HashMap<Box<str>, Box<str>>,
 }
 
@@ -79,19 +81,19 @@ impl CapabilityRules {
         rules
     }
 
-    /// Whether everything is offered as it is: lists need no rewriting.
+    /// Whether everything is offered unchanged: lists need no rewriting.
     #[must_use]
     pub fn is_passthrough(&self) -> bool {
         self.include.is_none() && self.exclude == NameSet::default() && self.overrides.is_empty()
     }
 
-    /// Whether an item is offered, by the origin's name.
+    /// Whether an item with this name at the origin is offered.
     #[must_use]
     pub fn offers(&self, name: &str) -> bool {
         self.include.as_ref().is_none_or(|include| include.contains(name)) && !self.exclude.contains(name)
     }
 
-    /// The name that clients see for an item of the origin's, if they see it at all.
+    /// The name that clients see for an item of the origin; `None` if it is hidden.
     #[must_use]
     pub fn exposed<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         if !self.offers(name) {
@@ -100,24 +102,25 @@ impl CapabilityRules {
         if let Some(exposed) = self.overrides.get(name).and_then(|item| item.exposed.as_deref()) {
             return Some(exposed);
         }
-        // Another item is presented under this name: two of one name would be ambiguous, and the rename was asked for.
+        // Another item is renamed to this name. Two items with one name would be ambiguous, and the rename is
+        // explicit.
         (!self.renamed.contains_key(name)).then_some(name)
     }
 
-    /// The origin's name for what clients call `exposed`, if it is offered.
+    /// The origin's name of the item that clients see as `exposed`, if it is offered.
     #[must_use]
     pub fn original<'a>(&'a self, exposed: &'a str) -> Option<Cow<'a, str>> {
         let name = self.renamed.get(exposed).map_or(exposed, AsRef::as_ref);
         (self.exposed(name) == Some(exposed)).then_some(Cow::Borrowed(name))
     }
 
-    /// How an item is to be presented differently.
+    /// The override of an item.
     #[must_use]
     pub fn override_of(&self, name: &str) -> Option<&Override> {
         self.overrides.get(name).map(AsRef::as_ref)
     }
 
-    /// Names that were written out in the selection.
+    /// Included names without a glob.
     pub fn included_literals(&self) -> impl Iterator<Item = &str> {
         self.include.iter().flat_map(NameSet::literals)
     }

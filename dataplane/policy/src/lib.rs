@@ -1,9 +1,10 @@
-//! The contract, as built for decisions: an immutable [`RouteTable`] that is swapped whole.
+//! Policy decisions from config documents: an immutable [`RouteTable`] that is swapped as a whole.
 //!
-//! Everything that a request asks of policy is answered from here, in memory, without I/O: which route, which origin behind it,
-//! who may use it ([`Route::admit`]), which of the origin's names are offered and under what name ([`Curation`]).
+//! The table answers all policy questions of a request in memory: its route, the origin of the route, who may
+//! use the route ([`Route::authorize`]), and which capabilities are offered under which names ([`Curation`]).
 //!
-//! *Architecture invariant:* no I/O, no clock, no interior mutability. A request holds one `Arc<RouteTable>` from start to end.
+//! *Architecture invariant:* no I/O, no clock, no interior mutability. A request holds one `Arc<RouteTable>`
+//! from start to end.
 
 mod access;
 mod build;

@@ -1,7 +1,9 @@
+//! Sets of names and globs.
+
 use std::collections::HashSet;
 
-/// A set of names and globs. `*` stands for any run of characters, `/` included; nothing else is special, because URIs and URI
-/// templates are full of the characters that richer globs would claim.
+/// A set of names and globs. `*` matches any sequence of characters, including `/`. No other character is
+/// special: URIs and URI templates contain most characters that richer globs use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameSet {
     literal: HashSet<Box<str>>,
@@ -31,13 +33,13 @@ impl NameSet {
         set
     }
 
-    /// Whether the set has the name.
+    /// Whether the set contains the name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.literal.contains(name) || self.globs.iter().any(|glob| glob.matches(name))
     }
 
-    /// The names that are no globs.
+    /// The names without a glob.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.literal.iter().map(AsRef::as_ref)
     }
@@ -52,7 +54,7 @@ impl Glob {
     }
 
     fn matches(&self, name: &str) -> bool {
-        // Most globs of a set fall at the first byte, and a comparison is a call.
+        // Fast path: most globs of a set fail at the first byte, and `strip_prefix` is a function call.
         if let (Some(wanted), Some(first)) = (self.prefix.as_bytes().first(), name.as_bytes().first())
             && wanted != first
         {
@@ -60,7 +62,7 @@ impl Glob {
         }
         let Some(rest) = name.strip_prefix(&*self.prefix) else { return false };
         let Some(mut rest) = rest.strip_suffix(&*self.suffix) else { return false };
-        // Taking each part at its first place is right because only stars lie between them.
+        // The first match of each part is sufficient because the parts are separated only by stars.
         for part in &self.middle {
             let Some(at) = rest.find(&**part) else { return false };
             rest = rest.get(at + part.len()..).unwrap_or_default();
@@ -86,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The plain definition, to hold the quick one against.
+    /// Reference implementation.
     fn reference(pattern: &[u8], name: &[u8]) -> bool {
         match pattern.split_first() {
             None => name.is_empty(),

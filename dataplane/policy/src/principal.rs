@@ -1,16 +1,18 @@
+//! Principals: the callers of the gateway.
+
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// Identifies a principal: a digest of (identity provider, `sub`). It is the `sub` of access tokens and the key of everything
-/// that is stored for the person, and tells an outsider nothing.
+/// Identifies a principal: a digest of (identity provider, `sub`). It is the `sub` of access tokens and the
+/// key of all data stored for the principal. It reveals neither of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PrincipalId(Arc<str>);
 
 impl PrincipalId {
-    /// The id of a subject at an identity provider.
+    /// Id of a subject at an identity provider.
     #[must_use]
     pub fn of(identity_provider: &str, subject: &str) -> Self {
         let mut digest = Sha256::new();
@@ -21,19 +23,20 @@ impl PrincipalId {
         Self(URL_SAFE_NO_PAD.encode(digest.get(..18).unwrap_or_default()).into())
     }
 
-    /// Who holds what is nobody's own: the gateway's tokens, and accounts that are shared. No person and no program is called so.
+    /// Holder of shared credentials: the gateway's own tokens and shared accounts. No user and no program has
+    /// this id.
     #[must_use]
     pub fn shared() -> Self {
         Self::of(SHARED_PROVIDER, "")
     }
 
-    /// Takes an id back from a token or a row.
+    /// Restores an id from a token or a database row.
     #[must_use]
     pub fn from_stored(id: &str) -> Self {
         Self(id.into())
     }
 
-    /// As text.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,18 +44,20 @@ impl PrincipalId {
 }
 
 const NO_GROUPS: [&str; 0] = [];
-/// What workloads have in place of an identity provider. No provider is called so: their names are DNS labels.
+/// Stands for the identity provider of workloads. No provider can have this name: provider names are DNS
+/// labels.
 const WORKLOAD_PROVIDER: &str = "system:workload";
-/// The same for service accounts: with it, their subjects are the user names that Kubernetes gives them.
+/// Stands for the identity provider of service accounts. With it, their subjects equal their Kubernetes user
+/// names.
 const SERVICE_ACCOUNT_PROVIDER: &str = "system:serviceaccount";
 
-/// What whatever belongs to everybody alike has in place of an identity provider.
+/// Stands for the identity provider of shared credentials.
 const SHARED_PROVIDER: &str = "system:everybody";
 
-/// What sort of principal it is.
+/// The kind of principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrincipalKind {
-    /// Somebody who signs in at an identity provider.
+    /// A user who signs in at an identity provider.
     Person,
     /// A program that is registered with the gateway.
     Workload,
@@ -60,25 +65,25 @@ pub enum PrincipalKind {
     ServiceAccount,
 }
 
-/// Who is calling, as the identity provider last described them.
+/// The caller, as last described by the identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// Stable identifier.
     pub id: PrincipalId,
     /// Name of the identity provider.
     pub identity_provider: Arc<str>,
-    /// `identity provider:sub`, as events show it.
+    /// `{identity provider}:{sub}`, as shown in events.
     pub subject: Arc<str>,
-    /// Only where the provider says that it is verified (or is trusted to).
+    /// Set only if the provider marks it as verified, or is trusted to provide verified addresses.
     pub email: Option<Arc<str>>,
-    /// For people.
+    /// Display name.
     pub name: Option<Arc<str>>,
-    /// As the provider names them.
+    /// Group names of the provider.
     pub groups: Vec<Arc<str>>,
 }
 
 impl Principal {
-    /// A principal with its id and subject derived.
+    /// Creates a principal; id and subject are derived.
     #[must_use]
     pub fn new(
         identity_provider: &str,
@@ -103,14 +108,14 @@ impl Principal {
         Self::new(WORKLOAD_PROVIDER, name, None, Some(display_name), NO_GROUPS)
     }
 
-    /// A Kubernetes service account. Its subject is the user name that Kubernetes gives it.
+    /// A Kubernetes service account. Its subject is its Kubernetes user name.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str) -> Self {
         let shown = format!("{namespace}/{name}");
         Self::new(SERVICE_ACCOUNT_PROVIDER, &format!("{namespace}:{name}"), None, Some(&shown), NO_GROUPS)
     }
 
-    /// What sort of principal it is.
+    /// The kind of principal.
     #[must_use]
     pub fn kind(&self) -> PrincipalKind {
         match &*self.identity_provider {
@@ -120,7 +125,7 @@ impl Principal {
         }
     }
 
-    /// What a page calls this person: name, else email, else subject.
+    /// Label for pages: name, else email, else subject.
     #[must_use]
     pub fn label(&self) -> &str {
         self.name.as_deref().or(self.email.as_deref()).unwrap_or(&self.subject)

@@ -1,3 +1,5 @@
+//! The route table: all routes, origins and settings, built for serving.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,14 +17,14 @@ use crate::access::{MemberSet, TeamRule};
 use crate::curation::Curation;
 use crate::name_set::NameSet;
 
-/// All that is served, immutable.
+/// All served routes and origins. Immutable.
 #[derive(Debug)]
 pub struct RouteTable {
-    /// Counts tables since the start of the process.
+    /// Number of the table, counted from the start of the process.
     pub generation: u64,
     /// The installation's settings.
     pub gateway: Arc<Gateway>,
-    // Keys are shared with the routes, so that a table costs little beside the one before it.
+    // Keys are shared with the routes, so a new table needs little memory beside the previous one.
     pub(crate) routes: HashMap<Arc<str>, Arc<Route>>,
     pub(crate) routes_by_uid: HashMap<Arc<str>, Arc<Route>>,
     pub(crate) origins_by_id: HashMap<Arc<str>, Arc<Origin>>,
@@ -31,30 +33,30 @@ pub struct RouteTable {
 /// The installation's settings.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Its name, as events show it.
+    /// Name of the McpGateway, as shown in events.
     pub name: Arc<str>,
-    /// Scheme, host and port, without a trailing slash: what every URL of the gateway's begins with.
+    /// Scheme, host and port, without a trailing slash. Prefix of all URLs of the gateway.
     pub public_url: Arc<str>,
-    /// Whether that is plain http on loopback: cookies are then neither `Secure` nor prefixed.
+    /// Whether the public URL is plain http on loopback: cookies are then neither `Secure` nor prefixed.
     pub loopback_http: bool,
-    /// How long what it issues is valid.
+    /// Lifetimes of issued tokens and sessions.
     pub tokens: TokenLifetimes,
-    /// How long calls go on without a fresh feed of revocations, in seconds.
+    /// How long calls continue without a current revocation feed, in seconds.
     pub store_outage_grace_seconds: u64,
-    /// Which OAuth clients may introduce themselves.
+    /// Which OAuth clients may register or identify themselves.
     pub clients: ClientPolicy,
-    /// Programs that sign in as themselves, by name.
+    /// Registered workloads, by name.
     pub workloads: HashMap<Arc<str>, Arc<Workload>>,
     /// In the order of the resource; the first is the default.
     pub identity_providers: Vec<Arc<IdentityProvider>>,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// Peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub(crate) admins: MemberSet,
 }
 
 impl Gateway {
-    /// Whether somebody administers this gateway. Only people of the first identity provider do: another one's groups may have
-    /// the same names, and be given by somebody else.
+    /// Whether a principal is an administrator of this gateway. Only users of the first identity provider can
+    /// be: another provider may have groups with the same names that other people manage.
     #[must_use]
     pub fn is_admin(&self, principal: &Principal) -> bool {
         self.identity_providers.first().is_some_and(|provider| provider.name == principal.identity_provider)
@@ -62,40 +64,40 @@ impl Gateway {
     }
 }
 
-/// One way to sign in, with its secret at hand.
+/// An identity provider, with its client secret resolved.
 #[derive(Debug)]
 pub struct IdentityProvider {
-    /// Its name: part of every subject.
+    /// Name: part of every subject.
     pub name: Arc<str>,
-    /// Its protocol and settings.
+    /// Protocol and settings.
     pub kind: IdentityProviderKind,
-    /// The gateway's client secret there.
+    /// The gateway's client secret at the provider.
     pub client_secret: Option<SecretString>,
 }
 
-/// A program that signs in as itself, with its credential at hand.
+/// A program that authenticates as itself, with its credential resolved.
 #[derive(Debug)]
 pub struct Workload {
-    /// Its name, which is its `client_id`.
+    /// Name, which is also its `client_id`.
     pub name: Arc<str>,
-    /// For people.
+    /// Name shown to users.
     pub display_name: String,
-    /// What it shows to be itself.
+    /// How it authenticates.
     pub proof: WorkloadAuth,
 }
 
-/// What a program shows to be itself.
+/// How a workload authenticates.
 #[derive(Debug)]
 pub enum WorkloadAuth {
     /// A client secret.
     Secret(SecretString),
-    /// An assertion that one of these public keys signed (a JSON Web Key Set).
+    /// An assertion signed by one of these public keys (a JSON Web Key Set).
     Jwks(serde_json::Value),
-    /// The same, with the keys at an address.
+    /// An assertion signed by one of the public keys at a URL.
     JwksUri {
-        /// Where they are.
+        /// URL of the JSON Web Key Set.
         url: Url,
-        /// Networks beyond the public internet in which that may be.
+        /// Private networks in which the URL may resolve.
         private_networks: Vec<ipnet::IpNet>,
     },
 }
@@ -103,63 +105,64 @@ pub enum WorkloadAuth {
 /// A virtual MCP as built for serving.
 #[derive(Debug)]
 pub struct Route {
-    /// What grants bind to.
+    /// UID that grants are bound to.
     pub uid: Arc<str>,
     /// `namespace/name`.
     pub name: Arc<str>,
-    /// Its place under `/mcp/`.
+    /// Path segment under `/mcp/`.
     pub slug: Arc<str>,
-    /// `{publicUrl}/mcp/{slug}`: at once the resource (RFC 8707) and the issuer (RFC 8414) of this route.
+    /// `{publicUrl}/mcp/{slug}`: both the resource (RFC 8707) and the issuer (RFC 8414) of this route.
     pub url: Arc<str>,
-    /// For people.
+    /// Name shown to users.
     pub display_name: String,
-    /// For people.
+    /// Description shown to users.
     pub description: String,
-    /// Kill switch, its own or its origin's.
+    /// Whether the route or its origin is suspended.
     pub suspended: bool,
-    /// Whose users it serves.
+    /// Identity provider of its users.
     pub identity_provider: Arc<IdentityProvider>,
-    /// What is behind it.
+    /// The upstream MCP server.
     pub origin: Arc<Origin>,
-    /// What of the origin is offered.
+    /// Which capabilities of the origin are offered.
     pub curation: Arc<Curation>,
     pub(crate) access: Access,
     pub(crate) teams: Vec<TeamRule>,
 }
 
-/// An upstream MCP server, with its static credentials at hand.
+/// An upstream MCP server, with its static credential resolved.
 #[derive(Debug)]
 pub struct Origin {
-    /// What connections bind to.
+    /// UID that connections are bound to.
     pub uid: Arc<str>,
     /// Opaque identifier in `/connect/{id}`.
     pub id: Arc<str>,
     /// `namespace/name`.
     pub name: Arc<str>,
-    /// For people.
+    /// Name shown to users.
     pub display_name: String,
-    /// The Streamable HTTP endpoint.
+    /// URL of the Streamable HTTP endpoint.
     pub url: Url,
-    /// How the gateway authenticates there.
+    /// How the gateway authenticates at the origin.
     pub auth: OriginAuth,
     /// The static credential that `auth` refers to.
     pub credential: OriginCredential,
-    /// Where it may live.
+    /// Allowed networks and trusted certificates.
     pub network: Network,
-    /// What one call may cost.
+    /// Limits of one call.
     pub limits: OriginLimits,
 }
 
-/// A static credential, resolved from the contract's secrets and checked against the hosts that it may go to.
+/// A static credential. Resolved from the config's secrets and checked against its allowed hosts.
 #[derive(Debug)]
 pub enum OriginCredential {
-    /// There is none, or each user has their own.
+    /// No static credential.
     None,
-    /// A header for every request; its value is marked sensitive.
+    /// A header of every request. Its value is marked as sensitive.
     Header(HeaderName, HeaderValue),
-    /// Path and query of every request, a parameter with the credential among them. It is one that HTTP can carry.
+    /// Path and query of every request, including the parameter with the credential. Valid as an HTTP request
+    /// target.
     RequestTarget(SecretString),
-    /// The secret of a client that was registered by hand, and the hosts whose token endpoint may see it.
+    /// Secret of a manually registered client, and the token endpoint hosts that may receive it.
     ClientSecret(SecretString, NameSet),
 }
 
@@ -170,7 +173,7 @@ impl RouteTable {
         self.routes.get(slug)
     }
 
-    /// The route with a UID.
+    /// The route with this UID.
     #[must_use]
     pub fn route_by_uid(&self, uid: &str) -> Option<&Arc<Route>> {
         self.routes_by_uid.get(uid)
@@ -182,18 +185,18 @@ impl RouteTable {
         self.origins_by_id.get(id)
     }
 
-    /// The origin with a UID.
+    /// The origin with this UID.
     #[must_use]
     pub fn origin_by_uid(&self, uid: &str) -> Option<&Arc<Origin>> {
         self.origins_by_id.values().find(|origin| *origin.uid == *uid)
     }
 
-    /// All routes, in no order.
+    /// All routes, in no particular order.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
     }
 
-    /// The route whose URL a client named as `resource` (RFC 8707), compared exactly.
+    /// The route whose URL equals the `resource` of a client (RFC 8707).
     #[must_use]
     pub fn route_by_resource(&self, resource: &str) -> Option<&Arc<Route>> {
         let slug = resource.strip_prefix(&*self.gateway.public_url)?.strip_prefix("/mcp/")?;
@@ -206,18 +209,18 @@ impl RouteTable {
 pub struct RouteTableHandle(Arc<ArcSwapOption<RouteTable>>);
 
 impl RouteTableHandle {
-    /// The table now; `None` before the first one.
+    /// The current table. `None` before the first one and after [`clear`](Self::clear).
     #[must_use]
     pub fn current(&self) -> Option<Arc<RouteTable>> {
         self.0.load_full()
     }
 
-    /// Puts another table in place. Requests under way keep theirs.
+    /// Replaces the table. Requests in progress keep their table.
     pub fn swap(&self, table: Arc<RouteTable>) {
         self.0.store(Some(table));
     }
 
-    /// Takes the table away: there is nothing to serve any more, and whoever asks is told so.
+    /// Removes the table. Requests are then answered with an error.
     pub fn clear(&self) {
         self.0.store(None);
     }

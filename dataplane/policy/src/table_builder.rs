@@ -1,3 +1,5 @@
+//! Incremental construction of route tables from config documents.
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -12,40 +14,41 @@ use crate::builder_entries::{GatewayEntry, OriginEntry, RouteEntry};
 use crate::curation::Curation;
 use crate::route_table::{Route, RouteTable};
 
-/// The documents of a contract, and what each was built to. A change to one rebuilds what it touches; everything else is shared
-/// with the table before.
+/// Config documents and their built form. A changed document rebuilds only the parts that depend on it;
+/// everything else is shared with the previous table.
 ///
-/// What cannot be built is left out and told ([`RejectedDocument`]); it takes nothing else with it. An origin or gateway that was built
-/// before stands as it was, for as long as the credentials that it holds are still there.
+/// A document that cannot be built is left out and reported ([`RejectedDocument`]) without affecting others.
+/// If an earlier version of an origin or gateway was built, that version stays in use while its credentials
+/// still exist.
 #[derive(Default)]
 pub struct RouteTableBuilder {
     credentials: Credentials,
     gateway: Option<GatewayEntry>,
     origins: HashMap<Arc<str>, OriginEntry>,
     routes: HashMap<Arc<str>, RouteEntry>,
-    /// Routes that each team names, by the team's UID.
+    /// Routes of each team, by the UID of the team.
     teams: HashMap<Arc<str>, Vec<Arc<str>>>,
-    /// By the route's UID, in the order of the teams' names. A team may come before its route.
+    /// Rules by the UID of the route, sorted by team name. A team may be added before its route.
     rules: HashMap<Arc<str>, Vec<(Arc<str>, TeamRule)>>,
 }
 
-/// A document that is not served as it says.
+/// A document that is not served in its current version.
 #[derive(Debug)]
 pub struct RejectedDocument {
-    /// Which document.
+    /// The document.
     pub document: DocumentRef,
-    /// Why not.
+    /// Why it cannot be built.
     pub error: BuildError,
 }
 
-/// Which document.
+/// Identifies a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DocumentRef {
-    /// The gateway's.
+    /// The gateway.
     Gateway,
-    /// An origin's, by UID.
+    /// An origin, by UID.
     Origin(Arc<str>),
-    /// A route's, by UID.
+    /// A route, by UID.
     Route(Arc<str>),
 }
 
@@ -55,7 +58,7 @@ impl RouteTableBuilder {
         self.credentials.insert(key, Arc::new(value));
     }
 
-    /// Forgets a credential.
+    /// Removes a credential.
     pub fn remove_credential(&mut self, key: &SecretKey) {
         self.credentials.remove(key);
     }
@@ -71,7 +74,7 @@ impl RouteTableBuilder {
         }
     }
 
-    /// Forgets the gateway: without one there is no table.
+    /// Removes the gateway. Without a gateway there is no table.
     pub fn remove_gateway(&mut self) {
         self.gateway = None;
     }
@@ -81,7 +84,8 @@ impl RouteTableBuilder {
         match self.origins.entry(doc.uid.as_str().into()) {
             Entry::Occupied(mut known) => {
                 let part = known.get_mut();
-                // Suspension is the routes': the origin, and what others remember of it, stays the same.
+                // Suspension affects only the routes: the built origin, and state that refers to it, stays
+                // the same.
                 let same = OriginConfig { suspended: doc.suspended, ..part.doc.clone() } == doc;
                 part.stale |= !same;
                 part.doc = doc;
@@ -92,7 +96,7 @@ impl RouteTableBuilder {
         }
     }
 
-    /// Forgets an origin. Its routes go with it.
+    /// Removes an origin. Its routes are no longer served.
     pub fn remove_origin(&mut self, uid: &str) {
         self.origins.remove(uid);
     }
@@ -112,7 +116,7 @@ impl RouteTableBuilder {
         }
     }
 
-    /// Forgets a route.
+    /// Removes a route.
     pub fn remove_route(&mut self, uid: &str) {
         self.routes.remove(uid);
     }
@@ -137,7 +141,7 @@ impl RouteTableBuilder {
         self.teams.insert(uid, named);
     }
 
-    /// Forgets a team, and the access that it gave.
+    /// Removes a team and the access that it grants.
     pub fn remove_team(&mut self, uid: &str) {
         for route in self.teams.remove(uid).unwrap_or_default() {
             if let Some(rules) = self.rules.get_mut(&route) {
@@ -156,7 +160,8 @@ impl RouteTableBuilder {
         }
     }
 
-    /// The table as the documents are now, and which of them it does not follow. No table without a gateway.
+    /// Builds the table, and lists the documents that it does not include in their current version. No table
+    /// without a gateway.
     pub fn table(&mut self, generation: u64) -> (Option<RouteTable>, Vec<RejectedDocument>) {
         let mut problems = Vec::new();
         let gateway = self.gateway.as_mut().and_then(|part| {
@@ -184,7 +189,7 @@ impl RouteTableBuilder {
             routes_by_uid: HashMap::with_capacity(self.routes.len()),
             origins_by_id,
         };
-        // Who has a slug keeps it until they let go of it.
+        // A route keeps its slug until it changes it or is removed.
         let mut newcomers = Vec::new();
         for (uid, part) in &mut self.routes {
             let before = part.built.as_ref().map(|route| Arc::clone(&route.slug));
@@ -234,10 +239,10 @@ fn slug_taken(route: &Route, by: &Route) -> RejectedDocument {
 }
 
 impl RouteTable {
-    /// Joins the documents of a contract, all or nothing.
+    /// Builds a table from complete config, all or nothing.
     ///
     /// # Errors
-    /// When a document refers to something that is not there, or a credential may not go where it would.
+    /// When a document refers to a missing document, or a credential may not be sent to its host.
     pub fn build(contract: &Config, generation: u64) -> Result<Self, BuildError> {
         let mut assembly = RouteTableBuilder::default();
         for (key, value) in contract.secrets.iter() {

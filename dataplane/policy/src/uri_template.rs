@@ -1,22 +1,24 @@
-/// Longest URI, and longest template, that is compared.
+//! Matching of URIs with URI templates (RFC 6570).
+
+/// Maximum length of a URI and of a template, in bytes.
 const MAX_LEN: usize = 8 * 1024;
-/// More expressions than this no template has.
+/// Maximum number of expressions in a template.
 const MAX_EXPRESSIONS: usize = 16;
 
 /// Whether a URI template (RFC 6570) can expand to a URI.
 ///
-/// A simple expression (`{id}`) stands for anything without `/`, `?` and `#`; one with an operator (`{+path}`, `{/path*}`,
-/// `{?query*}`, …) for anything at all. That is a little wider than RFC 6570's own expansion, never narrower, but for what is
-/// longer than anybody's.
+/// A simple expression (`{id}`) matches any text without `/`, `?` and `#`. An expression with an operator
+/// (`{+path}`, `{/path*}`, `{?query*}`, …) matches any text. This accepts slightly more than the expansion of
+/// RFC 6570, never less, except for URIs and templates above the limits, which never match.
 ///
-/// An origin chooses the template and a client the URI, so the time is bounded: one pass over the URI for each part of the
-/// template, whatever either of them says.
+/// An origin chooses the template and a client the URI, so the time is bounded: one pass over the URI for
+/// each part of the template.
 #[must_use]
 pub fn expands_to(template: &str, uri: &str) -> bool {
     if template.len() > MAX_LEN || uri.len() > MAX_LEN {
         return false;
     }
-    // Where in the URI one can be after the parts so far.
+    // Positions in the URI that the parts so far can reach.
     let mut places = vec![false; uri.len() + 1];
     if let Some(start) = places.first_mut() {
         *start = true;
@@ -24,7 +26,7 @@ pub fn expands_to(template: &str, uri: &str) -> bool {
     let mut rest = template;
     let mut expressions = 0;
     while let Some((literal, inside)) = rest.split_once('{') {
-        // A brace that is never closed is no expression.
+        // A brace without a closing brace is literal text.
         let Some((expression, after)) = inside.split_once('}') else { break };
         places = after_literal(&places, literal, uri);
         expressions += 1;
@@ -66,7 +68,7 @@ mod tests {
 
     use super::expands_to;
 
-    /// The plain definition, to hold the quick one against.
+    /// Reference implementation.
     fn reference(template: &str, uri: &str) -> bool {
         let Some((literal, rest)) = template.split_once('{') else { return template == uri };
         let Some((expression, after)) = rest.split_once('}') else { return template == uri };
@@ -85,8 +87,8 @@ mod tests {
         }
     }
 
-    /// An origin that chooses the template could otherwise keep a worker busy for good: by trying every way to divide the URI
-    /// this would not end.
+    /// A backtracking implementation would not terminate in practice: a template of an origin could block a
+    /// worker.
     #[test]
     fn given_a_template_of_many_expressions_when_held_against_a_long_uri_then_there_is_an_answer() {
         let uri = "a".repeat(8_000);

@@ -1,4 +1,4 @@
-//! A change rebuilds what it touches, and what cannot be built takes nothing else with it.
+//! A change rebuilds only dependent parts, and a document that cannot be built does not affect others.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -113,7 +113,7 @@ fn slugs(table: &RouteTable) -> Vec<String> {
     slugs
 }
 
-/// Which of the routes of `before` are not those of `after`.
+/// Slugs of the routes in `before` that `after` does not share.
 fn rebuilt(before: &RouteTable, after: &RouteTable) -> Vec<String> {
     let other = |slug: &String| !Arc::ptr_eq(before.route(slug).unwrap(), after.route(slug).unwrap());
     slugs(before).into_iter().filter(other).collect()
@@ -164,7 +164,7 @@ fn given_a_table_when_one_document_changes_then_only_the_routes_that_it_concerns
     assert_eq!(&*seventh.route("a").unwrap().url, "https://elsewhere.example/mcp/a");
 }
 
-/// What a member of `readers` may use of a route.
+/// Tools of a route that a member of `readers` may use.
 fn tools(table: &RouteTable, slug: &str) -> ToolRules {
     table
         .route(slug)
@@ -261,7 +261,7 @@ fn given_an_origin_whose_new_credential_is_not_there_yet_then_the_old_one_serves
 
     assembly.remove_credential(&old);
     let (table, problems) = assembly.table(3);
-    assert_eq!(slugs(&table.unwrap()), ["c"], "what was withdrawn is not used any more");
+    assert_eq!(slugs(&table.unwrap()), ["c"], "a removed credential is no longer used");
     assert_eq!(problems.len(), 3);
 
     assembly.put_credential(new, credential("new"));
@@ -305,7 +305,7 @@ fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_u
     assert_eq!(&*table.unwrap().route("a").unwrap().uid, "route-a");
     assert_eq!(parts(&problems), [DocumentRef::Route("route-0".into())]);
     assert!(problems[0].error.to_string().contains("the slug a is taken"), "{}", problems[0].error);
-    // They change places in one step.
+    // The two routes swap their slugs in one step.
     assembly.put_route(RouteConfig { uid: "route-a".to_owned(), ..route("z", "x") });
     let table = whole(&mut assembly);
     assert_eq!(&*table.route("a").unwrap().uid, "route-0");
@@ -315,7 +315,7 @@ fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_u
     assert_eq!(slugs(&whole(&mut assembly)), ["b", "c", "z"]);
 }
 
-/// Not a measure of this machine, but a bound that only rebuilding everything would break by far. Prints what it found.
+/// Checks a generous time bound that only a complete rebuild would exceed. Prints the measured times.
 #[test]
 fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_cheap() {
     let mut assembly = RouteTableBuilder::default();

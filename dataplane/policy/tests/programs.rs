@@ -1,4 +1,4 @@
-//! Workloads and service accounts: a team has to name them, and nobody can pass for one.
+//! Workloads and service accounts: a team must list them, and no other principal can impersonate one.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

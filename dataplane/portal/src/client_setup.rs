@@ -1,4 +1,4 @@
-//! How a virtual MCP is added to the clients that people use: commands and settings to copy, as each client's manual has them.
+//! Commands and settings that add a virtual MCP to common clients, as in each client's manual.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,10 +6,10 @@ use portcullis_policy::Route;
 use serde_json::{Value, json};
 use url::form_urlencoded::byte_serialize;
 
-/// For one route. A slug holds nothing that a shell, JSON or TOML would read otherwise.
+/// Setup instructions for one route. A slug contains no character that is special in a shell, JSON or TOML.
 pub(crate) struct ClientSetup {
     pub(crate) claude_code: String,
-    /// Adds it at a click, where Cursor is installed.
+    /// Link that opens an installed Cursor and adds the server.
     pub(crate) cursor_link: String,
     pub(crate) cursor: String,
     pub(crate) vs_code_link: String,
@@ -18,7 +18,7 @@ pub(crate) struct ClientSetup {
     pub(crate) codex_login: String,
     pub(crate) gemini: String,
     pub(crate) gemini_settings: String,
-    /// For what can only start programs.
+    /// For clients that support only stdio servers.
     pub(crate) stdio: String,
 }
 
@@ -46,7 +46,7 @@ impl ClientSetup {
 }
 
 fn encoded(text: &str) -> String {
-    // `+` for a space is for forms; neither text holds one.
+    // This encodes a space as `+`, which only forms decode; neither text contains a space.
     byte_serialize(text.as_bytes()).collect()
 }
 

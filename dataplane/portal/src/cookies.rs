@@ -1,19 +1,22 @@
+//! The cookies of the portal.
+
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, HeaderValue};
 use portcullis_policy::Gateway;
 
-/// The portal's cookies. Each carries random bits and nothing else.
+/// A cookie of the portal. Its value is a random token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieKind {
-    /// Tells one browser from another, for flows that must end where they began. Signs nobody in.
+    /// Identifies the browser, for flows that must end in the browser in which they started. No sign-in.
     Browser,
-    /// Who has signed in. Another one after each sign-in.
+    /// Identifies the session. Replaced at each sign-in.
     Session,
 }
 
 impl CookieKind {
-    /// `__Host-` keeps other hosts of the domain, and plain http, from setting it (RFC 6265bis, section 4.1.3.2). Browsers take
-    /// such a cookie over https only, so on plain http, which is for loopback alone, there is no prefix.
+    /// With the prefix `__Host-`, other hosts of the domain and plain http cannot set the cookie (RFC
+    /// 6265bis, section 4.1.3.2). Browsers accept such a cookie only over https, so the prefix is omitted on
+    /// plain http (loopback only).
     const fn name(self, gateway: &Gateway) -> &'static str {
         match (self, gateway.loopback_http) {
             (Self::Browser, false) => "__Host-portcullis-browser",
@@ -23,18 +26,18 @@ impl CookieKind {
         }
     }
 
-    /// What the browser sent.
+    /// The token from the request, if it is not empty.
     pub(crate) fn read(self, gateway: &Gateway, headers: &HeaderMap) -> Option<String> {
         let jar = CookieJar::from_headers(headers);
         jar.get(self.name(gateway)).map(|cookie| cookie.value().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A `Set-Cookie` that keeps a token for as long as a session can last.
+    /// A `Set-Cookie` value that stores a token for the maximum lifetime of a session.
     pub(crate) fn set(self, gateway: &Gateway, token: &str) -> Option<HeaderValue> {
         self.header(gateway, token, gateway.tokens.session_seconds)
     }
 
-    /// A `Set-Cookie` that makes the browser forget it.
+    /// A `Set-Cookie` value that deletes the cookie.
     pub(crate) fn clear(self, gateway: &Gateway) -> Option<HeaderValue> {
         self.header(gateway, "", 0)
     }

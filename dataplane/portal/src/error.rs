@@ -1,3 +1,5 @@
+//! The errors of pages and the API: status, machine-readable code, message and advice.
+
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -9,101 +11,87 @@ use portcullis_store::StoreError;
 
 use crate::page;
 
-/// A page that says what went wrong, and what the person in front of it can do.
+/// Why a page or an API request failed. Rendered as a page with advice for the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PortalError {
     /// There is no route table yet.
-    #[error("The gateway is starting and does not serve anything yet.")]
+    #[error("The gateway is starting and cannot serve requests yet.")]
     NotServing,
-    /// The store, the keys or the random source do not answer.
-    #[error("The gateway cannot do this right now.")]
+    /// The store, the key ring or the random source failed.
+    #[error("The gateway cannot complete this request right now.")]
     Unavailable,
-    /// More requests of clients wait for their users than are kept.
-    #[error("Too many sign-ins are being begun at the moment.")]
+    /// The limit for pending authorization requests is reached.
+    #[error("Too many sign-ins are in progress.")]
     Busy,
-    /// No such page.
-    #[error("There is nothing at this address.")]
+    #[error("This page does not exist.")]
     NotFound,
-    /// No such route.
     #[error("There is no virtual MCP at this address. It may have been renamed or removed.")]
     UnknownRoute,
-    /// A route that was switched off.
-    #[error("{0} has been switched off by an administrator.")]
+    /// The route is suspended. Contains its display name.
+    #[error("An administrator has suspended {0}.")]
     Suspended(String),
-    /// A client that cannot be told of its mistake, because it may not be trusted with an answer.
+    /// The client is unknown or its redirect URI is invalid, so the error is shown to the user instead of the
+    /// client (RFC 6749, section 4.1.2.1).
     #[error("{0}")]
     Client(String),
-    /// A form that another site sent, or that another browser was shown.
+    /// A form with an invalid token, from another site or from another browser.
     #[error(
-        "This form did not come from a page that this browser was shown, or the page was open for too long."
+        "This form was not sent from a page of this gateway in this browser, or the page was open for over 12 hours."
     )]
     InvalidForm,
-    /// The request of a client has been answered or has expired.
+    /// The authorization request has been answered or has expired.
     #[error("This request has already been answered, or it is older than 15 minutes.")]
     RequestExpired,
-    /// The request of a client was taken up in another browser.
-    #[error("This request was begun in another browser, so it cannot be finished in this one.")]
+    /// The authorization request is bound to another browser.
+    #[error("This request was started in another browser and cannot be finished in this one.")]
     WrongBrowser,
-    /// `state` of an unknown sign-in.
-    #[error("This sign-in was begun in another browser, was already finished, or is older than ten minutes.")]
+    /// `state` does not match a pending sign-in of this browser.
+    #[error(
+        "This sign-in was started in another browser, was already completed, or is older than ten minutes."
+    )]
     UnknownSignIn,
-    /// The identity provider let nobody in.
+    /// The identity provider refused the sign-in.
     #[error("{provider} did not sign you in: {reason}")]
     SignInRefused {
-        /// Its name.
         provider: String,
-        /// What it said.
         reason: String,
-        /// Where one can try again.
+        /// Path at which the user can try again.
         back: Option<String>,
     },
-    /// The identity provider does not answer.
-    #[error("{provider} does not answer, so nobody can sign in there right now.")]
+    #[error("{provider} does not respond, so you cannot sign in there right now.")]
     ProviderUnavailable {
-        /// Its name.
         provider: String,
-        /// Where one can try again.
+        /// Path at which the user can try again.
         back: Option<String>,
     },
-    /// What the identity provider says cannot be used.
-    #[error("The answer of {provider} could not be used: {reason}.")]
-    InvalidProviderResponse {
-        /// Its name.
-        provider: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A development sign-in where strangers could reach it.
-    #[error("The development sign-in works only on the machine that the gateway runs on.")]
+    #[error("The response from {provider} is invalid: {reason}.")]
+    InvalidProviderResponse { provider: String, reason: String },
+    /// A development sign-in on a gateway that is not reached through a loopback address.
+    #[error("The development sign-in works only on the machine that runs the gateway.")]
     NotLoopback,
     /// A used or expired connect link.
-    #[error("This link has been used, or it is older than 15 minutes.")]
+    #[error("This link has already been used, or it is older than 15 minutes.")]
     LinkExpired,
-    /// A connect link of somebody else.
-    #[error("This link belongs to another account. You are signed in as {0}.")]
+    /// A connect link or consent of another user. Contains the current user.
+    #[error("This link belongs to another account. Signed-in account: {0}.")]
     WrongAccount(String),
-    /// A page about a route that this person may not use.
-    #[error("{account} has no access to {route}. An administrator can give it, through a team.")]
+    #[error("{account} has no access to {route}. An administrator can grant access through a team.")]
     NoAccess {
-        /// Who.
         account: String,
-        /// To what.
+        /// Display name of the route, or of the origin.
         route: String,
     },
-    /// Something that only somebody who has signed in can ask.
-    #[error("Nobody has signed in with this browser, or the session is over.")]
+    #[error("No user is signed in with this browser, or the session has expired.")]
     NotSignedIn,
-    /// A page for administrators.
-    #[error("{0} does not administer this gateway.")]
+    #[error("{0} is not an administrator of this gateway.")]
     NotAdmin(String),
-    /// An account could not be connected.
+    /// Connecting an account failed.
     #[error("{error}")]
     Connect {
-        /// Why.
         error: String,
-        /// Whether it may work in a moment.
+        /// Whether a retry may succeed.
         passing: bool,
-        /// Where one came from.
+        /// Path of the page on which the flow started.
         back: Option<String>,
     },
 }
@@ -118,9 +106,9 @@ struct ErrorPage<'a> {
 }
 
 impl PortalError {
-    /// Something of the gateway's own does not work. Logged; the page does not say what.
+    /// Logs an internal error. The page does not show its text.
     pub(crate) fn internal(error: impl std::fmt::Display) -> Self {
-        tracing::error!(%error, "a page could not be served");
+        tracing::error!(%error, "failed to serve page");
         Self::Unavailable
     }
 
@@ -147,7 +135,7 @@ impl PortalError {
         }
     }
 
-    /// For programs: what the API says in `error`.
+    /// The value of `error` in API responses.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NotServing | Self::Unavailable => "unavailable",
@@ -174,21 +162,21 @@ impl PortalError {
         match self {
             Self::NotServing | Self::Unavailable | Self::Busy => "Not available right now",
             Self::NotFound | Self::UnknownRoute => "Not found",
-            Self::Suspended(_) => "Switched off",
-            Self::Client(_) => "This app's request cannot be answered",
-            Self::InvalidForm => "Please try that again",
-            Self::RequestExpired => "Nothing left to do here",
-            Self::WrongBrowser => "Begun in another browser",
+            Self::Suspended(_) => "Suspended",
+            Self::Client(_) => "The app's request is invalid",
+            Self::InvalidForm => "Please try again",
+            Self::RequestExpired => "Request already answered or expired",
+            Self::WrongBrowser => "Started in another browser",
             Self::UnknownSignIn | Self::SignInRefused { .. } | Self::InvalidProviderResponse { .. } => {
                 "Not signed in"
             }
             Self::ProviderUnavailable { .. } => "Sign-in is not available right now",
-            Self::NotLoopback => "Not on this machine",
-            Self::LinkExpired => "This link is no longer good",
-            Self::WrongAccount(_) => "Somebody else's link",
+            Self::NotLoopback => "Available only locally",
+            Self::LinkExpired => "Link no longer valid",
+            Self::WrongAccount(_) => "Link for another account",
             Self::NoAccess { .. } => "No access",
             Self::NotSignedIn => "Not signed in",
-            Self::NotAdmin(_) => "For administrators",
+            Self::NotAdmin(_) => "Administrators only",
             Self::Connect { .. } => "Not connected",
         }
     }
@@ -196,44 +184,44 @@ impl PortalError {
     fn advice(&self) -> &'static str {
         match self {
             Self::NotServing | Self::Unavailable => {
-                "Try again in a moment. If it stays like this, tell whoever runs the gateway."
+                "Try again in a moment. If it keeps failing, contact a gateway administrator."
             }
-            Self::Busy => "Wait some seconds, and start again in your app.",
-            Self::NotFound => "Check the address, or start at the portal.",
+            Self::Busy => "Wait a few seconds, then start again in your app.",
+            Self::NotFound => "Check the address, or start from the portal.",
             Self::UnknownRoute | Self::Suspended(_) => {
-                "Ask whoever runs the gateway, or look at the portal for what you can use."
+                "Ask a gateway administrator. The portal lists the servers that you can use."
             }
             Self::Client(_) => {
-                "You were not sent anywhere, and nothing was shared. In the app, remove the connection and add it again; if that does not help, tell its makers what this page says."
+                "Nothing was shared with the app. In the app, remove the connection and add it again. If that does not help, report this message to the app's developers."
             }
             Self::InvalidForm => {
-                "Nothing was done. Go back, reload the page and try again; or start again in your app."
+                "Nothing was changed. Go back, reload the page and try again, or start again in your app."
             }
             Self::RequestExpired => "If your app is still waiting, start again there.",
             Self::WrongBrowser => {
-                "Nothing was shared. Start again in your app, and stay in the browser that it opens."
+                "Nothing was shared. Start again in your app, and continue in the browser that it opens."
             }
-            Self::UnknownSignIn => "Start again where you came from: in your app, or at the portal.",
+            Self::UnknownSignIn => "Start again in your app or at the portal.",
             Self::SignInRefused { .. } => "You can try again, or use another account.",
             Self::ProviderUnavailable { .. } => {
-                "Please try again in a minute. What you have already signed in to keeps working."
+                "Please try again in a minute. Your existing sign-ins keep working."
             }
-            Self::InvalidProviderResponse { .. } => "Tell whoever runs the gateway what this page says.",
+            Self::InvalidProviderResponse { .. } => "Report this message to a gateway administrator.",
             Self::NotLoopback => {
-                "Open the gateway by its loopback address (127.0.0.1 or localhost), or set up an identity provider for people elsewhere."
+                "Open the gateway at its loopback address (127.0.0.1 or localhost). For users on other machines, configure an identity provider."
             }
             Self::LinkExpired => {
-                "To get a new one, use the tool again in your app: it answers with a new link. You can also connect your account at the portal."
+                "To get a new link, use the tool again in your app. You can also connect your account at the portal."
             }
             Self::WrongAccount(_) => {
-                "Links are for the person whose app made them, so nothing was connected. If both accounts are yours, sign out at the portal and open the link again."
+                "Nothing was connected, because a link works only for the user whose app requested it. If both accounts are yours, sign out at the portal and open the link again."
             }
             Self::NoAccess { .. } => {
-                "Ask whoever runs the gateway, or your team's lead, to add you to a team that may use it."
+                "Ask a gateway administrator or your team lead to add you to a team with access."
             }
             Self::NotSignedIn => "Sign in at the portal and try again.",
             Self::NotAdmin(_) => {
-                "Whoever runs the gateway names its administrators in its settings, by group or by email."
+                "Administrators are listed in the gateway's settings (spec.admins), by group or by email."
             }
             Self::Connect { passing: true, .. } => "Please try again in a moment.",
             Self::Connect { .. } => "Nothing was changed.",
@@ -292,10 +280,10 @@ impl From<ClientError> for PortalError {
 }
 
 impl PortalError {
-    /// An account could not be connected; `back` is where the person came from.
+    /// A failure to connect an account. `back` is the path of the page on which the flow started.
     pub(crate) fn connect(error: &ConnectError, back: Option<&str>) -> Self {
         let passing = matches!(error, ConnectError::Outbound(_) | ConnectError::Unavailable(_));
-        tracing::info!(%error, "an account was not connected");
+        tracing::info!(%error, "failed to connect account");
         let mut text = error.to_string();
         if let Some(first) = text.get_mut(..1) {
             first.make_ascii_uppercase();
@@ -303,15 +291,15 @@ impl PortalError {
         Self::Connect { error: text, passing, back: back.map(ToOwned::to_owned) }
     }
 
-    /// What went wrong at an identity provider; `back` is where one can try again.
+    /// A failed sign-in at an identity provider. `back` is the path at which the user can try again.
     pub(crate) fn sign_in(provider: &str, error: ProviderError, back: &str) -> Self {
-        tracing::warn!(provider, %error, "sign-in at the identity provider failed");
+        tracing::warn!(provider, %error, "failed to sign in at the identity provider");
         let (provider, back) = (provider.to_owned(), Some(back.to_owned()));
         match error {
             ProviderError::Unavailable(_) => Self::ProviderUnavailable { provider, back },
             ProviderError::InvalidResponse(reason) => Self::InvalidProviderResponse { provider, reason },
             ProviderError::OtherIssuer => {
-                Self::InvalidProviderResponse { provider, reason: "it came from somebody else".to_owned() }
+                Self::InvalidProviderResponse { provider, reason: "it came from another issuer".to_owned() }
             }
             ProviderError::Refused { code, description } => {
                 let reason = match code.as_str() {

@@ -1,19 +1,21 @@
+//! Protection of forms against cross-site requests: tokens, and the check of the request's web origin.
+
 use http::{HeaderMap, header};
 use portcullis_policy::Gateway;
 
 use crate::Portal;
 use crate::error::PortalError;
 
-/// How long a page may lie open before its form is worth nothing, in milliseconds.
+/// Lifetime of a form token, in milliseconds.
 const FORM_LIFETIME: i64 = 12 * 60 * 60 * 1000;
 
 impl Portal {
-    /// The hidden token of a form: what it is for and whose browser it was shown in, sealed.
+    /// The hidden token of a form, bound to the form, its subject and the browser.
     pub(crate) fn form_token(&self, form: &str, subject: &str, binding: &str) -> Result<String, PortalError> {
         self.seal(&["form", form, subject, binding], &self.clock.now().0)
     }
 
-    /// Whether a form's token is the one that this browser was shown.
+    /// Whether a token is valid for this form, subject and browser.
     pub(crate) fn is_valid_form_token(
         &self,
         form: &str,
@@ -25,7 +27,7 @@ impl Portal {
         shown.is_some_and(|shown| self.clock.now().0.saturating_sub(shown) < FORM_LIFETIME)
     }
 
-    /// Refuses a form that another browser, or nobody, was shown.
+    /// Rejects a form with an invalid token.
     pub(crate) fn check_form_token(
         &self,
         form: &str,
@@ -41,10 +43,10 @@ impl Portal {
     }
 }
 
-/// Refuses a POST that another site's page sent.
+/// Rejects a POST from another site.
 ///
-/// `Sec-Fetch-Site` decides where there is one. Our pages have `Referrer-Policy: no-referrer`, under which browsers send
-/// `Origin: null` with their forms (Fetch, section 3.2), so that `Origin` alone would not do.
+/// `Sec-Fetch-Site` decides if it is present. `Origin` alone is not sufficient: the portal's pages have
+/// `Referrer-Policy: no-referrer`, with which browsers send `Origin: null` (Fetch, section 3.2).
 pub(crate) fn check_same_origin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), PortalError> {
     let header = |name| headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
     let site = header(http::HeaderName::from_static("sec-fetch-site"));

@@ -1,8 +1,8 @@
-//! What meets strangers' bytes, shown to the fuzz targets of `tests/fuzz` and to nobody else.
+//! Parsers of untrusted input, exported only to the fuzz targets in `tests/fuzz`.
 
 use crate::authorize;
 
-/// One parameter of an authorization request, as it came and decoded.
+/// One parameter of an authorization request, raw and decoded.
 #[must_use]
 pub fn parameter(query: &str, name: &str) -> (Option<String>, Option<String>) {
     authorize::parameter(query, name)

@@ -1,4 +1,4 @@
-//! Golden tests of what a browser keeps, what is kept for it, and of the words that programs read.
+//! Golden tests of cookies, of sealed browser state, and of the error codes and states of the API.
 
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Fixed rings, derived because no usable key may be written in this repository.
+/// Fixed key rings. They are derived, because this repository must not contain usable keys.
 fn keys() -> Arc<Keyring> {
     let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
     let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
     Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
-/// What an envelope for a browser holds, if it is bound to this.
+/// The content of a browser envelope that is bound to `bound_to`.
 pub(crate) fn opened(portal: &Portal, bound_to: &[&str], sealed: &str) -> Value {
     let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
     let text = portal.keys.sealing.open(Purpose::Browser, bound_to, &envelope).unwrap();

@@ -1,3 +1,5 @@
+//! The start page: the virtual MCPs that a user can use, each with its address and setup instructions.
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -13,7 +15,6 @@ use crate::visitor::Visitor;
 use crate::welcome::SignInOption;
 use crate::{page, welcome};
 
-/// What somebody may use, and how.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage<'a> {
@@ -22,21 +23,20 @@ struct HomePage<'a> {
     sign_ins: Vec<SignInOption<'a>>,
 }
 
-/// A virtual MCP.
 struct Entry<'a> {
     route: &'a Route,
     recipes: ClientSetup,
-    /// How the person stands with its origin.
+    /// The user's connection to the route's origin.
     status: ConnectionStatus,
 }
 
 impl Entry<'_> {
-    /// Whether an account has to be connected before it does anything.
+    /// Whether the user must connect an account first.
     fn wants_account(&self) -> bool {
         matches!(self.status, ConnectionStatus::NeverConnected | ConnectionStatus::ReconnectNeeded)
     }
 
-    /// Whether an administrator has to do that.
+    /// Whether an administrator must connect the shared account first.
     fn waits_for_admin(&self) -> bool {
         self.status == ConnectionStatus::AdminNeeded
     }

@@ -1,3 +1,5 @@
+//! Header and navigation of the pages for signed-in users.
+
 use portcullis_policy::{Gateway, Principal};
 
 use crate::Portal;
@@ -5,27 +7,23 @@ use crate::error::PortalError;
 use crate::sign_in::sign_out;
 use crate::visitor::Visitor;
 
-/// Where in the portal somebody is.
+/// A section of the portal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
-    /// What they may use.
     Servers,
-    /// Their accounts at origins.
     MyConnections,
-    /// Their clients.
     MyClients,
-    /// Other people's.
     Administration,
 }
 
-/// What all pages of somebody who has signed in have around them: who they are, and where they can go.
+/// The data of header and navigation.
 pub(crate) struct Layout {
-    /// Everybody who has signed in with this browser, as pages call them.
+    /// Labels of all users who are signed in with this browser.
     pub(crate) people: Vec<String>,
     /// The token of the form that signs out.
     pub(crate) sign_out: String,
     here: Section,
-    /// Whether the administration is shown.
+    /// Whether the link to the administration is shown.
     pub(crate) is_admin: bool,
 }
 
@@ -44,7 +42,7 @@ impl Layout {
         })
     }
 
-    /// For the link to where the reader is.
+    /// Whether a link leads to the current section.
     pub(crate) fn current(&self, place: &str) -> bool {
         place
             == match self.here {

@@ -1,20 +1,24 @@
-//! Everything that a person meets in a browser.
+//! All pages that users see in a browser, and their JSON API.
 //!
 //! ```text
-//! authorize/   a client asks           -> may this client be answered at all   request.rs, answer.rs
-//!              the browser approves    -> only then it is sent to sign in      pending.rs, consent.rs
-//! sign_in/     the identity provider   -> a session                            start.rs, callback.rs, development.rs
-//! authorize/   the person confirms     -> a code for the client                consent.rs
+//! authorize/   a client requests access -> client and redirect URI are checked    request.rs, redirect.rs
+//!              the browser approves     -> the user is sent to sign in            pending.rs, consent.rs
+//! sign_in/     the identity provider    -> a session                  start.rs, callback.rs, development.rs
+//! authorize/   the user confirms        -> a code for the client                  consent.rs
 //! connect/     an account at an origin, from the consent page, the portal or a link
-//! home.rs      what a person may use, and how         recipes.rs
-//! mine/        what they have connected and given     /connections, /clients
-//! admin/       ending what others have                /admin
-//! api/         all of that as JSON                    /api
+//! home.rs      the servers that a user can use, and how to add them to a client   client_setup.rs
+//! account/     the user's connections and clients      /connections, /clients
+//! admin/       revoking other users' access            /admin
+//! api/         the same as JSON                        /api
 //! ```
 //!
-//! *Architecture invariants:* nobody is sent to an identity provider, and no state is made, before the browser has approved what
-//! for (the confused deputy of the MCP security practices). Every form carries a token and is posted from our own pages. No page
-//! runs a script, and every POST is answered by a page of ours, so that `form-action 'self'` holds whatever comes after.
+//! *Architecture invariants:*
+//! * Before the browser has approved a request, no sign-in `state` is created, the browser gets no cookie,
+//!   and nothing redirects to an identity provider (the confused deputy problem in the MCP security best
+//!   practices).
+//! * Every form has a token and is accepted only from the gateway's own pages.
+//! * No page runs a script. Every form that leads to another site is answered with a page, not a redirect:
+//!   browsers apply `form-action 'self'` to redirects too.
 
 mod account;
 mod admin;

@@ -1,16 +1,19 @@
+//! Rendering pages and redirects, with the security headers that all responses to browsers have.
+
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-/// Where the one stylesheet is.
+/// Path of the stylesheet.
 pub(crate) const STYLESHEET: &str = "/portal.css";
 
-/// No scripts, nothing from elsewhere, in nobody's frame, forms to ourselves alone. Chromium applies `form-action` to every
-/// redirect that follows a form; ours are answered by a page, so that nothing follows.
+/// No scripts, no resources from other sites, no framing, forms only to the gateway itself. Chromium applies
+/// `form-action` to every redirect after a form, so forms that lead to another site are answered with
+/// [`redirect_page`].
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// A page with the headers that all of them have.
+/// Renders a page, with the headers of all pages.
 pub(crate) fn render(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(html) => {
@@ -23,34 +26,34 @@ pub(crate) fn render(status: StatusCode, page: &impl Template) -> Response {
             response
         }
         Err(error) => {
-            tracing::error!(%error, "a page could not be rendered");
+            tracing::error!(%error, "failed to render page");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
 }
 
-/// Sends the browser elsewhere with a GET.
+/// A redirect after which the browser sends a GET (303).
 pub(crate) fn see_other(location: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     match HeaderValue::try_from(location) {
         Ok(location) => response.headers_mut().insert(header::LOCATION, location),
-        // Redirect URIs and states are checked to be printable before they come here.
+        // Callers have checked that redirect URIs and states are printable.
         Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     };
     set_security_headers(response.headers_mut());
     response
 }
 
-/// What every answer to a browser says, pages or not.
+/// Sets the headers of all responses to browsers, pages or not.
 pub(crate) fn set_security_headers(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // For browsers that do not know `frame-ancestors`.
+    // For browsers that do not support `frame-ancestors`.
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
-/// With cookies.
+/// Adds `Set-Cookie` headers.
 pub(crate) fn with_cookies(
     mut response: Response,
     cookies: impl IntoIterator<Item = HeaderValue>,
@@ -68,8 +71,8 @@ struct RedirectPage<'a> {
     to: &'a str,
 }
 
-/// Answers a form by going elsewhere: a page of our own that goes on by itself. A redirect would be held against our
-/// `form-action` on every hop that the other side adds, and nobody knows those.
+/// A page that redirects to another site, as the response to a form. Browsers would check an HTTP redirect,
+/// and every redirect after it, against this gateway's `form-action`, and later targets are unknown.
 pub(crate) fn redirect_page(url: &str, to: &str) -> Response {
     render(StatusCode::OK, &RedirectPage { url, to })
 }

@@ -1,10 +1,10 @@
-//! The addresses of pages to which others lead.
+//! Paths of pages that other pages link to.
 
 /// *My connections*.
 pub(crate) const MY_ACCOUNTS: &str = "/connections";
 /// *My clients*.
 pub(crate) const MY_CLIENTS: &str = "/clients";
-/// The administration's first page.
+/// The start page of the administration.
 pub(crate) const PEOPLE: &str = "/admin";
 pub(crate) const CLIENTS: &str = "/admin/clients";
 pub(crate) const TEAMS: &str = "/admin/teams";

@@ -1,3 +1,5 @@
+//! [`Portal`]: its dependencies, its router, and what all handlers share (sealing, events, pruning).
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -20,31 +22,31 @@ use serde::de::DeserializeOwned;
 use crate::error::PortalError;
 use crate::{ConnectLinkError, account, admin, api, authorize, connect, home, page, paths, sign_in};
 
-/// How often what browsers left behind is cleared away, in milliseconds.
+/// Minimum time between deletions of expired browser state, in milliseconds.
 const PRUNE_INTERVAL_MS: i64 = 10 * 60 * 1000;
 
-/// Largest form that is read, in bytes.
+/// Maximum size of a form, in bytes.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// What the portal works with.
+/// What the portal needs from the rest of the process.
 pub struct PortalDependencies {
     /// The current route table.
     pub tables: RouteTableHandle,
-    /// Clients, codes and people.
+    /// Clients, codes, grants and principals.
     pub identity: AuthorizationServer,
-    /// Accounts at origins.
+    /// Connections to origins.
     pub vault: CredentialBroker,
-    /// Sessions, approvals, and what waits for a browser to come back.
+    /// Sessions, consents, and pending flows.
     pub store: Store,
-    /// Seals what is stored or travels through a browser.
+    /// Seals stored browser state and form tokens.
     pub keys: Arc<Keyring>,
-    /// Where people sign in.
+    /// Clients of the identity providers.
     pub providers: IdentityProviders,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Secrets.
+    /// Source of random tokens.
     pub random: Random,
-    /// Where it tells what happened.
+    /// Receives the portal's events.
     pub events: EventSink,
 }
 
@@ -66,15 +68,16 @@ impl std::ops::Deref for Portal {
 }
 
 impl Portal {
-    /// Pages that share these parts with the rest of the process.
+    /// Creates the portal.
     #[must_use]
     pub fn new(parts: PortalDependencies) -> Self {
         let tidied = AtomicI64::new(parts.clock.now().0);
         Self(Arc::new(Inner { parts, tidied }))
     }
 
-    /// Every path that is for browsers: `/mcp/{slug}/oauth/authorize` and `/oauth/authorize`, `/consent/…`, `/login/…`,
-    /// `/connect/…`, `/connections/…`, `/clients/…`, `/admin/…`, `/api/…`, `/sign-out`, the portal at `/` and its stylesheet.
+    /// All paths for browsers: `/mcp/{slug}/oauth/authorize`, `/oauth/authorize`, `/consent/…`, `/login/…`,
+    /// `/connect/…`, `/connections/…`, `/clients/…`, `/admin/…`, `/api/…`, `/sign-out`, the portal at `/` and
+    /// its stylesheet.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/", get(home::get))
@@ -113,11 +116,11 @@ impl Portal {
             .with_state(self.clone())
     }
 
-    /// A link with which one person connects their account at a route's origin: single use, 15 minutes, and worth nothing in
-    /// the browser of anybody else.
+    /// Creates a link with which a user connects their account at a route's origin. The link works once, for
+    /// 15 minutes, and only for the user `who`.
     ///
     /// # Errors
-    /// When the link cannot be kept.
+    /// When the link cannot be stored or random bytes are unavailable.
     pub async fn connect_link(
         &self,
         table: &RouteTable,
@@ -127,19 +130,19 @@ impl Portal {
         connect::link::create_link(self, table, who, route).await
     }
 
-    /// The route table of this request.
+    /// The current route table.
     pub(crate) fn table(&self) -> Result<Arc<RouteTable>, PortalError> {
         self.tables.current().ok_or(PortalError::NotServing)
     }
 
-    /// An event with what all of the portal's have in common.
+    /// A new event with time and gateway name.
     pub(crate) fn event(&self, table: &RouteTable, kind: EventKind, outcome: Outcome) -> Event {
         let mut event = Event::new(self.clock.now(), kind, outcome);
         event.gateway = Some(Arc::clone(&table.gateway.name));
         event
     }
 
-    /// Writes down that somebody may not connect an account here.
+    /// Records that a user was refused to connect an account.
     pub(crate) fn record_denied(
         &self,
         table: &RouteTable,
@@ -156,7 +159,7 @@ impl Portal {
         self.events.record(event);
     }
 
-    /// Seals a value for the store or a form; it opens only with the same `bound_to`.
+    /// Seals a value for the store or a form. It can be opened only with the same `bound_to`.
     pub(crate) fn seal(&self, bound_to: &[&str], value: &impl Serialize) -> Result<String, PortalError> {
         let text = serde_json::to_vec(value).map_err(PortalError::internal)?;
         let sealed = self
@@ -167,14 +170,14 @@ impl Portal {
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Opens what [`seal`](Self::seal) sealed. `None` for anything else.
+    /// Opens a value that [`seal`](Self::seal) sealed. `None` if it is invalid.
     pub(crate) fn open<T: DeserializeOwned>(&self, bound_to: &[&str], sealed: &str) -> Option<T> {
         let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let text = self.keys.sealing.open(Purpose::Browser, bound_to, &envelope).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Clears away what has expired, now and then, on the way of whoever adds something.
+    /// Deletes expired browser state, at most once per [`PRUNE_INTERVAL_MS`]. Called when a row is added.
     pub(crate) async fn prune_expired(&self) {
         let now = self.clock.now().0;
         let last = self.0.tidied.load(Ordering::Relaxed);
@@ -184,7 +187,7 @@ impl Portal {
             return;
         }
         if let Err(error) = self.store.prune_expired_browser_state(now).await {
-            tracing::warn!(%error, "expired sessions and sign-ins could not be cleared away; the next visit tries again");
+            tracing::warn!(%error, "failed to delete expired sessions and sign-ins");
         }
     }
 }

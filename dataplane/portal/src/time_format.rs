@@ -1,4 +1,4 @@
-//! Times, as pages and the API show them. All in UTC: the gateway does not know where a reader is.
+//! Formats times for pages and the API. All times are in UTC, because the reader's time zone is unknown.
 
 use jiff::Timestamp;
 use portcullis_clock::UnixMillis;
@@ -7,7 +7,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// RFC 3339, to the second.
+/// RFC 3339, in seconds.
 pub(crate) fn rfc3339(at: UnixMillis) -> String {
     Timestamp::from_second(at.seconds()).map(|time| time.to_string()).unwrap_or_default()
 }
@@ -19,7 +19,7 @@ pub(crate) fn date(at: UnixMillis) -> String {
         .unwrap_or_default()
 }
 
-/// How long ago, as exactly as people say it.
+/// How long ago, in hours or days; the date after 60 days.
 pub(crate) fn ago(at: UnixMillis, now: UnixMillis) -> String {
     let seconds = now.since(at).as_secs();
     let count = |size: u64, name: &str| {
@@ -34,22 +34,21 @@ pub(crate) fn ago(at: UnixMillis, now: UnixMillis) -> String {
     }
 }
 
-/// A time on a page: for machines, and in words.
+/// A time on a page, as RFC 3339 and in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DisplayTime {
     /// RFC 3339.
     pub(crate) exact: String,
-    /// In words.
     pub(crate) words: String,
 }
 
 impl DisplayTime {
-    /// The day.
+    /// The date of a time.
     pub(crate) fn date(at: UnixMillis) -> Self {
         Self { exact: rfc3339(at), words: date(at) }
     }
 
-    /// How long ago.
+    /// How long ago a time was.
     pub(crate) fn relative(at: UnixMillis, now: UnixMillis) -> Self {
         Self { exact: rfc3339(at), words: ago(at, now) }
     }

@@ -1,3 +1,5 @@
+//! The browser of a request and the users who are signed in with it.
+
 use http::{HeaderMap, HeaderValue};
 use portcullis_policy::{Gateway, Principal};
 
@@ -6,36 +8,35 @@ use crate::cookies::CookieKind;
 use crate::digest::digest;
 use crate::error::PortalError;
 
-/// Whoever sits at the browser, as far as its cookies tell.
+/// A browser and its signed-in users, according to its cookies.
 pub(crate) struct Visitor {
     /// Digest of the browser's cookie.
     browser: Option<String>,
-    /// Digest of the session cookie, where it means something.
+    /// Digest of the session cookie, if it belongs to a session.
     session: Option<String>,
     sign_ins: Vec<SignedInUser>,
 }
 
-/// One person at the browser. Somebody may have signed in through several identity providers at once.
+/// One signed-in user. A browser can have one per identity provider.
 #[derive(Clone)]
 pub(crate) struct SignedInUser {
-    /// Who.
     pub(crate) principal: Principal,
-    /// When, in Unix milliseconds.
+    /// Time of the sign-in, in Unix milliseconds.
     pub(crate) at: i64,
-    /// Digest of the session at their identity provider, where that is known.
+    /// Digest of the session at the identity provider, if known.
     pub(crate) provider_session: Option<String>,
 }
 
-/// The browser that a flow is bound to, known from before or named just now.
+/// The browser to which a flow is bound.
 pub(crate) struct Browser {
-    /// Digest of its cookie.
+    /// Digest of the browser cookie.
     pub(crate) id: String,
-    /// The cookie to set, where it had none.
+    /// The cookie to set, if the browser had none.
     pub(crate) cookie: Option<HeaderValue>,
 }
 
 impl Visitor {
-    /// Reads the cookies.
+    /// Reads the cookies and loads the session.
     pub(crate) async fn of(
         portal: &Portal,
         gateway: &Gateway,
@@ -47,7 +48,7 @@ impl Visitor {
         let session = digest(&token);
         for row in portal.store.browser_session(&session, portal.clock.now().0).await? {
             let id = portcullis_policy::PrincipalId::from_stored(&row.principal);
-            // An identity provider that is gone from the settings has no people any more.
+            // Users of an identity provider that was removed from the settings are no longer signed in.
             let known =
                 gateway.identity_providers.iter().any(|provider| *provider.name == *row.identity_provider);
             if let (true, Some(principal)) = (known, portal.identity.principal(&id).await?) {
@@ -59,12 +60,12 @@ impl Visitor {
         Ok(visitor)
     }
 
-    /// Who has signed in through this identity provider.
+    /// The user who is signed in through this identity provider.
     pub(crate) fn signed_in(&self, identity_provider: &str) -> Option<&SignedInUser> {
         self.sign_ins.iter().find(|each| *each.principal.identity_provider == *identity_provider)
     }
 
-    /// Everybody who has signed in.
+    /// All signed-in users.
     pub(crate) fn people(&self) -> impl Iterator<Item = &Principal> {
         self.sign_ins.iter().map(|each| &each.principal)
     }
@@ -79,12 +80,12 @@ impl Visitor {
         self.browser.as_deref()
     }
 
-    /// What forms are bound to: this browser, and this session while it lasts.
+    /// The value that form tokens are bound to: browser and session.
     pub(crate) fn binding(&self) -> String {
         format!("{}.{}", self.browser().unwrap_or_default(), self.session().unwrap_or_default())
     }
 
-    /// The browser, named now where it had no name.
+    /// The browser, with a new cookie if it has none.
     pub(crate) fn browser_or_new(&self, portal: &Portal, gateway: &Gateway) -> Result<Browser, PortalError> {
         if let Some(id) = &self.browser {
             return Ok(Browser { id: id.clone(), cookie: None });

@@ -1,3 +1,5 @@
+//! The page for browsers without a sign-in: a button per identity provider.
+
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
@@ -9,7 +11,7 @@ use crate::page;
 use crate::sign_in::start;
 use crate::visitor::Visitor;
 
-/// A way to sign in that has not been used yet.
+/// An identity provider at which no user of the browser is signed in.
 pub(crate) struct SignInOption<'a> {
     pub(crate) provider: &'a str,
     pub(crate) return_to: &'a str,
@@ -17,7 +19,7 @@ pub(crate) struct SignInOption<'a> {
 }
 
 impl<'a> SignInOption<'a> {
-    /// All of them, each leading to a page of ours.
+    /// All options. Each returns to the path `return_to` after the sign-in.
     pub(crate) fn available(
         portal: &Portal,
         gateway: &'a Gateway,
@@ -33,14 +35,13 @@ impl<'a> SignInOption<'a> {
     }
 }
 
-/// For whoever has not signed in.
 #[derive(Template)]
 #[template(path = "welcome.html")]
 struct WelcomePage<'a> {
     sign_ins: Vec<SignInOption<'a>>,
 }
 
-/// The way to sign in, and then on to a page of the portal.
+/// Renders the page. After the sign-in the browser continues to the path `return_to`.
 pub(crate) fn page(
     portal: &Portal,
     gateway: &Gateway,

@@ -35,7 +35,7 @@ async fn given_somebody_who_is_no_administrator_when_they_ask_then_they_may_not_
     for path in ["/admin", "/admin/clients", "/admin/teams", "/admin/origins", "/admin/people/anybody"] {
         let page = ana.get(path).await;
         assert_eq!(page.status, 403, "{path}");
-        assert!(page.has("does not administer this gateway"), "{}", page.html);
+        assert!(page.has("is not an administrator of this gateway"), "{}", page.html);
     }
     for (method, path, body) in [
         (Method::GET, "/api/admin/people", json!(null)),
@@ -89,7 +89,7 @@ async fn given_a_person_when_an_administrator_ends_everything_of_theirs_then_it_
     assert!(page.has("company:ana@example.com") && !page.has("company:eve@"), "{}", page.html);
     let id = eve.find_person_id("ana").await;
     let page = eve.get(&format!("/admin/people/{id}")).await;
-    for shown in ["Route open", "Route guarded", "in one browser", "finance", "End everything of Ana"] {
+    for shown in ["Route open", "Route guarded", "in one browser", "finance", "End all access of Ana"] {
         assert!(page.has(shown), "{shown} is not on {}", page.html);
     }
     let done = eve.submit(&page, "", &format!("/admin/people/{id}/revoke")).await;

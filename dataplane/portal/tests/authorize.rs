@@ -221,7 +221,7 @@ async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_
     let page = browser.get(&world.authorize("guarded", &[])).await;
     let told = sign_in(&mut browser, &page, EVE).await;
     assert_eq!(told.status, 200);
-    for said in ["no access", "team", "Route guarded", EVE, "Sign in as somebody else"] {
+    for said in ["no access", "team", "Route guarded", EVE, "Sign in with another account"] {
         assert!(told.has(said), "{said} is not on {}", told.html);
     }
     let denied = &world.events("policy.denied").await[0];

@@ -80,8 +80,8 @@ async fn given_a_logout_that_does_not_count_then_the_provider_hears_why_and_nobo
         (idp.logout_token(now, &json!({})), idp.logout_token(now, &json!({"aud": "another"})));
     let customers = "/login/backchannel/customers";
     let refused = [
-        (PATH, "logout_token", &*foreign, "assertion_mismatch", "does not count"),
-        (PATH, "logout_token", "no token", "assertion_malformed", "does not count"),
+        (PATH, "logout_token", &*foreign, "assertion_mismatch", "logout token is invalid"),
+        (PATH, "logout_token", "no token", "assertion_malformed", "logout token is invalid"),
         (PATH, "token", &*good, "invalid_request", "logout_token is missing"),
         (customers, "logout_token", &*good, "not_openid", "no OpenID provider"),
         ("/login/backchannel/nobody", "logout_token", &*good, "not_openid", "no OpenID provider"),

@@ -165,7 +165,7 @@ async fn given_a_route_that_needs_an_account_when_it_is_connected_on_the_consent
     let elsewhere = format!("{}/elsewhere", idp.issuer).parse().unwrap();
     world.update_config(|contract| contract.origins[1].url = elsewhere);
     let moved = browser.get(&world.authorize("accounts", &[])).await;
-    assert!(moved.has("Reconnect Origin accounts") && moved.has("connected again"), "{}", moved.html);
+    assert!(moved.has("Reconnect Origin accounts") && moved.has("must be reconnected"), "{}", moved.html);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_
     assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
     let gone = browser.get(&link).await;
     assert_eq!(gone.status, 410);
-    assert!(gone.has("new one"), "{}", gone.html);
+    assert!(gone.has("new link"), "{}", gone.html);
 }
 
 /// Requirements: client.link

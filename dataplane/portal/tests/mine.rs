@@ -32,17 +32,14 @@ async fn given_a_client_with_a_grant_when_its_person_removes_it_then_it_has_ende
     let mut ana = world.browser();
     let refresh = world.grant(&mut ana, "open", ANA).await;
     let page = ana.get("/clients").await;
-    for shown in [
-        "A &#60;b&#62;plain&#60;/b&#62; client",
-        "Route open",
-        "its own name for itself",
-        "within the last hour",
-    ] {
+    for shown in
+        ["A &#60;b&#62;plain&#60;/b&#62; client", "Route open", "unverified name", "within the last hour"]
+    {
         assert!(page.has(shown), "{shown} is not on {}", page.html);
     }
     let page = ana.submit(&page, "", "/revoke").await;
     assert_eq!(page.status, 200);
-    assert!(page.has("There is none"), "{}", page.html);
+    assert!(page.has("No apps yet"), "{}", page.html);
     assert!(!world.refresh_token_works("open", &refresh).await);
     let event = &world.events("auth.revoked").await[0];
     assert_eq!(
@@ -94,7 +91,7 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
     assert_eq!(status, 200, "{began}");
     let page = browser.get(&idp.complete_authorization(began["url"].as_str().unwrap())).await;
     assert!(page.has("Connected") && page.has("never"), "{}", page.html);
-    assert!(!page.has("It was asked to") && !page.has("/connect\""), "it works: {}", page.html);
+    assert!(!page.has("Also requested") && !page.has("/connect\""), "it works: {}", page.html);
     let (_, listed) = browser.api(Method::GET, "/api/connections", None).await;
     let listed = &listed["connections"][0];
     assert_eq!((&listed["state"], &listed["origin"]["id"]), (&json!("connected"), &json!("id-accounts")));
@@ -110,10 +107,10 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
     };
     assert!(world.store.put_step_up(&wish, None).await.unwrap());
     let page = browser.get("/connections").await;
-    assert!(page.has(">Allow more at Origin accounts") && page.has("It was asked to"), "{}", page.html);
+    assert!(page.has(">Allow more at Origin accounts") && page.has("Also requested"), "{}", page.html);
     assert!(world.store.mark_connection_dead(&row, "dead").await.unwrap());
     let page = browser.get("/connections").await;
-    assert!(page.has("Has to be connected again") && page.has(">Reconnect Origin accounts"), "{}", page.html);
+    assert!(page.has("Reconnect required") && page.has(">Reconnect Origin accounts"), "{}", page.html);
     assert!(!page.has("Allow more at") && page.has(">Disconnect Origin accounts"), "{}", page.html);
     let (status, _) = browser.api(Method::DELETE, "/api/connections/id-accounts", None).await;
     assert_eq!(status, 204);
@@ -168,9 +165,9 @@ async fn given_an_account_when_its_person_may_use_it_no_more_then_they_can_disco
     let listed = &listed["connections"][0];
     assert_eq!((&listed["state"], &listed["may_connect"]), (&json!("connected"), &json!(false)));
     let page = browser.get("/connections").await;
-    assert!(page.has("You may not use any server there any more"), "{}", page.html);
+    assert!(page.has("You no longer have access to a server that uses this account"), "{}", page.html);
     let page = browser.submit(&page, "", "/disconnect").await;
-    assert!(page.has("No server that you may use needs an account of yours"), "{}", page.html);
+    assert!(page.has("None of your servers needs a connected account"), "{}", page.html);
 }
 
 #[tokio::test]
@@ -184,7 +181,7 @@ async fn given_a_client_with_a_metadata_document_then_its_host_vouches_for_its_n
     let (id, client_id) = ("another".to_owned(), "https://app.example/client.json".to_owned());
     world.store.add_grant(&GrantRow { id, client_id, ..own }).await.unwrap();
     let page = ana.get("/clients").await;
-    assert!(page.has("published by app.example") && page.has("its own name for itself"), "{}", page.html);
+    assert!(page.has("published by app.example") && page.has("unverified name"), "{}", page.html);
     let (_, listed) = ana.api(Method::GET, "/api/clients", None).await;
     let mut clients = listed["clients"].as_array().unwrap().iter().map(|grant| &grant["client"]);
     assert!(clients.any(|client| client["published_by"] == "app.example"), "{listed}");

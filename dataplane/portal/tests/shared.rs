@@ -12,7 +12,7 @@ use support::{Browser, OpenIdProvider, PUBLIC_URL, TestGateway};
 
 const PATH: &str = "/api/admin/origins/id-accounts";
 
-/// Whoever signs in as `1` administers the gateway; `accounts` has one account for everybody.
+/// Whoever signs in as `1` administers the gateway; `accounts` has one account for all users.
 async fn test_gateway(idp: &OpenIdProvider) -> TestGateway {
     let mut world = TestGateway::with(Some(idp)).await;
     world.update_config(|contract| {
@@ -49,12 +49,12 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
 
     let mut boss = signed_in(&world, &idp, "1").await;
     let page = boss.get("/admin/origins").await;
-    assert!(page.has("nobody can use it") && page.has("one account for everybody"), "{}", page.html);
+    assert!(page.has("no user can use it") && page.has("one account for all users"), "{}", page.html);
     let back = format!("{PUBLIC_URL}/connect/id-accounts/callback");
     assert!(page.has(&back), "for whoever registers the gateway at the origin by hand");
     let (_, found) = boss.api(Method::GET, "/api/admin/origins", None).await;
     assert_eq!(found["origins"][0]["redirect_uri"], back);
-    let leaving = boss.submit(&page, "", "for everybody").await;
+    let leaving = boss.submit(&page, "", "for all users").await;
     let done = boss.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(done.url.ends_with("/admin/origins") && done.has("Connected"), "{}: {}", done.url, done.html);
     assert_eq!(state(&mut boss).await, "connected");
@@ -66,7 +66,7 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     let row = world.store.connection(everybody.as_str(), "accounts").await.unwrap().unwrap();
     assert!(world.store.mark_connection_dead(&row, "dead").await.unwrap());
     let page = boss.get("/admin/origins").await;
-    assert!(page.has("Has to be connected again") && page.has(">Reconnect<"), "{}", page.html);
+    assert!(page.has("Reconnect required") && page.has(">Reconnect<"), "{}", page.html);
 
     let (status, ended) = boss.api(Method::POST, &format!("{PATH}/revoke"), None).await;
     assert_eq!((status, &ended["connections"]), (200, &json!(1)));

@@ -1,4 +1,5 @@
-//! Limits on what unauthenticated clients can cause, per client address and in total; and the address of the client that a task serves.
+//! Rate limits for unauthenticated clients, per client address and in total; and the address of the client
+//! that a task serves.
 
 mod client_address;
 mod rate_limit;

@@ -1,3 +1,5 @@
+//! Token buckets per client address and in total.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -8,11 +10,12 @@ use portcullis_clock::UnixMillis;
 
 use crate::client_address;
 
-/// More addresses are not remembered; whoever is forgotten begins with a full bucket, within what all may take.
+/// Maximum number of tracked addresses. An evicted address starts again with a full bucket; the total limit
+/// still applies.
 const MAX_ADDRESSES: u64 = 10_000;
 
-/// What strangers may ask of the gateway: so much from one address, so that nobody takes all of it, and so much from all of
-/// them, because what it protects (the store, other people's hosts) does not care who it was.
+/// Rate limit for unauthenticated requests. The limit per address prevents one client from using the whole
+/// total. The total limit protects the store and external hosts from many clients.
 pub struct RateLimit {
     each: (u32, u32),
     addresses: Cache<IpAddr, Arc<TokenBucket>>,
@@ -20,15 +23,16 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// A burst and so many more each second, from one address, and from all of them together.
+    /// Each limit is (burst, requests per second): `each` applies per address, `all` to all addresses
+    /// together.
     pub fn new(each: (u32, u32), all: (u32, u32)) -> Self {
         let addresses = Cache::builder().max_capacity(MAX_ADDRESSES).build();
         Self { each, addresses, all: TokenBucket::new(all.0, all.1) }
     }
 
-    /// Takes one for the client on whose behalf this is done, where there is one to take.
+    /// Takes a token for the current client. Returns false if its bucket or the total bucket is empty.
     pub fn take(&self, now: UnixMillis) -> bool {
-        // A household or a host may have as many addresses of IPv6 as it likes; its network is what it is known by.
+        // An IPv6 client can use any address of its /64 network, so the limit applies to the network.
         let network = match client_address() {
             Some(IpAddr::V6(ip)) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
             Some(address) => address,
@@ -39,7 +43,7 @@ impl RateLimit {
     }
 }
 
-/// A bucket of tokens.
+/// A token bucket.
 struct TokenBucket {
     capacity: f64,
     per_second: f64,
@@ -47,13 +51,13 @@ struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket.
+    /// Creates a full bucket.
     fn new(capacity: u32, per_second: u32) -> Self {
         let capacity = f64::from(capacity);
         Self { capacity, per_second: f64::from(per_second), state: Mutex::new((capacity, None)) }
     }
 
-    /// Takes one, where there is one.
+    /// Takes a token. Returns false if the bucket is empty.
     fn take(&self, now: UnixMillis) -> bool {
         let mut state = self.state.lock();
         let passed = state.1.map_or(0.0, |before| now.since(before).as_secs_f64());

@@ -1,13 +1,13 @@
-//! Signed assertions (RFC 7523), each of which counts once.
+//! Used assertions (RFC 7523), for replay protection.
 
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Uses an assertion up. True for the one caller who is the first with this id, at any replica; the id is remembered until
-    /// `expires_at`, from when on the assertion itself is too old to count.
+    /// Marks an assertion as used. Returns true only for the first call with this id, across all replicas.
+    /// The id is kept until `expires_at`; after that the assertion itself is too old to be accepted.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn use_assertion(&self, id: &str, expires_at: i64) -> Result<bool, StoreError> {
         let first = self
             .execute(
@@ -22,20 +22,20 @@ impl Store {
         Ok(first == 1)
     }
 
-    /// Whether an assertion was used up.
+    /// Whether an assertion was used.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn is_assertion_used(&self, id: &str) -> Result<bool, StoreError> {
         let used: Option<(i64,)> =
             self.row(sqlx::query_as("SELECT expires_at FROM used_assertions WHERE id = $1").bind(id)).await?;
         Ok(used.is_some())
     }
 
-    /// Forgets assertions that are too old to count.
+    /// Deletes ids of expired assertions.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_assertions(&self, expired_before: i64) -> Result<(), StoreError> {
         self.prune(&[delete_batch!("used_assertions", "id", "expires_at < $1")], expired_before).await
     }

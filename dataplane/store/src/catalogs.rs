@@ -1,25 +1,27 @@
+//! Observed catalogs of origins.
+
 use crate::{Store, StoreError};
 
-/// One part of what an origin has been seen to offer.
+/// One part of an origin's observed catalog.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct CatalogRow {
-    /// Whose.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// The endpoint that offered it. Empty where an earlier version has written the row and did not know.
+    /// URL of the origin at that time. Empty in rows of earlier versions.
     pub origin_url: String,
-    /// Which part: `initialize`, `server/discover`, or a list's method.
+    /// The part: `initialize`, `server/discover`, or a list's method.
     pub kind: String,
     /// JSON text.
     pub document: String,
-    /// When, Unix milliseconds.
+    /// Time of the observation, in Unix milliseconds.
     pub observed_at: i64,
 }
 
 impl Store {
-    /// Remembers a part of an origin's catalog in place of the one before.
+    /// Stores a part of an origin's catalog and replaces the previous one.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_catalog(&self, row: &CatalogRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -38,10 +40,10 @@ impl Store {
         Ok(())
     }
 
-    /// Every part of every origin's catalog.
+    /// All parts of all origins' catalogs.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn catalogs(&self) -> Result<Vec<CatalogRow>, StoreError> {
         self.rows(sqlx::query_as(
             "SELECT origin_uid, origin_url, kind, document, observed_at FROM origin_catalogs",

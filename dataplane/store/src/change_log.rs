@@ -1,15 +1,19 @@
-//! The log that every replica follows: grants that were revoked, people who are described anew, accounts that were connected and
-//! disconnected.
+//! The change log that every replica reads: revoked grants, changed principals, and connected and
+//! disconnected accounts.
 //!
-//! A line carries the time at which its writer set out to write it, by the writer's clock, and can be read once it is committed. A
-//! reader asks for what is not older than its last reading, by the reader's clock, less an overlap. So a line is missed only where
-//! *the time from setting out to commit* plus *what the reader's clock is ahead of the writer's* exceeds the overlap. The first is
-//! bounded by the limits on connecting and answering in `database.rs`, on both ends of the connection: below 10 seconds. With the
-//! overlap of two minutes that `identity` reads with, clocks may be 100 seconds apart; replicas that are further apart than that
-//! (no time service at all) would hear of each other's revocations only when they start anew. A reader whose clock is behind reads
-//! lines from its future, which does no harm: nothing here compares `changed_at` with the present.
+//! `changed_at` of a row is the time at which its writer started to write it, by the writer's clock. Readers
+//! see the row after its commit. A reader requests rows since its last read, by its own clock, minus an
+//! overlap. It misses a row only if the overlap is shorter than the sum of:
+//! * the time between the start of the write and its commit. The connection and statement limits in
+//!   `database.rs` and on the server keep it below 10 seconds.
+//! * the time by which the reader's clock is ahead of the writer's.
 //!
-//! Everybody reads from the database that is written to, never from a standby, which may lag.
+//! `authorization-server` and `origin-auth` read with an overlap of two minutes, so clocks may differ by 100
+//! seconds. Replicas whose clocks differ by more (without any time service) may apply each other's revocations
+//! only after a restart. A reader whose clock is behind reads rows with future times. This is harmless, because
+//! nothing here compares `changed_at` with the current time.
+//!
+//! All replicas read from the primary database, never from a standby, which can lag.
 
 use sqlx::AnyConnection;
 
@@ -20,51 +24,54 @@ pub(crate) const CHANGED_PRINCIPAL: &str = "principal";
 pub(crate) const CONNECTED: &str = "connected";
 pub(crate) const DISCONNECTED: &str = "disconnected";
 
-/// How long a connection's change is kept, in milliseconds: far longer than a replica relies on its memory alone.
+/// How long a connection's change is kept, in milliseconds. Replicas rely on cached connections for a much
+/// shorter time.
 const CONNECTION_CHANGE_RETENTION_MS: i64 = 24 * 3600 * 1000;
 
-/// How much longer than needed a line is kept, in milliseconds: whoever deletes may have a clock that is ahead of others'.
+/// How much longer than needed a row is kept, in milliseconds, in case the clock of the deleting replica is
+/// ahead.
 const RETENTION_MARGIN_MS: i64 = 10 * 60 * 1000;
 
-/// Something that every replica must hear of at once.
+/// A change that every replica must apply promptly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityChangeRow {
-    /// What changed.
+    /// The change.
     pub change: IdentityChange,
-    /// When; later changes of the same thing replace earlier ones.
+    /// Time of the change. A later change of the same thing replaces an earlier one.
     pub changed_at: i64,
-    /// Nobody needs to know of it after this.
+    /// After this time the change is irrelevant.
     pub expires_at: i64,
 }
 
-/// What changed.
+/// A change of a grant or a principal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum IdentityChange {
-    /// The grant with this id ended.
+    /// The grant with this id was revoked.
     RevokedGrant(String),
-    /// The person with this id is described anew.
+    /// The description of the principal with this id changed.
     ChangedPrincipal(String),
 }
 
-/// A person's account at an origin was connected or disconnected.
+/// A user's account at an origin was connected or disconnected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionChangeRow {
-    /// Whose, as a principal's id.
+    /// Id of the principal.
     pub principal_id: String,
-    /// At which origin.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// Which of both.
+    /// True if it was connected, false if it was disconnected.
     pub connected: bool,
-    /// When; later changes of the same kind replace earlier ones.
+    /// Time of the change. A later change of the same type replaces an earlier one.
     pub changed_at: i64,
 }
 
 impl Store {
-    /// Ends a grant and logs it for every replica until `heard_by`. Returns whether it had not ended before.
+    /// Revokes a grant and logs it for all replicas until `keep_until`. Returns whether it was not revoked
+    /// before.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn revoke_grant(&self, id: &str, now: i64, heard_by: i64) -> Result<bool, StoreError> {
+    /// When the database fails or does not respond in time.
+    pub async fn revoke_grant(&self, id: &str, now: i64, keep_until: i64) -> Result<bool, StoreError> {
         self.transaction(async |work| {
             let ended = sqlx::query(
                 "UPDATE grants SET revoked_at = $2
@@ -77,17 +84,17 @@ impl Store {
             .rows_affected()
                 > 0;
             if ended {
-                log_change(work, REVOKED_GRANT, id, now, heard_by).await?;
+                log_change(work, REVOKED_GRANT, id, now, keep_until).await?;
             }
             Ok(ended)
         })
         .await
     }
 
-    /// What changed at or after a time and still matters, in no order.
+    /// Grant and principal changes at or after `since` that are still relevant, in no particular order.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn changes_since(&self, since: i64, now: i64) -> Result<Vec<IdentityChangeRow>, StoreError> {
         let rows: Vec<(String, String, i64, i64)> = self
             .rows(
@@ -105,7 +112,7 @@ impl Store {
         let change = |kind: &str, subject| match kind {
             REVOKED_GRANT => Some(IdentityChange::RevokedGrant(subject)),
             CHANGED_PRINCIPAL => Some(IdentityChange::ChangedPrincipal(subject)),
-            // About connections, or written by a newer version: it is not about anything that this one remembers.
+            // A type of a newer version, which this version does not cache.
             _ => None,
         };
         Ok(rows
@@ -116,10 +123,10 @@ impl Store {
             .collect())
     }
 
-    /// Which accounts were connected and disconnected at or after a time, in no order.
+    /// Connection changes at or after `since`, in no particular order.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn connection_changes_since(
         &self,
         since: i64,
@@ -152,10 +159,10 @@ impl Store {
             .collect())
     }
 
-    /// Forgets changes that nobody needs to know of any more.
+    /// Deletes irrelevant changes.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_changes(&self, now: i64) -> Result<(), StoreError> {
         self.prune(
             &[delete_batch!("identity_changes", "kind, subject", "expires_at <= $1")],
@@ -165,14 +172,14 @@ impl Store {
     }
 }
 
-/// Writes one line of the log, within the transaction that makes it true. A second change of the same thing has a later time
-/// than the first, even within a millisecond: that is how replicas tell them apart.
+/// Writes one row of the log, in the transaction of the change itself. A second change of the same thing
+/// always gets a later time than the first, even within one millisecond, so replicas can distinguish them.
 pub(crate) async fn log_change(
     work: &mut AnyConnection,
     kind: &str,
     subject: &str,
     now: i64,
-    heard_by: i64,
+    keep_until: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO identity_changes (kind, subject, changed_at, expires_at)
@@ -184,13 +191,13 @@ pub(crate) async fn log_change(
     .bind(kind)
     .bind(subject)
     .bind(now)
-    .bind(heard_by)
+    .bind(keep_until)
     .execute(work)
     .await?;
     Ok(())
 }
 
-/// Writes down that an account was connected or disconnected. No principal's id contains a space.
+/// Logs that an account was connected or disconnected. Principal ids contain no space.
 pub(crate) async fn log_connection_change(
     work: &mut AnyConnection,
     kind: &str,

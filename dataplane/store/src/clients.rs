@@ -1,3 +1,5 @@
+//! OAuth clients that registered dynamically.
+
 use crate::{Store, StoreError};
 
 /// An OAuth client that registered dynamically (RFC 7591).
@@ -7,11 +9,11 @@ pub struct ClientRow {
     pub id: String,
     /// Digest of its secret; `None` for a public client.
     pub secret_digest: Option<String>,
-    /// What it said about itself, JSON.
+    /// Client metadata from the registration, JSON.
     pub metadata: String,
-    /// When it registered.
+    /// Time of the registration.
     pub created_at: i64,
-    /// When it was last used, to the day.
+    /// Time of the last use, to the day.
     pub last_used_at: i64,
 }
 
@@ -19,7 +21,7 @@ impl Store {
     /// Stores a client that has just registered.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn add_client(&self, row: &ClientRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -36,12 +38,12 @@ impl Store {
         Ok(())
     }
 
-    /// A client that was used since `used_since`. One that was not is as good as forgotten.
+    /// A client that was used at or after `used_since`. Other clients count as expired.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn client(&self, id: &str, used_since: i64) -> Result<Option<ClientRow>, StoreError> {
-        // A stranger's word, which PostgreSQL may not even be able to compare.
+        // The id is untrusted, and PostgreSQL rejects U+0000.
         if id.contains('\0') {
             return Ok(None);
         }
@@ -57,10 +59,10 @@ impl Store {
         .await
     }
 
-    /// Notes that a client was used.
+    /// Records the use of a client.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn touch_client(&self, id: &str, now: i64) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE clients SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2")
@@ -71,10 +73,10 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets clients that were not used since a time.
+    /// Deletes clients that were not used since a time.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_clients(&self, unused_since: i64) -> Result<(), StoreError> {
         self.prune(&[delete_batch!("clients", "id", "last_used_at < $1")], unused_since).await
     }

@@ -1,32 +1,34 @@
+//! Pending consents at origins' authorization servers.
+
 use crate::{Store, StoreError};
 
-/// A consent under way at an origin's authorization server.
+/// A pending consent at an origin's authorization server.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ConnectFlowRow {
     /// Digest of the `state`.
     pub state_digest: String,
-    /// Who wants to connect.
+    /// Id of the principal who connects.
     pub principal_id: String,
-    /// Which origin.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// Digest of the session cookie of the browser that it began in.
+    /// Digest of the browser cookie of the browser that started it.
     pub browser: String,
-    /// What is needed to end it, sealed.
+    /// The data that completes the flow, sealed.
     pub sealed: String,
-    /// When it is too late.
+    /// When the flow expires.
     pub expires_at: i64,
 }
 
 impl Store {
-    /// Notes that a consent has begun, and forgets some of those that are too late.
+    /// Stores a started consent, and deletes some expired ones.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn begin_connect_flow(&self, row: &ConnectFlowRow, now: i64) -> Result<(), StoreError> {
-        let too_late =
+        let expired =
             sqlx::query(delete_batch!("connect_flows", "state_digest", "expires_at <= $1")).bind(now);
-        if let Err(error) = self.execute(too_late).await {
-            tracing::warn!(%error, "consents that are too late could not be forgotten; the next one tries again");
+        if let Err(error) = self.execute(expired).await {
+            tracing::warn!(%error, "failed to delete expired consent flows");
         }
         self.execute(
             sqlx::query(
@@ -45,10 +47,10 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a consent out, so that nobody else can; `None` when there is none, or it is too late.
+    /// Removes and returns a consent, which works only once. `None` if it is unknown or expired.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn take_connect_flow(
         &self,
         state_digest: &str,

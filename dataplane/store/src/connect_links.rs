@@ -1,25 +1,27 @@
+//! Connect links.
+
 use crate::{Store, StoreError};
 
-/// What a connect link was made for.
+/// A connect link.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ConnectLinkRow {
     /// Digest of the ticket.
     pub id: String,
-    /// For whom, as a principal's id.
+    /// Id of the principal for whom the link was created.
     pub principal: String,
-    /// For which origin.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// For the use of which route.
+    /// UID of the route.
     pub route_uid: String,
-    /// Until when.
+    /// When the link expires.
     pub expires_at: i64,
 }
 
 impl Store {
-    /// Keeps a connect link.
+    /// Stores a connect link.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_connect_link(&self, row: &ConnectLinkRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -39,7 +41,7 @@ impl Store {
     /// A connect link that has neither been used nor expired.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn connect_link(&self, id: &str, now: i64) -> Result<Option<ConnectLinkRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -53,10 +55,10 @@ impl Store {
         .await
     }
 
-    /// Uses a connect link up. True for the one caller who was first.
+    /// Marks a connect link as used. Returns true only for the first call.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn use_connect_link(&self, id: &str, now: i64) -> Result<bool, StoreError> {
         let done = self
             .execute(

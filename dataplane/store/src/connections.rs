@@ -1,83 +1,87 @@
+//! Connections: the links of users to origins, with their sealed tokens.
+
 use crate::change_log::{CONNECTED, DISCONNECTED, log_connection_change};
 use crate::step_ups::delete_step_up;
 use crate::text::text;
 use crate::{Store, StoreError};
 
-/// How many links one transaction removes.
+/// Connections that one transaction removes.
 const BATCH_SIZE: i64 = 100;
 
-/// One person's link to one origin.
+/// One user's connection to one origin.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ConnectionRow {
-    /// Whose.
+    /// Id of the principal.
     pub principal_id: String,
-    /// At which origin.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// The origin's URL when it was made; it is good for no other.
+    /// The origin's URL at the time of the consent. The connection is valid only for this URL.
     pub origin_url: String,
-    /// The `resource` that tokens are asked for (RFC 8707).
+    /// The `resource` parameter of token requests (RFC 8707).
     pub resource: String,
-    /// The authorization server that gave the tokens.
+    /// The authorization server that issued the tokens.
     pub issuer: String,
-    /// The only place that the refresh token is sent to.
+    /// The only URL to which the refresh token is sent.
     pub token_endpoint: String,
-    /// Where tokens can be revoked (RFC 7009).
+    /// The revocation endpoint (RFC 7009), if there is one.
     pub revocation_endpoint: Option<String>,
     /// The gateway's client id there.
     pub client_id: String,
-    /// How the gateway came by that client id.
+    /// How the gateway obtained the client id.
     pub registration: String,
-    /// How it authenticates at the token endpoint.
+    /// Client authentication method at the token endpoint.
     pub auth_method: String,
-    /// What was granted, separated by spaces.
+    /// Granted scopes, separated by spaces.
     pub scope: String,
     /// The tokens, sealed.
     pub sealed: String,
     /// When the access token was issued.
     pub issued_at: i64,
-    /// When it expires, where that was said.
+    /// When the access token expires, if the server specified it.
     pub expires_at: Option<i64>,
-    /// 1 when the authorization server has refused the refresh token for good.
+    /// 1 if the authorization server has permanently rejected the refresh token.
     pub dead: i64,
-    /// Changes with every write: what compare-and-swap compares.
+    /// Changes when the tokens or `dead` change, but not when they are reencrypted. Used for
+    /// compare-and-swap.
     pub revision: String,
-    /// Until when a replica has the refreshing of it for itself.
+    /// Until when one replica has the lease for refreshing the tokens.
     pub leased_until: i64,
-    /// When the person last consented.
+    /// Time of the last consent.
     pub connected_at: i64,
-    /// When a call last went out with it, to the hour; `None` where none was noted. Not written with the rest.
+    /// When a call last used it, to the hour; `None` if no call has. Not written by
+    /// [`Store::put_connection`].
     pub last_used_at: Option<i64>,
 }
 
-/// Whose links.
+/// Selects connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionFilter<'a> {
-    /// One person's, as a principal's id.
+    /// All of one user, by principal id.
     Person(&'a str),
-    /// Everybody's at one origin, by its UID.
+    /// All to one origin, by its UID.
     Origin(&'a str),
 }
 
-/// What a refresh changes.
+/// The result of a token refresh.
 #[derive(Clone, Debug)]
 pub struct Renewal {
     /// The new tokens, sealed.
     pub sealed: String,
-    /// What they are good for.
+    /// Granted scopes, separated by spaces.
     pub scope: String,
     /// See [`ConnectionRow::issued_at`].
     pub issued_at: i64,
     /// See [`ConnectionRow::expires_at`].
     pub expires_at: Option<i64>,
-    /// The revision after it.
+    /// The new revision.
     pub revision: String,
 }
 
 impl Store {
-    /// A person's link to an origin.
+    /// A user's connection to an origin.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn connection(
         &self,
         principal_id: &str,
@@ -97,10 +101,10 @@ impl Store {
         .await
     }
 
-    /// Keeps a link in place of the one before, and tells every replica.
+    /// Stores a connection, replaces the previous one, and logs the change for all replicas.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_connection(&self, row: &ConnectionRow) -> Result<(), StoreError> {
         self.transaction(async |work| {
             sqlx::query(
@@ -146,14 +150,15 @@ impl Store {
         .await
     }
 
-    /// Claims the refreshing of a link for this replica until a time; `false` when another has it, or the link has changed.
-    /// No lock is held meanwhile: a replica that dies loses its claim by the clock.
+    /// Takes the lease for refreshing a connection until a time. `false` if another replica has it, or the
+    /// connection has changed. No database lock is held: the lease of a crashed replica expires.
     ///
-    /// `now` and `until` are by the caller's clock. A replica whose clock is ahead takes a claim that has not run out by as much as
-    /// it is ahead: the clocks of replicas may differ by what a claim is longer than the request that it covers.
+    /// `now` and `until` are times of the caller's clock. A replica whose clock is ahead can take a lease
+    /// that has not expired for its holder. The difference between clocks must be less than the lease
+    /// duration minus the duration of the token request.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn lease_connection(
         &self,
         row: &ConnectionRow,
@@ -177,10 +182,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Gives a claim back before its time.
+    /// Releases a lease before it expires.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn release_connection(&self, row: &ConnectionRow, until: i64) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -196,10 +201,11 @@ impl Store {
         Ok(())
     }
 
-    /// Puts new tokens into a link and ends the claim; whoever needed them uses it now. `false` when the link has changed since `row` was read.
+    /// Stores new tokens, ends the lease, and counts as a use of the connection. `false` if the connection
+    /// has changed since `row` was read.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn renew_connection(&self, row: &ConnectionRow, renewal: &Renewal) -> Result<bool, StoreError> {
         let done = self
             .execute(
@@ -221,10 +227,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Marks a link as dead; `false` when it has changed since `row` was read.
+    /// Marks a connection as dead. `false` if it has changed since `row` was read.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn mark_connection_dead(
         &self,
         row: &ConnectionRow,
@@ -245,10 +251,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Removes a link, tells every replica, and returns it.
+    /// Removes and returns a connection, and logs the change for all replicas.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn remove_connection(
         &self,
         principal_id: &str,
@@ -277,10 +283,12 @@ impl Store {
         .await
     }
 
-    /// Removes some links, tells every replica, and returns them. To be called until it returns none.
+    /// Removes and returns one batch of connections, and logs the changes for all replicas. Call it until it
+    /// returns none.
     ///
     /// # Errors
-    /// When the database does not answer. What was returned before is removed.
+    /// When the database fails or does not respond in time. Connections that earlier calls returned stay
+    /// removed.
     pub async fn remove_connections(
         &self,
         whose: ConnectionFilter<'_>,
@@ -317,10 +325,10 @@ impl Store {
         .await
     }
 
-    /// How many people have a link to an origin.
+    /// Number of connections to an origin.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn count_connections_at(&self, origin_uid: &str) -> Result<i64, StoreError> {
         let count: Option<(i64,)> = self
             .row(sqlx::query_as("SELECT COUNT(*) FROM connections WHERE origin_uid = $1").bind(origin_uid))
@@ -328,10 +336,10 @@ impl Store {
         Ok(count.map_or(0, |(count,)| count))
     }
 
-    /// Notes that a link was used, where that was not noted since `unless_since`.
+    /// Records a use of a connection, unless one was recorded at or after `unless_since`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn touch_connection(
         &self,
         principal_id: &str,

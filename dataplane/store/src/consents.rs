@@ -1,26 +1,28 @@
+//! Consents: the users' approvals of clients.
+
 use crate::text::key;
 use crate::{Store, StoreError};
 
-/// A person's approval of a client.
+/// A user's approval of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent<'a> {
-    /// Whose, as a principal's id.
+    /// Id of the principal.
     pub principal: &'a str,
-    /// Of which client.
+    /// The client.
     pub client_id: &'a str,
-    /// To be sent where; without the port where it is this very machine.
+    /// The client's redirect URI, without the port if it is a loopback URI.
     pub redirect_uri: &'a str,
-    /// For which route.
+    /// UID of the route.
     pub route_uid: &'a str,
-    /// For what.
+    /// The approved scope.
     pub scope: &'a str,
 }
 
 impl Store {
-    /// Whether exactly this has been approved.
+    /// Whether this exact consent is stored.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn has_consent(&self, consent: &Consent<'_>) -> Result<bool, StoreError> {
         let found: Option<(i64,)> = self
             .row(
@@ -40,10 +42,10 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Keeps an approval.
+    /// Stores a consent.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn consent(&self, consent: &Consent<'_>, now: i64) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -64,10 +66,10 @@ impl Store {
         Ok(())
     }
 
-    /// Takes an approval back: somebody who says no is asked again next time.
+    /// Withdraws a consent, so the user is asked again next time.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn withdraw_consent(&self, consent: &Consent<'_>) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -85,28 +87,28 @@ impl Store {
         Ok(())
     }
 
-    /// Takes back all approvals of a person, so that every client is asked about again.
+    /// Withdraws all consents of a user.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn withdraw_principal_consents(&self, principal: &str) -> Result<(), StoreError> {
         self.execute(sqlx::query("DELETE FROM consents WHERE principal = $1").bind(principal)).await?;
         Ok(())
     }
 
-    /// Takes back everybody's approvals of a client.
+    /// Withdraws the consents of all users for a client.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn withdraw_client_consents(&self, client_id: &str) -> Result<(), StoreError> {
         self.execute(sqlx::query("DELETE FROM consents WHERE client_id = $1").bind(key(client_id))).await?;
         Ok(())
     }
 
-    /// Takes back a person's approvals of a client for a route, wherever it is sent.
+    /// Withdraws a user's consents for a client and a route, with any redirect URI.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn withdraw_grant_consents(
         &self,
         principal: &str,

@@ -1,7 +1,7 @@
-//! The database behind the store: SQLite or PostgreSQL, one pool of connections, and a limit to how long anybody waits for it.
+//! The database behind the store: SQLite or PostgreSQL, with one connection pool and time limits.
 //!
-//! Both are spoken to through sqlx's `Any` driver: the statements are written once, in the SQL that both understand (TEXT and
-//! BIGINT, `$1`, `ON CONFLICT`, `RETURNING`).
+//! Both use sqlx's `Any` driver. Statements are written once, in the SQL that both support (TEXT and BIGINT,
+//! `$1`, `ON CONFLICT`, `RETURNING`).
 
 use std::future::{Future as _, poll_fn};
 use std::path::Path;
@@ -17,20 +17,20 @@ use url::Url;
 use crate::dialect::Dialect;
 use crate::{StoreError, migrations};
 
-/// For a connection, new or from the pool.
+/// Time limit for getting a connection, new or from the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For the schema, with other replicas before this one.
+/// Time limit for the migrations, including the wait for other replicas.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Connections of one replica. PostgreSQL allows 100 in all unless it is told otherwise.
+/// Connections per replica. PostgreSQL's default limit is 100 in total.
 const MAX_POSTGRES_CONNECTIONS: u32 = 10;
 const MAX_SQLITE_CONNECTIONS: u32 = 4;
 
-/// `read_only_sql_transaction`: the server has become a standby, and its connections are of no use any more.
+/// `read_only_sql_transaction`: the server has become a standby, so its connections are unusable.
 const READ_ONLY_SQLSTATE: &str = "25006";
 
-/// Where a database is.
+/// A parsed database URL.
 struct DatabaseUrl {
     dialect: Dialect,
     options: AnyConnectOptions,
@@ -39,7 +39,7 @@ struct DatabaseUrl {
 impl DatabaseUrl {
     fn parse(url: &str) -> Result<Self, StoreError> {
         let (kind, url) = match url.split_once(':') {
-            // The file is made where there is none.
+            // Creates the file if it is missing.
             Some(("sqlite", _)) if !url.contains('?') && !url.ends_with(":memory:") => {
                 (Dialect::Sqlite, format!("{url}?mode=rwc"))
             }
@@ -62,8 +62,8 @@ impl DatabaseUrl {
 pub(crate) struct Database {
     pool: AnyPool,
     dialect: Dialect,
-    /// The runtime that the store was opened in. A connection's socket belongs to the runtime in which it was opened; worker
-    /// threads have runtimes of their own, and one that ends must not take connections of all others along.
+    /// The runtime in which the store was opened. A socket belongs to the runtime that opened it. Worker
+    /// threads have their own runtimes; if one ends, its sockets would close under the other threads.
     runtime: Handle,
 }
 
@@ -78,7 +78,7 @@ impl Database {
 
     pub(crate) async fn in_memory() -> Result<Self, StoreError> {
         let address = DatabaseUrl::parse("sqlite::memory:")?;
-        // One connection, kept: a second one would see a database of its own.
+        // One permanent connection, because each connection to `:memory:` has its own database.
         let options = AnyPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         Self::with_pool(address, options).await
     }
@@ -111,7 +111,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Uses another address for connections that are opened from now on: another password, say.
+    /// Uses another URL for new connections.
     pub(crate) fn set_url(&self, url: &str) -> Result<(), StoreError> {
         let address = DatabaseUrl::parse(url)?;
         if address.dialect != self.dialect {
@@ -125,21 +125,21 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// Does something with a connection, within the time that it may take.
+    /// Runs `work` with a connection, within the statement time limit.
     pub(crate) async fn with_connection<T>(
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let mut lent = self.acquire_connection().await?;
-        let patience = self.dialect.statement_timeout();
-        let done = tokio::time::timeout(patience, work(&mut lent.connection))
+        let limit = self.dialect.statement_timeout();
+        let done = tokio::time::timeout(limit, work(&mut lent.connection))
             .await
-            .map_err(|_| StoreError::Timeout { seconds: patience.as_secs() })?;
+            .map_err(|_| StoreError::Timeout { seconds: limit.as_secs() })?;
         lent.is_idle = !matches!(&done, Err(error) if is_read_only(error));
         Ok(done?)
     }
 
-    /// Does several things with a connection: all or nothing.
+    /// Runs `work` in a transaction.
     pub(crate) async fn transaction<T>(
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
@@ -172,17 +172,18 @@ fn is_read_only(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY_SQLSTATE)
 }
 
-/// A connection on loan from the pool.
+/// A connection from the pool.
 struct PooledConnection {
     connection: PoolConnection<Any>,
     dialect: Dialect,
-    /// Nothing is under way on it.
+    /// Whether no statement is running on it and it can return to the pool.
     is_idle: bool,
 }
 
 impl Drop for PooledConnection {
-    /// Whoever stopped waiting leaves a connection behind whose answer may never come: the network may be cut. The pool would wait
-    /// for that before it lends the connection again, so it gets none back. SQLite always answers.
+    /// After a timeout, the response on this connection may never arrive, if the network is down for example.
+    /// The pool would wait for it before it reuses the connection, so the connection is closed instead.
+    /// SQLite always responds.
     fn drop(&mut self) {
         if !self.is_idle && self.dialect == Dialect::Postgres {
             self.connection.close_on_drop();

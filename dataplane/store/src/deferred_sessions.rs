@@ -1,10 +1,12 @@
+//! Deferred sessions: gateway sessions whose session at the origin is opened later.
+
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Which session of the origin's a late session became, sealed; `None` while it has become none.
+    /// The origin's session of a deferred session, sealed. `None` if it is not opened yet.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn deferred_session(&self, id: &str) -> Result<Option<String>, StoreError> {
         let row: Option<(String,)> = self
             .row(sqlx::query_as("SELECT origin_session FROM late_sessions WHERE id = $1").bind(id))
@@ -12,17 +14,18 @@ impl Store {
         Ok(row.map(|(origin_session,)| origin_session))
     }
 
-    /// Notes which session of the origin's a late session has become. The first to note it wins; the winner is returned.
+    /// Stores the origin's session of a deferred session. The first writer wins; the stored session is
+    /// returned.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn open_deferred_session(
         &self,
         id: &str,
         origin_session: &str,
         now: i64,
     ) -> Result<String, StoreError> {
-        // The update changes nothing; it is there because only a row that was written is returned.
+        // The update changes nothing. It is needed because `RETURNING` returns only written rows.
         let row: Option<(String,)> = self
             .row(
                 sqlx::query_as(
@@ -39,10 +42,10 @@ impl Store {
         Ok(row.map_or_else(|| origin_session.to_owned(), |(winner,)| winner))
     }
 
-    /// Forgets sessions opened before a time.
+    /// Deletes sessions that were opened before a time.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_deferred_sessions(&self, before: i64) -> Result<(), StoreError> {
         self.prune(&[delete_batch!("late_sessions", "id", "opened_at < $1")], before).await
     }

@@ -1,19 +1,21 @@
+//! The differences between SQLite and PostgreSQL.
+
 use std::time::Duration;
 
-/// For a statement or a short transaction on PostgreSQL. The server gives up a little before (see [`POSTGRES_SETTINGS`]).
-/// Together with `CONNECT_TIMEOUT` of `database.rs` it is less than the patience of whoever reads the log of revocations.
+/// Time limit for a statement or a short transaction on PostgreSQL. The server's limit is shorter (see
+/// [`POSTGRES_SETTINGS`]). The sum of this and `CONNECT_TIMEOUT` in `database.rs` must stay below the time
+/// limit of the reader of the revocation log.
 const POSTGRES_STATEMENT_TIMEOUT: Duration = Duration::from_millis(2_500);
-/// The same on SQLite, where a writer waits for the one before it.
+/// The same for SQLite, where a writer waits for the previous one.
 const SQLITE_STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A grant that was answered for must survive a crash of the machine, not only of the process.
+/// `synchronous = FULL`: a committed grant must survive a crash of the machine, not only of the process.
 const SQLITE_SETTINGS: &str =
     "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL";
-/// A replica that hangs in the middle of a transaction must not keep others from its rows.
+/// A replica that hangs in a transaction must not lock its rows for other replicas.
 const POSTGRES_SETTINGS: &str =
     "SET statement_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'";
 
-/// What differs between the two databases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
@@ -21,7 +23,8 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// How a transaction begins that is going to write. SQLite's own way would begin as a reader and could fail on becoming a writer.
+    /// The statement that begins a transaction with writes. SQLite's default begins as a reader and can fail
+    /// when it becomes a writer.
     pub(crate) fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
@@ -29,7 +32,7 @@ impl Dialect {
         }
     }
 
-    /// How long anybody waits for an answer.
+    /// Time limit for a statement or a short transaction.
     pub(crate) fn statement_timeout(self) -> Duration {
         match self {
             Self::Sqlite => SQLITE_STATEMENT_TIMEOUT,
@@ -37,7 +40,7 @@ impl Dialect {
         }
     }
 
-    /// What every connection begins with.
+    /// Statements that configure a new connection.
     pub(crate) fn settings(self) -> &'static str {
         match self {
             Self::Sqlite => SQLITE_SETTINGS,

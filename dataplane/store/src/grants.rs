@@ -1,5 +1,5 @@
-//! Codes, the grants that they are redeemed for, and the grants' refresh tokens. Secrets are known by their digest alone; every
-//! single use is a compare-and-swap whose affected rows name the winner.
+//! Authorization codes, grants, and refresh tokens. Only digests of secrets are stored. Single use is
+//! enforced by compare-and-swap: the caller whose statement affects a row wins.
 
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
@@ -8,49 +8,49 @@ use sqlx::{Any, AnyConnection};
 use crate::text::text;
 use crate::{Store, StoreError};
 
-/// An authorization code that was sent to a client.
+/// An authorization code.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct CodeRow {
     /// Digest of the code.
     pub digest: String,
-    /// Who approved.
+    /// Id of the principal who approved.
     pub principal: String,
-    /// Whose it is.
+    /// The client to which the code was issued.
     pub client_id: String,
-    /// The client's own name.
+    /// The client's name for itself.
     pub client_name: String,
-    /// Issuer identifier; it can be redeemed there only.
+    /// Issuer identifier. The code can be redeemed only there.
     pub issuer: String,
     /// UID of the route.
     pub route_uid: String,
     /// URL of the route.
     pub resource: String,
-    /// Where it was sent.
+    /// The redirect URI of the request.
     pub redirect_uri: String,
     /// PKCE, S256.
     pub code_challenge: String,
-    /// What was approved.
+    /// The approved scope.
     pub scope: String,
-    /// When it can no longer be redeemed.
+    /// When the code expires.
     pub expires_at: i64,
-    /// When it was presented; it counts once.
+    /// When the code was used, if it was.
     pub consumed_at: Option<i64>,
-    /// What it was redeemed for.
+    /// The grant for which it was redeemed.
     pub grant_id: Option<String>,
-    /// Digest of the identity provider's session in which it was approved, where that is known.
+    /// Digest of the session at the identity provider in which it was approved, if known.
     pub provider_session: Option<String>,
 }
 
-/// What a client may do on a person's behalf.
+/// A client's permission to act on a user's behalf.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct GrantRow {
-    /// What access tokens and the log of revocations name.
+    /// Id in access tokens and in the revocation log.
     pub id: String,
-    /// Whose.
+    /// Id of the principal.
     pub principal: String,
-    /// For which client.
+    /// The client.
     pub client_id: String,
-    /// The client's own name.
+    /// The client's name for itself.
     pub client_name: String,
     /// Issuer identifier.
     pub issuer: String,
@@ -58,15 +58,15 @@ pub struct GrantRow {
     pub route_uid: String,
     /// URL of the route.
     pub resource: String,
-    /// What was approved.
+    /// The approved scope.
     pub scope: String,
-    /// When it began.
+    /// When it was created.
     pub created_at: i64,
-    /// When it ends, however often it is refreshed.
+    /// When it expires. Refreshing does not extend it.
     pub expires_at: i64,
-    /// When it was ended before that.
+    /// When it was revoked, if it was.
     pub revoked_at: Option<i64>,
-    /// Digest of the identity provider's session in which it was approved, where that is known.
+    /// Digest of the session at the identity provider in which it was approved, if known.
     pub provider_session: Option<String>,
 }
 
@@ -75,21 +75,21 @@ pub struct GrantRow {
 pub struct RefreshTokenRow {
     /// Digest of the token.
     pub digest: String,
-    /// Whose family.
+    /// The grant to whose family it belongs.
     pub grant_id: String,
-    /// The token that it was given for.
+    /// Digest of the refresh token that it replaced.
     pub predecessor: Option<String>,
-    /// When it was given.
+    /// When it was issued.
     pub issued_at: i64,
-    /// When it was first used.
+    /// When it was first used, if it was.
     pub consumed_at: Option<i64>,
 }
 
 impl Store {
-    /// Stores a code that is about to be sent to its client.
+    /// Stores a code before it is sent to its client.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn add_code(&self, row: &CodeRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -117,7 +117,7 @@ impl Store {
     /// A code, used or not.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn code(&self, digest: &str) -> Result<Option<CodeRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -132,10 +132,10 @@ impl Store {
         .await
     }
 
-    /// Uses a code up without giving anything for it. Returns whether it had not been used.
+    /// Marks a code as used without issuing a grant. Returns whether it was unused.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn invalidate_code(&self, digest: &str, now: i64) -> Result<bool, StoreError> {
         let spoiled = self
             .execute(
@@ -147,11 +147,11 @@ impl Store {
         Ok(spoiled > 0)
     }
 
-    /// Redeems a code for a grant and its first refresh token, all or nothing. Returns `false`, and changes nothing, when the
-    /// code had been used.
+    /// Redeems a code for a grant and its first refresh token, in one transaction. Returns `false` and
+    /// changes nothing if the code was already used.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn redeem_code(
         &self,
         digest: &str,
@@ -185,21 +185,21 @@ impl Store {
         .await
     }
 
-    /// Stores a grant that has no refresh token: it ends with its access token.
+    /// Stores a grant without a refresh token. It ends when its access token expires.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError> {
         self.execute(insert_grant(grant)).await?;
         Ok(())
     }
 
-    /// A grant, ended or not.
+    /// A grant, whether it has ended or not.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn grant(&self, id: &str) -> Result<Option<GrantRow>, StoreError> {
-        // A stranger's word, which PostgreSQL may not even be able to compare.
+        // The id is untrusted, and PostgreSQL rejects U+0000.
         if id.contains('\0') {
             return Ok(None);
         }
@@ -218,7 +218,7 @@ impl Store {
     /// A refresh token, used or not.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn refresh_token(&self, digest: &str) -> Result<Option<RefreshTokenRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -231,10 +231,10 @@ impl Store {
         .await
     }
 
-    /// Gives a successor for a refresh token that has not been used, in a grant that has not ended. Returns whether it did.
+    /// Stores a successor of an unused refresh token of a grant that has not ended. Returns whether it did.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn rotate_refresh_token(
         &self,
         used: &RefreshTokenRow,
@@ -271,11 +271,11 @@ impl Store {
         .await
     }
 
-    /// Gives one more successor for a refresh token that was used at or after `since`, none of whose successors has been used,
-    /// in a grant that has not ended. Returns whether it did.
+    /// Stores another successor of a refresh token of a grant that has not ended, if the token was used at or
+    /// after `since` and none of its successors has been used. Returns whether it did.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn branch_refresh_token(
         &self,
         used: &RefreshTokenRow,
@@ -305,16 +305,17 @@ impl Store {
         .await
     }
 
-    /// Forgets codes that expired, grants that ended, and refresh tokens that were used, all before a time of its own. What is
-    /// forgotten is refused like what never was; only that it was stolen can no longer be told.
+    /// Deletes codes and grants that ended before `ended_before`, and refresh tokens that were used before
+    /// `used_before`. Deleted tokens are rejected like unknown ones, but their reuse is no longer detected as
+    /// theft.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_grants(&self, ended_before: i64, used_before: i64) -> Result<(), StoreError> {
         self.prune(
             &[
                 delete_batch!("codes", "digest", "expires_at < $1"),
-                // Refresh tokens go with their grant.
+                // The refresh tokens of a grant are deleted with it.
                 delete_batch!("grants", "id", "(expires_at < $1 OR revoked_at < $1)"),
             ],
             ended_before,
@@ -344,8 +345,8 @@ fn insert_grant(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
     .bind(grant.provider_session.as_deref())
 }
 
-/// Holds a grant that has not ended until the end of the transaction, so that nobody ends it meanwhile, and nobody else gives
-/// successors in its family. `false` when it has ended.
+/// Locks the row of a grant until the end of the transaction. Meanwhile it cannot be revoked, and no other
+/// transaction can add refresh tokens to its family. `false` if it has ended.
 async fn lock_grant(work: &mut AnyConnection, id: &str) -> Result<bool, sqlx::Error> {
     let held = sqlx::query("UPDATE grants SET revoked_at = NULL WHERE id = $1 AND revoked_at IS NULL")
         .bind(id)

@@ -1,7 +1,8 @@
-//! What must outlive the process: clients, grants, connections, and what the browser flows need between two requests.
+//! The persistent state: clients, grants, connections, and pending browser flows.
 //!
-//! The only room with SQL. One file per aggregate, each adding its methods to [`Store`]. Times are Unix milliseconds. Secrets
-//! arrive here sealed or hashed: the store could be read by a stranger and would give nothing away.
+//! This is the only crate with SQL. Each file adds the methods of one aggregate to [`Store`]. Times are Unix
+//! milliseconds. Callers seal or hash secrets before they store them, so a copy of the database contains no
+//! usable secret.
 
 #[macro_use]
 mod prune;
@@ -53,39 +54,38 @@ use sqlx::{Any, AnyConnection, FromRow};
 
 use crate::database::Database;
 
-/// The store could not do what was asked. Never means "not found".
+/// Why an operation of the store failed. Missing rows are not errors.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused or does not answer.
-    #[error("the database does not answer as it should: {0}")]
+    /// The database returned an error, or the connection failed.
+    #[error("database operation failed: {0}")]
     Database(sqlx::Error),
-    /// It takes too long, or there are no connections left.
+    /// The time limit is exceeded, or no connection became free.
     #[error(
-        "the database did not answer within {seconds} s; see whether it is up, reachable from here, and not overloaded"
+        "the database did not respond within {seconds} s; check that it is running, reachable and not overloaded"
     )]
     Timeout {
-        /// How long it was waited for.
+        /// The time limit, in seconds.
         seconds: u64,
     },
-    /// The schema could not be brought up to date.
-    #[error("the database's schema could not be brought up to date: {0}")]
+    /// Applying the migrations failed.
+    #[error("failed to migrate the database schema: {0}")]
     Migration(sqlx::migrate::MigrateError),
-    /// The address of the database does not read. It may hold a password, so it is not repeated here.
-    #[error(
-        "the database's URL does not read; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE"
-    )]
+    /// The database URL is invalid. The message does not contain it, because it can contain a password.
+    #[error("invalid database URL; use sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
     Url,
-    /// A stored document does not read.
-    #[error("a stored {what} cannot be read: {source}")]
+    /// A stored JSON document is invalid.
+    #[error("a stored {what} is invalid: {source}")]
     Corrupt {
-        /// What it should have been.
+        /// Type of the document.
         what: &'static str,
-        /// Why it is not.
+        /// Error of the parser.
         source: serde_json::Error,
     },
 }
 
-// Not by `#[from]`: their words include those of their causes, which whoever prints a chain would print again.
+// Not `#[from]`: the messages above already contain their causes, and code that prints the chain would repeat
+// them.
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
@@ -105,25 +105,27 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at a URL and brings its schema up to date: `sqlite://PATH`, a file that is made where there is none,
-    /// for one replica; or `postgres://USER:PASSWORD@HOST/DATABASE`, for many. Over a network PostgreSQL's
-    /// `?sslmode=verify-full&sslrootcert=FILE` belongs at the end.
+    /// Opens the database at a URL and applies missing migrations.
+    ///
+    /// * `sqlite://PATH`: for one replica. The file is created if it is missing.
+    /// * `postgres://USER:PASSWORD@HOST/DATABASE`: for any number of replicas. Over a network, append
+    ///   `?sslmode=verify-full&sslrootcert=FILE`.
     ///
     /// # Errors
-    /// When the URL does not read, or the database cannot be used.
+    /// When the URL is invalid, or the database cannot be opened or migrated.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(Self { database: Database::open(url).await? })
     }
 
-    /// Opens a SQLite file, makes it where there is none, and brings its schema up to date.
+    /// Opens a SQLite file, creates it if it is missing, and applies missing migrations.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// When the file cannot be opened or migrated.
     pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { database: Database::open_file(path).await? })
     }
 
-    /// A database that lives in memory, for tests of other rooms.
+    /// An in-memory database, for tests of other crates.
     ///
     /// # Errors
     /// When SQLite cannot be started.
@@ -131,29 +133,29 @@ impl Store {
         Ok(Self { database: Database::in_memory().await? })
     }
 
-    /// Uses another URL, of the same kind, for connections that are opened from now on: for a password that was rotated. Those
-    /// that are open stay; each is replaced within half an hour.
+    /// Uses another URL of the same database type for new connections, after a password rotation for example.
+    /// Open connections stay open; each is replaced within half an hour.
     ///
     /// # Errors
-    /// When the URL does not read.
+    /// When the URL is invalid or names another type of database.
     pub fn set_url(&self, url: &str) -> Result<(), StoreError> {
         self.database.set_url(url)
     }
 
-    /// Lets what is under way finish and closes the database. Every call after that is an error.
+    /// Waits for running statements and closes the database. All later calls fail.
     pub async fn close(&self) {
         self.database.close().await;
     }
 
-    /// Runs a statement and returns how many rows it concerned.
+    /// Runs a statement and returns the number of affected rows.
     async fn execute(&self, query: Query<'_, Any, AnyArguments>) -> Result<u64, StoreError> {
         self.database
             .with_connection(async |connection| Ok(query.execute(connection).await?.rows_affected()))
             .await
     }
 
-    /// Runs a statement that returns rows. Always to its end, also where one row is enough: a statement that changes something has
-    /// not done so before.
+    /// Runs a statement that returns rows. Reads all rows, even if one is enough, because a statement with
+    /// `RETURNING` is complete only then.
     async fn rows<T>(&self, query: QueryAs<'_, Any, T, AnyArguments>) -> Result<Vec<T>, StoreError>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
@@ -161,7 +163,7 @@ impl Store {
         self.database.with_connection(async |connection| query.fetch_all(connection).await).await
     }
 
-    /// The same for a statement that returns one row or none.
+    /// Like [`rows`](Self::rows), for a statement that returns at most one row.
     async fn row<T>(&self, query: QueryAs<'_, Any, T, AnyArguments>) -> Result<Option<T>, StoreError>
     where
         T: for<'r> FromRow<'r, AnyRow> + Send + Unpin,
@@ -169,7 +171,7 @@ impl Store {
         Ok(self.rows(query).await?.pop())
     }
 
-    /// Runs several statements: all or nothing.
+    /// Runs several statements in one transaction.
     async fn transaction<T>(
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,

@@ -1,23 +1,23 @@
-//! Grants that have not ended, as people and administrators look at them, and ending many of them at once.
+//! Lists grants that have not ended, and revokes many at once.
 
 use crate::change_log::{REVOKED_GRANT, log_change};
 use crate::{GrantRow, Store, StoreError};
 
-/// How many grants one transaction ends. Each is a line in the log, and all that must be done in its time.
+/// Grants that one transaction revokes. Each also adds a row to the change log, within the time limit.
 const BATCH_SIZE: i64 = 100;
 
-/// Whose grants.
+/// Selects grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantFilter<'a> {
-    /// One person's, as a principal's id.
+    /// All of one user, by principal id.
     Person(&'a str),
-    /// One client's, whoever approved it.
+    /// All of one client, of any user.
     Client(&'a str),
     /// All for one route, by its UID.
     Route(&'a str),
-    /// What was approved in one session of an identity provider's, by its digest.
+    /// All that were approved in one session at an identity provider, by its digest.
     ProviderSession(&'a str),
-    /// What one person approved in no session that is known.
+    /// All of one user without a known session at the identity provider, by principal id.
     Unattributed(&'a str),
 }
 
@@ -33,7 +33,7 @@ impl GrantFilter<'_> {
     }
 }
 
-/// The statement for each kind of [`GrantFilter`]: the same one, with another condition on `$1`. `principal`, `client_id`,
+/// A statement with the condition on `$1` that matches the [`GrantFilter`]. `principal`, `client_id`,
 /// `route_uid` and `provider_session` are columns of `codes` and of `grants`.
 macro_rules! of {
     ($whose:expr, $before:literal, $after:literal) => {
@@ -49,14 +49,14 @@ macro_rules! of {
     };
 }
 
-/// A grant that has not ended, and when it was last of use.
+/// A grant that has not ended, with the time of its last token.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct LiveGrantRow {
     /// The grant.
     #[sqlx(flatten)]
     pub grant: GrantRow,
-    /// When its client last got a token for it. A call was made since then or was not; a client that is in use gets a token as
-    /// often as one expires.
+    /// When its client last received a token. Later calls are not recorded, but a client in use receives a
+    /// new token whenever one expires.
     pub last_token_at: i64,
 }
 
@@ -65,19 +65,19 @@ pub struct LiveGrantRow {
 pub struct ClientInUseRow {
     /// `client_id`.
     pub client_id: String,
-    /// What it called itself, in one of its grants.
+    /// The client's name for itself, from one of its grants.
     pub client_name: String,
-    /// How many grants it has.
+    /// Number of its grants.
     pub grants: i64,
-    /// Of how many people.
+    /// Number of users with such a grant.
     pub people: i64,
 }
 
 impl Store {
-    /// Grants that have not ended, in the order of their ids: those after `after`, at most `limit`.
+    /// Grants that have not ended and whose id is greater than `after`, sorted by id, at most `limit`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn live_grants(
         &self,
         whose: GrantFilter<'_>,
@@ -100,16 +100,16 @@ impl Store {
         self.rows(sqlx::query_as(statement).bind(whose.value()).bind(now).bind(after).bind(limit)).await
     }
 
-    /// Ends some of the grants that have not ended, logs each for every replica until `heard_by`, and returns them. To be
-    /// called until it returns none.
+    /// Revokes and returns one batch of grants. Logs each for all replicas until `keep_until`. Call it until
+    /// it returns none.
     ///
     /// # Errors
-    /// When the database does not answer. What was returned before has ended.
+    /// When the database fails or does not respond in time. Grants that earlier calls returned stay revoked.
     pub async fn revoke_grants(
         &self,
         whose: GrantFilter<'_>,
         now: i64,
-        heard_by: i64,
+        keep_until: i64,
     ) -> Result<Vec<GrantRow>, StoreError> {
         let statement = of!(
             whose,
@@ -129,18 +129,18 @@ impl Store {
                 .fetch_all(&mut *work)
                 .await?;
             for grant in &ended {
-                log_change(work, REVOKED_GRANT, &grant.id, now, heard_by).await?;
+                log_change(work, REVOKED_GRANT, &grant.id, now, keep_until).await?;
             }
             Ok(ended)
         })
         .await
     }
 
-    /// Uses up codes that have not been redeemed. Whoever redeems one at the same moment is waited for, so that the grant can be
-    /// ended after this.
+    /// Invalidates unredeemed codes. Waits for concurrent redemptions, so call
+    /// [`revoke_grants`](Self::revoke_grants) after this to include their grants.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn invalidate_codes(&self, whose: GrantFilter<'_>, now: i64) -> Result<(), StoreError> {
         let statement = of!(
             whose,
@@ -151,11 +151,11 @@ impl Store {
         Ok(())
     }
 
-    /// Clients that have grants which have not ended and whose id or name contains a text, in the order of their ids: those
-    /// after `after`, at most `limit`.
+    /// Clients with grants that have not ended, whose id or name contains a text and whose id is greater than
+    /// `after`, sorted by id, at most `limit`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn clients_in_use(
         &self,
         text: &str,

@@ -1,4 +1,4 @@
-//! Bringing the schema up to date. The rules that keep versions N and N-1 serving together are in `MIGRATIONS.md`.
+//! Applies missing migrations. `MIGRATIONS.md` has the rules that keep versions N and N-1 compatible.
 
 use sqlx::migrate::Migrator;
 use sqlx::{AnyConnection, Connection as _};
@@ -6,22 +6,23 @@ use sqlx::{AnyConnection, Connection as _};
 use crate::StoreError;
 use crate::dialect::Dialect;
 
-/// What replicas of every version wait for, one after the other. Any number would do; it must never change.
+/// Key of the advisory lock that replicas of all versions use. The value is arbitrary but must never change.
 const MIGRATION_LOCK_ID: i64 = 0x706f_7274_6375_6c6c;
 
-/// How long a replica waits for others that migrate, and how long one migration may take.
+/// Time limits for waiting for other replicas and for one migration.
 const MIGRATION_TIMEOUTS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '60s'";
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
-    // A newer version has been here: what it added is nullable or has a default, so this one can go on.
+    // A newer version may have migrated the database. Its additions are nullable or have defaults, so this
+    // one can run.
     migrator.set_ignore_missing(true);
-    // sqlx's own lock outlives a transaction, and SQLite has none.
+    // sqlx's lock is not released with the transaction, and does not exist on SQLite.
     migrator.set_locking(false);
     migrator
 }
 
-/// Applies what is missing, all or nothing, one replica at a time.
+/// Applies missing migrations in one transaction, one replica at a time.
 pub(crate) async fn apply(connection: &mut AnyConnection, kind: Dialect) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with(kind.begin()).await?;
     if kind == Dialect::Postgres {

@@ -1,23 +1,25 @@
+//! The gateway's dynamic client registrations at origins' authorization servers.
+
 use crate::{Store, StoreError};
 
-/// The gateway as a dynamically registered client of an origin's authorization server.
+/// A client registration of the gateway at an origin's authorization server (RFC 7591).
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct OriginClientRow {
-    /// For which origin: registrations are not shared.
+    /// UID of the origin. Origins do not share registrations.
     pub origin_uid: String,
-    /// At which authorization server.
+    /// Issuer of the authorization server.
     pub issuer: String,
-    /// With which redirect URI.
+    /// The registered redirect URI.
     pub redirect_uri: String,
-    /// The id that it was given.
+    /// The issued client id.
     pub client_id: String,
-    /// The secret that it was given, sealed.
+    /// The issued client secret, sealed.
     pub sealed_secret: Option<String>,
-    /// How it authenticates at the token endpoint.
+    /// Client authentication method at the token endpoint.
     pub auth_method: String,
-    /// When the secret expires, where it does.
+    /// When the secret expires, if it does.
     pub secret_expires_at: Option<i64>,
-    /// When it was registered.
+    /// Time of the registration.
     pub registered_at: i64,
 }
 
@@ -25,7 +27,7 @@ impl Store {
     /// The gateway's registration at an authorization server.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn origin_client(
         &self,
         origin_uid: &str,
@@ -46,10 +48,10 @@ impl Store {
         .await
     }
 
-    /// Keeps a registration in place of the one before.
+    /// Stores a registration and replaces the previous one.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_origin_client(&self, row: &OriginClientRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -75,10 +77,11 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a registration that the authorization server no longer knows, and no newer one.
+    /// Deletes a registration that the authorization server has deleted. Keeps a newer one, which has another
+    /// client id.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn remove_origin_client(
         &self,
         origin_uid: &str,

@@ -1,8 +1,10 @@
+//! Principals who have signed in.
+
 use crate::change_log::{CHANGED_PRINCIPAL, log_change};
 use crate::text::{like_pattern, text};
 use crate::{Store, StoreError};
 
-/// Who signed in, as their identity provider last described them.
+/// A principal, as last described by the identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct PrincipalRow {
     /// A digest of identity provider and subject.
@@ -11,25 +13,25 @@ pub struct PrincipalRow {
     pub identity_provider: String,
     /// `identity provider:sub`.
     pub subject: String,
-    /// Only where it is verified.
+    /// The email address, if it is verified.
     pub email: Option<String>,
-    /// For people.
+    /// Name for display.
     pub display_name: Option<String>,
-    /// JSON array of strings.
+    /// Groups, as a JSON array of strings.
     pub group_names: String,
 }
 
 impl Store {
-    /// Stores how a person is described now. Where that differs from before, the change is logged for every replica until
-    /// `heard_by`, and `true` is returned.
+    /// Stores the current description of a principal. If it differs from the previous one, logs the change
+    /// for all replicas until `keep_until` and returns `true`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_principal(
         &self,
         row: &PrincipalRow,
         now: i64,
-        heard_by: i64,
+        keep_until: i64,
     ) -> Result<bool, StoreError> {
         self.transaction(async |work| {
             let changed = sqlx::query(
@@ -55,17 +57,17 @@ impl Store {
             .rows_affected()
                 > 0;
             if changed {
-                log_change(work, CHANGED_PRINCIPAL, &row.id, now, heard_by).await?;
+                log_change(work, CHANGED_PRINCIPAL, &row.id, now, keep_until).await?;
             }
             Ok(changed)
         })
         .await
     }
 
-    /// How a person was last described; `None` for somebody who never signed in.
+    /// A principal. `None` if it has never signed in.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn principal(&self, id: &str) -> Result<Option<PrincipalRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -78,11 +80,11 @@ impl Store {
         .await
     }
 
-    /// People whose subject, email or name contains what is sought, in the order of their subjects: those after the subject `after`, at
-    /// most `limit`.
+    /// Principals whose subject, email or name contains `sought` and whose subject is greater than `after`,
+    /// sorted by subject, at most `limit`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn search_principals(
         &self,
         sought: &str,

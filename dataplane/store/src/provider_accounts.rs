@@ -1,33 +1,34 @@
-//! What is known of people's accounts at their identity providers, beyond how they are described: by which `sub`, and the refresh token.
+//! The accounts of users at identity providers: the subject and the refresh token.
 
 use crate::{Store, StoreError};
 
-/// A person's account at their identity provider.
+/// A user's account at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ProviderAccountRow {
-    /// Who, as a principal's id.
+    /// Id of the principal.
     pub principal: String,
     /// Name of the identity provider.
     pub identity_provider: String,
-    /// Digest of the provider's name and its `sub` for this person.
+    /// Digest of the provider's name and its `sub` for this user.
     pub subject: String,
-    /// The refresh token, sealed; absent where there is none.
+    /// The refresh token, sealed, if there is one.
     pub sealed: Option<String>,
-    /// Digest of the provider's session in which that was given.
+    /// Digest of the provider's session in which the token was issued.
     pub provider_session: Option<String>,
-    /// When the provider last spoke of the person.
+    /// When the provider last described the user.
     pub renewed_at: i64,
-    /// Differs with each refresh token.
+    /// Changes with each refresh token. Used for compare-and-swap.
     pub revision: String,
-    /// Until when somebody has the renewing for themselves.
+    /// Until when one replica has the lease for renewing the token.
     pub leased_until: i64,
 }
 
 impl Store {
-    /// Notes that somebody signed in just now. A new refresh token takes the place of the one before; without one, that stays.
+    /// Stores the account after a sign-in. A new refresh token replaces the previous one; without a new one
+    /// the previous one stays.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_provider_account(&self, row: &ProviderAccountRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -54,10 +55,10 @@ impl Store {
         Ok(())
     }
 
-    /// A person's account.
+    /// The account of a principal.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn provider_account(&self, principal: &str) -> Result<Option<ProviderAccountRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -71,10 +72,10 @@ impl Store {
         .await
     }
 
-    /// Whose account a digest of provider and `sub` names, as principals' ids.
+    /// Ids of the principals with this digest of provider and `sub`.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn principals_of_account(&self, subject: &str) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> = self
             .rows(sqlx::query_as("SELECT principal FROM provider_accounts WHERE subject = $1").bind(subject))
@@ -82,10 +83,11 @@ impl Store {
         Ok(rows.into_iter().map(|(principal,)| principal).collect())
     }
 
-    /// Claims the renewing of a refresh token until a time; `false` when somebody else has it, or the token is another by now.
+    /// Takes the lease for renewing a refresh token until a time. `false` if another replica has it, or the
+    /// token has changed.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn lease_provider_account(
         &self,
         row: &ProviderAccountRow,
@@ -107,10 +109,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Gives a claim back before its time; `false` when the token has been replaced or forgotten meanwhile.
+    /// Releases a lease before it expires. `false` if the token was replaced or deleted meanwhile.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn release_provider_account(
         &self,
         row: &ProviderAccountRow,
@@ -130,10 +132,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Puts the next refresh token in the place of one and ends the claim; `false` when that has been replaced since.
+    /// Replaces a refresh token and ends the lease. `false` if the token was replaced or deleted meanwhile.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn renew_provider_account(
         &self,
         row: &ProviderAccountRow,
@@ -157,10 +159,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Forgets a person's refresh token.
+    /// Deletes a user's refresh token.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn clear_provider_token(&self, principal: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE principal = $1").bind(principal),
@@ -169,10 +171,10 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the refresh tokens that were given in a session of a provider's.
+    /// Deletes the refresh tokens that were issued in a session of a provider.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn clear_provider_session_tokens(&self, provider_session: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE provider_accounts SET sealed = NULL WHERE provider_session = $1")
@@ -182,10 +184,10 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets accounts of which no provider has spoken since a time.
+    /// Deletes accounts that no provider has described since a time.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_provider_accounts(&self, renewed_before: i64) -> Result<(), StoreError> {
         self.prune(&[delete_batch!("provider_accounts", "principal", "renewed_at < $1")], renewed_before)
             .await

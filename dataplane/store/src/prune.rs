@@ -1,16 +1,16 @@
-//! Deleting what is over, a little at a time: one statement must neither run into its time limit nor keep others from many rows.
+//! Deletes expired rows in batches. One large statement could exceed its time limit and lock many rows.
 
 use crate::{Store, StoreError};
 
-/// How many rows one statement deletes.
+/// Rows that one statement deletes.
 macro_rules! batch_limit {
     () => {
         "200"
     };
 }
 
-/// The statement that deletes a few of the rows of which a condition on a time (`$1`) holds. The condition stands twice: a row
-/// that somebody changes while its turn comes is looked at again by the outer one alone.
+/// A statement that deletes one batch of the rows that match a condition on a time (`$1`). The condition
+/// occurs twice, because PostgreSQL checks only the outer one again if a row changes concurrently.
 macro_rules! delete_batch {
     ($table:literal, $key:literal, $over:literal) => {
         concat!(
@@ -32,11 +32,11 @@ macro_rules! delete_batch {
     };
 }
 
-/// As many rounds at a time: whoever deletes on the way to something else has to come to it.
+/// Maximum number of batches per call, because some callers prune before their actual work.
 const MAX_BATCHES: usize = 500;
 
 impl Store {
-    /// Runs statements that [`delete_batch!`] made, each until nothing is left of which it could hold.
+    /// Runs statements of [`delete_batch!`], each until no row matches or [`MAX_BATCHES`] is reached.
     pub(crate) async fn prune(&self, statements: &[&'static str], time: i64) -> Result<(), StoreError> {
         for statement in statements {
             for _ in 0..MAX_BATCHES {

@@ -1,19 +1,20 @@
-//! What lies sealed, by the key that it was sealed under: how an envelope begins tells (seven characters, `PREFIX` of the keys).
+//! Finds and replaces sealed envelopes by the key that sealed them. The first seven characters of an envelope
+//! identify the key (`PREFIX` in the key ring).
 //!
-//! Sealing anew changes nothing but the envelope, and that only as long as it is still the one that was read: neither the
-//! revision, by which a refresh that is under way recognizes its row, nor anything that others are told of.
+//! Reencryption replaces only the envelope, and only if it is unchanged since it was read. The revision
+//! stays, because a concurrent token refresh compares it. Nothing is logged for other replicas.
 
 use crate::{ConnectionRow, OriginClientRow, ProviderAccountRow, Store, StoreError};
 
-/// How many rows one question brings.
+/// Rows per query.
 const BATCH_SIZE: i64 = 100;
 
 impl Store {
-    /// Links whose tokens begin like this, in the order of person and origin, after a given one; not all at once. None means that
-    /// there are no more.
+    /// One batch of connections whose envelope begins with `beginning`, after a given one, sorted by
+    /// principal and origin. An empty result means that there are no more.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn connections_sealed(
         &self,
         beginning: &str,
@@ -38,10 +39,10 @@ impl Store {
         .await
     }
 
-    /// Puts another envelope in place of the one in `row`; `false` where that is not there any more.
+    /// Replaces the envelope in `row`. `false` if it has changed meanwhile.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn reencrypt_connection(&self, row: &ConnectionRow, sealed: &str) -> Result<bool, StoreError> {
         let done = self
             .execute(
@@ -58,10 +59,11 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// The same for the gateway's registrations at authorization servers, by their secrets.
+    /// Like [`connections_sealed`](Self::connections_sealed), for the client secrets of the gateway's
+    /// registrations.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn origin_clients_sealed(
         &self,
         beginning: &str,
@@ -88,10 +90,10 @@ impl Store {
         .await
     }
 
-    /// As [`reseal_connection`](Self::reseal_connection).
+    /// Like [`reencrypt_connection`](Self::reencrypt_connection).
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn reencrypt_origin_client(
         &self,
         row: &OriginClientRow,
@@ -113,10 +115,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// The same for people's accounts at their identity providers.
+    /// Like [`connections_sealed`](Self::connections_sealed), for the refresh tokens of identity providers.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn provider_accounts_sealed(
         &self,
         beginning: &str,
@@ -137,10 +139,10 @@ impl Store {
         .await
     }
 
-    /// As [`reseal_connection`](Self::reseal_connection).
+    /// Like [`reencrypt_connection`](Self::reencrypt_connection).
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn reencrypt_provider_account(
         &self,
         row: &ProviderAccountRow,
@@ -157,10 +159,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Whether anything lies here that only the keys it was sealed under can open.
+    /// Whether the database contains sealed envelopes, which only the keys that sealed them can open.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn has_sealed_rows(&self) -> Result<bool, StoreError> {
         let row: Option<(i64,)> = self
             .row(sqlx::query_as(

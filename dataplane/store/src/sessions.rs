@@ -1,38 +1,40 @@
+//! Browser sessions.
+
 use crate::{Store, StoreError};
 
-/// One person's sign-in with one browser. A browser's session is all of these that share an id.
+/// One user's sign-in with one browser. All rows with the same id form one browser session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SessionRow {
     /// Digest of the session cookie.
     pub id: String,
-    /// Through which identity provider.
+    /// Name of the identity provider.
     pub identity_provider: String,
-    /// Who, as a principal's id.
+    /// Id of the principal.
     pub principal: String,
-    /// Since when.
+    /// Time of the sign-in.
     pub signed_in_at: i64,
-    /// Until when, whatever happens.
+    /// When it expires. Activity does not extend it.
     pub expires_at: i64,
-    /// Digest of the identity provider's session behind it, where that is known.
+    /// Digest of the session at the identity provider, if known.
     pub provider_session: Option<String>,
 }
 
-/// Whose sign-ins.
+/// Selects sign-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionFilter<'a> {
-    /// One person's, as a principal's id.
+    /// All of one user, by principal id.
     Person(&'a str),
-    /// Those of one session of an identity provider's, by its digest.
+    /// All of one session at an identity provider, by its digest.
     ProviderSession(&'a str),
-    /// Those of one person of which no such session is known.
+    /// All of one user without a known session at the identity provider, by principal id.
     Unattributed(&'a str),
 }
 
 impl Store {
-    /// The sign-ins of a browser session that have not expired.
+    /// The unexpired sign-ins of a browser session.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn browser_session(&self, id: &str, now: i64) -> Result<Vec<SessionRow>, StoreError> {
         self.rows(
             sqlx::query_as(
@@ -47,11 +49,11 @@ impl Store {
         .await
     }
 
-    /// Adds a sign-in under a new id and moves the browser's other sign-ins there, so that the id from before the sign-in is
-    /// worth nothing afterwards (session fixation).
+    /// Adds a sign-in under a new id and moves the browser's other sign-ins to it. The previous id becomes
+    /// invalid, which prevents session fixation.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn rotate_browser_session(
         &self,
         before: Option<&str>,
@@ -91,10 +93,10 @@ impl Store {
         .await
     }
 
-    /// Ends a browser session: at one identity provider, or whole.
+    /// Ends a browser session, or only its sign-in at one identity provider.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn end_browser_session(
         &self,
         id: &str,
@@ -112,10 +114,10 @@ impl Store {
         Ok(())
     }
 
-    /// Ends sign-ins, in every browser, and returns how many there were.
+    /// Ends sign-ins in all browsers and returns their number.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn end_sessions(&self, whose: SessionFilter<'_>) -> Result<u64, StoreError> {
         let (statement, value) = match whose {
             SessionFilter::Person(id) => ("DELETE FROM browser_sessions WHERE principal = $1", id),
@@ -129,10 +131,10 @@ impl Store {
         self.execute(sqlx::query(statement).bind(value)).await
     }
 
-    /// In how many browsers a person has signed in.
+    /// Number of browsers in which a user is signed in.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn count_sessions_of(&self, principal: &str, now: i64) -> Result<i64, StoreError> {
         let count: Option<(i64,)> = self
             .row(
@@ -146,11 +148,10 @@ impl Store {
         Ok(count.map_or(0, |(count,)| count))
     }
 
-    /// Forgets what browsers left behind: sessions, authorization requests, sign-ins, connect links and
-    /// consents at origins that have expired.
+    /// Deletes expired sessions, authorization requests, sign-ins, connect links and consent flows.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn prune_expired_browser_state(&self, now: i64) -> Result<(), StoreError> {
         self.prune(
             &[

@@ -1,38 +1,40 @@
+//! Pending authorization requests and sign-ins.
+
 use crate::{Store, StoreError};
 
-/// An authorization request that waits for its user.
+/// A pending authorization request.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct PendingAuthorizationRow {
-    /// Digest of the id that the browser shows.
+    /// Digest of the id in the consent page's URL.
     pub id: String,
-    /// Digest of the browser that has taken it up; nobody's yet where absent.
+    /// Digest of the browser to which the request is bound; `None` before the first approval.
     pub browser: Option<String>,
     /// The request, sealed.
     pub request: String,
-    /// Until when it can be answered.
+    /// When it expires.
     pub expires_at: i64,
 }
 
-/// A sign-in that is under way at an identity provider.
+/// A pending sign-in at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignInRow {
     /// Digest of `state`.
     pub id: String,
-    /// Digest of the browser that must come back with it.
+    /// Digest of the browser that must return with it.
     pub browser: String,
-    /// Where the person was sent.
+    /// Name of the identity provider.
     pub identity_provider: String,
-    /// Nonce, PKCE verifier and where to go on, sealed.
+    /// Nonce, PKCE verifier and return path, sealed.
     pub details: String,
-    /// Until when.
+    /// When it expires.
     pub expires_at: i64,
 }
 
 impl Store {
-    /// Keeps an authorization request.
+    /// Stores an authorization request.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_pending_authorization(&self, row: &PendingAuthorizationRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -48,10 +50,10 @@ impl Store {
         Ok(())
     }
 
-    /// An authorization request that can still be answered.
+    /// An authorization request that has not ended or expired.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn pending_authorization(
         &self,
         id: &str,
@@ -69,10 +71,10 @@ impl Store {
         .await
     }
 
-    /// Binds an authorization request to the browser that takes it up. False where another browser was first.
+    /// Binds an authorization request to a browser. False if it is bound to another browser.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn bind_authorization(&self, id: &str, browser: &str) -> Result<bool, StoreError> {
         let done = self
             .execute(
@@ -88,10 +90,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Changes what an authorization request asks for.
+    /// Replaces the sealed content of an authorization request.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn update_pending_authorization(&self, id: &str, request: &str) -> Result<(), StoreError> {
         self.execute(
             sqlx::query("UPDATE pending_authorizations SET request = $1 WHERE id = $2")
@@ -102,20 +104,20 @@ impl Store {
         Ok(())
     }
 
-    /// Ends an authorization request. True for the one caller who may answer the client.
+    /// Ends an authorization request. True only for the first call, whose caller may respond to the client.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn finish_authorization(&self, id: &str) -> Result<bool, StoreError> {
         let done =
             self.execute(sqlx::query("DELETE FROM pending_authorizations WHERE id = $1").bind(id)).await?;
         Ok(done == 1)
     }
 
-    /// Keeps a sign-in that has been begun.
+    /// Stores a pending sign-in.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_sign_in(&self, row: &SignInRow) -> Result<(), StoreError> {
         self.execute(
             sqlx::query(
@@ -132,10 +134,10 @@ impl Store {
         Ok(())
     }
 
-    /// A sign-in of this browser, without taking it.
+    /// A pending sign-in of this browser. Does not remove it.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn sign_in(&self, id: &str, browser: &str, now: i64) -> Result<Option<SignInRow>, StoreError> {
         self.row(
             sqlx::query_as(
@@ -150,10 +152,10 @@ impl Store {
         .await
     }
 
-    /// Takes a sign-in of this browser: once. Another browser cannot even use it up.
+    /// Removes and returns a pending sign-in of this browser. Other browsers cannot remove it.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn take_sign_in(
         &self,
         id: &str,

@@ -1,30 +1,32 @@
+//! Step-up requests: additional scopes that origins requested.
+
 use sqlx::AnyConnection;
 
 use crate::text::text;
 use crate::{Store, StoreError};
 
-/// What an origin has asked one person's account for beyond what it had.
+/// Scopes that an origin requested beyond those of a user's connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct StepUpRow {
-    /// Whose account.
+    /// Id of the principal.
     pub principal_id: String,
-    /// At which origin.
+    /// UID of the origin.
     pub origin_uid: String,
-    /// The origin's URL when it asked; it is good for no other.
+    /// The origin's URL at that time. The row is valid only for this URL.
     pub origin_url: String,
-    /// All the scopes that it has asked for, separated by spaces.
+    /// All scopes that the origin has requested, separated by spaces.
     pub wanted: String,
-    /// Those of them that the last consent asked for; empty where none did.
+    /// Those of them that the last consent requested; empty if none did.
     pub asked: String,
-    /// When that consent was.
+    /// Time of that consent.
     pub asked_at: i64,
 }
 
 impl Store {
-    /// What an origin has asked one person's account for.
+    /// The additional scopes that an origin requested for a user's connection.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn step_up(
         &self,
         principal_id: &str,
@@ -42,10 +44,11 @@ impl Store {
         .await
     }
 
-    /// Notes that an origin asks for more; `before` is what was read, if anything was. `false` when that has changed meanwhile.
+    /// Stores a request for additional scopes. `before` is the row that was read, if any. `false` if it has
+    /// changed meanwhile.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn put_step_up(&self, row: &StepUpRow, before: Option<&StepUpRow>) -> Result<bool, StoreError> {
         let (wanted, asked) =
             before.map_or(("", ""), |before| (before.wanted.as_str(), before.asked.as_str()));
@@ -72,10 +75,10 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Notes what a person was asked for and has consented to.
+    /// Records the scopes that the last consent requested.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// When the database fails or does not respond in time.
     pub async fn record_step_up(
         &self,
         principal_id: &str,
@@ -98,7 +101,7 @@ impl Store {
     }
 }
 
-/// Forgets it, with the connection.
+/// Deletes the row, together with the connection.
 pub(crate) async fn delete_step_up(
     work: &mut AnyConnection,
     principal_id: &str,

@@ -1,16 +1,17 @@
-//! What strangers write, made fit for both databases.
+//! Makes untrusted text suitable for both databases.
 
 use sha2::{Digest as _, Sha256};
 
-/// What PostgreSQL can index is limited to some 2,700 bytes a row; five parts of this size stay below.
+/// Maximum length of a part of a key, in bytes. A PostgreSQL index row is limited to about 2,700 bytes; keys
+/// have up to five parts.
 const MAX_KEY_LEN: usize = 512;
 
-/// Text as it can be stored. PostgreSQL has no U+0000 in its text.
+/// Replaces U+0000, which PostgreSQL text cannot contain.
 pub(crate) fn text(value: &str) -> String {
     value.replace('\0', "\u{fffd}")
 }
 
-/// Text as part of a key: as it is, or its digest where it is long.
+/// Text as part of a key: unchanged, or its digest if it is longer than [`MAX_KEY_LEN`] or contains U+0000.
 pub(crate) fn key(value: &str) -> String {
     if value.len() <= MAX_KEY_LEN && !value.contains('\0') {
         return value.to_owned();
@@ -18,7 +19,7 @@ pub(crate) fn key(value: &str) -> String {
     Sha256::digest(value).iter().fold(String::from("sha256:"), |digest, byte| digest + &format!("{byte:02x}"))
 }
 
-/// A pattern for `LOWER(...) LIKE ... ESCAPE '\'` that finds whatever contains a text.
+/// A pattern for `LOWER(...) LIKE ... ESCAPE '\'` that matches values that contain a text.
 pub(crate) fn like_pattern(value: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text(value).to_lowercase().chars() {

@@ -1,4 +1,5 @@
-//! What is known of the cluster, one file an aspect. Owned by the engine; changed by nothing but [`ClusterEvent`]s.
+//! The observed state of the cluster, one file per aspect. The reconciler owns it; only [`ClusterEvent`]s and
+//! results of the reconciler's own writes change it.
 
 mod published;
 mod replicas;
@@ -19,28 +20,28 @@ pub(crate) use published::{PublishedConfig, PublishedObject};
 pub(crate) use replicas::{Replica, Replicas};
 pub(crate) use tracked_resource::{ResourceStatus, TrackedResource};
 
-/// Something that happened.
-#[allow(clippy::large_enum_variant, reason = "they pass through a channel, one by one")]
+/// A change in the cluster, or a new observation.
+#[allow(clippy::large_enum_variant, reason = "events are moved through a channel one at a time")]
 pub(crate) enum ClusterEvent {
-    /// To a resource of one of the four kinds.
+    /// A watch event of one of the four kinds.
     Resource(&'static str, Event<DynamicObject>),
-    /// To a Secret that has opted in.
+    /// A watch event of a Secret with the credential label.
     Credential(Event<Secret>),
-    /// To a ConfigMap of the publication namespace.
+    /// A watch event of a ConfigMap in the publication namespace.
     ConfigMap(Event<ConfigMap>),
-    /// To a Secret of the publication namespace.
+    /// A watch event of a Secret in the publication namespace.
     Secret(Event<Secret>),
-    /// To a replica's Lease.
+    /// A watch event of a replica's Lease.
     Lease(Event<Lease>),
-    /// To a pod of the data plane.
+    /// A watch event of a pod of the data plane.
     Pod(Event<Pod>),
-    /// An origin was asked for its catalog; by its UID.
+    /// An origin, by its UID, was probed for its catalog.
     Discovery(String, Discovery),
-    /// A replica has told what its users were shown of origins.
+    /// A replica returned the catalogs that its users saw.
     Observed(ObservedCatalogs),
 }
 
-/// Which watch a change came from.
+/// The watch that an event came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum WatchSource {
     Resources(&'static str),
@@ -51,34 +52,34 @@ pub(crate) enum WatchSource {
     Pods,
 }
 
-/// What is known.
+/// The observed state of the cluster.
 pub(crate) struct ClusterState {
-    /// What is compiled.
+    /// The compiler's input.
     pub(crate) resources: Resources,
-    /// Resources that could not be decoded, and why.
+    /// Resources that cannot be decoded, and why.
     pub(crate) undecodable: BTreeMap<ResourceId, Diagnostic>,
-    /// Every resource of the four kinds, with its status as last known.
+    /// Every resource of the four kinds, with its last known status.
     pub(crate) tracked: BTreeMap<ResourceId, TrackedResource>,
     /// The publication namespace.
     pub(crate) published: PublishedConfig,
     /// The data plane.
     pub(crate) replicas: Replicas,
-    /// What origins answered last, by UID.
+    /// The last probe of each origin, by UID.
     pub(crate) discoveries: BTreeMap<String, Discovery>,
-    /// What people were shown of origins.
+    /// The catalogs that users saw, as reported by replicas.
     pub(crate) observed: ObservedCatalogs,
-    /// Whether what is known of origins has changed since this was last taken.
+    /// Whether `discoveries` or `observed` changed since this flag was last cleared.
     pub(crate) catalogs_changed: bool,
-    /// What resources that were restored from another cluster go by. See [`RestoredUids`].
+    /// Maps UIDs of restored resources to their original UIDs.
     restored_uids: RestoredUids,
-    /// Whether what is compiled has changed since this was last taken.
+    /// Whether the compiler's input changed since this flag was last cleared.
     pub(crate) resources_changed: bool,
     unlisted: BTreeSet<WatchSource>,
     partial_lists: BTreeMap<WatchSource, BTreeSet<ResourceId>>,
 }
 
 impl ClusterState {
-    /// Knows nothing yet, and waits for a first list from each of these.
+    /// An empty state that is incomplete until each of these watches has delivered its first list.
     pub(crate) fn new(publication_namespace: &str, sources: impl IntoIterator<Item = WatchSource>) -> Self {
         Self {
             resources: Resources::default(),
@@ -96,12 +97,13 @@ impl ClusterState {
         }
     }
 
-    /// Whether every watch has delivered its first list. Before, what is absent may only be unknown.
+    /// Whether every watch has delivered its first list. Until then an object can be missing although it
+    /// exists.
     pub(crate) fn is_complete(&self) -> bool {
         self.unlisted.is_empty()
     }
 
-    /// Takes a change in.
+    /// Applies one event to the state.
     pub(crate) fn handle(&mut self, change: ClusterEvent) {
         match change {
             ClusterEvent::Resource(kind, event) => {
@@ -121,7 +123,7 @@ impl ClusterState {
         }
     }
 
-    /// Names that are new are told to whoever misspells them, so that all is looked at again.
+    /// Changed names trigger a compilation, which updates the warnings about misspelled capabilities.
     fn record_discovery(&mut self, uid: String, asked: Discovery) {
         if let DiscoveryOutcome::Offers(offer) = &asked.outcome
             && let Some((namespace, name)) = asked.document.name.split_once('/')
@@ -136,7 +138,8 @@ impl ClusterState {
         self.catalogs_changed = true;
     }
 
-    /// A list replaces what was known, once it is whole; any other event changes one object.
+    /// Any event but a list changes one object. A complete list also removes the objects that it does not
+    /// contain.
     fn handle_watch_event<K: WatchedObject>(&mut self, source: WatchSource, event: Event<K>, kind: &str) {
         match event {
             Event::Init => {
@@ -168,13 +171,13 @@ impl ClusterState {
     }
 }
 
-/// A kind of object that the world knows of.
+/// A kind of object that [`ClusterState`] tracks.
 trait WatchedObject: kube::Resource {
-    /// It is there, as it is here.
+    /// Adds or updates the object.
     fn apply(self, cluster_state: &mut ClusterState, id: ResourceId, source: WatchSource);
-    /// It is gone; at which version, if that is known.
+    /// Removes the object, unless a version newer than `version` is known.
     fn remove(cluster_state: &mut ClusterState, id: &ResourceId, version: Option<u64>, source: WatchSource);
-    /// All that are known.
+    /// All known objects of this kind from this watch.
     fn all(cluster_state: &ClusterState, kind: &str, source: WatchSource) -> Vec<ResourceId>;
 }
 
@@ -250,12 +253,12 @@ impl WatchedObject for Pod {
     }
 }
 
-/// Whether this is the metadata of that resource.
+/// Whether the metadata is that of the given resource.
 fn matches_id(metadata: &kube::core::ObjectMeta, id: &ResourceId) -> bool {
     metadata.name.as_deref() == Some(&id.name) && metadata.namespace.as_deref() == Some(&id.namespace)
 }
 
-/// The version of an object. One API server's grow.
+/// The resource version as a number. Versions of one API server grow.
 pub(crate) fn version(metadata: &kube::core::ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
@@ -324,7 +327,7 @@ mod tests {
         for event in [Event::Init, Event::InitApply(sound("b", 6, 1))] {
             cluster_state.handle(of(event));
         }
-        assert_eq!(cluster_state.resources.virtual_mcps.len(), 2, "until the list is whole");
+        assert_eq!(cluster_state.resources.virtual_mcps.len(), 2, "until the list is complete");
         cluster_state.handle(of(Event::InitDone));
         assert_eq!(cluster_state.resources.virtual_mcps.len(), 1);
         assert!(
@@ -344,7 +347,7 @@ mod tests {
         assert_eq!(
             cluster_state.tracked[&id("a")].status.url.as_deref(),
             Some("at 6"),
-            "what comes late is old"
+            "an older version is ignored"
         );
         cluster_state.handle(of(Event::Apply(sound("a", 7, 2))));
         assert!(cluster_state.resources_changed);

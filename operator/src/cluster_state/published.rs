@@ -1,3 +1,5 @@
+//! The publication namespace: published objects, their owner, the keys and the restored UIDs.
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -13,21 +15,21 @@ use zeroize::Zeroizing;
 
 use super::version;
 
-/// The publication namespace, as it is.
+/// The observed state of the publication namespace.
 #[derive(Default)]
 pub(crate) struct PublishedConfig {
     namespace: String,
-    /// What is published, by the name of the object: no two kinds share one.
+    /// The published objects by name. Names are unique across kinds.
     pub(crate) objects: BTreeMap<String, PublishedObject>,
-    /// UID of the ConfigMap that owns all of it.
+    /// UID of the ConfigMap that owns all published objects.
     pub(crate) owner: Option<String>,
-    /// The key rings, as they are stored.
+    /// The key rings as stored, possibly encrypted.
     pub(crate) keys: Option<Zeroizing<Vec<u8>>>,
-    /// The version of their Secret: who writes it has to have read it.
+    /// Resource version of the Secret with the keys, for the compare-and-swap when it is replaced.
     pub(crate) keys_version: Option<String>,
-    /// Goes up whenever the keys change.
+    /// Increases with each change of the keys.
     pub(crate) keys_generation: u64,
-    /// What resources that were restored here go by, as it lies there: not yet verified.
+    /// The restored UIDs as stored, not yet verified.
     pub(crate) restored_uids: Option<BTreeMap<String, String>>,
 }
 
@@ -36,10 +38,10 @@ pub(crate) struct PublishedConfig {
 pub(crate) struct PublishedObject {
     pub(crate) kind: DocumentKind,
     pub(crate) version: u64,
-    /// Those of its UIDs that count as owners.
+    /// UIDs of its owner references.
     pub(crate) owners: Vec<String>,
     pub(crate) data: BTreeMap<String, String>,
-    /// Whether hash and MAC are those of the document; `None` until somebody has looked.
+    /// Whether hash and MAC match the document; `None` until checked.
     verified: Option<bool>,
 }
 
@@ -49,13 +51,13 @@ impl PublishedObject {
         Self { kind, version: version(metadata), owners, data, verified: None }
     }
 
-    /// The hash of its document.
+    /// The hash of its document, as stored in the object.
     pub(crate) fn hash(&self) -> Option<&str> {
         self.data.get("hash").map(String::as_str)
     }
 
-    /// Whether it is as an operator with these keys would write it today. Looked at once: after that the text of the document,
-    /// which only some need again, is forgotten.
+    /// Whether hash and MAC match the document and the MAC is of the current key. The document is verified
+    /// once. Its text is then dropped, except for the kinds that are read again.
     pub(crate) fn is_intact(&mut self, ring: &MacRing, name: &str) -> bool {
         let verified = *self
             .verified
@@ -72,14 +74,15 @@ impl PublishedConfig {
         Self { namespace: namespace.to_owned(), ..Self::default() }
     }
 
-    /// The keys are others than before: whatever is known to be intact was so under the old ones, which may be gone.
+    /// After a change of the keys, verifies again the objects that did not verify before.
     pub(crate) fn recheck_rejected(&mut self) {
         for object in self.objects.values_mut().filter(|object| object.verified == Some(false)) {
             object.verified = None;
         }
     }
 
-    /// Takes a ConfigMap in, from a watch or as the answer to a write: the later version counts.
+    /// Records a ConfigMap from a watch or from the response to a write. An older version than the known one
+    /// is ignored.
     pub(crate) fn apply_config_map(&mut self, object: ConfigMap) {
         let name = object.metadata.name.clone().unwrap_or_default();
         if name == OWNER_CONFIG_MAP {
@@ -96,7 +99,7 @@ impl PublishedConfig {
         }
     }
 
-    /// Takes a Secret in, likewise.
+    /// Records a Secret, like [`Self::apply_config_map`].
     pub(crate) fn apply_secret(&mut self, object: Secret) {
         let name = object.metadata.name.clone().unwrap_or_default();
         let data = object.data.unwrap_or_default();
@@ -148,7 +151,8 @@ impl PublishedConfig {
         }
     }
 
-    /// All objects of this kind (`ConfigMap`, `Secret`) that are known, for a fresh list to say which are left.
+    /// All known objects of this kind (`ConfigMap` or `Secret`), to find those that a new list no longer
+    /// contains.
     pub(super) fn ids(&self, object_kind: &str) -> Vec<ResourceId> {
         let objects = self.objects.iter().filter(|(_, object)| object.kind.object_kind() == object_kind);
         let mut names: Vec<_> = objects.map(|(name, _)| name.as_str()).collect();

@@ -1,3 +1,5 @@
+//! The replicas of the data plane: their pods, and the reports in their Leases.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,39 +11,39 @@ use portcullis_compiler::ResourceId;
 use portcullis_config_distribution::{REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport};
 use tokio::time::Instant;
 
-/// The data plane: its pods and what its replicas report.
+/// Pods and Leases of the data plane.
 #[derive(Default)]
 pub(crate) struct Replicas {
     leases: BTreeMap<ResourceId, ReplicaLease>,
     pods: BTreeMap<ResourceId, ReplicaPod>,
 }
 
-/// A pod, as far as it matters here.
+/// Readiness and address of a pod.
 struct ReplicaPod {
     ready: bool,
     ip: Option<IpAddr>,
 }
 
-/// What a replica's Lease says.
+/// The content of a replica's Lease.
 struct ReplicaLease {
     holder: Option<String>,
     renewed: Option<MicroTime>,
-    /// When the renewal was seen here. No clock of another machine is compared with ours.
+    /// When this operator observed the renewal. Its age never depends on another machine's clock.
     seen: Instant,
     report: Option<ReplicaReport>,
 }
 
-/// A replica that has to serve what is published.
+/// A replica that counts for `Programmed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Replica {
     pub(crate) name: String,
-    /// What it says of itself; `None` where it has said nothing lately.
+    /// Its report; `None` if the report is missing or outdated.
     pub(crate) report: Option<ReplicaReport>,
-    /// Its private listener.
+    /// Address of its admin listener.
     pub(crate) private: Option<SocketAddr>,
 }
 
-/// A Lease that nobody has renewed for this long belongs to a replica that is no more; only where there are no pods to tell.
+/// A replica without a renewal for this long is gone. Used only if replicas do not run as pods.
 const LEASE_ABANDONED_AFTER: Duration = Duration::from_secs(300);
 
 impl Replicas {
@@ -63,7 +65,7 @@ impl Replicas {
         self.leases.keys().cloned().collect()
     }
 
-    /// A pod counts while it is ready and not on its way out.
+    /// A pod counts if it is ready and not terminating.
     pub(super) fn pod(&mut self, id: ResourceId, pod: &Pod) {
         let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
         let ready = conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True");
@@ -80,14 +82,15 @@ impl Replicas {
         self.pods.keys().cloned().collect()
     }
 
-    /// The ready pods, each with what it reports.
+    /// The ready pods with their reports.
     pub(crate) fn from_pods(&self, now: Instant) -> Vec<Replica> {
         let ready = self.pods.iter().filter(|(_, pod)| pod.ready);
         ready
             .map(|(id, pod)| {
                 let lease = self.leases.values().find(|lease| lease.holder.as_ref() == Some(&id.name));
                 let report = lease.and_then(|lease| lease.fresh_report(now));
-                // Where the pod is, is the API server's to say; the Lease, which any replica could write, tells the port alone.
+                // The address comes from the pod's status. Only the port comes from the Lease, which any
+                // replica can write.
                 let port = report.as_ref().and_then(|report| report.private).map(|private| private.port());
                 let private = pod.ip.zip(port).map(SocketAddr::from);
                 Replica { name: id.name.clone(), report, private }
@@ -95,7 +98,7 @@ impl Replicas {
             .collect()
     }
 
-    /// The holders of Leases, where replicas are no pods.
+    /// The holders of Leases, if replicas do not run as pods.
     pub(crate) fn from_leases(&self, now: Instant) -> Vec<Replica> {
         let held =
             self.leases.values().filter(|lease| now.duration_since(lease.seen) < LEASE_ABANDONED_AFTER);
@@ -154,7 +157,7 @@ mod tests {
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
         assert!(replicas.from_leases(Instant::now())[0].report.is_some());
         tokio::time::advance(Duration::from_secs(16)).await;
-        // Seen again, but not renewed.
+        // Observed again, but not renewed.
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
         assert_eq!(replicas.from_leases(Instant::now())[0].report, None);
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:16.000000Z"));

@@ -1,3 +1,5 @@
+//! Resources of the four kinds: decodes them for the compiler and tracks their status.
+
 use kube::api::DynamicObject;
 use kube::core::ObjectMeta;
 use portcullis_compiler::{Diagnostic, ResourceId, Severity};
@@ -11,22 +13,22 @@ use serde_json::Value;
 
 use super::{ClusterState, WatchSource, WatchedObject, matches_id, version};
 
-/// Annotation of an McpGateway: any value that it did not have before asks for new keys.
+/// Annotation of an McpGateway: a value that it did not have before requests a key rotation.
 const ROTATE_KEYS_ANNOTATION: &str = "portcullis.dev/rotate-keys";
 
-/// A resource of one of the four kinds, as far as reporting on it goes.
+/// The state of a resource that status reporting needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TrackedResource {
     pub(crate) uid: String,
     pub(crate) generation: i64,
-    /// At which `status` was read.
+    /// Resource version at which `status` was read.
     pub(crate) version: u64,
     pub(crate) status: ResourceStatus,
-    /// Of an McpGateway: the request for new keys.
+    /// McpGateway only: value of the annotation that requests a key rotation.
     pub(crate) rotate_keys: Option<String>,
 }
 
-/// A status of any of the kinds: those that lack a field leave it out.
+/// The status of any of the four kinds. Fields that a kind does not have are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ResourceStatus {
@@ -48,7 +50,7 @@ impl TrackedResource {
             uid: metadata.uid.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             version: version(metadata),
-            // One that somebody else made unreadable is written anew.
+            // A status that cannot be decoded counts as empty and is written again.
             status: status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default(),
             rotate_keys: metadata.annotations.as_ref().and_then(|it| it.get(ROTATE_KEYS_ANNOTATION)).cloned(),
         }
@@ -56,12 +58,12 @@ impl TrackedResource {
 }
 
 impl ClusterState {
-    /// What a resource with this UID goes by: that UID, unless it was restored here from another cluster.
+    /// The original UID of a restored resource, or `uid` itself.
     pub(crate) fn effective_uid<'a>(&'a self, uid: &'a str) -> &'a str {
         self.restored_uids.get(uid).map_or(uid, String::as_str)
     }
 
-    /// Resources go by these identities from now on.
+    /// Replaces the mapping of restored UIDs and applies it to all resources.
     pub(crate) fn set_restored_uids(&mut self, restored_uids: RestoredUids) {
         if self.restored_uids == restored_uids {
             return;
@@ -75,7 +77,7 @@ impl ClusterState {
         self.resources_changed = true;
     }
 
-    /// Takes in what a write of a status gave back: the later version counts.
+    /// Records the response to a status write, unless a newer version is known.
     pub(crate) fn record_written_status(
         &mut self,
         id: &ResourceId,
@@ -97,14 +99,14 @@ impl ClusterState {
 impl WatchedObject for DynamicObject {
     fn apply(mut self, cluster_state: &mut ClusterState, id: ResourceId, source: WatchSource) {
         if self.metadata.deletion_timestamp.is_some() {
-            // Somebody's finalizer keeps it; nobody is to be served by it any more.
+            // The resource is being deleted and waits for a finalizer. It is not served any more.
             return Self::remove(cluster_state, &id, Some(version(&self.metadata)), source);
         }
         let status = self.data.as_object_mut().and_then(|data| data.remove("status"));
         let subject = TrackedResource::new(&self.metadata, status);
         match cluster_state.tracked.get_mut(&id) {
             Some(known) if known.uid == subject.uid && known.version > subject.version => return,
-            // Nothing but the status, or labels and annotations, of which nothing is compiled.
+            // Only status, labels or annotations changed, and the compiler does not read those.
             Some(known) if known.uid == subject.uid && known.generation == subject.generation => {
                 *known = subject;
                 return;
@@ -156,7 +158,7 @@ fn forget(cluster_state: &mut ClusterState, id: &ResourceId) {
     }
 }
 
-/// Decodes one object and keeps it. One that cannot be decoded concerns nobody but itself.
+/// Decodes one object and adds it to the compiler's input. A failure does not affect other resources.
 fn decode(
     cluster_state: &mut ClusterState,
     id: &ResourceId,
@@ -205,7 +207,8 @@ fn read<T: DeserializeOwned>(id: &ResourceId, spec: Value) -> Result<T, Box<Diag
             field: Some(field),
             reason: "Undecodable",
             message: format!(
-                "this operator cannot read it: {}; correct it, or install the definitions that belong to this operator",
+                "This operator cannot decode the field: {}. Fix it, or install the CRDs of this operator's \
+                 version.",
                 error.into_inner()
             ),
         })

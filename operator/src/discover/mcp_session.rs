@@ -1,3 +1,5 @@
+//! Sends MCP requests to one origin, in the modern and in the legacy era.
+
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use portcullis_config::OriginAuth;
@@ -7,29 +9,29 @@ use serde_json::{Value, json};
 
 use super::Target;
 
-/// A list with more items than this is counted no further.
+/// Longer lists are truncated.
 const MAX_ITEMS: usize = 5_000;
 const MAX_PAGES: usize = 100;
-/// Of one answer, whatever the origin's own limit allows.
+/// Maximum size of one response, even if the origin's own limit is higher.
 const MAX_RESPONSE_BYTES: u64 = 10 * 1024 * 1024;
 
-/// A conversation with one origin.
+/// A series of requests to one origin.
 pub(super) struct Session<'a> {
     http: &'a HttpClient,
     target: &'a Target,
-    /// Sent with every request once it is known.
+    /// Sent with every request except `initialize`.
     pub(super) protocol_version: String,
-    /// Legacy: the session that the origin opened.
+    /// Legacy era: the session id that the origin assigned.
     pub(super) id: Option<HeaderValue>,
-    /// Whether requests are those of the modern era.
+    /// Whether requests follow the modern, stateless era.
     pub(super) modern: bool,
     last_id: u64,
 }
 
-/// What came back of one request.
+/// The reply to one request.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    /// The JSON-RPC response to this very request, if there was one.
+    /// The JSON-RPC response to this request, if there was one.
     pub(super) response: Option<Value>,
     pub(super) session: Option<HeaderValue>,
 }
@@ -54,7 +56,7 @@ impl<'a> Session<'a> {
         Self { http, target, protocol_version: protocol_version.to_owned(), id: None, modern, last_id: 0 }
     }
 
-    /// Sends a request and reads its response, be it JSON or the last event of a stream.
+    /// Sends a request and reads its response from JSON or from an event stream.
     pub(super) async fn request(&mut self, method: &str, params: Value) -> Result<Reply, EgressError> {
         self.last_id += 1;
         let id = self.last_id;
@@ -78,7 +80,7 @@ impl<'a> Session<'a> {
         self.post(method, json!({"jsonrpc": "2.0", "method": method})).await.map(|_| ())
     }
 
-    /// Ends a legacy session, as far as the origin cares.
+    /// Ends a legacy session. Errors are ignored.
     pub(super) async fn end(&self) {
         if self.id.is_some() {
             let request = self.http.request(http::Method::DELETE, self.target.url());
@@ -86,7 +88,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// All items of a list.
+    /// All items of a list, from all pages. The inner error is a message about a response that is not a list.
     pub(super) async fn list(
         &mut self,
         method: &str,
@@ -100,9 +102,13 @@ impl<'a> Session<'a> {
             let Some(result) = reply.result() else {
                 let error =
                     reply.response.as_ref().and_then(|response| response.pointer("/error/message")?.as_str());
-                let said = error.map(|error| format!(": {}", error.chars().take(200).collect::<String>()));
-                let said = said.unwrap_or_default();
-                return Ok(Err(format!("it answered {method} with {}{said}", reply.status)));
+                let detail =
+                    error.map(|error| format!(" Its error: {}", error.chars().take(200).collect::<String>()));
+                let detail = detail.unwrap_or_default();
+                let status = reply.status;
+                return Ok(Err(format!(
+                    "The origin responded to {method} with {status}. Check the origin's log.{detail}"
+                )));
             };
             items.extend(result.get(key).and_then(Value::as_array).into_iter().flatten().cloned());
             match result.get("nextCursor").filter(|cursor| cursor.is_string()) {
@@ -143,7 +149,7 @@ impl<'a> Session<'a> {
         if self.modern && !method.is_empty() {
             request = request.header("mcp-method", method);
         }
-        // A legacy session begins without one: the version is what is being agreed on.
+        // `initialize` negotiates the version, so it has no version header.
         if method != "initialize" {
             request = request.header("mcp-protocol-version", &self.protocol_version);
         }
@@ -162,12 +168,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Who asks.
+/// `clientInfo` of the operator.
 pub(super) fn client_info() -> Value {
     json!({"name": "portcullis-operator", "version": env!("CARGO_PKG_VERSION")})
 }
 
-/// The messages of a stream of server-sent events: one JSON text an event.
+/// The JSON messages of a stream of server-sent events, one per event.
 fn events(text: &str) -> impl Iterator<Item = Value> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let events: Vec<_> = text

@@ -1,12 +1,13 @@
-//! What origins offer, where that can be asked without a person's account: on change, now and then, and sooner after a failure.
+//! Discovers the catalogs of origins that need no user's account: on change, at an interval, and sooner after
+//! a failure.
 //!
 //! ```text
-//! answer   what came of it, for everybody else
-//! ask      one look at one origin: which era it speaks, what it lists
-//! listing  JSON-RPC over one POST, whether the answer comes as JSON or as SSE
+//! outcome      the outcome of a probe, for the rest of the operator
+//! probe        one probe of one origin: its protocol era and its lists
+//! mcp_session  JSON-RPC over POST, with responses as JSON or as SSE
 //! ```
 //!
-//! Origins are asked by the rules by which calls reach them: the same guard on addresses, the same trust anchors, the credential
+//! Probes follow the same rules as calls: the same address checks, the same trust anchors, and the credential
 //! only where its Secret allows the host.
 
 mod mcp_session;
@@ -27,16 +28,16 @@ use url::Url;
 use crate::cluster_state::ClusterEvent;
 use crate::discover::outcome::{Discovery, DiscoveryOutcome};
 
-/// Origins that are asked at the same time.
+/// Origins that are probed concurrently.
 const MAX_CONCURRENT_PROBES: usize = 8;
-/// After a failure, doubled with each further one.
+/// Delay after the first failure. Each further failure doubles it, up to the interval.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 
-/// An origin to be asked.
+/// An origin to probe.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) document: Arc<OriginConfig>,
-    /// The header's or query parameter's whole value, where it takes one.
+    /// The whole value of the header or query parameter, for the auth modes that have one.
     pub(crate) credential: Option<SecretString>,
 }
 
@@ -53,7 +54,8 @@ impl Target {
         self.document == other.document && secret(self) == secret(other)
     }
 
-    /// Where it is asked, the credential included where that is part of the URL. It belongs into no message.
+    /// The URL to probe. It can contain the credential as a query parameter, so it must not appear in
+    /// messages.
     fn url(&self) -> Url {
         match (&self.document.auth, &self.credential) {
             (OriginAuth::QueryParameter { name, .. }, Some(value)) => {
@@ -63,7 +65,7 @@ impl Target {
         }
     }
 
-    /// Whether calls go out with tokens, which the data plane has and this program has not.
+    /// Whether calls carry a token. Only the data plane has tokens, so the operator probes without one.
     fn wants_token(&self) -> bool {
         !matches!(
             self.document.auth,
@@ -72,7 +74,7 @@ impl Target {
     }
 }
 
-/// Asks the targets that it is given, whenever they are due, until nobody wants to know.
+/// Probes the given targets whenever they are due, until either channel closes.
 pub(crate) async fn discover(
     clients: HttpClients,
     mut targets: watch::Receiver<Arc<Vec<Target>>>,
@@ -108,7 +110,7 @@ pub(crate) async fn discover(
                 let Some(state) = states.get_mut(&uid) else { continue };
                 state.asking = false;
                 if !state.target.is_same(&target) {
-                    continue; // asked what is no longer the question; it is due already
+                    continue; // the target changed during the probe and is due already
                 }
                 let failed = !matches!(outcome, DiscoveryOutcome::Offers(_) | DiscoveryOutcome::NeedsAccount);
                 state.failures = if failed { state.failures.saturating_add(1) } else { 0 };
@@ -127,7 +129,7 @@ pub(crate) async fn discover(
     }
 }
 
-/// Whoever is new or differs is due at once; whoever is no longer wanted is forgotten.
+/// Makes new and changed targets due at once, and drops targets that are no longer wanted.
 fn update_targets(states: &mut BTreeMap<String, TargetState>, wanted: &[Target]) {
     states.retain(|uid, _| wanted.iter().any(|target| target.document.uid == *uid));
     for target in wanted {

@@ -1,25 +1,27 @@
+//! The outcome of probing an origin.
+
 use std::sync::Arc;
 
 use portcullis_compiler::Catalog;
 use portcullis_config::OriginConfig;
 use portcullis_crds::kinds::origin_mcp as kind;
 
-/// What an origin answered.
+/// The outcome of one probe. Messages become condition messages.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum DiscoveryOutcome {
-    /// What it offers.
+    /// The origin listed its capabilities.
     Offers(DiscoveredCatalog),
-    /// It wants to know which person asks.
+    /// The origin requires a token, which only the data plane has.
     NeedsAccount,
-    /// It does not take the gateway's credential, or wants one.
+    /// The origin rejected the credential, or requires one and none is configured.
     Refused(String),
-    /// It answers, but not as an MCP server does.
+    /// The origin responds, but not as an MCP server.
     NotMcp(String),
-    /// It does not answer.
+    /// The origin cannot be reached, or responds with a server error.
     Unreachable(String),
 }
 
-/// What an origin offers.
+/// The capabilities that an origin listed.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DiscoveredCatalog {
     pub(crate) protocol_version: String,
@@ -27,7 +29,7 @@ pub(crate) struct DiscoveredCatalog {
     pub(crate) names: Catalog,
 }
 
-/// What an origin answered, and to which question.
+/// The outcome of a probe, and the origin's config document at that time.
 #[derive(Clone)]
 pub(crate) struct Discovery {
     pub(crate) document: Arc<OriginConfig>,

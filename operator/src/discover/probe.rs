@@ -1,3 +1,5 @@
+//! Probes one origin: determines its protocol era and lists its capabilities.
+
 use http::StatusCode;
 use portcullis_compiler::Catalog;
 use portcullis_config_distribution::content_hash;
@@ -9,11 +11,12 @@ use super::Target;
 use super::mcp_session::{Session, client_info};
 use super::outcome::{DiscoveredCatalog, DiscoveryOutcome};
 
-/// The revision that is asked for first (stateless), and the one that a session is opened with where that is not known.
+/// The stateless revision, which is tried first.
 const MODERN_VERSION: &str = "2026-07-28";
+/// The revision of the `initialize` request, for origins that do not support the stateless one.
 const LEGACY_VERSION: &str = "2025-11-25";
 
-/// Asks one origin what it offers.
+/// Lists the capabilities of one origin.
 pub(super) async fn probe(clients: &HttpClients, target: &Target) -> DiscoveryOutcome {
     let network = &target.document.network;
     let http = match clients.http(&network.private_networks, network.ca_bundle_pem.as_deref()) {
@@ -36,7 +39,7 @@ async fn probe_modern(http: &HttpClient, target: &Target) -> Result<DiscoveryOut
     probe_legacy(http, target).await
 }
 
-/// Sessions, as before 2026-07-28.
+/// Probes with a session, as in revisions before 2026-07-28.
 async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, EgressError> {
     let mut session = Session::new(http, target, false, LEGACY_VERSION);
     let params = json!({"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": client_info()});
@@ -46,7 +49,7 @@ async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOut
     }
     let Some(found) = reply.result() else {
         let message = format!(
-            "it answered initialize with {}; is {} the URL of its Streamable HTTP endpoint?",
+            "The origin responded to initialize with {}. Check that {} is the URL of its Streamable HTTP endpoint.",
             reply.status, target.document.url
         );
         return Ok(DiscoveryOutcome::NotMcp(message));
@@ -61,28 +64,33 @@ async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOut
     outcome
 }
 
-/// What a status says without looking further: neither is evidence of an era.
+/// The outcome of statuses that are final: they do not depend on the protocol era.
 fn outcome_of_status(status: StatusCode, target: &Target) -> Option<DiscoveryOutcome> {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if target.wants_token() => {
             Some(DiscoveryOutcome::NeedsAccount)
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let mend = if target.credential.is_some() {
-                "it does not take the credential: look at the Secret, and at what spec.auth says of how it is sent"
+            let message = if target.credential.is_some() {
+                format!(
+                    "The origin rejected the credential with {status}. Check the Secret, and how spec.auth sends it."
+                )
             } else {
-                "it wants a credential: write another member of spec.auth"
+                format!(
+                    "The origin responded with {status} and requires a credential. Set another mode in spec.auth."
+                )
             };
-            Some(DiscoveryOutcome::Refused(format!("it answered {status}; {mend}")))
+            Some(DiscoveryOutcome::Refused(message))
         }
         status if status.is_server_error() => {
-            Some(DiscoveryOutcome::Unreachable(format!("it answered {status}; look at the origin's own log")))
+            let message = format!("The origin responded with {status}. Check the origin's log.");
+            Some(DiscoveryOutcome::Unreachable(message))
         }
         _ => None,
     }
 }
 
-/// Lists what the origin says that it has.
+/// Lists the capabilities that the origin declares.
 async fn list_catalog(
     session: &mut Session<'_>,
     capabilities: &Value,
@@ -100,7 +108,7 @@ async fn list_catalog(
         }
         match session.list(method, key).await? {
             Ok(items) => lists.push(items),
-            // Servers with resources need not have templates.
+            // A server with resources does not have to support templates.
             Err(_) if key == "resourceTemplates" => lists.push(Vec::new()),
             Err(problem) => return Ok(DiscoveryOutcome::NotMcp(problem)),
         }
@@ -125,7 +133,7 @@ async fn list_catalog(
     }))
 }
 
-/// Changes with any definition, and not with the order in which they are listed.
+/// A hash over all definitions that does not depend on their order.
 fn hash(lists: &[&[Value]]) -> String {
     let mut text = String::new();
     for list in lists {

@@ -1,4 +1,4 @@
-//! A stand-in for the API server: it records requests, and answers a write with what was written.
+//! A fake API server: it records requests, and answers a write with the written object.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ impl Requests {
         self.0.lock().unwrap().clone().into()
     }
 
-    /// For requests that are made at the same time.
+    /// For concurrent requests, whose order varies.
     pub(crate) fn sorted(&self) -> Value {
         let mut requests = self.0.lock().unwrap().clone();
         requests.sort_by_cached_key(|request| format!("{} {request}", request["path"]));
@@ -66,7 +66,7 @@ fn not_found() -> Value {
     })
 }
 
-/// Texts, which may be written better, and what is random or of this moment.
+/// Removes texts, whose wording may change, and random or time-dependent values.
 fn redact(value: &mut Value) {
     let is_event = value["kind"] == "Event";
     if is_event {

@@ -1,4 +1,4 @@
-//! What the loop writes for a small installation.
+//! Golden test of the reconciler's writes for a small installation.
 
 mod conditions;
 
@@ -139,7 +139,10 @@ async fn settle(reconciler: &mut Reconciler) {
 async fn writes_of_objects_statuses_events_and_keys_stay() {
     let (mut reconciler, requests, _leads) = reconciler();
     settle(&mut reconciler).await;
-    assert!(reconciler.desired_state.diagnostics.is_empty(), "their texts would be part of a document");
+    assert!(
+        reconciler.desired_state.diagnostics.is_empty(),
+        "diagnostic messages would be part of a document"
+    );
     for outcome in [DiscoveryOutcome::Unreachable(String::new()), offers()] {
         let asked = asked(&reconciler, outcome);
         reconciler.context.cluster_state.handle(ClusterEvent::Discovery(asked.document.uid.clone(), asked));

@@ -1,4 +1,4 @@
-//! The key rings that are worked with, and their rotation: each step waits for the replicas that it concerns.
+//! Loads the key rings and rotates them. Each rotation step waits for the replicas that it affects.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::{Reconciler, with_timeout};
 use crate::cluster_state::Replica;
 use crate::publish::{WriteError, has_current_mac};
 
-/// What waits after a failure.
+/// Key of the key rings in the retry queue.
 const KEYS_RETRY_KEY: &str = "keys";
 
-/// The rings that are worked with, and what they were read from.
+/// The key rings in use, and the stored form that they were read from.
 pub(super) struct LoadedKeys {
     generation: u64,
     pub(super) keys: Arc<Keyring>,
@@ -22,7 +22,8 @@ pub(super) struct LoadedKeys {
 }
 
 impl Reconciler {
-    /// The rings; made where there are none. Without usable ones nothing can be published.
+    /// The key rings, which are created if missing. `None` if they cannot be used: then nothing can be
+    /// published.
     pub(super) async fn keys(&mut self) -> Option<Arc<Keyring>> {
         if self.context.cluster_state.published.keys.is_none() {
             if !self.retry_queue.can_try(KEYS_RETRY_KEY) {
@@ -38,7 +39,7 @@ impl Reconciler {
         let known = self.keys.as_ref().map(|rings| (rings.generation, Arc::clone(&rings.keys)));
         match known {
             Some((at, keys)) if at == generation => return Some(keys),
-            // Those in memory are good for what was published; who decrypts the new ones may be away.
+            // The rings in memory stay in use: the service that decrypts the new ones may be unavailable.
             Some((_, keys)) if !self.retry_queue.can_try(KEYS_RETRY_KEY) => return Some(keys),
             None if !self.retry_queue.can_try(KEYS_RETRY_KEY) => return None,
             _ => {}
@@ -62,11 +63,11 @@ impl Reconciler {
     async fn create_keys(&mut self) -> Result<(), WriteError> {
         let stored = match &self.keys {
             Some(rings) => {
-                tracing::error!("the Secret with the keys is gone; it is put back as it was");
+                tracing::error!("the Secret with the keys was deleted; restoring it from memory");
                 rings.stored.clone()
             }
             None => {
-                tracing::info!("there are no keys yet; they are made");
+                tracing::info!("no keys exist yet, generating them");
                 self.context.key_encryption.encrypt(&Keyring::generate(&self.context.random)?).await?
             }
         };
@@ -83,7 +84,7 @@ impl Reconciler {
         Ok(LoadedKeys { generation, keys, document: KeyDocument::read(&text)?, stored })
     }
 
-    /// Whether the rings have another step to take.
+    /// Whether a rotation step, or a change of the key encryption, is due.
     pub(super) fn is_key_rotation_due(&self) -> bool {
         self.retry_queue.can_try(KEYS_RETRY_KEY)
             && self.keys.as_ref().is_some_and(|rings| {
@@ -92,12 +93,13 @@ impl Reconciler {
             })
     }
 
-    /// Takes the next step of a rotation, or begins to keep the rings in another way; whether there was one to take.
+    /// Takes the next rotation step, or stores the rings with the configured encryption. Returns whether it
+    /// wrote.
     pub(super) async fn rotate_keys(&mut self) -> bool {
         let Some(rings) = self.keys.as_ref().filter(|_| self.retry_queue.can_try(KEYS_RETRY_KEY)) else {
             return false;
         };
-        // What is not known to be there is not written over.
+        // Only the version that was read may be overwritten.
         if rings.generation != self.context.cluster_state.published.keys_generation
             || !*self.context.leading.borrow()
         {
@@ -106,7 +108,7 @@ impl Reconciler {
         let (document, step) = match self.next_rotation_step(rings) {
             Ok(Some((document, turn))) => (document, turn.to_string()),
             Ok(None) if self.context.key_encryption.is_up_to_date(&rings.stored) => return false,
-            Ok(None) => (rings.document.clone(), "they are encrypted from now on".to_owned()),
+            Ok(None) => (rings.document.clone(), "stored with the configured encryption".to_owned()),
             Err(error) => {
                 self.record_failure(KEYS_RETRY_KEY, &error);
                 return false;
@@ -114,7 +116,7 @@ impl Reconciler {
         };
         match self.write_keys(&document).await {
             Ok(()) => {
-                tracing::info!("the key rings: {step}");
+                tracing::info!(%step, "updated the key rings");
                 self.retry_queue.succeeded(KEYS_RETRY_KEY);
                 true
             }
@@ -125,7 +127,7 @@ impl Reconciler {
         }
     }
 
-    /// The rings after their next step, if one is due.
+    /// The rings after their next rotation step, if one is due.
     fn next_rotation_step(
         &self,
         rings: &LoadedKeys,
@@ -152,7 +154,7 @@ impl Reconciler {
         }
     }
 
-    /// What the McpGateway that is served asks for.
+    /// The rotation request in the annotation of the served McpGateway.
     fn rotation_request(&self) -> Option<&str> {
         let (id, _) =
             self.desired_state.objects_by_resource.iter().find(|(id, _)| id.kind == "McpGateway")?;
@@ -170,13 +172,14 @@ impl Reconciler {
     }
 }
 
-/// Whether every replica that takes traffic has told that it works with exactly these rings. Without replicas nobody knows.
+/// Whether every replica that takes traffic reports exactly these rings. `false` without replicas.
 fn all_use_keys(replicas: &[Replica], fingerprint: &str) -> bool {
     !replicas.is_empty()
         && replicas.iter().all(|it| it.report.as_ref().is_some_and(|report| report.keys == fingerprint))
 }
 
-/// Whether each of them has found nothing in the store that is sealed under another key.
+/// Whether every replica reports that nothing in the store is sealed under another key. `false` without
+/// replicas.
 fn all_reencrypted(replicas: &[Replica], current: &str) -> bool {
     !replicas.is_empty()
         && replicas.iter().all(|it| it.report.as_ref().is_some_and(|report| report.sealed_under == current))
@@ -215,6 +218,6 @@ mod tests {
             assert!(!all_use_keys(&[has_it(), other.clone()], "now"));
             assert!(!all_reencrypted(&[has_it(), other], "key"));
         }
-        assert!(!all_use_keys(&[], "now") && !all_reencrypted(&[], "key"), "nobody knows");
+        assert!(!all_use_keys(&[], "now") && !all_reencrypted(&[], "key"), "unknown without replicas");
     }
 }

@@ -1,4 +1,5 @@
-//! What people were shown of origins that ask for an account: whom to ask for it, and what it means for the resources.
+//! Observed catalogs, of origins that need a user's account: selects the replicas to poll, and passes the
+//! observed names to the compiler.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use crate::cluster_state::ClusterState;
 use crate::discover::outcome::DiscoveryOutcome;
 use crate::poll_replicas::{CatalogSource, CatalogSources};
 
-/// What nobody has been shown for this long is gone.
+/// A capability that no user has seen for this long is dropped.
 const OBSERVATION_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Reconciler {
-    /// Names the replicas that are to be asked: those that report, as long as this operator leads.
+    /// Updates the replicas to poll: those with a current report while this operator leads, else none.
     pub(super) fn update_catalog_sources(&self, leads: bool) {
         let keys = self.keys.as_ref().filter(|_| leads).map(|rings| Arc::clone(&rings.keys));
         let catalog_sources = keys.map(|keys| {
@@ -41,8 +42,8 @@ impl Reconciler {
         });
     }
 
-    /// Holds curations against what people were shown where nobody else may ask. Whether that has changed, so that all is to be
-    /// compiled again.
+    /// Updates the compiler's catalogs from the observed ones, for origins that the operator cannot list
+    /// itself. Returns whether a catalog changed, which requires a compilation.
     pub(super) fn update_observed_catalogs(&mut self) -> bool {
         let cluster_state = &mut self.context.cluster_state;
         let old = i64::try_from(OBSERVATION_TTL.as_millis()).unwrap_or(i64::MAX);
@@ -76,7 +77,7 @@ impl Reconciler {
     }
 }
 
-/// What people were shown of this origin as it is now.
+/// The observed catalog of this origin at its current URL.
 pub(super) fn of<'a>(
     cluster_state: &'a ClusterState,
     document: &OriginConfig,
@@ -90,7 +91,7 @@ fn names(observed: &ObservedCatalog) -> Catalog {
     Catalog { tools, prompts, observed: true }
 }
 
-/// In numbers. Resources are each person's own.
+/// The counts for the status. Resources are omitted, because each user has their own.
 pub(super) fn counts(observed: &ObservedCatalog) -> kind::Catalog {
     let count = |kind| i64::try_from(observed.count(kind)).unwrap_or(i64::MAX);
     kind::Catalog {

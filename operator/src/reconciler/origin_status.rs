@@ -1,3 +1,5 @@
+//! The origins to probe, and their conditions `Reachable` and `CatalogSynced`.
+
 use std::sync::Arc;
 
 use portcullis_compiler::PartialConfig;
@@ -11,10 +13,10 @@ use crate::discover::outcome::{Discovery, DiscoveryOutcome};
 use crate::programmed::ConditionState;
 use portcullis_config_distribution::ObservedCatalog;
 
-/// The reason of a catalog that people were shown.
+/// Condition reason of a catalog that was observed in responses to users.
 const OBSERVED_REASON: &str = "Observed";
 
-/// The origins that may be asked for their catalogs: those that are served and not suspended.
+/// The origins to probe: those that are served and not suspended.
 pub(super) fn targets(compiled: &PartialConfig) -> Vec<Target> {
     let origins = compiled.origins.iter().filter(|origin| !origin.suspended);
     origins
@@ -37,43 +39,45 @@ pub(super) fn targets(compiled: &PartialConfig) -> Vec<Target> {
         .collect()
 }
 
-/// `Reachable` and `CatalogSynced`. Where nobody has asked since the operator started, what was said last stands, if it was
-/// about the same generation.
+/// `Reachable` and `CatalogSynced`. Before the first probe of this process, the stored conditions stay if
+/// they are of the same generation.
 pub(super) fn origin_conditions(
     asked: Option<&Discovery>,
     observed: Option<&ObservedCatalog>,
     subject: &TrackedResource,
 ) -> (ConditionState, ConditionState) {
-    let reachable = || ConditionState::new(True, "Reachable", "it answers");
+    let reachable = || ConditionState::new(True, "Reachable", "The origin responds.");
     let last = |type_: &str| {
         let same = subject.status.observed_generation == Some(subject.generation);
         let last = subject.status.conditions.iter().find(|it| it.type_ == type_).filter(|_| same);
         last.map(|last| ConditionState::new(last.status, &last.reason, last.message.clone()))
     };
     let Some(Discovery { document, outcome }) = asked else {
-        let unasked = || ConditionState::new(Unknown, "NotAskedYet", "it has not been asked as it is now");
+        let message = "The origin has not been probed with this config yet.";
+        let unasked = || ConditionState::new(Unknown, "NotAskedYet", message);
         return (last("Reachable").unwrap_or_else(unasked), last("CatalogSynced").unwrap_or_else(unasked));
     };
     match outcome {
         DiscoveryOutcome::Offers(_) => {
-            (reachable(), ConditionState::new(True, "CatalogSynced", "what it offers is known"))
+            (reachable(), ConditionState::new(True, "CatalogSynced", "The catalog is up to date."))
         }
         DiscoveryOutcome::NeedsAccount if observed.is_some() => {
-            let message = "this is what people were shown lately through the gateway; there may be more";
+            let message = "The catalog contains what users were shown recently through the gateway. \
+                           It may be incomplete.";
             (reachable(), ConditionState::new(True, OBSERVED_REASON, message))
         }
         DiscoveryOutcome::NeedsAccount => {
-            let message = "what it offers is shown to calls that bear a token, not to the operator; once somebody has \
-                           used it through the gateway, it is known here";
+            let message = "The origin shows its catalog only to calls that bear a token, and the operator has \
+                           none. The catalog appears here after a user has used the origin through the gateway.";
             let message = match document.auth {
                 OriginAuth::SharedOAuth { .. } => {
-                    "an administrator of the gateway connects its account, on the page /admin/origins; once somebody has \
-                     used it, what it offers is known here"
+                    "The origin uses a shared account, which a gateway administrator connects on the page \
+                     /admin/origins. The catalog appears here after a user has used the origin."
                 }
                 _ => message,
             };
             let unknown = || ConditionState::new(Unknown, "NeedsAccount", message);
-            // Replicas that have just started have seen nothing yet.
+            // Replicas that have just started have observed no catalog yet.
             let synced =
                 last("CatalogSynced").filter(|last| last.reason == OBSERVED_REASON).unwrap_or_else(unknown);
             (reachable(), synced)

@@ -1,4 +1,4 @@
-//! How each resource stands, from all that the loop knows.
+//! Computes the desired status of each resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::programmed::{ConditionState, programmed};
 use crate::status::{StatusInput, conditions};
 
 impl Reconciler {
-    /// Tells whom to ask for a catalog, and forgets what was answered to another question.
+    /// Updates the origins to probe, and drops outcomes for config that has changed since.
     pub(super) fn update_targets(&mut self) {
         let Some(targets) = &self.context.targets else { return };
         let wanted = origin_status::targets(&self.desired_state.compiled);
@@ -56,7 +56,7 @@ impl Reconciler {
             ..ResourceStatus::default()
         };
         if origin {
-            // What was last learned stays while nobody answers.
+            // The last known values stay while the origin does not respond.
             status.protocol_version = subject.status.protocol_version.clone();
             status.catalog = subject.status.catalog.clone();
             match (asked.map(|asked| &asked.outcome), observed) {
@@ -84,29 +84,31 @@ impl Reconciler {
         let Some(names) = self.desired_state.objects_by_resource.get(id) else {
             return match self.desired_state.gateway {
                 GatewayState::Undecodable => {
-                    let message = "what is published stays as it is until the McpGateway can be read again";
+                    let message = "The McpGateway cannot be decoded, so the published config stays unchanged. \
+                                   Fix the McpGateway first.";
                     ConditionState::new(ConditionStatus::Unknown, "GatewayUnreadable", message)
                 }
                 GatewayState::Invalid if id.kind == "McpGateway" => {
-                    let message = "what was last good of it goes on; do what the other conditions say";
+                    let message =
+                        "The last valid version is still served. Fix the errors in the other conditions.";
                     ConditionState::new(ConditionStatus::False, "LastGoodStays", message)
                 }
                 _ => {
-                    let message = "nothing is served of it; do what the other conditions say";
+                    let message = "The resource is not served. Fix the errors in the other conditions.";
                     ConditionState::new(ConditionStatus::False, "NotPublished", message)
                 }
             };
         };
         if diagnostics.iter().any(Diagnostic::is_error) {
             let message =
-                "it is served without the entries that have errors; do what the other conditions say";
+                "The resource is served without the invalid entries. Fix the errors in the other conditions.";
             return ConditionState::new(ConditionStatus::False, "PartlyPublished", message);
         }
         if let Some(problem) = names.iter().find_map(|name| self.retry_queue.last_error(name)) {
             return ConditionState::new(
                 ConditionStatus::False,
                 "PublishFailed",
-                format!("{problem}; it is tried again"),
+                format!("Publishing failed: {problem}. The operator retries."),
             );
         }
         let objects = &self.context.cluster_state.published.objects;
@@ -118,7 +120,9 @@ impl Reconciler {
         }
         match Some(written).filter(|written| written.len() == names.len()) {
             Some(written) => programmed(&written, &self.replicas),
-            None => ConditionState::new(ConditionStatus::False, "Propagating", "it is being published"),
+            None => {
+                ConditionState::new(ConditionStatus::False, "Propagating", "The resource is being published.")
+            }
         }
     }
 }

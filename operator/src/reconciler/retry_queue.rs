@@ -1,3 +1,5 @@
+//! Failed writes and their backoff.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -6,7 +8,7 @@ use tokio::time::Instant;
 const INITIAL_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Writes that failed: why, and when each is due again.
+/// Failed writes by key, each with its last error and the time of its next attempt.
 #[derive(Default)]
 pub(super) struct RetryQueue(BTreeMap<String, Failure>);
 
@@ -17,35 +19,35 @@ struct Failure {
 }
 
 impl RetryQueue {
-    /// Whether this may be tried now.
+    /// Whether the write may be attempted now.
     pub(super) fn can_try(&self, what: &str) -> bool {
         self.0.get(what).is_none_or(|failure| failure.due <= Instant::now())
     }
 
-    /// It went well.
+    /// Removes the write from the queue.
     pub(super) fn succeeded(&mut self, what: &str) {
         self.0.remove(what);
     }
 
-    /// It went wrong, once more or for the first time.
+    /// Records a failure. Repeated failures double the delay.
     pub(super) fn failed(&mut self, what: &str, problem: &str) {
         let wait = self.0.get(what).map_or(INITIAL_DELAY, |before| (before.wait * 2).min(MAX_DELAY));
         let failure = Failure { problem: problem.to_owned(), wait, due: Instant::now() + wait };
         self.0.insert(what.to_owned(), failure);
     }
 
-    /// Why it is not done yet.
+    /// The error of the last attempt; `None` if it succeeded.
     pub(super) fn last_error(&self, what: &str) -> Option<&str> {
         self.0.get(what).map(|failure| failure.problem.as_str())
     }
 
-    /// Whether anything is due.
+    /// Whether a retry is due.
     pub(super) fn has_due(&self) -> bool {
         let now = Instant::now();
         self.0.values().any(|failure| failure.due <= now)
     }
 
-    /// Forgets what is no longer to be done.
+    /// Removes writes that are no longer wanted.
     pub(super) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
         self.0.retain(|what, _| wanted(what));
     }

@@ -1,4 +1,5 @@
-//! Measuring: an MCP origin that costs next to nothing, and a closed-loop driver that checks every answer.
+//! Load measurement: an MCP origin with minimal overhead, and a closed-loop driver that checks every
+//! response.
 
 mod drive;
 mod origin;
@@ -14,9 +15,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves an MCP origin of 2026-07-28 with 100 tools, open or behind bearer tokens.
+    /// Serve an MCP origin of 2026-07-28 with 100 tools, with or without bearer tokens.
     Origin(origin::Options),
-    /// Sends requests over keep-alive connections, each when the one before is answered; reports as one JSON line.
+    /// Send requests over keep-alive connections, each after the response to the previous one. Reports one
+    /// JSON line.
     Drive(drive::Options),
 }
 

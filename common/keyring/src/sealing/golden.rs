@@ -1,4 +1,5 @@
-//! Envelopes of every purpose with a fixed key and nonce. Databases, cookies and published objects hold them.
+//! Envelopes of every purpose with a fixed key and nonce. Databases, cookies and published objects contain
+//! them.
 
 use portcullis_golden::assert_golden;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ fn ring() -> SealingRing {
     SealingRing::new(keys.into()).unwrap()
 }
 
-/// What `seal` returns for a given nonce: its header, the nonce, and the ciphertext under the first key.
+/// Output of `seal` for a given nonce: header, nonce, and the ciphertext under the first key.
 fn seal(ring: &SealingRing, purpose: Purpose) -> Vec<u8> {
     let sealed = ring.seal(&Random::system(), purpose, &BOUND_TO, TEXT).unwrap();
     let keys = ring.keys.load();

@@ -1,7 +1,10 @@
+//! Networks that tenancy must not allow.
+
 use ipnet::IpNet;
 use portcullis_config::{AddressClass, address_class};
 
-/// Whether nothing in a network may ever be dialled. Its ends tell, but for the network of everything.
+/// Whether connections to every address of a network are forbidden. Its first and last address decide. The
+/// network of all addresses is an exception.
 pub(super) fn is_forbidden_network(network: IpNet) -> bool {
     network.prefix_len() > 0
         && address_class(network.network()) == AddressClass::Forbidden

@@ -1,3 +1,5 @@
+//! Compiles `spec.clients` of the gateway: client registration and workloads.
+
 use std::collections::BTreeSet;
 
 use portcullis_config::{ClientPolicy, WorkloadConfig, WorkloadCredential};
@@ -21,7 +23,8 @@ pub(super) fn compile(
     for (index, host) in hosts.iter().enumerate() {
         let is_host = |c: char| c.is_ascii_alphanumeric() || "*.-:[]".contains(c);
         if host.is_empty() || !host.chars().all(is_host) {
-            let message = format!("'{host}' is no host; write a host or a glob of hosts, like *.example.com");
+            let message =
+                format!("'{host}' is not a host; write a host or a glob of hosts, like *.example.com");
             diagnostics.error(
                 format!("spec.clients.metadataDocuments.allowedHosts[{index}]"),
                 "InvalidValue",
@@ -70,7 +73,7 @@ fn workload(
         }
         _ => {
             let message =
-                "a workload has exactly one of secretRef, jwks, jwksUri: what it shows to be itself";
+                "a workload must have exactly one of secretRef, jwks, jwksUri, with which it authenticates";
             diagnostics.error(field, "NotExactlyOne", message);
             return None;
         }
@@ -83,18 +86,17 @@ fn workload(
     })
 }
 
-/// Keys that a gateway can verify with. What is wrong with one is told here, where somebody reads it; a client would only hear
-/// that its signature does not verify.
+/// Checks that the gateway can verify signatures with these keys. Problems are reported here, because a
+/// client would only get the error that its signature is invalid.
 fn check_jwks(diagnostics: &mut ResourceDiagnostics, field: &str, jwks: &Jwks) -> Option<serde_json::Value> {
     let before = diagnostics.is_valid();
     let mut ids = BTreeSet::new();
     for (index, key) in jwks.keys.iter().enumerate() {
         let field = format!("{field}.keys[{index}]");
         if let Some(problem) = unusable_key_reason(key) {
-            diagnostics.error(field, "InvalidKey", format!("the key cannot be used: {problem}"));
+            diagnostics.error(field, "InvalidKey", format!("the key is not usable: {problem}"));
         } else if !ids.insert(&key.kid) {
-            let message =
-                "its kid is missing or another key's too; of several keys each needs one of its own";
+            let message = "the kid is missing or not unique; give each of several keys a different kid";
             diagnostics.error(format!("{field}.kid"), "Duplicate", message);
         }
     }
@@ -106,10 +108,10 @@ fn check_jwks(diagnostics: &mut ResourceDiagnostics, field: &str, jwks: &Jwks) -
 
 fn unusable_key_reason(key: &Jwk) -> Option<&'static str> {
     if key.usage.as_deref().is_some_and(|usage| usage != "sig") {
-        return Some("its use is not sig");
+        return Some("use is not sig");
     }
     if !key.key_ops.is_empty() && !key.key_ops.iter().any(|operation| operation == "verify") {
-        return Some("its key_ops do not name verify");
+        return Some("key_ops does not contain verify");
     }
     let algorithms: &[&str] = match (key.kty.as_str(), key.crv.as_deref()) {
         ("RSA", None) => &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
@@ -117,11 +119,13 @@ fn unusable_key_reason(key: &Jwk) -> Option<&'static str> {
         ("EC", Some("P-384")) => &["ES384"],
         ("OKP", Some("Ed25519")) => &["EdDSA"],
         _ => {
-            return Some("write a key of kty RSA, of EC with crv P-256 or P-384, or of OKP with crv Ed25519");
+            return Some(
+                "the key type is not supported; use kty RSA, EC with crv P-256 or P-384, or OKP with crv Ed25519",
+            );
         }
     };
     if key.alg.as_deref().is_some_and(|alg| !algorithms.contains(&alg)) {
-        return Some("its alg is none of those that a key of its kind is used with");
+        return Some("alg does not match the key type");
     }
     let given = |member: &Option<String>, least: usize| {
         let is_base64url =
@@ -130,7 +134,7 @@ fn unusable_key_reason(key: &Jwk) -> Option<&'static str> {
     };
     match key.kty.as_str() {
         // 2048 bits in base64url.
-        "RSA" if !given(&key.n, 342) => Some("n is missing, not base64url, or has less than 2048 bits"),
+        "RSA" if !given(&key.n, 342) => Some("n is missing, not base64url, or shorter than 2048 bits"),
         "RSA" if !given(&key.e, 2) => Some("e is missing or not base64url"),
         "EC" if !(given(&key.x, 42) && given(&key.y, 42)) => Some("x or y is missing or not base64url"),
         "OKP" if !given(&key.x, 43) => Some("x is missing or not base64url"),

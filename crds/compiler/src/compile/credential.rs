@@ -1,3 +1,5 @@
+//! Resolves references to Secrets and checks whether the values may and can be used.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
@@ -11,30 +13,31 @@ use super::diagnostics::ResourceDiagnostics;
 use crate::suggest::did_you_mean;
 use crate::{ResourceId, Resources};
 
-/// The Secrets, as others refer to them.
+/// Looks up Secrets by name.
 pub(super) struct SecretResolver<'a> {
     secrets: BTreeMap<ResourceId, &'a Secret>,
     unreadable: &'a BTreeSet<ResourceId>,
 }
 
-/// What a credential is for.
+/// Use of a credential. It determines the checks.
 #[derive(Clone, Copy)]
 pub(super) enum SecretUse<'a> {
-    /// It is sent to an origin at this host, in a header, after this prefix.
+    /// Sent to an origin at this host in a header, after this prefix.
     Header { host: &'a str, prefix: &'a str },
-    /// It is sent to an origin at this host, in its URL's query.
+    /// Sent to an origin at this host in the query of its URL.
     QueryParameter { host: &'a str },
-    /// It is sent to an origin's authorization server, which is known only when it is asked.
+    /// Sent to an origin's authorization server, whose host is only known at runtime.
     OriginClient,
-    /// It signs what is sent there.
+    /// Private key that signs assertions for an origin's authorization server.
     OriginClientKey,
-    /// It is sent to the identity provider at this host.
+    /// Sent to the identity provider at this host.
     ProviderClient { host: &'a str },
-    /// A workload shows it to the gateway; it is sent to nobody.
+    /// A workload sends it to the gateway. The gateway sends it nowhere.
     Workload,
 }
 
-/// A client secret is guessed offline by nobody, but a short one is often not random at all.
+/// Minimum length of a workload's secret. Offline guessing is not possible, but short secrets are often not
+/// random.
 const MIN_WORKLOAD_SECRET_LEN: usize = 32;
 
 impl<'a> SecretResolver<'a> {
@@ -43,7 +46,7 @@ impl<'a> SecretResolver<'a> {
         Self { secrets: resources.secrets.iter().map(named).collect(), unreadable: &resources.unreadable }
     }
 
-    /// Resolves a credential for its use. What is found goes with the case.
+    /// Resolves a credential and checks it for its use. A valid one is added to the resource's secrets.
     pub(super) fn resolve(
         &self,
         diagnostics: &mut ResourceDiagnostics,
@@ -59,7 +62,7 @@ impl<'a> SecretResolver<'a> {
             SecretUse::ProviderClient { .. } => None,
             SecretUse::OriginClient | SecretUse::OriginClientKey if allowed_hosts.is_empty() => {
                 let message = format!(
-                    "{id} does not say where it may be sent; annotate it with {ALLOWED_HOSTS_ANNOTATION}: the hosts of the \
+                    "{id} does not list allowed hosts; set its annotation {ALLOWED_HOSTS_ANNOTATION} to the hosts of the \
                      origin's authorization server"
                 );
                 diagnostics.error(field, "HostNotAllowed", message);
@@ -70,12 +73,13 @@ impl<'a> SecretResolver<'a> {
         if let Some(host) =
             host.map(str::to_ascii_lowercase).filter(|host| !matches_any(&allowed_hosts, host))
         {
-            let says = match allowed_hosts.as_slice() {
-                [] => "names no host".to_owned(),
-                hosts => format!("names only {}", hosts.join(", ")),
+            let listed = match allowed_hosts.as_slice() {
+                [] => "lists no host".to_owned(),
+                hosts => format!("lists only {}", hosts.join(", ")),
             };
             let message = format!(
-                "{id} may not be sent to {host}: its annotation {ALLOWED_HOSTS_ANNOTATION} {says}; whoever owns it adds {host}"
+                "{id} may not be sent to {host}: its annotation {ALLOWED_HOSTS_ANNOTATION} {listed}; ask the owner of the Secret \
+                 to add {host}"
             );
             diagnostics.error(field, "HostNotAllowed", message);
             return None;
@@ -93,7 +97,7 @@ impl<'a> SecretResolver<'a> {
         Some(key)
     }
 
-    /// Resolves trust anchors, which are no secret.
+    /// Resolves CA certificates, which are not secret.
     pub(super) fn resolve_ca_bundle(
         &self,
         diagnostics: &mut ResourceDiagnostics,
@@ -103,7 +107,7 @@ impl<'a> SecretResolver<'a> {
         let (id, _, value) = self.find(diagnostics, field, reference)?;
         if !value.contains("-----BEGIN CERTIFICATE-----") {
             let message = format!(
-                "'{}' in {id} has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+                "'{}' in {id} contains no PEM certificate; add one that starts with -----BEGIN CERTIFICATE-----",
                 reference.key
             );
             diagnostics.error(field, "InvalidCertificate", message);
@@ -121,12 +125,12 @@ impl<'a> SecretResolver<'a> {
         let id = ResourceId::new("Secret", diagnostics.namespace(), &reference.name);
         let Some(secret) = self.secrets.get(&id).copied() else {
             let message = if self.unreadable.contains(&id) {
-                format!("{id} has errors of its own; mend them first")
+                format!("{id} is invalid; fix it first")
             } else {
                 let names =
                     self.secrets.keys().filter(|it| it.namespace == id.namespace).map(|it| it.name.as_str());
                 format!(
-                    "there is no {id}{}; write one with the label {CREDENTIAL_LABEL}: \"true\"",
+                    "{id} not found{}; create it with the label {CREDENTIAL_LABEL}: \"true\"",
                     did_you_mean(&reference.name, names)
                 )
             };
@@ -135,7 +139,7 @@ impl<'a> SecretResolver<'a> {
         };
         let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIAL_LABEL));
         if label.map(String::as_str) != Some("true") {
-            let message = format!("{id} has not opted in; label it with {CREDENTIAL_LABEL}: \"true\"");
+            let message = format!("{id} has not opted in; add the label {CREDENTIAL_LABEL}: \"true\"");
             diagnostics.error(field, "SecretNotOptedIn", message);
             return None;
         }
@@ -150,10 +154,10 @@ impl<'a> SecretResolver<'a> {
                 let plain = secret.string_data.iter().flat_map(BTreeMap::keys);
                 let keys: BTreeSet<_> =
                     plain.chain(secret.data.iter().flat_map(BTreeMap::keys)).map(String::as_str).collect();
-                let there = keys.into_iter().collect::<Vec<_>>().join(", ");
-                let there =
-                    if there.is_empty() { "it is empty".to_owned() } else { format!("there are: {there}") };
-                format!("{id} has no key '{}'; {there}", reference.key)
+                let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+                let keys =
+                    if keys.is_empty() { "it is empty".to_owned() } else { format!("its keys are: {keys}") };
+                format!("{id} has no key '{}'; {keys}", reference.key)
             }
         };
         diagnostics.error(field, "SecretKeyNotFound", problem);
@@ -161,7 +165,7 @@ impl<'a> SecretResolver<'a> {
     }
 }
 
-/// What keeps a value from being used, without quoting it.
+/// Why a value cannot be used, without quoting it.
 fn unusable_reason(value: &str, purpose: SecretUse<'_>) -> Option<String> {
     if let SecretUse::OriginClientKey = purpose {
         return ClientKey::from_pem(value).err().map(|error| error.to_string());
@@ -169,21 +173,21 @@ fn unusable_reason(value: &str, purpose: SecretUse<'_>) -> Option<String> {
     unsendable_reason(value, purpose).map(str::to_owned)
 }
 
-/// What keeps it from being sent as it is.
+/// Why a value cannot be sent unchanged.
 fn unsendable_reason(value: &str, purpose: SecretUse<'_>) -> Option<&'static str> {
     if value.ends_with(['\n', '\r']) {
         return Some(
-            "ends with a line break, which is hardly part of it; write it without (printf instead of echo)",
+            "ends with a line break, which is probably a mistake; write it without one (printf instead of echo)",
         );
     }
     let sendable = |text: &str| text.bytes().all(|byte| byte == b'\t' || (32..127).contains(&byte));
     match purpose {
-        SecretUse::Header { prefix, .. } if !(sendable(value) && sendable(prefix)) => {
-            Some("cannot be sent in a header, with its prefix: it has characters beyond printable ASCII")
-        }
-        SecretUse::Workload if value.len() < MIN_WORKLOAD_SECRET_LEN => Some(
-            "is too short for a client secret; write 32 random characters or more (openssl rand -hex 32)",
+        SecretUse::Header { prefix, .. } if !(sendable(value) && sendable(prefix)) => Some(
+            "cannot be sent in a header: the value or the prefix contains characters that are not printable ASCII",
         ),
+        SecretUse::Workload if value.len() < MIN_WORKLOAD_SECRET_LEN => {
+            Some("is too short for a client secret; use at least 32 random characters (openssl rand -hex 32)")
+        }
         _ => None,
     }
 }

@@ -1,8 +1,10 @@
+//! Collects the diagnostics and credentials of one resource.
+
 use portcullis_config::{SecretKey, SecretValue};
 
 use crate::{Diagnostic, ResourceId, Resources, Severity};
 
-/// One resource under examination: what was found so far, and the credentials that it takes.
+/// Diagnostics of one resource so far, and the credentials that it uses.
 pub(super) struct ResourceDiagnostics {
     id: ResourceId,
     file: Option<String>,
@@ -53,7 +55,7 @@ impl ResourceDiagnostics {
         });
     }
 
-    /// A credential that the resource needs, if it proves to be sound.
+    /// Adds a credential. It is published only if the resource is valid.
     pub(super) fn add_secret(&mut self, key: SecretKey, value: SecretValue) {
         self.secrets.push((key, value));
     }

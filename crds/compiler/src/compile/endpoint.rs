@@ -1,3 +1,5 @@
+//! Validates URLs that the gateway connects to.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -7,8 +9,8 @@ use url::{Host, Url};
 use super::diagnostics::ResourceDiagnostics;
 use super::tenancy::{TenancyRules, is_loopback};
 
-/// Reads the address of somebody whom the gateway calls, and says what is wrong with calling it. Names are resolved when they
-/// are dialled, by the same rules.
+/// Parses a URL that the gateway connects to and reports why connections are not allowed. Host names are
+/// resolved and checked by the same rules when the data plane connects.
 pub(super) fn parse_endpoint(
     diagnostics: &mut ResourceDiagnostics,
     field: &str,
@@ -21,7 +23,7 @@ pub(super) fn parse_endpoint(
             diagnostics.error(
                 field,
                 "InvalidUrl",
-                format!("'{text}' is not an address of HTTP; write https://host/path"),
+                format!("'{text}' is not an HTTP URL; write https://host/path"),
             );
             return None;
         }
@@ -35,11 +37,11 @@ pub(super) fn parse_endpoint(
         }
     };
     if !url.username().is_empty() || url.password().is_some() {
-        // Without the text: it holds a secret.
+        // The message does not quote the URL, because it contains a secret.
         diagnostics.error(
             field,
             "CredentialInUrl",
-            "a URL is no place for a credential; put it into a Secret and use auth.header or auth.queryParameter",
+            "the URL contains a credential; put it into a Secret and use auth.header or auth.queryParameter",
         );
         return None;
     }
@@ -47,13 +49,13 @@ pub(super) fn parse_endpoint(
         diagnostics.error(
             field,
             "InvalidUrl",
-            format!("'{text}' has a fragment, which is never sent; leave out '#' and what follows"),
+            format!("'{text}' has a fragment, which is never sent; remove '#' and the text after it"),
         );
     }
     if let Some(public) = tenancy.public_url.as_ref().filter(|public| is_same_host_and_port(public, &url)) {
         let message = format!(
-            "'{text}' is under the gateway's own publicUrl {public}, so that the gateway would call itself; name the server's \
-             own address"
+            "'{text}' is under the gateway's own publicUrl {public}, so the gateway would call itself; use the address of the \
+             server"
         );
         diagnostics.error(field, "GatewayItself", message);
         return Some(url);
@@ -86,13 +88,15 @@ fn check_host(
     let tenancy = tenancy.tenancy_location();
     let allow = |network: &str| {
         format!(
-            "the gateway's owner allows it in {tenancy}: an entry for '{namespace}' with privateNetworks: [\"{network}\"]"
+            "ask the owner of the gateway to allow it in {tenancy}: an entry for '{namespace}' with privateNetworks: \
+             [\"{network}\"]"
         )
     };
     match literal.map(|address| (address, address_class(address))) {
         Some((address, AddressClass::Forbidden)) => {
             let message = format!(
-                "{address} is never called: it is link-local, multicast, a metadata service of a cloud, or no address at all"
+                "connections to {address} are never allowed: it is link-local, multicast, a cloud metadata service, or not a \
+                 valid destination"
             );
             diagnostics.error(field, "AddressNeverAllowed", message);
         }
@@ -102,7 +106,7 @@ fn check_host(
             diagnostics.error(field, "PrivateAddress", message);
         }
         Some((address, AddressClass::Public)) if url.scheme() == "http" => {
-            let message = format!("plain http to {address} could be read on the way; use https");
+            let message = format!("plain http to {address} is not encrypted; use https");
             diagnostics.error(field, "PlainHttp", message);
         }
         None if is_loopback(url) => {
@@ -115,7 +119,7 @@ fn check_host(
         }
         None if url.scheme() == "http" && networks.is_empty() => {
             let message = format!(
-                "plain http is for private networks, and the namespace '{namespace}' has none; use https, or {}",
+                "plain http is allowed only in private networks, and the namespace '{namespace}' has none; use https, or {}",
                 allow("10.0.0.0/8")
             );
             diagnostics.error(field, "PlainHttp", message);

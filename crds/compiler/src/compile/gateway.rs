@@ -1,3 +1,5 @@
+//! Compiles the `McpGateway`.
+
 use std::collections::BTreeSet;
 
 use portcullis_config::{
@@ -45,8 +47,9 @@ fn public_url(diagnostics: &mut ResourceDiagnostics, text: &str) -> Option<Url> 
     let url = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "https" | "http") && url.has_host() => url,
         _ => {
-            let message =
-                format!("publicUrl '{text}' is not scheme and host; write it like https://mcp.example.com");
+            let message = format!(
+                "publicUrl '{text}' is not a scheme and a host; write it like https://mcp.example.com"
+            );
             diagnostics.error(field, "InvalidUrl", message);
             return None;
         }
@@ -60,13 +63,13 @@ fn public_url(diagnostics: &mut ResourceDiagnostics, text: &str) -> Option<Url> 
     for (what, _) in more.into_iter().filter(|(_, has)| *has) {
         let origin = url.origin().ascii_serialization();
         let message =
-            format!("publicUrl has {what}, but routes are served at the root of a host; write {origin}");
+            format!("publicUrl has {what}, but routes are served at the root of the host; write {origin}");
         diagnostics.error(field, "InvalidUrl", message);
     }
     if url.scheme() == "http" && !is_loopback(&url) {
         let message = format!(
-            "publicUrl '{text}' is plain http, and clients would send tokens through it in the clear; write https (http is for \
-             loopback: http://127.0.0.1:8080)"
+            "publicUrl '{text}' is plain http, so clients would send tokens unencrypted; use https (http is allowed only on \
+             loopback, like http://127.0.0.1:8080)"
         );
         diagnostics.error(field, "PlainHttp", message);
     }
@@ -79,7 +82,8 @@ fn check_tenancy(diagnostics: &mut ResourceDiagnostics, spec: &McpGatewaySpec) {
             entry.private_networks.iter().filter(|network| address::is_forbidden_network(network.0))
         {
             let message = format!(
-                "{network} is never reached: link-local and multicast addresses are no origins; remove it"
+                "connections to {network} are never allowed: its addresses are link-local, multicast, a cloud metadata service, \
+                 or not valid destinations; remove it"
             );
             diagnostics.error(
                 format!("spec.tenancy[{index}].privateNetworks"),
@@ -101,7 +105,7 @@ fn identity_providers(
         diagnostics.error(
             "spec.identityProviders",
             "Required",
-            "nobody could sign in; write at least one identity provider",
+            "without an identity provider users cannot sign in; add at least one",
         );
     }
     let context = CompileContext { tenancy, credentials };
@@ -111,7 +115,7 @@ fn identity_providers(
         let field = format!("spec.identityProviders[{index}]");
         if !names.insert(&provider.name) {
             let message =
-                format!("another identity provider is named '{}' too; names are unique", provider.name);
+                format!("an earlier identity provider has the same name '{}'; choose another", provider.name);
             diagnostics.error(format!("{field}.name"), "Duplicate", message);
         }
         let kind = match provider {
@@ -130,7 +134,7 @@ fn identity_providers(
                 let there = [oidc.is_some(), oauth.is_some(), development.is_some()];
                 let found = if there.contains(&true) { "several" } else { "none" };
                 let message = format!(
-                    "an identity provider has exactly one of oidc, oauth, development; this one has {found}"
+                    "an identity provider must have exactly one of oidc, oauth, development; this one has {found}"
                 );
                 diagnostics.error(field, "NotExactlyOne", message);
                 None
@@ -149,8 +153,8 @@ fn development_users(
 ) -> Vec<DevelopmentUser> {
     if let Some(url) = public_url.filter(|url| !is_loopback(url)) {
         let message = format!(
-            "the development sign-in asks for no password, so that publicUrl must be on loopback, and {url} is not; use oidc: a real \
-             identity provider"
+            "the development sign-in requires no password, so publicUrl must be on loopback, and {url} is not; use oidc with a \
+             real identity provider"
         );
         diagnostics.error(field, "DevelopmentInPublic", message);
     }
@@ -158,13 +162,13 @@ fn development_users(
         diagnostics.error(
             format!("{field}.users"),
             "Required",
-            "nobody could sign in; write at least one user",
+            "without a user the development sign-in is not usable; add at least one",
         );
     }
     let mut emails = BTreeSet::new();
     for (index, user) in development.users.iter().enumerate() {
         if !emails.insert(user.email.to_lowercase()) {
-            let message = format!("'{}' is there twice; keep one of the two", user.email);
+            let message = format!("an earlier user has the same email '{}'; keep one of the two", user.email);
             diagnostics.error(format!("{field}.users[{index}].email"), "Duplicate", message);
         }
     }
@@ -193,28 +197,30 @@ fn tokens(diagnostics: &mut ResourceDiagnostics, tokens: Option<&Tokens>) -> Tok
         [("access", access_seconds), ("refresh", refresh_seconds), ("session", session_seconds)]
     {
         if seconds == 0 {
-            let message = "it would be over at once; write a duration like 15m";
+            let message = "the lifetime is zero; write a duration like 15m";
             diagnostics.error(format!("spec.tokens.{name}"), "InvalidValue", message);
         }
     }
     if access_seconds > DAY_SECONDS {
-        let message = "an access token lives for 1d at most, because whoever finds one can use it; clients renew it silently";
+        let message = "an access token can be valid for at most 1d, because anyone who finds it can use it; write a shorter \
+                       duration (clients renew tokens silently)";
         diagnostics.error("spec.tokens.access", "InvalidValue", message);
     }
     if refresh_seconds < access_seconds {
         let message =
-            "refresh tokens would end before the access tokens that they renew; write a longer duration";
+            "refresh tokens would expire before the access tokens that they renew; write a longer duration";
         diagnostics.error("spec.tokens.refresh", "InvalidValue", message);
     }
     lifetimes
 }
 
-/// What is no email address matches nobody.
+/// Warns about entries that are not email addresses and therefore match no user.
 pub(super) fn check_emails(diagnostics: &mut ResourceDiagnostics, field: &str, emails: &[String]) {
     for (index, email) in emails.iter().enumerate() {
         let is_email = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
         if !is_email || email.contains(char::is_whitespace) {
-            let message = format!("'{email}' is no email address and matches nobody; groups go under groups");
+            let message =
+                format!("'{email}' is not an email address, so it matches no user; list groups under groups");
             diagnostics.warning(format!("{field}[{index}]"), "InvalidValue", message);
         }
     }

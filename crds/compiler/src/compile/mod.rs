@@ -1,9 +1,9 @@
-//! Resources in, the contract out, with a diagnosis for whatever is wrong.
+//! Compiles resources into config documents and reports diagnostics.
 //!
 //! ```text
-//! gateway -> surroundings      where it is reached, who may attach what
-//! origin, virtual_mcp, team    each against its surroundings and those before it
-//! case                         one resource under examination: what was found, which credentials it takes
+//! gateway -> tenancy           public URL, namespaces and their permissions
+//! origin, virtual_mcp, team    each checked against tenancy and the documents before it
+//! diagnostics                  diagnostics and credentials of one resource
 //! ```
 
 mod address;
@@ -31,32 +31,33 @@ use credential::SecretResolver;
 use diagnostics::ResourceDiagnostics;
 use tenancy::TenancyRules;
 
-/// What came of resources.
+/// Result of [`compile`].
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// What is sound; `None` without a usable gateway.
+    /// Config documents of the valid resources; `None` without a valid gateway.
     pub config: Option<Config>,
-    /// What is wrong. A resource with an error is not in the contract; a team is, without the entries that have one.
+    /// Problems of the resources. A resource with an error is not in `config`. A team stays, without its
+    /// invalid entries.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// What is sound among resources, whether or not the gateway is. The gateway's tenancy holds for the rest even where something
-/// else of the gateway is wrong.
+/// Config documents of the valid resources, with or without a valid gateway. The gateway's tenancy applies to
+/// the other resources even if another part of the gateway is invalid.
 #[derive(Clone, Debug, Default)]
 pub struct PartialConfig {
-    /// The settings of the installation, if they are sound.
+    /// Settings of the installation, if they are valid.
     pub gateway: Option<GatewayConfig>,
     /// The upstream MCP servers.
     pub origins: Vec<OriginConfig>,
     /// The virtual MCPs.
     pub routes: Vec<RouteConfig>,
-    /// Who may use them.
+    /// The teams.
     pub teams: Vec<TeamConfig>,
-    /// The credentials of what is sound.
+    /// Credentials of the valid resources.
     pub secrets: Secrets,
 }
 
-/// Compiles resources.
+/// Compiles resources. Without a valid gateway the result has no config.
 #[must_use]
 pub fn compile(resources: &Resources) -> Compiled {
     let (PartialConfig { gateway, origins, routes, teams, secrets }, diagnostics) =
@@ -65,7 +66,7 @@ pub fn compile(resources: &Resources) -> Compiled {
     Compiled { config, diagnostics }
 }
 
-/// Compiles resources for whoever can serve on with an earlier gateway while the present one is not sound.
+/// Compiles resources for a caller that can keep an earlier gateway while the current one is invalid.
 #[must_use]
 pub fn compile_partial(resources: &Resources) -> (PartialConfig, Vec<Diagnostic>) {
     let mut compiler = Compiler {
@@ -96,7 +97,7 @@ pub fn compile_partial(resources: &Resources) -> (PartialConfig, Vec<Diagnostic>
     (parts, diagnostics)
 }
 
-/// Documents by the resources that they come from.
+/// Documents by the resource that they are compiled from.
 type ByResource<T> = BTreeMap<ResourceId, T>;
 
 struct Compiler<'a> {
@@ -107,7 +108,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// Examines one resource, and keeps its document and credentials if it is sound.
+    /// Compiles one resource and keeps its document and credentials if it is valid.
     fn compile_resource<R: kube::Resource, T>(
         &mut self,
         resource: &R,
@@ -183,7 +184,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The identity of a resource: its UID, or what is as good as one where nobody has given any.
+/// UID of a resource. Its id takes the place of a missing UID.
 fn uid(metadata: &ObjectMeta, id: &ResourceId) -> String {
     metadata.uid.clone().unwrap_or_else(|| id.to_string())
 }

@@ -1,3 +1,5 @@
+//! Compiles an `OriginMcp`.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_config::{Network, OriginConfig, OriginLimits};
@@ -27,7 +29,7 @@ pub(super) fn compile(
             credentials.resolve_ca_bundle(diagnostics, "spec.network.caBundleRef", reference)
         });
     if ca_bundle_pem.is_some() && url.as_ref().is_some_and(|url| url.scheme() == "http") {
-        let message = "the URL is plain http, where no certificate is checked; use https, or leave this out";
+        let message = "the URL is plain http, so no certificate is checked; use https, or remove caBundleRef";
         diagnostics.warning("spec.network.caBundleRef", "NoEffect", message);
     }
     let uid = super::uid(&origin.metadata, diagnostics.id());
@@ -47,7 +49,8 @@ pub(super) fn compile(
     })
 }
 
-/// What stands for an origin in public URLs: it follows from the UID, says nothing of it, and is not reused with the name.
+/// Identifier of an origin in public URLs. It is derived from the UID without revealing it; a new resource
+/// with the same name gets a different one.
 fn opaque_id(uid: &str) -> String {
     let digest = Sha256::new().chain_update("portcullis.dev/origin-id\0").chain_update(uid).finalize();
     URL_SAFE_NO_PAD.encode(digest.get(..15).unwrap_or_default())
@@ -60,14 +63,14 @@ fn limits(diagnostics: &mut ResourceDiagnostics, limits: Option<&Limits>) -> Ori
         diagnostics.error(
             "spec.limits.requestTimeout",
             "InvalidValue",
-            "no origin answers in no time; write one like 60s",
+            "the timeout is zero, so every request would fail; write a duration like 60s",
         );
     }
     if bytes.as_bytes() == 0 {
         diagnostics.error(
             "spec.limits.responseBytes",
             "InvalidValue",
-            "no answer has no bytes; write a size like 10Mi",
+            "the limit is zero, so every response would be rejected; write a size like 10Mi",
         );
     }
     OriginLimits { request_timeout_ms: timeout.as_millis(), response_bytes: bytes.as_bytes() }

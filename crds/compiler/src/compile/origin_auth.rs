@@ -1,4 +1,4 @@
-//! `spec.auth` of an origin.
+//! Compiles `spec.auth` of an `OriginMcp`.
 
 use portcullis_config as config;
 use portcullis_config::{AuthorizationServer, ClientRegistration, SubjectToken};
@@ -17,10 +17,10 @@ use super::provider_client::check_scopes;
 use super::selection::glob_matches;
 use super::tenancy::TenancyRules;
 
-/// What the members of the union have in common to be compiled.
+/// Shared inputs for compiling the members of the union.
 struct AuthCompiler<'a, 'c> {
     diagnostics: &'a mut ResourceDiagnostics,
-    /// The origin's. `None` where its URL cannot be read, which has been said.
+    /// Host of the origin. `None` if its URL is invalid, which is already reported.
     host: Option<&'a str>,
     tenancy: &'a TenancyRules<'c>,
     credentials: &'a SecretResolver<'c>,
@@ -56,12 +56,13 @@ pub(super) fn compile(
     let found: Vec<_> = members.iter().filter_map(|(name, is_there)| is_there.then_some(*name)).collect();
     if found.len() != 1 {
         let found = if found.is_empty() {
-            "there is none ('none: {}' says that nothing is sent)".to_owned()
+            "found none; write 'none: {}' to send no credential".to_owned()
         } else {
-            format!("there are {}", found.join(", "))
+            format!("found {}", found.join(", "))
         };
         let all = members.map(|(name, _)| name).join(", ");
-        diagnostics.error("spec.auth", "NotExactlyOne", format!("auth has exactly one of {all}; {found}"));
+        let message = format!("auth must have exactly one of {all}; {found}");
+        diagnostics.error("spec.auth", "NotExactlyOne", message);
         return None;
     }
     let mut compiler = AuthCompiler { diagnostics, host: url.and_then(Url::host_str), tenancy, credentials };
@@ -98,8 +99,8 @@ impl AuthCompiler<'_, '_> {
             self.diagnostics.error(field, "InvalidValue", message);
         } else if is_reserved_header(&header.name) {
             let message = format!(
-                "the header {} belongs to the protocol and cannot carry a credential; servers take theirs in Authorization or a \
-                 header of their own, like X-Api-Key",
+                "the header {} is reserved for HTTP or MCP and cannot carry a credential; use the header that the origin \
+                 documents, like Authorization or X-Api-Key",
                 header.name
             );
             self.diagnostics.error(field, "ReservedHeader", message);
@@ -117,7 +118,7 @@ impl AuthCompiler<'_, '_> {
 
     fn query_parameter(&mut self, parameter: &QueryParameterAuth) -> Option<config::OriginAuth> {
         if parameter.name.is_empty() {
-            let message = "a parameter has a name; write the one that the origin's documentation says";
+            let message = "the parameter name is empty; write the name from the origin's documentation";
             self.diagnostics.error("spec.auth.queryParameter.name", "InvalidValue", message);
         }
         let field = "spec.auth.queryParameter.valueRef";
@@ -139,7 +140,7 @@ impl AuthCompiler<'_, '_> {
         let server = self.server(field, given.issuer.as_deref(), given.token_endpoint.as_deref());
         let client = self.client(&format!("{field}.client"), &given.client);
         if given.client.secret_ref.is_none() {
-            let message = "a client that gets tokens in its own name has to prove that it is that client; write a secretRef";
+            let message = "clientCredentials requires a client that authenticates; add a secretRef";
             self.diagnostics.error(format!("{field}.client.secretRef"), "Required", message);
         }
         let scopes = given.scopes.clone();
@@ -157,11 +158,11 @@ impl AuthCompiler<'_, '_> {
         let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob_matches(pattern, host));
         let elsewhere = match &server {
             AuthorizationServer::OfOrigin => {
-                let message = "say who exchanges: write the issuer of the authorization server";
+                let message = "the authorization server that exchanges tokens is missing; add its issuer or tokenEndpoint";
                 self.diagnostics.error(field, "Required", message);
                 None
             }
-            // Where an issuer has its token endpoint is known when it is asked.
+            // The token endpoint of an issuer is only known at runtime.
             AuthorizationServer::Issuer(issuer) => {
                 let nowhere = subject_hosts.as_ref().is_some_and(Vec::is_empty);
                 Url::parse(issuer).ok().filter(|_| nowhere)
@@ -174,7 +175,7 @@ impl AuthCompiler<'_, '_> {
         if let Some(url) = elsewhere {
             let host = url.host_str().unwrap_or_default();
             let message = format!(
-                "people's identity tokens may not be sent to {host}; the gateway's owner allows it in {}: an entry for \
+                "users' identity tokens may not be sent to {host}; ask the owner of the gateway to allow it in {}: an entry for \
                  '{namespace}' with identityTokenHosts: [\"{host}\"]",
                 self.tenancy.tenancy_location()
             );
@@ -202,7 +203,7 @@ impl AuthCompiler<'_, '_> {
         Some(config::OriginAuth::IdJag { issuer, client: client?, scopes: given.scopes.clone() })
     }
 
-    /// Who gives tokens.
+    /// The authorization server that issues tokens.
     fn server(
         &mut self,
         field: &str,
@@ -215,7 +216,9 @@ impl AuthCompiler<'_, '_> {
                 let field = format!("{field}.issuer");
                 let url = endpoint::parse_endpoint(self.diagnostics, &field, issuer, self.tenancy)?;
                 if url.query().is_some() {
-                    let message = format!("'{issuer}' has a query; an issuer has none (RFC 8414, section 2)");
+                    let message = format!(
+                        "'{issuer}' has a query, which an issuer must not have (RFC 8414, section 2)"
+                    );
                     self.diagnostics.error(field, "InvalidUrl", message);
                 }
                 Some(AuthorizationServer::Issuer(issuer.to_owned()))
@@ -226,7 +229,7 @@ impl AuthCompiler<'_, '_> {
                     .map(AuthorizationServer::TokenEndpoint)
             }
             (Some(_), Some(_)) => {
-                let message = "there are both issuer and tokenEndpoint; keep the issuer where the server has metadata, else the tokenEndpoint";
+                let message = "both issuer and tokenEndpoint are set; keep issuer if the server has metadata, otherwise tokenEndpoint";
                 self.diagnostics.error(field, "NotExactlyOne", message);
                 None
             }
@@ -245,7 +248,8 @@ impl AuthCompiler<'_, '_> {
             }
             Some(Registration { auto, .. }) => {
                 let found = if auto.is_some() { "both" } else { "none" };
-                let message = format!("registration has exactly one of auto, client; this one has {found}");
+                let message =
+                    format!("registration must have exactly one of auto, client; this one has {found}");
                 self.diagnostics.error(field, "NotExactlyOne", message);
                 None
             }
@@ -272,12 +276,13 @@ impl AuthCompiler<'_, '_> {
             None => Method::None,
         };
         if secret.is_some() == (method == Method::None) {
-            let message = "none is for a client without a secretRef; client_secret_basic, client_secret_post and private_key_jwt are for \
-                           one with it";
+            let message = "tokenEndpointAuthMethod and secretRef do not match; use none without a secretRef, and \
+                           client_secret_basic, client_secret_post or private_key_jwt with one";
             self.diagnostics.error(format!("{field}.tokenEndpointAuthMethod"), "InvalidValue", message);
         }
         if client.key_id.is_some() && !has_key {
-            let message = "it says which private key signs; write tokenEndpointAuthMethod: private_key_jwt, or leave it out";
+            let message = "keyId has no effect without a private key; write tokenEndpointAuthMethod: private_key_jwt, or remove \
+                           keyId";
             self.diagnostics.error(format!("{field}.keyId"), "InvalidValue", message);
         }
         let (id, key_id) = (client.id.clone(), client.key_id.clone());

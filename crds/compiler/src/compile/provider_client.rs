@@ -1,4 +1,4 @@
-//! The gateway as a client of identity providers: what OpenID providers and other OAuth servers have in common, and what not.
+//! Compiles the gateway's client registration at an identity provider: OpenID Connect and OAuth 2.0.
 
 use portcullis_config::{ClaimNames, IdentityProviderKind, ProviderClient};
 use portcullis_crds::kinds::mcp_gateway::{Claims, Oauth, Oidc};
@@ -10,14 +10,14 @@ use super::diagnostics::ResourceDiagnostics;
 use super::endpoint;
 use super::tenancy::TenancyRules;
 
-/// What a provider's settings are compiled with.
+/// Shared inputs for compiling identity providers.
 #[derive(Clone, Copy)]
 pub(super) struct CompileContext<'a> {
     pub(super) tenancy: &'a TenancyRules<'a>,
     pub(super) credentials: &'a SecretResolver<'a>,
 }
 
-/// What both kinds of settings say.
+/// Settings that both protocols share.
 struct ProviderSettings<'a> {
     issuer: &'a str,
     client_id: &'a str,
@@ -39,7 +39,7 @@ pub(super) fn oidc(
     let scopes =
         oidc.scopes.clone().unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec());
     if !scopes.iter().any(|scope| scope == "openid") {
-        let message = "OpenID Connect needs the scope 'openid'; add it";
+        let message = "OpenID Connect requires the scope 'openid'; add it";
         diagnostics.error(format!("{field}.scopes"), "InvalidValue", message);
     }
     let settings = ProviderSettings {
@@ -142,19 +142,19 @@ fn issuer(
     let issuer = endpoint::parse_endpoint(diagnostics, field, text, tenancy)?;
     if issuer.query().is_some() {
         let message = format!(
-            "'{text}' has a query; an issuer has none (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2)"
+            "'{text}' has a query, which an issuer must not have (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2)"
         );
         diagnostics.error(field, "InvalidUrl", message);
     }
     Some(issuer)
 }
 
-/// `scope-token` of RFC 6749, section 3.3.
+/// Checks that each entry is one `scope-token` (RFC 6749, section 3.3).
 pub(super) fn check_scopes(diagnostics: &mut ResourceDiagnostics, field: &str, scopes: &[String]) {
     for (index, scope) in scopes.iter().enumerate() {
         let token = |byte: u8| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
         if scope.is_empty() || !scope.bytes().all(token) {
-            let message = format!("'{scope}' is not one scope; write each as an entry of its own");
+            let message = format!("'{scope}' is not a single scope; write each scope as a separate entry");
             diagnostics.error(format!("{field}[{index}]"), "InvalidValue", message);
         }
     }

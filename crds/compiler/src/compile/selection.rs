@@ -1,3 +1,5 @@
+//! Compiles and checks selections: include, exclude and overrides.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_config::{Annotations, Override, Selection};
@@ -8,16 +10,18 @@ use serde_json::Value;
 
 use super::diagnostics::ResourceDiagnostics;
 
-/// Beyond this, some clients refuse a tool's name, which they extend by the server's.
+/// Maximum length of a tool name that all clients accept. Some clients prepend the server's name and reject
+/// longer names.
 const MAX_PORTABLE_NAME_LEN: usize = 60;
 
-/// Whether a name or glob matches. `*` stands for any run of characters, nothing else is special.
+/// Whether a pattern matches a name. `*` matches any number of characters; all other characters match
+/// themselves.
 pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
     let Some((prefix, rest)) = pattern.split_once('*') else { return pattern == name };
     let (middle, suffix) = rest.rsplit_once('*').unwrap_or(("", rest));
     let Some(name) = name.strip_prefix(prefix) else { return false };
     let Some(mut name) = name.strip_suffix(suffix) else { return false };
-    // The first place of each part is as good as any: only stars lie between them.
+    // The first match of each part is enough, because only stars separate the parts.
     for part in middle.split('*').filter(|part| !part.is_empty()) {
         let Some((_, after)) = name.split_once(part) else { return false };
         name = after;
@@ -72,7 +76,7 @@ fn annotations(annotations: ToolAnnotations) -> Annotations {
     hints.chain(annotations.title.map(|title| ("title".to_owned(), Value::String(title)))).collect()
 }
 
-/// Whether nothing can be offered.
+/// Whether the selection offers nothing.
 pub(super) fn is_empty(selection: &Selection) -> bool {
     selection.include.as_ref().is_some_and(Vec::is_empty)
 }
@@ -82,14 +86,15 @@ fn is_offered(selection: &Selection, name: &str) -> bool {
     selection.include.as_deref().is_none_or(any) && !any(&selection.exclude)
 }
 
-/// Says what is wrong with a selection by itself; whether the origin has what it names is not known here.
+/// Checks a selection on its own, without the origin's catalog.
 pub(super) fn check(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
     check_names(diagnostics, &format!("{field}.include"), selection.include.as_deref().unwrap_or_default());
     check_names(diagnostics, &format!("{field}.exclude"), &selection.exclude);
     for (index, pattern) in selection.include.iter().flatten().enumerate() {
         if selection.exclude.iter().any(|excluded| excluded == pattern || glob_matches(excluded, pattern)) {
-            let message =
-                format!("'{pattern}' is excluded as well, and exclude wins; remove it from one of the two");
+            let message = format!(
+                "'{pattern}' is also excluded, and exclude wins; remove it from one of the two lists"
+            );
             diagnostics.warning(format!("{field}.include[{index}]"), "NoEffect", message);
         }
     }
@@ -101,17 +106,19 @@ fn check_names(diagnostics: &mut ResourceDiagnostics, field: &str, names: &[Stri
     for (index, name) in names.iter().enumerate() {
         let field = format!("{field}[{index}]");
         if name.trim() != name || name.is_empty() || name.contains(char::is_control) {
-            let message =
-                format!("'{name}' matches nothing: it is empty or has space around it; write the name alone");
+            let message = format!(
+                "'{name}' matches nothing: it is empty, or contains control characters or surrounding spaces; write only the \
+                 name"
+            );
             diagnostics.error(field, "InvalidPattern", message);
         } else if name.contains("**") {
-            let message = format!("'{name}': one '*' crosses '/' already; write '{}'", single_stars(name));
+            let message = format!("'{name}': a single '*' also matches '/'; write '{}'", single_stars(name));
             diagnostics.warning(field, "InvalidPattern", message);
         } else if name.contains('?') && !name.contains(':') {
-            let message = format!("'{name}': '?' stands for itself; only '*' stands for other characters");
+            let message = format!("'{name}': '?' matches only itself; use '*' to match other characters");
             diagnostics.warning(field, "InvalidPattern", message);
         } else if !seen.insert(name) {
-            diagnostics.warning(field, "Duplicate", format!("'{name}' is in this list twice"));
+            diagnostics.warning(field, "Duplicate", format!("'{name}' is in this list twice; remove one"));
         }
     }
 }
@@ -129,14 +136,14 @@ fn check_overrides(diagnostics: &mut ResourceDiagnostics, field: &str, selection
     for (index, item) in selection.overrides.iter().enumerate() {
         let name = &item.name;
         if name.contains('*') {
-            let message = format!("'{name}' is a glob, and an override is for one item; name it");
+            let message = format!("'{name}' is a glob, but an override applies to one item; write its name");
             diagnostics.error(format!("{field}[{index}].name"), "InvalidPattern", message);
         } else if !originals.insert(name) {
-            let message = format!("'{name}' has an override before; join the two");
+            let message = format!("an earlier override has the same name '{name}'; merge the two");
             diagnostics.error(format!("{field}[{index}].name"), "Duplicate", message);
         } else if !is_offered(selection, name) {
             let message = format!(
-                "'{name}' is not offered, so that this changes nothing; include it, or remove the override"
+                "'{name}' is not offered, so the override has no effect; include it, or remove the override"
             );
             diagnostics.warning(format!("{field}[{index}].name"), "NoEffect", message);
         }
@@ -144,7 +151,7 @@ fn check_overrides(diagnostics: &mut ResourceDiagnostics, field: &str, selection
     check_renames(diagnostics, field, selection);
 }
 
-/// Two items of one name could not be told apart in a call.
+/// Checks that exposed names are unique. Otherwise a call could not select one of two items.
 fn check_renames(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
     let renamed: BTreeMap<_, _> =
         selection.overrides.iter().filter_map(|item| Some((&item.name, item.exposed.as_ref()?))).collect();
@@ -158,17 +165,17 @@ fn check_renames(diagnostics: &mut ResourceDiagnostics, field: &str, selection: 
         let field = format!("{field}[{index}].as");
         if let Some(other) = given.insert(exposed, &item.name) {
             let message =
-                format!("the name '{exposed}' is in use: '{other}' is renamed to it too; choose another");
+                format!("the name '{exposed}' is in use: '{other}' is also renamed to it; choose another");
             diagnostics.error(field, "NameInUse", message);
         } else if kept.contains(exposed) {
             let message = format!(
-                "the name '{exposed}' is in use: the origin's own '{exposed}' is offered under it; rename or exclude that one, \
-                 or choose another name"
+                "the name '{exposed}' is in use: the origin's own '{exposed}' is also offered; rename or exclude that one, or \
+                 choose another name"
             );
             diagnostics.error(field, "NameInUse", message);
         } else if exposed.len() > MAX_PORTABLE_NAME_LEN {
             let message = format!(
-                "'{exposed}' has {} characters; some clients refuse more than {MAX_PORTABLE_NAME_LEN}",
+                "'{exposed}' has {} characters, but some clients reject more than {MAX_PORTABLE_NAME_LEN}; choose a shorter name",
                 exposed.len()
             );
             diagnostics.warning(field, "LongName", message);

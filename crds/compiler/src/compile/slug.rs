@@ -1,3 +1,5 @@
+//! Assigns slugs to virtual MCPs.
+
 use std::collections::BTreeMap;
 
 use portcullis_crds::VirtualMcp;
@@ -5,14 +7,15 @@ use portcullis_crds::VirtualMcp;
 use super::tenancy::TenancyRules;
 use crate::{ResourceId, Resources};
 
-/// The slug of a virtual MCP: its own, or its name.
+/// The slug of a virtual MCP: `spec.slug`, or its name.
 pub(super) fn of(virtual_mcp: &VirtualMcp) -> &str {
     let name = virtual_mcp.metadata.name.as_deref().unwrap_or_default();
     virtual_mcp.spec.slug.as_deref().unwrap_or(name)
 }
 
-/// Who has which slug. Asked for twice, the older has it, and at the same age the first by namespace and name; whether it is
-/// sound does not matter, so that nobody loses a slug by a passing mistake. Who may attach nothing takes no slug from others.
+/// The virtual MCP that has each slug. If two claim the same slug, the older one gets it; at the same age,
+/// the first by namespace and name. Invalid virtual MCPs keep their slug, because a temporary mistake must
+/// not give it away. Resources in namespaces that the gateway does not serve claim no slug.
 pub(super) fn assign<'a>(
     resources: &'a Resources,
     tenancy: &TenancyRules<'_>,

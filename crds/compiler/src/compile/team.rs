@@ -1,3 +1,5 @@
+//! Compiles a `Team`.
+
 use std::collections::BTreeSet;
 
 use portcullis_config::{Access, Members, RouteConfig, Selection, TeamAccess, TeamConfig};
@@ -11,7 +13,7 @@ use super::{ByResource, Compiler, selection};
 use crate::ResourceId;
 use crate::suggest::did_you_mean;
 
-/// Compiles a team. An entry with an error is left out, and only that one: to lose it takes nothing from anybody else.
+/// Compiles a team. Only entries with an error are left out; the other entries keep their effect.
 pub(super) fn compile(
     diagnostics: &mut ResourceDiagnostics,
     team: &Team,
@@ -27,7 +29,7 @@ pub(super) fn compile(
     check_emails(diagnostics, "spec.members.users", &spec.members.users);
     check_members(diagnostics, &spec.members, tenancy);
     if spec.access.is_empty() {
-        diagnostics.warning("spec.access", "NoAccess", "this team may use nothing; name virtual MCPs");
+        diagnostics.warning("spec.access", "NoAccess", "this team gives access to nothing; add virtual MCPs");
     }
     let mut seen = BTreeSet::new();
     let mut access = Vec::new();
@@ -35,7 +37,7 @@ pub(super) fn compile(
         let field = format!("spec.access[{index}]");
         if !seen.insert(&entry.virtual_mcp) {
             let message = format!(
-                "'{}' has an entry before; join the two, because exclude wins only within one",
+                "an earlier entry has the same virtualMcp '{}'; merge the two, because exclude wins only within one entry",
                 entry.virtual_mcp
             );
             diagnostics.error(format!("{field}.virtualMcp"), "Duplicate", message);
@@ -60,14 +62,15 @@ pub(super) fn compile(
 fn check_members(diagnostics: &mut ResourceDiagnostics, members: &team::Members, tenancy: &TenancyRules<'_>) {
     let team::Members { groups, users, workloads, service_accounts } = members;
     if [groups, users, workloads, service_accounts].into_iter().all(Vec::is_empty) {
-        let message = "nobody belongs to this team; name groups, users, workloads or serviceAccounts";
+        let message = "this team has no members; add groups, users, workloads or serviceAccounts";
         diagnostics.warning("spec.members", "NoMembers", message);
     }
     for (index, name) in workloads.iter().enumerate() {
         if tenancy.has_gateway() && !tenancy.workloads.contains(&name.as_str()) {
             let hint = did_you_mean(name, tenancy.workloads.iter().copied());
             let message = format!(
-                "the gateway has no workload '{name}'{hint}; its owner adds one to spec.clients.workloads of the McpGateway"
+                "the gateway has no workload '{name}'{hint}; ask the owner of the gateway to add it to spec.clients.workloads of \
+                 the McpGateway"
             );
             diagnostics.warning(format!("spec.members.workloads[{index}]"), "WorkloadNotFound", message);
         }
@@ -85,15 +88,11 @@ fn team_access(
     let Some(route) = routes.get(&id) else {
         let field = format!("{field}.virtualMcp");
         if known.contains(&id) {
-            diagnostics.warning(
-                field,
-                "VirtualMcpNotAccepted",
-                format!("{id} has errors of its own; mend them first"),
-            );
+            diagnostics.warning(field, "VirtualMcpNotAccepted", format!("{id} is invalid; fix it first"));
         } else {
             let there = known.iter().filter(|it| it.kind == id.kind && it.namespace == id.namespace);
             let hint = did_you_mean(&id.name, there.map(|it| it.name.as_str()));
-            diagnostics.error(field, "VirtualMcpNotFound", format!("there is no {id}{hint}"));
+            diagnostics.error(field, "VirtualMcpNotFound", format!("{id} not found{hint}"));
         }
         return None;
     };
@@ -105,14 +104,15 @@ fn team_access(
         return None;
     }
     if selection::is_empty(&tools) {
-        let message = "the team may connect but use no tool; leave out 'include' to allow all of them";
+        let message = "the team may connect but use no tool; remove 'include' to allow all tools";
         diagnostics.warning(format!("{field}.include"), "NothingOffered", message);
     }
     warn_of_original_names(diagnostics, &field, &tools, &route.capabilities.tools);
     Some(TeamAccess { route: route.uid.clone(), tools })
 }
 
-/// Teams see exposed names; the origin's own name of a renamed tool matches nothing.
+/// Warns about original names of renamed tools. Teams refer to exposed names, so original names match
+/// nothing.
 fn warn_of_original_names(
     diagnostics: &mut ResourceDiagnostics,
     field: &str,
@@ -127,7 +127,7 @@ fn warn_of_original_names(
             let taken = offered.overrides.iter().any(|item| item.exposed.as_ref() == Some(name));
             if let Some(exposed) = item.and_then(|item| item.exposed.as_ref()).filter(|_| !taken) {
                 let message = format!(
-                    "'{name}' is offered as '{exposed}', and teams go by that name; write '{exposed}'"
+                    "'{name}' is offered as '{exposed}', and teams must use that name; write '{exposed}'"
                 );
                 diagnostics.warning(format!("{field}.{list}[{index}]"), "NoEffect", message);
             }
@@ -136,7 +136,7 @@ fn warn_of_original_names(
 }
 
 impl Compiler<'_> {
-    /// A route for teams that no team names is served to nobody.
+    /// Warns about routes with `access: Teams` that no team names, because no user can use them.
     pub(super) fn warn_of_unassigned_routes(
         &mut self,
         routes: &ByResource<RouteConfig>,
@@ -147,8 +147,7 @@ impl Compiler<'_> {
         for (id, route) in routes {
             if route.access == Access::Teams && !named.contains(route.uid.as_str()) {
                 let mut diagnostics = ResourceDiagnostics::new(id.clone(), self.resources);
-                let message =
-                    "no Team names it, so that nobody may use it; name it in a Team, or set access: Everyone";
+                let message = "no Team names this VirtualMcp, so no user may use it; name it in a Team, or set access: Everyone";
                 diagnostics.warning("spec.access", "NobodyHasAccess", message);
                 self.diagnostics.extend(diagnostics.into_parts().0);
             }

@@ -1,3 +1,5 @@
+//! Tenancy: namespaces that the gateway serves, and the permissions of their resources.
+
 use ipnet::IpNet;
 use portcullis_crds::McpGateway;
 use portcullis_crds::kinds::mcp_gateway::Tenancy;
@@ -7,7 +9,8 @@ use super::diagnostics::ResourceDiagnostics;
 use super::{Compiler, ResourceId};
 use crate::{Diagnostic, Severity};
 
-/// What the gateway says about everybody else. Without a gateway nothing is known, and nobody is blamed for it.
+/// Settings of the gateway that other resources are checked against. Without a gateway these checks are
+/// skipped.
 pub(super) struct TenancyRules<'a> {
     pub(super) public_url: Option<Url>,
     pub(super) identity_providers: Vec<&'a str>,
@@ -34,7 +37,7 @@ impl<'a> TenancyRules<'a> {
         }
     }
 
-    /// Whether there is a gateway, though it may not be sound.
+    /// Whether there is a gateway, valid or not.
     pub(super) fn has_gateway(&self) -> bool {
         self.gateway.is_some()
     }
@@ -48,12 +51,12 @@ impl<'a> TenancyRules<'a> {
         }
     }
 
-    /// Whether virtual MCPs of a namespace may be for everyone.
+    /// Whether virtual MCPs of a namespace may use `access: Everyone`.
     pub(super) fn allows_everyone(&self, namespace: &str) -> bool {
         self.tenancy().is_none() || self.entries_for(namespace).any(|tenancy| tenancy.everyone)
     }
 
-    /// The private networks that resources of a namespace may reach.
+    /// Private networks that resources of a namespace may be in.
     pub(super) fn private_networks(&self, namespace: &str) -> Vec<IpNet> {
         let mut networks: Vec<_> = self
             .entries_for(namespace)
@@ -65,26 +68,26 @@ impl<'a> TenancyRules<'a> {
         networks
     }
 
-    /// Hosts to which origins of a namespace may send people's identity tokens. `None` where tenancy does not say: then nobody but
-    /// the gateway's own namespace is served.
+    /// Hosts to which users' identity tokens may be sent for origins of a namespace. `None` without a tenancy
+    /// list: then only the gateway's own namespace is served, without this restriction.
     pub(super) fn identity_token_hosts(&self, namespace: &str) -> Option<Vec<String>> {
         self.tenancy()?;
         let hosts = self.entries_for(namespace).flat_map(|tenancy| &tenancy.identity_token_hosts);
         Some(hosts.map(|host| host.to_ascii_lowercase()).collect())
     }
 
-    /// Where tenancy is written, as a person would look for it.
+    /// Field and resource that contain tenancy, for messages.
     pub(super) fn tenancy_location(&self) -> String {
         let gateway = self.gateway.map(|gateway| ResourceId::of("McpGateway", &gateway.metadata));
         format!("spec.tenancy of {}", gateway.map_or("the McpGateway".to_owned(), |id| id.to_string()))
     }
 
-    /// Refuses a resource whose namespace the gateway does not serve.
+    /// Reports an error if the gateway does not serve the resource's namespace.
     pub(super) fn check_namespace(&self, diagnostics: &mut ResourceDiagnostics) {
         if !self.admits(diagnostics.namespace()) {
             let namespace = diagnostics.namespace().to_owned();
             let message = format!(
-                "the gateway does not serve the namespace '{namespace}'; its owner adds the namespace to {}",
+                "the gateway does not serve the namespace '{namespace}'; ask the owner of the gateway to add it to {}",
                 self.tenancy_location()
             );
             diagnostics.error("metadata.namespace", "NamespaceNotAllowed", message);
@@ -101,7 +104,7 @@ impl<'a> TenancyRules<'a> {
     }
 }
 
-/// Whether a URL's host is this machine, by its name or address alone.
+/// Whether the host of a URL is a loopback name or address. Names are not resolved.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -112,7 +115,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 impl<'a> Compiler<'a> {
-    /// The oldest gateway. Any other is told that there is one already.
+    /// Selects the oldest gateway. Every other gateway gets an error.
     pub(super) fn choose_gateway(&mut self) -> Option<&'a McpGateway> {
         let mut gateways: Vec<_> = self.resources.gateways.iter().collect();
         gateways.sort_by_cached_key(|gateway| {
@@ -127,8 +130,7 @@ impl<'a> Compiler<'a> {
                     file: None,
                     field: None,
                     reason: "NoGateway",
-                    message: "there is no McpGateway; write one that says under which publicUrl clients come and who signs \
-                              them in"
+                    message: "McpGateway not found; create one with a publicUrl and an identity provider"
                         .to_owned(),
                 });
             }
@@ -138,8 +140,9 @@ impl<'a> Compiler<'a> {
             let mut diagnostics =
                 ResourceDiagnostics::new(ResourceId::of("McpGateway", &other.metadata), self.resources);
             let chosen = ResourceId::of("McpGateway", &chosen.metadata);
-            let message =
-                format!("there is {chosen} already, and an installation has one; remove one of the two");
+            let message = format!(
+                "{chosen} already exists, and an installation has exactly one; remove one of the two"
+            );
             diagnostics.error("", "AnotherGateway", message);
             self.diagnostics.extend(diagnostics.into_parts().0);
         }

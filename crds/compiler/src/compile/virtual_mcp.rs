@@ -1,3 +1,5 @@
+//! Compiles a `VirtualMcp` into a route.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_config::{Access, Capabilities, OriginConfig, RouteConfig, Selection};
@@ -11,16 +13,16 @@ use super::{ByResource, selection, slug};
 use crate::suggest::did_you_mean;
 use crate::{Catalog, ResourceId};
 
-/// What a virtual MCP is compiled against.
+/// Shared inputs for compiling virtual MCPs.
 pub(super) struct RouteContext<'a> {
-    /// All that there are.
+    /// All origins, valid or not.
     pub(super) existing_origins: &'a BTreeMap<ResourceId, &'a OriginMcp>,
     pub(super) unreadable: &'a BTreeSet<ResourceId>,
     pub(super) tenancy: &'a TenancyRules<'a>,
-    /// Those that are sound.
+    /// The valid origins.
     pub(super) origins: &'a ByResource<OriginConfig>,
     pub(super) slugs: &'a BTreeMap<&'a str, ResourceId>,
-    /// What origins are known to offer.
+    /// Known catalogs of origins.
     pub(super) catalogs: &'a BTreeMap<ResourceId, Catalog>,
 }
 
@@ -38,8 +40,8 @@ pub(super) fn compile(
     };
     if access == Access::Everyone && !known.tenancy.allows_everyone(diagnostics.namespace()) {
         let message = format!(
-            "virtual MCPs of the namespace '{}' are for teams only; write access: Teams, or have the gateway's owner set \
-             everyone: true for the namespace in {}",
+            "virtual MCPs of the namespace '{}' may not use access: Everyone; write access: Teams, or ask the owner of the \
+             gateway to set everyone: true for the namespace in {}",
             diagnostics.namespace(),
             known.tenancy.tenancy_location()
         );
@@ -66,13 +68,15 @@ fn check_slug(diagnostics: &mut ResourceDiagnostics, virtual_mcp: &VirtualMcp, k
     let slug = slug::of(virtual_mcp);
     if !is_dns_label(slug) {
         let hint = match virtual_mcp.spec.slug {
-            Some(_) => "use lower-case letters, digits and '-', at most 63",
-            None => "it is the name; set spec.slug to one of lower-case letters, digits and '-', at most 63",
+            Some(_) => "use at most 63 lower-case letters, digits and '-'",
+            None => {
+                "the slug defaults to the name; set spec.slug to at most 63 lower-case letters, digits and '-'"
+            }
         };
-        diagnostics.error("spec.slug", "InvalidSlug", format!("'{slug}' is no slug: {hint}"));
+        diagnostics.error("spec.slug", "InvalidSlug", format!("'{slug}' is not a valid slug; {hint}"));
     }
     if let Some(holder) = known.slugs.get(slug).filter(|holder| *holder != diagnostics.id()) {
-        let message = format!("the slug '{slug}' is taken by {holder}; choose another in spec.slug");
+        let message = format!("the slug '{slug}' is already used by {holder}; choose another in spec.slug");
         diagnostics.error("spec.slug", "SlugTaken", message);
     }
 }
@@ -99,7 +103,7 @@ fn identity_provider(
     }
 }
 
-/// The UID of the origin, if it may be used.
+/// UID of the origin, if the virtual MCP may use it.
 fn origin(
     diagnostics: &mut ResourceDiagnostics,
     origins: &[kind::OriginRef],
@@ -107,7 +111,8 @@ fn origin(
     known: &RouteContext<'_>,
 ) -> Option<String> {
     let [reference] = origins else {
-        let message = format!("a virtual MCP has exactly one origin for now; this one has {}", origins.len());
+        let message =
+            format!("a virtual MCP must have exactly one origin for now; this one has {}", origins.len());
         diagnostics.error("spec.origins", "NotExactlyOne", message);
         return None;
     };
@@ -120,9 +125,11 @@ fn origin(
         origin.spec.allowed_namespaces.iter().any(|it| it == "*" || it == diagnostics.namespace())
     });
     if foreign && !allowed {
-        // The same words whether it is there or not: what other namespaces hold is not told.
+        // The message is the same if the origin does not exist: the contents of other namespaces must not
+        // leak.
         let message = format!(
-            "there is no {id} that allows the namespace '{}' to use it; its owner adds that to its spec.allowedNamespaces",
+            "{id} not found, or it does not allow the namespace '{}'; ask its owner to add the namespace to its \
+             spec.allowedNamespaces",
             diagnostics.namespace()
         );
         diagnostics.error("spec.origins[0].namespace", "OriginNotAllowed", message);
@@ -142,17 +149,13 @@ fn origin(
             Some(document.uid.clone())
         }
         None if found.is_some() || known.unreadable.contains(&id) => {
-            diagnostics.error(
-                field,
-                "OriginNotAccepted",
-                format!("{id} has errors of its own; mend them first"),
-            );
+            diagnostics.error(field, "OriginNotAccepted", format!("{id} is invalid; fix it first"));
             None
         }
         None => {
             let there = known.existing_origins.keys().filter(|it| it.namespace == namespace);
             let hint = did_you_mean(&reference.name, there.map(|it| it.name.as_str()));
-            diagnostics.error(field, "OriginNotFound", format!("there is no {id}{hint}"));
+            diagnostics.error(field, "OriginNotFound", format!("{id} not found{hint}"));
             None
         }
     }
@@ -179,14 +182,14 @@ fn capabilities(
     };
     let Capabilities { tools, prompts, resources, resource_templates } = &capabilities;
     if [tools, prompts, resources, resource_templates].into_iter().all(selection::is_empty) {
-        let message =
-            "every kind is empty, so that clients see nothing; leave out 'include' to offer all of a kind";
+        let message = "the selection of every kind is empty, so clients see nothing; remove 'include' to offer all of a kind";
         diagnostics.warning("spec.capabilities", "NothingOffered", message);
     }
     capabilities
 }
 
-/// Names that the origin does not have match nothing. It may have them tomorrow, so that it is no error.
+/// Warns about names that are not in the origin's catalog. It is not an error, because the origin may add
+/// them later.
 fn warn_of_unknown_names(
     diagnostics: &mut ResourceDiagnostics,
     what: &str,
@@ -207,7 +210,7 @@ fn warn_of_unknown_names(
         }
         let hint = did_you_mean(name, there.iter().map(String::as_str));
         let message = if observed {
-            format!("nobody has been shown a {what} '{name}' by the origin so far{hint}")
+            format!("the origin has not yet shown a {what} '{name}' to any user{hint}")
         } else {
             format!("the origin has no {what} '{name}'{hint}")
         };

@@ -1,3 +1,5 @@
+//! Splits a file into YAML documents and identifies the resource in each.
+
 use portcullis_crds::{GROUP, VERSION};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -6,23 +8,24 @@ use super::Problem;
 use crate::suggest::{did_you_mean, suggest};
 use crate::{DEFAULT_NAMESPACE, ResourceId};
 
-/// The kinds that a folder may hold.
+/// Kinds that a folder may contain.
 const KINDS: [&str; 5] = ["McpGateway", "OriginMcp", "VirtualMcp", "Team", "Secret"];
 
-/// One YAML document that is not empty.
+/// A YAML document that is not empty.
 pub(super) struct YamlDocument(Value);
 
-/// A document of a kind that we know, with a name.
+/// A document with a known kind and a name.
 pub(super) struct IdentifiedDocument {
     pub(super) id: ResourceId,
     pub(super) value: Value,
 }
 
-/// The documents of a file. One that is no YAML ends the file, because nobody can say where the next begins.
+/// The documents of a file. Reading stops at invalid YAML, because the start of the next document is then
+/// unknown.
 pub(super) fn documents(text: &str) -> Vec<Result<YamlDocument, Problem>> {
     let mut documents = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {
-        // By way of YAML's own value, because that refuses keys that repeat.
+        // serde_yaml's own value type rejects repeated keys.
         let value = serde_yaml::Value::deserialize(document)
             .map_err(|error| redacted_error(&error))
             .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()));
@@ -30,7 +33,7 @@ pub(super) fn documents(text: &str) -> Vec<Result<YamlDocument, Problem>> {
             Ok(Value::Null) => {}
             Ok(value) => documents.push(Ok(YamlDocument(value))),
             Err(error) => {
-                documents.push(Err(Problem::new("", "InvalidYaml", format!("this is not YAML: {error}"))));
+                documents.push(Err(Problem::new("", "InvalidYaml", format!("invalid YAML: {error}"))));
                 break;
             }
         }
@@ -38,19 +41,20 @@ pub(super) fn documents(text: &str) -> Vec<Result<YamlDocument, Problem>> {
     documents
 }
 
-/// What is no YAML, in the parser's words. They quote a value that does not fit its tag, and it may be a Secret's.
+/// The parser's error. It quotes a value that does not match its tag; that value is removed, because it may
+/// be secret.
 fn redacted_error(error: &serde_yaml::Error) -> String {
-    let told = error.to_string();
-    match told.split_once('"') {
-        None => return told,
-        Some((words, _)) if words.ends_with("duplicate entry with key ") => return told,
+    let message = error.to_string();
+    match message.split_once('"') {
+        None => return message,
+        Some((words, _)) if words.ends_with("duplicate entry with key ") => return message,
         Some(_) => {}
     }
     let place = error.location().map(|at| format!(", at line {} column {}", at.line(), at.column()));
-    format!("a value does not fit its tag (!!…){}", place.unwrap_or_default())
+    format!("a value does not match its tag (!!…){}", place.unwrap_or_default())
 }
 
-/// The resource that was meant by one of an unknown kind.
+/// Replaces an unknown kind by the most similar known one.
 pub(super) fn with_suggested_kind(id: ResourceId) -> ResourceId {
     match suggest(&id.kind, KINDS) {
         Some(kind) => ResourceId { kind: kind.to_owned(), ..id },
@@ -59,42 +63,42 @@ pub(super) fn with_suggested_kind(id: ResourceId) -> ResourceId {
 }
 
 impl YamlDocument {
-    /// Which resource this is.
+    /// Reads and checks `kind`, `apiVersion`, namespace and name.
     pub(super) fn identify(self) -> Result<IdentifiedDocument, Box<(Option<ResourceId>, Problem)>> {
         let Self(value) = self;
         if !value.is_object() {
-            let message = "this document is no resource; a resource has apiVersion, kind, metadata and spec";
+            let message = "this document is not a Kubernetes resource; write one with apiVersion, kind, metadata and spec";
             return Err(Box::new((None, Problem::new("", "NotAResource", message))));
         }
         let text = |pointer| value.pointer(pointer).and_then(Value::as_str);
         let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE);
         let Some(kind) = text("/kind") else {
-            let message = format!("the document has no kind; write one of {}", KINDS.join(", "));
+            let message = format!("this document has no kind; use one of {}", KINDS.join(", "));
             return Err(Box::new((None, Problem::new("kind", "UnknownKind", message))));
         };
         let id = text("/metadata/name").map(|name| ResourceId::new(kind, namespace, name));
         if !KINDS.contains(&kind) {
             let hint = match suggest(kind, KINDS) {
                 Some(_) => did_you_mean(kind, KINDS),
-                None => format!("; a folder holds {}", KINDS.join(", ")),
+                None => format!("; use one of {}", KINDS.join(", ")),
             };
-            let message = format!("there is no kind '{kind}'{hint}");
+            let message = format!("unknown kind '{kind}'{hint}");
             return Err(Box::new((id, Problem::new("kind", "UnknownKind", message))));
         }
         let version = if kind == "Secret" { "v1".to_owned() } else { format!("{GROUP}/{VERSION}") };
         if text("/apiVersion") != Some(&version) {
             let message = match text("/apiVersion") {
                 Some(other) => {
-                    format!("'{other}' has no {kind} that is known here; write apiVersion: {version}")
+                    format!("unsupported apiVersion '{other}' for {kind}; write apiVersion: {version}")
                 }
-                None => format!("write apiVersion: {version}"),
+                None => format!("this {kind} has no apiVersion; write apiVersion: {version}"),
             };
             return Err(Box::new((id, Problem::new("apiVersion", "UnknownVersion", message))));
         }
         match id {
             Some(id) => Ok(IdentifiedDocument { id, value }),
             None => {
-                let message = format!("this {kind} has no name; write metadata: {{name: …}}");
+                let message = format!("this {kind} has no name; add metadata: {{name: …}}");
                 Err(Box::new((None, Problem::new("metadata.name", "Required", message))))
             }
         }

@@ -1,3 +1,5 @@
+//! Checks `metadata`, which all kinds share.
+
 use portcullis_crds::values::syntax::is_dns_label;
 use serde_json::{Map, Value};
 
@@ -23,7 +25,7 @@ const FIELDS: [&str; 15] = [
     "uid",
 ];
 
-/// Checks what all kinds have in common, fills in the namespace and takes out the identity, which is the folder's to give.
+/// Checks `metadata`, sets the namespace and removes the UID, because the folder assigns UIDs.
 pub(super) fn check(value: &mut Value, id: &ResourceId, problems: &mut Vec<Problem>) {
     let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     metadata.retain(|_, value| !value.is_null());
@@ -32,13 +34,14 @@ pub(super) fn check(value: &mut Value, id: &ResourceId, problems: &mut Vec<Probl
     }
     if !is_name(&id.name) {
         let message = format!(
-            "'{}' is no name; use lower-case letters, digits, '-' and '.', at most 253, letters or digits at both ends",
+            "'{}' is not a valid name; use at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both \
+             ends",
             id.name
         );
         problems.push(Problem::new("metadata.name", "InvalidValue", message));
     }
     if !is_dns_label(&id.namespace) || metadata.get("namespace").is_some_and(|it| !it.is_string()) {
-        let message = "a namespace is a name of lower-case letters, digits and '-', at most 63";
+        let message = "the namespace is invalid; use at most 63 lower-case letters, digits and '-'";
         problems.push(Problem::new("metadata.namespace", "InvalidValue", message));
     }
     strings(metadata, "labels", problems);
@@ -52,7 +55,8 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_label)
 }
 
-/// `portcullis.dev/credential: true` is a boolean in YAML and none in a label.
+/// Checks that all values are strings: `portcullis.dev/credential: true` is a boolean in YAML and not valid
+/// as a label.
 fn strings(metadata: &Map<String, Value>, field: &str, problems: &mut Vec<Problem>) {
     for (key, value) in metadata.get(field).and_then(Value::as_object).into_iter().flatten() {
         if !value.is_string() {

@@ -1,10 +1,10 @@
-//! Texts of a folder's files in, resources out; strictly, as an API server would with `fieldValidation: Strict`.
+//! Reads resources from the files of a folder, as strictly as an API server with `fieldValidation: Strict`.
 //!
 //! ```text
-//! document   text -> values, one a YAML document; which resource each of them is
-//! shape      value against its kind's schema: every unknown field, wrong type and wrong word at once
-//! metadata   the same for what all kinds have
-//! secret     v1 Secrets, without ever quoting a value
+//! document   splits a text into YAML documents and identifies the resource in each
+//! schema     checks a resource against the schema of its kind: unknown fields, wrong types, invalid values
+//! metadata   checks the metadata, which all kinds share
+//! secret     decodes v1 Secrets without quoting a value
 //! ```
 
 mod document;
@@ -24,12 +24,12 @@ use serde_json::Value;
 use crate::{Diagnostic, ResourceId, Resources, Severity};
 use document::{IdentifiedDocument, YamlDocument};
 
-/// Each kind's definition. Made from the types once: it takes longer than reading a file does.
+/// Definition of each kind. Generated once, because that takes longer than reading a file.
 static DEFINITIONS: LazyLock<BTreeMap<String, CustomResourceDefinition>> = LazyLock::new(|| {
     manifests::definitions().into_iter().map(|it| (it.spec.names.kind.clone(), it)).collect()
 });
 
-/// Something that is wrong at a place of a document.
+/// A problem in one field of a document.
 struct Problem {
     field: String,
     reason: &'static str,
@@ -53,9 +53,9 @@ impl Problem {
     }
 }
 
-/// Reads the texts of a folder's files, given as (file name, text). Unknown fields, duplicates and what cannot be decoded are
-/// diagnoses that name the file. Every object that comes out has a namespace and no UID: a copy of what another cluster or
-/// folder gave would be an identity that is not its own.
+/// Reads the files of a folder, given as (file name, text). Unknown fields, duplicates and values that cannot
+/// be decoded become diagnostics that name the file. Every returned object has a namespace and no UID: a UID
+/// in a copied manifest belongs to another cluster or folder.
 pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Resources, Vec<Diagnostic>) {
     let mut reading = ManifestReader { resources: Resources::default(), diagnostics: Vec::new() };
     for (file, text) in files {
@@ -80,7 +80,7 @@ impl ManifestReader {
             Ok(identified) => identified,
             Err(wrong) => {
                 let (id, problem) = *wrong;
-                // What was probably meant is there for others to refer to.
+                // References to the resource that was probably meant are not reported as "not found".
                 self.resources.unreadable.extend(id.clone().map(document::with_suggested_kind));
                 return self.diagnostics.push(problem.diagnostic(file, id));
             }
@@ -91,8 +91,10 @@ impl ManifestReader {
             }
             Entry::Occupied(entry) => {
                 let message = match entry.get() {
-                    first if first == file => "it is in this file twice; keep one of the two".to_owned(),
-                    first => format!("it is in {first} too; keep one of the two"),
+                    first if first == file => {
+                        "this resource is defined twice in this file; keep one of the two".to_owned()
+                    }
+                    first => format!("this resource is also defined in {first}; keep one of the two"),
                 };
                 let problem = Problem::new("", "Duplicate", message);
                 return self.diagnostics.push(problem.diagnostic(file, Some(id)));
@@ -125,7 +127,7 @@ impl ManifestReader {
     }
 }
 
-/// Decodes what has been checked. A problem that the checks already found is not told again in serde's words.
+/// Decodes a checked value. Serde's error is only reported if the checks did not find the problem.
 fn decode<T: DeserializeOwned>(value: Value, problems: &mut Vec<Problem>) -> Option<T> {
     match serde_path_to_error::deserialize(value) {
         Ok(resource) => Some(resource),

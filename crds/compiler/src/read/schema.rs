@@ -1,3 +1,5 @@
+//! Checks a resource against the schema of its kind and reports all problems at once.
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -11,7 +13,7 @@ use crate::suggest::suggest;
 
 pub(super) const UNKNOWN_FIELD: &str = "UnknownField";
 
-/// What every resource has besides its schema's own.
+/// Fields of every resource that are not part of its schema.
 const COMMON_FIELDS: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Checks a resource against the schema of its kind.
@@ -24,7 +26,7 @@ pub(super) fn check_resource(
     check_fields(schema, object, "", &COMMON_FIELDS, problems);
 }
 
-/// An unknown field, with the one that was probably meant, or with those that there are.
+/// The problem for an unknown field. It suggests the most similar field or lists all known ones.
 pub(super) fn unknown_field<'a>(
     parent: &str,
     field: &str,
@@ -33,10 +35,10 @@ pub(super) fn unknown_field<'a>(
     let known: Vec<_> = known.into_iter().collect();
     let hint = match (suggest(field, known.iter().copied()), known.is_empty()) {
         (Some(meant), _) => format!("did you mean '{meant}'?"),
-        (None, false) => format!("there are {}", known.join(", ")),
-        (None, true) => "nothing is written here but {}".to_owned(),
+        (None, false) => format!("known fields: {}", known.join(", ")),
+        (None, true) => "no fields are allowed here, only {}".to_owned(),
     };
-    Problem::new(join(parent, field), UNKNOWN_FIELD, format!("there is no field '{field}'; {hint}"))
+    Problem::new(join(parent, field), UNKNOWN_FIELD, format!("unknown field '{field}'; {hint}"))
 }
 
 fn join(parent: &str, field: &str) -> String {
@@ -57,7 +59,7 @@ fn check(schema: &JSONSchemaProps, value: &mut Value, path: &str, problems: &mut
 fn wrong_type(schema: &JSONSchemaProps, expected: &str, value: &Value) -> String {
     let scalar = matches!(value, Value::Bool(_) | Value::Number(_));
     if expected == "string" && scalar {
-        // `10` for a duration: its own message says more than "write it in quotes".
+        // For `10` as a duration, the pattern's own message is more useful than "write it in quotes".
         let text = value.to_string();
         return match schema.pattern.as_deref().and_then(|pattern| values::check_pattern(pattern, &text)) {
             Some(Err(message)) => message,
@@ -67,16 +69,16 @@ fn wrong_type(schema: &JSONSchemaProps, expected: &str, value: &Value) -> String
     let found = match value {
         Value::Null => "nothing".to_owned(),
         Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "fields".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
         Value::String(text) => format!("'{text}'"),
         scalar => scalar.to_string(),
     };
     match expected {
-        "array" => format!("here is {found}, but it is a list: write [..] or lines with '- '"),
-        "object" => format!("here is {found}, but it has fields of its own ({{}} for none)"),
-        "boolean" => format!("here is {found}, but it is true or false"),
-        "string" => format!("here is {found}, but it is a text"),
-        _ => format!("here is {found}, but it is a number"),
+        "array" => format!("expected a list, found {found}; write [..] or lines that start with '- '"),
+        "object" => format!("expected an object, found {found}; write its fields, or {{}} for none"),
+        "boolean" => format!("expected true or false, found {found}"),
+        "string" => format!("expected a string, found {found}"),
+        _ => format!("expected a number, found {found}"),
     }
 }
 
@@ -89,7 +91,7 @@ fn check_fields(
 ) {
     let empty = Default::default();
     let properties = schema.properties.as_ref().unwrap_or(&empty);
-    // What an API server does to nulls where nothing is nullable.
+    // The API server also drops nulls of fields that are not nullable.
     object.retain(|name, value| !(value.is_null() && properties.contains_key(name)));
     if schema.additional_properties.is_none() {
         let known = || properties.keys().map(String::as_str).chain(besides.iter().copied());
@@ -99,7 +101,7 @@ fn check_fields(
     }
     for name in schema.required.iter().flatten().filter(|name| !object.contains_key(*name)) {
         let description = properties.get(name).and_then(|it| it.description.as_deref()).unwrap_or_default();
-        let message = format!("it is required ({})", description.trim_end_matches('.'));
+        let message = format!("this field is required ({})", description.trim_end_matches('.'));
         problems.push(Problem::new(join(path, name), "Required", message));
     }
     for (name, property) in properties {
@@ -115,14 +117,14 @@ fn check_items(schema: &JSONSchemaProps, items: &mut [Value], path: &str, proble
         problems.push(Problem::new(
             path,
             "TooFew",
-            format!("it has {count} entries; it needs at least {least}"),
+            format!("the list has {count} entries; at least {least} are required"),
         ));
     }
     if let Some(most) = schema.max_items.filter(|most| count > *most) {
         problems.push(Problem::new(
             path,
             "TooMany",
-            format!("it has {count} entries; at most {most} are allowed"),
+            format!("the list has {count} entries; at most {most} are allowed"),
         ));
     }
     for key in schema.x_kubernetes_list_map_keys.iter().flatten() {
@@ -131,7 +133,7 @@ fn check_items(schema: &JSONSchemaProps, items: &mut [Value], path: &str, proble
             if let Some(value) = item.get(key).and_then(Value::as_str)
                 && !seen.insert(value)
             {
-                let message = format!("an entry before has the {key} '{value}' too; keep one of the two");
+                let message = format!("an earlier entry has the same {key} '{value}'; keep one of the two");
                 problems.push(Problem::new(format!("{path}[{index}].{key}"), "Duplicate", message));
             }
         }
@@ -150,7 +152,7 @@ fn check_text(schema: &JSONSchemaProps, text: &str, path: &str, problems: &mut V
         let hint = suggest(text, values.iter().copied())
             .map(|it| format!("; did you mean {it}?"))
             .unwrap_or_default();
-        let message = format!("'{text}' is none of {}{hint}", values.join(", "));
+        let message = format!("'{text}' is not one of {}{hint}", values.join(", "));
         problems.push(Problem::new(path, "InvalidValue", message));
     }
     if let Some(Err(message)) =
@@ -159,13 +161,13 @@ fn check_text(schema: &JSONSchemaProps, text: &str, path: &str, problems: &mut V
         problems.push(Problem::new(path, "InvalidValue", message));
     } else if let Some(least) = schema.min_length.filter(|least| length < *least) {
         let message = match text {
-            "" => "it is empty; write a value or leave the field out".to_owned(),
-            _ => format!("'{text}' is too short; it has at least {least} characters"),
+            "" => "the value is empty; write a value or leave the field out".to_owned(),
+            _ => format!("'{text}' is too short; write at least {least} characters"),
         };
         problems.push(Problem::new(path, "InvalidValue", message));
     }
     if let Some(most) = schema.max_length.filter(|most| length > *most) {
-        let message = format!("it has {length} characters; at most {most} are allowed");
+        let message = format!("the value has {length} characters; at most {most} are allowed");
         problems.push(Problem::new(path, "InvalidValue", message));
     }
 }

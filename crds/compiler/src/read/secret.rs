@@ -1,3 +1,5 @@
+//! Decodes v1 Secrets without quoting their values.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
@@ -9,7 +11,7 @@ use super::{Problem, schema};
 
 const FIELDS: [&str; 7] = ["apiVersion", "data", "immutable", "kind", "metadata", "stringData", "type"];
 
-/// Decodes a v1 Secret by hand: what serde says about a wrong value quotes it, and a Secret's is not to be seen.
+/// Decodes a v1 Secret by hand, because serde's errors quote the invalid value, which may be secret.
 pub(super) fn decode(value: Value, problems: &mut Vec<Problem>) -> Option<Secret> {
     let Value::Object(mut object) = value else { return None };
     for field in object.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
@@ -19,7 +21,11 @@ pub(super) fn decode(value: Value, problems: &mut Vec<Problem>) -> Option<Secret
     let metadata: Option<ObjectMeta> =
         object.remove("metadata").and_then(|metadata| serde_path_to_error::deserialize(metadata).ok());
     if metadata.is_none() && !problems.iter().any(|problem| problem.field.starts_with("metadata")) {
-        problems.push(Problem::new("metadata", "InvalidValue", "this is no metadata of a Kubernetes object"));
+        problems.push(Problem::new(
+            "metadata",
+            "InvalidValue",
+            "the metadata is not valid for a Kubernetes object",
+        ));
     }
     let mut secret = Secret::default();
     for (key, text) in strings(object.remove("stringData"), "stringData", problems) {
@@ -31,7 +37,7 @@ pub(super) fn decode(value: Value, problems: &mut Vec<Problem>) -> Option<Secret
                 secret.data.get_or_insert_default().insert(key, ByteString(bytes));
             }
             Err(_) => {
-                let message = "the value is not base64; plain text belongs under stringData";
+                let message = "the value is not base64; put plain text under stringData";
                 problems.push(Problem::new(format!("data.{key}"), "InvalidValue", message));
             }
         }
@@ -45,7 +51,7 @@ fn strings(value: Option<Value>, field: &str, problems: &mut Vec<Problem>) -> Ve
         None | Some(Value::Null) => return Vec::new(),
         Some(Value::Object(values)) => values,
         Some(_) => {
-            problems.push(Problem::new(field, "InvalidType", "write it as keys with values"));
+            problems.push(Problem::new(field, "InvalidType", "expected an object; write keys with values"));
             return Vec::new();
         }
     };

@@ -1,6 +1,6 @@
-//! A sound folder, and edits of it.
+//! A valid folder of manifests, and edits of it.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, reason = "each test binary uses some of it")]
 
 use portcullis_compiler::{Compiled, Diagnostic, compile, read};
 
@@ -41,17 +41,17 @@ metadata: {name: finance}
 spec: {members: {groups: [finance]}, access: [{virtualMcp: linear-read}]}
 ";
 
-/// Texts of a folder.
+/// The documents of a folder.
 #[derive(Clone)]
 pub(crate) struct Folder(Vec<String>);
 
 impl Folder {
-    /// One that is sound.
+    /// A valid folder.
     pub(crate) fn sound() -> Self {
         Self([GATEWAY, IDP, ORIGIN, VIRTUAL, TEAM].map(str::to_owned).to_vec())
     }
 
-    /// With a text replaced, which must be there.
+    /// Replaces a text, which must occur.
     pub(crate) fn edit(mut self, from: &str, to: &str) -> Self {
         let before = self.0.clone();
         self.0.iter_mut().for_each(|text| *text = text.replace(from, to));
@@ -59,25 +59,25 @@ impl Folder {
         self
     }
 
-    /// With a document more.
+    /// Adds a document.
     pub(crate) fn add(mut self, text: &str) -> Self {
         self.0.push(text.to_owned());
         self
     }
 
-    /// Without the documents of a kind.
+    /// Removes the documents of a kind.
     pub(crate) fn without(mut self, kind: &str) -> Self {
         self.0.retain(|text| !text.contains(&format!("kind: {kind}\n")));
         self
     }
 
-    /// With the documents the other way round.
+    /// Reverses the order of the documents.
     pub(crate) fn reversed(mut self) -> Self {
         self.0.reverse();
         self
     }
 
-    /// Reads and compiles; what reading found comes first.
+    /// Reads and compiles the folder. Diagnostics of reading come first.
     pub(crate) fn compile(&self) -> Compiled {
         let (resources, mut diagnostics) = read(self.0.iter().map(|text| ("all.yaml", text.as_str())));
         let compiled = compile(&resources);
@@ -85,7 +85,7 @@ impl Folder {
         Compiled { config: compiled.config, diagnostics }
     }
 
-    /// All that is said about it.
+    /// All diagnostics, one per line.
     pub(crate) fn told(&self) -> String {
         self.compile().diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
     }

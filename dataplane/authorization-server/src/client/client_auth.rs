@@ -1,41 +1,43 @@
+//! How clients authenticate at the token endpoint.
+
 use super::public_keys::PublicKeys;
 use portcullis_jwt_verification::JwksSource;
 
-/// What a client has to show at the token endpoint to be itself. One registered with one method cannot use another.
+/// The credential that a client must present at the token endpoint. Other methods are rejected.
 pub(crate) enum ClientAuth {
-    /// Nothing: PKCE and its refresh token are all it has (`none`).
+    /// None: a public client, protected by PKCE and refresh token rotation (`none`).
     Nothing,
     /// A secret.
     Secret {
-        /// SHA-256 of it.
+        /// SHA-256 of the secret.
         digest: String,
-        /// Where it comes.
+        /// Where the client must send it.
         by: SecretMethod,
     },
-    /// An assertion that it has signed (`private_key_jwt`).
+    /// A signed assertion (`private_key_jwt`).
     Assertion {
-        /// With one of these.
+        /// Keys that verify the signature.
         keys: JwksSource,
-        /// With this algorithm alone.
+        /// The only accepted algorithm, if the client registered one.
         algorithm: Option<String>,
-        /// Its metadata lists `none` too, so that it may come without.
+        /// Whether the assertion is optional, because the client's metadata lists `none` too.
         or_nothing: bool,
     },
 }
 
-/// Where a secret comes (RFC 6749, section 2.3.1).
+/// Where a client sends its secret (RFC 6749, section 2.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretMethod {
     /// In the `Authorization` header.
     Basic,
     /// In the form.
     Post,
-    /// In either: nobody has said which.
+    /// In either: the settings do not specify the method.
     Either,
 }
 
 impl ClientAuth {
-    /// An assertion that these keys verify. `None` where they cannot be used.
+    /// Requires an assertion verified by these keys. `None` if the keys are invalid.
     pub(super) fn assertion(keys: &PublicKeys, or_nothing: bool) -> Option<Self> {
         let algorithm = keys.algorithm().map(ToOwned::to_owned);
         Some(Self::Assertion { keys: keys.source()?, algorithm, or_nothing })

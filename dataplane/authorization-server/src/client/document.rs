@@ -1,4 +1,4 @@
-//! Client ID metadata documents: which URLs may be one, and what a document has to say
+//! Client ID metadata documents: validates their URLs and contents
 //! (draft-ietf-oauth-client-id-metadata-document).
 
 use std::sync::Arc;
@@ -15,52 +15,54 @@ use super::client_auth::ClientAuth;
 use super::metadata::{MetadataError, check_redirects, https_url, sanitize_name};
 use super::public_keys::PublicKeys;
 
-/// Longest `client_id` that is taken for a URL.
+/// Maximum length of a `client_id` that is a URL.
 const MAX_URL_LEN: usize = 2048;
 
-/// Why a URL or what it leads to is no metadata document.
+/// A metadata document or its URL is invalid. Messages follow "the client's metadata document is invalid:".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DocumentError {
-    /// The URL itself.
+    /// The URL is not acceptable.
     #[error("its URL {0}")]
     Url(&'static str),
-    /// The gateway's settings.
+    /// The gateway's settings do not allow the host.
     #[error("this gateway does not accept clients from {0}")]
     Host(String),
-    /// Any status but 200, redirects included.
-    #[error("its URL answered with status {0}; only 200 counts, and redirects are not followed")]
+    /// The status is not 200. Redirects count as errors.
+    #[error("its URL returned status {0}; it must return 200, and redirects are not followed")]
     Status(u16),
-    /// Not JSON by its own account.
-    #[error("it is not served as application/json or a type ending in +json")]
+    /// The media type is not JSON.
+    #[error("its Content-Type must be application/json or a type ending in +json")]
     ContentType,
-    /// Not JSON, or not of the right shape.
+    /// The body is not JSON of the expected shape.
     #[error("it is not a JSON object of client metadata: {0}")]
     Json(String),
-    /// Somebody else's document.
-    #[error("its client_id is not its own URL")]
+    /// `client_id` differs from the URL.
+    #[error("its client_id must be its own URL")]
     ClientIdMismatch,
-    /// There is no way to share a secret.
-    #[error("it names a client secret, or a way to authenticate that needs one")]
+    /// The document needs a shared secret, which a public document cannot hold.
+    #[error(
+        "it has a client secret or a token_endpoint_auth_method that needs one; use none or private_key_jwt"
+    )]
     Secret,
-    /// A way to authenticate that is not offered.
-    #[error("its token_endpoint_auth_method is not offered here; it has to be none or private_key_jwt")]
+    /// The authentication method is not supported.
+    #[error("its token_endpoint_auth_method is not supported; it must be none or private_key_jwt")]
     AuthMethod,
-    /// Nothing to call it by.
+    /// `client_name` is missing.
     #[error("it has no client_name")]
     MissingName,
-    /// What it says about itself.
+    /// Other metadata is invalid.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
 }
 
-/// Checks that a `client_id` may be the URL of a document, on a host from which this gateway takes clients.
+/// Checks that a `client_id` is a valid document URL on a host that the gateway's settings allow.
 pub(crate) fn check_url(client_id: &str, table: &RouteTable) -> Result<Url, DocumentError> {
     let problem = |problem| Err(DocumentError::Url(problem));
     if client_id.len() > MAX_URL_LEN {
         return problem("is too long");
     }
     let Ok(url) = Url::parse(client_id) else { return problem("is not a URL") };
-    // From the text, because the parser has already tidied the URL.
+    // Check the text: the parser has already normalized the URL.
     if !client_id.strip_prefix("https://").is_some_and(|rest| rest.contains('/')) {
         return problem("is not https with a path");
     }
@@ -70,7 +72,8 @@ pub(crate) fn check_url(client_id: &str, table: &RouteTable) -> Result<Url, Docu
     if !url.username().is_empty() || url.password().is_some() {
         return problem("has a user name or password");
     }
-    // Dot segments, capitals in the host, a default port, stray blanks: the id is compared as text, so it has one spelling.
+    // The id is compared as text, so it must be normalized: no dot segments, upper case, default port or
+    // blanks.
     if url.as_str() != client_id {
         return problem("is not in its normal form (no dot segments, lower-case host, no default port)");
     }
@@ -109,7 +112,7 @@ pub(crate) struct DocumentedClient {
     auth: DocumentAuth,
 }
 
-/// How it authenticates. There is no way to share a secret.
+/// How the client authenticates. Secrets are not supported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DocumentAuth {
     None,
@@ -117,13 +120,13 @@ enum DocumentAuth {
 }
 
 impl DocumentedClient {
-    /// A public client.
+    /// Creates a public client.
     #[cfg(test)]
     pub(super) fn public(client: Client) -> Self {
         Self { client: Arc::new(client), auth: DocumentAuth::None }
     }
 
-    /// What it has to show.
+    /// The credential that the client must present. `None` if its keys are invalid.
     pub(super) fn client_auth(&self) -> Option<ClientAuth> {
         match &self.auth {
             DocumentAuth::None => Some(ClientAuth::Nothing),
@@ -132,7 +135,7 @@ impl DocumentedClient {
     }
 }
 
-/// Reads an answer as the document of a client.
+/// Parses an HTTP response as the client's document.
 pub(crate) fn read(
     client_id: &str,
     status: u16,
@@ -153,7 +156,7 @@ pub(crate) fn read(
     if document.client_secret.is_some() || document.client_secret_expires_at.is_some() {
         return Err(DocumentError::Secret);
     }
-    // Some clients prefer a key and can do without, so that they take what our metadata offers.
+    // Some clients prefer a key but also work without one.
     let or_none = document.token_endpoint_auth_methods_supported.iter().any(|method| method == "none");
     let auth = match document.token_endpoint_auth_method.as_deref() {
         None | Some("none") => DocumentAuth::None,
@@ -332,7 +335,7 @@ mod tests {
     }
 
     proptest! {
-        /// What passes has one spelling, and no other part that somebody could be misled by.
+        /// An accepted URL is normalized and has no misleading parts.
         #[test]
         fn given_any_url_when_it_may_be_a_client_id_then_it_is_https_and_spelled_as_parsers_spell_it(
             id in "(https|HTTPS|http|javascript):/{1,3}(user@|a:b@)?(client\\.example|CLIENT\\.example|gateway\\.example|127\\.1|\\[::1\\])(:443|:8443)?(/\\.\\.?|/%2e%2e|/c|/|\\\\c|\\?x=1|#x| ){0,4}",
@@ -347,7 +350,8 @@ mod tests {
             }
         }
 
-        /// A document that is accepted is about itself alone, and sends people only where a registration could.
+        /// An accepted document describes its own URL and has only redirect URIs that a registration may
+        /// have.
         #[test]
         fn given_any_document_when_it_is_read_then_it_is_itself_and_its_redirects_are_acceptable(
             id in "(https://client\\.example/oauth/client\\.json|https://evil\\.example/c|)", name in "\\PC{0,5}",

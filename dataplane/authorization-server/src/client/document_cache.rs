@@ -1,4 +1,4 @@
-//! Fetching client ID metadata documents, and remembering them within bounds.
+//! Fetches and caches client ID metadata documents.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::AuthorizationServer;
 use portcullis_egress::cache_lifetime;
 use portcullis_rate_limit::RateLimit;
 
-/// Largest document (draft, "Maximum Response Size").
+/// Maximum size of a document, in bytes (draft, "Maximum Response Size").
 const MAX_DOCUMENT_LEN: usize = 5 * 1024;
-/// How many are remembered.
+/// Maximum number of cached documents.
 const MAX_CACHED_DOCUMENTS: u64 = 2_000;
-/// How many are fetched at a time: anybody can make the gateway fetch one.
+/// Maximum number of concurrent fetches. Limited because unauthenticated requests cause them.
 const MAX_CONCURRENT_FETCHES: usize = 16;
-/// How many may be fetched in a burst for one address, and each second after it.
+/// Fetches per IP address of a client: burst, and rate per second.
 const FETCH_LIMIT: (u32, u32) = (60, 1);
-/// For all addresses together.
+/// The same for all addresses together.
 const TOTAL_FETCH_LIMIT: (u32, u32) = (240, 4);
 
-/// Documents that were fetched and found sound. Errors are never remembered.
+/// Cache of valid documents. Errors are not cached.
 pub(crate) struct DocumentCache {
     entries: Cache<Box<str>, (Arc<DocumentedClient>, UnixMillis)>,
     fetching: Semaphore,
@@ -46,15 +46,15 @@ impl DocumentCache {
         self.entries.get(url).filter(|(_, until)| now < *until).map(|(documented, _)| documented)
     }
 
-    /// As it was when it was last fetched, however long ago.
+    /// The cached document, even if expired.
     fn cached(&self, url: &str) -> Option<Arc<DocumentedClient>> {
         self.entries.get(url).map(|(documented, _)| documented)
     }
 }
 
 impl AuthorizationServer {
-    /// The client whose document is at a URL, as it was last fetched where it cannot be fetched now: what it was granted before
-    /// does not depend on its host from hour to hour.
+    /// The client of a document URL. If the document cannot be fetched, returns the cached one even if it has
+    /// expired, so existing grants survive an outage of the client's host.
     pub(super) async fn documented_client_or_cached(
         &self,
         client_id: &str,
@@ -67,7 +67,7 @@ impl AuthorizationServer {
         }
     }
 
-    /// The client whose document is at a URL.
+    /// The client of a document URL. Records an event on failure.
     pub(super) async fn documented_client(
         &self,
         client_id: &str,
@@ -85,7 +85,7 @@ impl AuthorizationServer {
     }
 
     async fn fetch_document(&self, client_id: &str) -> Result<Arc<DocumentedClient>, ClientError> {
-        // Before the memory is asked: the settings may have changed since.
+        // Check before using the cache: the settings may have changed.
         let table = self.tables().current().ok_or_else(|| {
             ClientError::DocumentUnavailable("the gateway has no configuration yet".to_owned())
         })?;
@@ -95,7 +95,7 @@ impl AuthorizationServer {
         }
         let busy = || {
             ClientError::DocumentUnavailable(
-                "too many documents are being fetched; try again shortly".to_owned(),
+                "too many metadata documents are being fetched; try again shortly".to_owned(),
             )
         };
         let _turn = self.documents().fetching.try_acquire().map_err(|_| busy())?;
@@ -108,7 +108,7 @@ impl AuthorizationServer {
             }
             error => ClientError::DocumentUnavailable(error.to_string()),
         };
-        // Public addresses alone, whatever networks origins may live in.
+        // Public addresses only, even if origins may be in private networks.
         let http = self.http().http(&[], None).map_err(unreachable)?;
         let answer = http
             .send(http.get(url).header(ACCEPT, "application/json"), MAX_DOCUMENT_LEN)
@@ -133,7 +133,7 @@ impl AuthorizationServer {
 
 fn to_client_error(error: &DocumentError) -> ClientError {
     match error {
-        // Its host has a bad moment.
+        // Temporary failures of the host.
         DocumentError::Status(408 | 429 | 500..) => ClientError::DocumentUnavailable(error.to_string()),
         _ => ClientError::Document(error.to_string()),
     }
@@ -141,7 +141,7 @@ fn to_client_error(error: &DocumentError) -> ClientError {
 
 #[cfg(test)]
 impl AuthorizationServer {
-    /// As if the document at its `client_id` had been fetched just now.
+    /// Caches a document as if it had just been fetched from its `client_id`.
     pub(crate) fn cache_document(&self, document: &serde_json::Value) {
         let headers = http::HeaderMap::from_iter([(
             http::header::CONTENT_TYPE,
@@ -170,7 +170,7 @@ mod tests {
         {
             let error = world.identity.client(url).await.unwrap_err();
             assert!(
-                matches!(&error, ClientError::Document(problem) if problem.contains("no address that may be reached")),
+                matches!(&error, ClientError::Document(problem) if problem.contains("no permitted address")),
                 "{error}"
             );
         }

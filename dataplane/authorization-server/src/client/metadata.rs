@@ -1,39 +1,39 @@
-//! What registrations and metadata documents have in common (RFC 7591, section 2).
+//! Client metadata common to registrations and metadata documents (RFC 7591, section 2).
 
 use url::Url;
 
 use super::redirect::{self, RedirectError};
 use portcullis_jwt_verification::JwkSetError;
 
-/// More redirect URIs than this nobody has.
+/// Maximum number of redirect URIs of a client.
 const MAX_REDIRECT_URIS: usize = 32;
-/// Longest name that is shown, in characters.
+/// Maximum length of a displayed name, in characters.
 const MAX_NAME_CHARS: usize = 80;
 const MAX_URL_LEN: usize = 2048;
 
-/// Why what a client says about itself is not acceptable.
+/// Client metadata is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MetadataError {
-    /// None, or too many.
-    #[error("redirect_uris has to list between 1 and 32 URIs")]
+    /// There are no redirect URIs, or too many.
+    #[error("redirect_uris must list between 1 and 32 URIs")]
     RedirectCount,
-    /// One of them.
-    #[error("redirect_uris[{at}] is not acceptable: {problem}")]
+    /// One redirect URI is invalid.
+    #[error("redirect_uris[{at}] is invalid: {problem}")]
     Redirect {
-        /// Which, from 0.
+        /// Index, from 0.
         at: usize,
-        /// Why.
+        /// The problem.
         problem: RedirectError,
     },
-    /// Its keys.
-    #[error("jwks is not acceptable: {0}")]
+    /// The key set is invalid.
+    #[error("jwks is invalid: {0}")]
     Keys(#[from] JwkSetError),
-    /// Something else.
+    /// Another member is invalid.
     #[error("{0}")]
     Other(&'static str),
 }
 
-/// Checks all redirect URIs of a client. They are taken as a set: one of a private scheme does not spoil the others.
+/// Checks all redirect URIs of a client. A set may mix `https`, loopback and private schemes.
 pub(crate) fn check_redirects(uris: &[String]) -> Result<(), MetadataError> {
     if uris.is_empty() || uris.len() > MAX_REDIRECT_URIS {
         return Err(MetadataError::RedirectCount);
@@ -43,7 +43,7 @@ pub(crate) fn check_redirects(uris: &[String]) -> Result<(), MetadataError> {
     })
 }
 
-/// A name as pages and events may show it: short, on one line, and in the order in which it is written.
+/// Makes a name safe to display: short, on one line, without invisible and direction-changing characters.
 pub(crate) fn sanitize_name(name: &str) -> Option<String> {
     let misleading = |c: char| {
         c.is_control()
@@ -54,8 +54,8 @@ pub(crate) fn sanitize_name(name: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// A link that a page may carry: `https` alone. Anything else is left out rather than refused. What counts is the URL as it is kept:
-/// characters outside ASCII take up to three times their length there.
+/// A link that a page may show: `https` only. Other links are dropped, not rejected. The length limit applies
+/// to the normalized URL, where characters outside ASCII take up to three times their length.
 pub(crate) fn https_url(url: Option<&str>) -> Option<String> {
     let parsed = Url::parse(url?).ok()?;
     let plain = parsed.scheme() == "https" && parsed.username().is_empty() && parsed.password().is_none();

@@ -1,4 +1,4 @@
-//! OAuth clients: who they say they are, and where they may be sent back to.
+//! OAuth clients: registrations, metadata documents, redirect URIs and credentials.
 
 mod client_auth;
 mod document;
@@ -23,69 +23,72 @@ use std::sync::Arc;
 
 use crate::{AuthorizationServer, InternalError};
 
-/// A client of the gateway's authorization servers, registered (RFC 7591) or described by a client ID metadata document.
+/// An OAuth client, registered (RFC 7591) or described by a client ID metadata document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// `client_id`: ours, or the URL of its document.
+    /// `client_id`: assigned by the gateway, or the URL of the metadata document.
     pub id: String,
-    /// Its own name for itself. Nobody has checked it: show it next to the redirect's host.
+    /// Name that the client chose. It is not verified: show it with the host of the redirect URI.
     pub name: String,
-    /// Where it may be sent back to.
+    /// Registered redirect URIs.
     pub redirect_uris: Vec<String>,
-    /// Whether a document at `id` describes it.
+    /// Whether the client comes from the metadata document at `id`.
     pub from_document: bool,
-    /// Its home page, `https` only.
+    /// Home page, `https` only.
     pub client_uri: Option<String>,
-    /// Its logo, `https` only. Not fetched by the gateway.
+    /// Logo, `https` only. The gateway does not fetch it.
     pub logo_uri: Option<String>,
 }
 
 impl Client {
-    /// Whether a redirect URI is one of its own: compared exactly, except that any port will do on loopback literals (RFC 8252,
-    /// section 7.3) and, because widespread clients register it so, on `localhost`.
+    /// Whether a redirect URI matches a registered one. Compared exactly, except that the port may differ for
+    /// loopback IP addresses (RFC 8252, section 7.3) and for `localhost`, which common clients register.
     #[must_use]
     pub fn allows_redirect(&self, redirect_uri: &str) -> bool {
         self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
     }
 
-    /// Whether all its redirects lead to the user's own machine, where any program can listen: worth a warning.
+    /// Whether all redirect URIs lead to the user's own machine. Any program can listen there, so users are
+    /// warned.
     #[must_use]
     pub fn loopback_only(&self) -> bool {
         self.redirect_uris.iter().all(|uri| redirect::is_loopback(uri))
     }
 }
 
-/// What a client is told that is not known.
+/// The message to an unknown client.
 pub(crate) const UNKNOWN_CLIENT: &str =
     "this client is not registered here, or its registration has expired; register again";
 
-/// Why there is no such client.
+/// A client cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// It never registered, or was not used for so long that it was forgotten.
+    /// The client never registered, or its registration expired because it was unused.
     #[error("this client is not registered here, or its registration has expired; let it register again")]
     Unknown,
-    /// Its metadata document is not acceptable, or cannot be had.
-    #[error("the client's metadata document is not usable: {0}")]
+    /// The client's metadata document is invalid, or its URL is not permitted.
+    #[error("the client's metadata document is invalid: {0}")]
     Document(String),
-    /// Its metadata document cannot be had at the moment, which says nothing about the client.
+    /// The client's metadata document cannot be fetched at the moment. The client may be valid.
     #[error("the client's metadata document cannot be fetched: {0}")]
     DocumentUnavailable(String),
-    /// The gateway could not find out.
+    /// The gateway failed.
     #[error(transparent)]
     Gateway(#[from] InternalError),
 }
 
-/// Whether a `client_id` is the URL of a metadata document. No id that the gateway gives begins so.
+/// Whether a `client_id` is the URL of a metadata document. Ids that the gateway assigns never start with
+/// `https://`.
 pub(crate) fn is_document_url(client_id: &str) -> bool {
     client_id.starts_with("https://")
 }
 
 impl AuthorizationServer {
-    /// The client with an id: registered, or described by the document at that URL, which is fetched unless it is remembered.
+    /// The client with this id: a registered one, or the one of a metadata document, which is fetched unless
+    /// cached.
     ///
     /// # Errors
-    /// When there is none, its document is not acceptable or not to be had, or the store does not answer.
+    /// When the client is unknown, its document is invalid or cannot be fetched, or the store fails.
     pub async fn client(&self, client_id: &str) -> Result<Arc<Client>, ClientError> {
         if is_document_url(client_id) {
             return Ok(Arc::clone(&self.documented_client(client_id).await?.client));

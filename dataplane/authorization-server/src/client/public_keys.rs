@@ -1,3 +1,5 @@
+//! Public keys of clients with `private_key_jwt`.
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -7,7 +9,7 @@ use portcullis_jwt_verification::{JwkSet, JwksEndpoint, JwksSource, SIGNING_ALGO
 
 const MAX_URL_LEN: usize = 2048;
 
-/// How a client publishes its keys (RFC 7591, section 2), and which algorithm it promised to use.
+/// A client's keys, inline or at a URL (RFC 7591, section 2), and the signing algorithm that it registered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PublicKeys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,45 +21,45 @@ pub(crate) struct PublicKeys {
 }
 
 impl PublicKeys {
-    /// Whether there are any.
+    /// Whether the metadata has keys.
     pub(crate) const fn is_present(&self) -> bool {
         self.jwks.is_some() || self.jwks_uri.is_some()
     }
 
-    /// Checks that there is one source of keys, and that it can be used.
+    /// Checks that there is exactly one source of keys, and that it is valid.
     pub(crate) fn check(&self) -> Result<(), MetadataError> {
         if let Some(algorithm) = &self.token_endpoint_auth_signing_alg
             && !SIGNING_ALGORITHMS.iter().any(|(name, _)| name == algorithm)
         {
             return Err(MetadataError::Other(
-                "token_endpoint_auth_signing_alg is none of token_endpoint_auth_signing_alg_values_supported",
+                "token_endpoint_auth_signing_alg is not supported; use one of token_endpoint_auth_signing_alg_values_supported",
             ));
         }
         match (&self.jwks, &self.jwks_uri) {
-            (Some(_), Some(_)) => Err(MetadataError::Other("jwks and jwks_uri exclude each other")),
+            (Some(_), Some(_)) => Err(MetadataError::Other("jwks and jwks_uri are mutually exclusive")),
             (None, None) => {
-                Err(MetadataError::Other("private_key_jwt needs the public keys: jwks or jwks_uri"))
+                Err(MetadataError::Other("private_key_jwt requires public keys; set jwks or jwks_uri"))
             }
             (Some(keys), None) => Ok(JwkSet::read(keys).map(drop)?),
             (None, Some(_)) if self.jwks_url().is_some() => Ok(()),
             (None, Some(_)) => {
-                Err(MetadataError::Other("jwks_uri has to be https, without user or fragment"))
+                Err(MetadataError::Other("jwks_uri must be an https URL without user or fragment"))
             }
         }
     }
 
-    /// Where they are. `None` where [`check`](Self::check) would fail.
+    /// The source of the keys. `None` if [`check`](Self::check) would fail.
     pub(crate) fn source(&self) -> Option<JwksSource> {
         match &self.jwks {
             Some(keys) => Some(JwksSource::Inline(keys.clone())),
-            // Public addresses alone, whatever networks origins may live in.
+            // Public addresses only, even if origins may be in private networks.
             None => self.jwks_url().map(|url| {
                 JwksSource::Remote(JwksEndpoint { url, private_networks: Vec::new(), ca_bundle_pem: None })
             }),
         }
     }
 
-    /// The algorithm that it promised to use, if it did.
+    /// The registered signing algorithm, if any.
     pub(crate) fn algorithm(&self) -> Option<&str> {
         self.token_endpoint_auth_signing_alg.as_deref()
     }

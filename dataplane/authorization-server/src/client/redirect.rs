@@ -1,14 +1,14 @@
-//! Redirect URIs: which may be registered, and when one in a request is a registered one.
+//! Redirect URIs: which ones may be registered, and how requests are matched against them.
 
 use std::net::Ipv4Addr;
 
 use url::Url;
 
-/// Longest redirect URI that is taken.
+/// Maximum length of a redirect URI.
 const MAX_REDIRECT_URI_LEN: usize = 2048;
 
-/// Schemes that a browser or an operating system interprets itself: what is sent there runs, or is shown, instead of arriving at
-/// a client.
+/// Schemes that the browser or the operating system handles itself. A response sent there would be executed
+/// or displayed and never reach a client.
 const FORBIDDEN_SCHEMES: [&str; 14] = [
     "javascript",
     "data",
@@ -29,26 +29,27 @@ const FORBIDDEN_SCHEMES: [&str; 14] = [
 /// Why a redirect URI cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
-    /// Not an absolute URI in plain ASCII of a reasonable length.
-    #[error("it is not an absolute URI of at most 2048 printable ASCII characters")]
+    /// Not an absolute URI in plain ASCII, or too long.
+    #[error("it must be an absolute URI of at most 2048 printable ASCII characters")]
     Malformed,
-    /// RFC 6749, section 3.1.2.
-    #[error("it has a fragment")]
+    /// Fragments are not allowed (RFC 6749, section 3.1.2).
+    #[error("it must not have a fragment")]
     Fragment,
-    /// A host with a user in front misleads whoever reads it.
-    #[error("it has a user name or password")]
+    /// User information is not allowed: users can mistake it for the host.
+    #[error("it must not have a user name or password")]
     UserInfo,
-    /// Plain http leaves the machine.
-    #[error("http is for loopback addresses and localhost only; use https")]
+    /// Plain http to another machine.
+    #[error("http is allowed only for loopback addresses and localhost; use https")]
     PlainHttp,
-    /// What is sent there does not arrive at a client.
+    /// A scheme that does not lead to a client.
     #[error(
-        "its scheme cannot carry an authorization response; use https, http on loopback, or a scheme of the client's own"
+        "its scheme cannot receive an authorization response; use https, http on loopback, or a private scheme of the client"
     )]
     Scheme,
 }
 
-/// Checks a redirect URI before it is registered: `https`, `http` on loopback, or a client's private scheme (`cursor://…`).
+/// Checks a redirect URI for registration: `https`, `http` on loopback, or a client's private scheme
+/// (`cursor://…`).
 pub(crate) fn check(uri: &str) -> Result<(), RedirectError> {
     if uri.len() > MAX_REDIRECT_URI_LEN || !uri.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Err(RedirectError::Malformed);
@@ -70,7 +71,7 @@ pub(crate) fn check(uri: &str) -> Result<(), RedirectError> {
     }
 }
 
-/// Whether a redirect URI in a request is this registered one.
+/// Whether a redirect URI in a request matches a registered one.
 pub(crate) fn matches(registered: &str, requested: &str) -> bool {
     if registered == requested {
         return true;
@@ -81,12 +82,13 @@ pub(crate) fn matches(registered: &str, requested: &str) -> bool {
     }
 }
 
-/// Whether it leads to the user's own machine over http.
+/// Whether a redirect URI is `http` on loopback.
 pub(crate) fn is_loopback(uri: &str) -> bool {
     LoopbackUri::parse(uri).is_some()
 }
 
-/// `http` on loopback, without its port. Read from the text itself, so that no URL parser's leniency makes two texts equal.
+/// An `http` URI on loopback without its port. Parsed from the text, because a lenient URL parser could make
+/// two different texts equal.
 #[derive(PartialEq, Eq)]
 struct LoopbackUri<'a> {
     host: &'a str,

@@ -1,4 +1,4 @@
-//! Clients that registered dynamically (RFC 7591).
+//! Dynamically registered clients (RFC 7591).
 
 use portcullis_store::{ClientRow, StoreError};
 use serde::{Deserialize, Serialize};
@@ -10,34 +10,34 @@ use super::public_keys::PublicKeys;
 use crate::digest::digest;
 use crate::{AuthorizationServer, InternalError};
 
-/// What ids of registered clients begin with. No id of another kind does: neither the URL of a document nor a workload's name.
+/// Prefix of the ids of registered clients. Document URLs and names of workloads never have it.
 pub(crate) const CLIENT_ID_PREFIX: &str = "pc_client_";
-/// A client that is not used for this long is forgotten.
+/// A registration expires if the client is not used for this time.
 pub(crate) const UNUSED_CLIENT_SECONDS: u64 = 90 * 24 * 3600;
-/// Use is noted this often.
+/// Minimum time between two updates of a client's last use.
 const LAST_USED_RESOLUTION_SECONDS: u64 = 24 * 3600;
 
 /// How a registered client authenticates at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AuthMethod {
-    /// A public client: PKCE and its refresh token are all it has.
+    /// A public client, protected by PKCE and refresh token rotation.
     None,
     /// A secret in the `Authorization` header (RFC 6749, section 2.3.1).
     ClientSecretBasic,
     /// A secret in the form (the same section).
     ClientSecretPost,
-    /// An assertion that it signs (RFC 7523, section 2.2; OpenID Connect Core, section 9).
+    /// A signed assertion (RFC 7523, section 2.2; OpenID Connect Core, section 9).
     PrivateKeyJwt,
 }
 
 impl AuthMethod {
-    /// All of them, as metadata lists them.
+    /// All methods, as metadata lists them.
     pub(crate) const NAMES: [&str; 4] =
         ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 }
 
-/// What a client asks to be registered as. What is not known here is ignored (RFC 7591, section 2).
+/// The metadata in a registration request. Unknown members are ignored (RFC 7591, section 2).
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RequestedMetadata {
     redirect_uris: Option<Vec<String>>,
@@ -52,7 +52,7 @@ pub(crate) struct RequestedMetadata {
     keys: PublicKeys,
 }
 
-/// What it is registered as: this is stored, and repeated in the answer.
+/// The registered metadata, which is stored and returned to the client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClientMetadata {
     client_name: String,
@@ -72,23 +72,24 @@ pub(crate) struct ClientMetadata {
 }
 
 impl RequestedMetadata {
-    /// Checks it, and replaces what the gateway does otherwise (RFC 7591, section 3.2.1).
+    /// Validates the request, and replaces values that the gateway does not support (RFC 7591, section
+    /// 3.2.1).
     pub(crate) fn accept(self) -> Result<ClientMetadata, MetadataError> {
         let redirect_uris = self.redirect_uris.unwrap_or_default();
         check_redirects(&redirect_uris)?;
         let token_endpoint_auth_method = match self.token_endpoint_auth_method.as_deref() {
             Some("none") => AuthMethod::None,
-            // What the RFC takes for granted where nothing is said.
+            // client_secret_basic is the RFC's default.
             None | Some("client_secret_basic") => AuthMethod::ClientSecretBasic,
             Some("client_secret_post") => AuthMethod::ClientSecretPost,
             Some("private_key_jwt") => AuthMethod::PrivateKeyJwt,
             Some(_) => {
                 return Err(MetadataError::Other(
-                    "token_endpoint_auth_method has to be none, client_secret_basic, client_secret_post or private_key_jwt",
+                    "token_endpoint_auth_method must be none, client_secret_basic, client_secret_post or private_key_jwt",
                 ));
             }
         };
-        // Of no use to the others, so that it is not kept.
+        // Other methods do not use keys, so they are not stored.
         let keys = match token_endpoint_auth_method {
             AuthMethod::PrivateKeyJwt => self.keys,
             _ => PublicKeys::default(),
@@ -100,10 +101,10 @@ impl RequestedMetadata {
             list.as_ref().is_none_or(|list| list.iter().any(|each| each == value))
         };
         if !asks(&self.grant_types, "authorization_code") {
-            return Err(MetadataError::Other("grant_types has to include authorization_code"));
+            return Err(MetadataError::Other("grant_types must include authorization_code"));
         }
         if !asks(&self.response_types, "code") {
-            return Err(MetadataError::Other("response_types has to include code"));
+            return Err(MetadataError::Other("response_types must include code"));
         }
         Ok(ClientMetadata {
             client_name: self
@@ -124,11 +125,11 @@ impl RequestedMetadata {
     }
 }
 
-/// A client that registered.
+/// A registered client.
 pub(crate) struct Registration {
-    /// As everybody else sees it.
+    /// The client.
     pub(crate) client: Client,
-    /// As it is registered.
+    /// Its registered metadata.
     pub(crate) metadata: ClientMetadata,
     secret_digest: Option<String>,
     last_used_at: i64,
@@ -149,7 +150,7 @@ impl Registration {
         Ok(Self { client, metadata, secret_digest: row.secret_digest, last_used_at: row.last_used_at })
     }
 
-    /// What it has to show. `None` for a row that does not hold what its method needs, which shows nothing.
+    /// The credential that the client must present. `None` if the row lacks the data that its method needs.
     pub(super) fn client_auth(&self) -> Option<ClientAuth> {
         let secret = |by| Some(ClientAuth::Secret { digest: self.secret_digest.clone()?, by });
         match self.metadata.token_endpoint_auth_method {
@@ -162,7 +163,7 @@ impl Registration {
 }
 
 impl AuthorizationServer {
-    /// Registers a client. Returns it and its secret, which is not kept.
+    /// Registers a client. Returns it with its secret; only the digest of the secret is stored.
     pub(crate) async fn register(
         &self,
         metadata: ClientMetadata,
@@ -186,14 +187,14 @@ impl AuthorizationServer {
         Ok((Registration::from_row(row)?, secret))
     }
 
-    /// A registered client that has not been forgotten.
+    /// A registered client, unless its registration has expired.
     pub(crate) async fn registration(&self, client_id: &str) -> Result<Option<Registration>, InternalError> {
         let used_since = self.clock().now().0.saturating_sub(1000 * UNUSED_CLIENT_SECONDS.cast_signed());
         let Some(row) = self.store().client(client_id, used_since).await? else { return Ok(None) };
         Ok(Some(Registration::from_row(row)?))
     }
 
-    /// Notes that a client was used, to the day.
+    /// Updates the last use of a client, at most once a day.
     pub(crate) async fn record_use(&self, registration: &Registration) -> Result<(), InternalError> {
         let now = self.clock().now();
         if now.0.saturating_sub(registration.last_used_at)

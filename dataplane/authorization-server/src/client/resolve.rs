@@ -1,3 +1,5 @@
+//! Resolves the client of a token request.
+
 use std::sync::Arc;
 
 use portcullis_policy::{RouteTable, Workload, WorkloadAuth};
@@ -10,25 +12,25 @@ use crate::AuthorizationServer;
 use crate::digest::digest;
 use portcullis_jwt_verification::{JwksEndpoint, JwksSource};
 
-/// A client as the token endpoint sees it: what it is called, and what it has to show.
+/// A client with the credential that it must present at the token endpoint.
 pub(crate) struct ResolvedClient {
     pub(crate) name: String,
     pub(crate) proof: ClientAuth,
     pub(crate) kind: ClientSource,
 }
 
-/// How the gateway comes to know it.
+/// Where a client comes from.
 pub(crate) enum ClientSource {
-    /// It registered by itself.
+    /// Dynamic registration.
     Registered(Box<Registration>),
-    /// It is described by a document at its id.
+    /// The metadata document at its id.
     Documented,
-    /// It was registered by hand.
+    /// `spec.clients.workloads` in the gateway's settings.
     Workload(Arc<Workload>),
 }
 
 impl AuthorizationServer {
-    /// The client that a request to the token endpoint names.
+    /// Resolves the client id of a token request.
     pub(crate) async fn resolve_client(
         &self,
         table: &RouteTable,
@@ -69,8 +71,8 @@ fn workload_auth(proof: &WorkloadAuth) -> ClientAuth {
     }
 }
 
-/// Whether a client's registration still stands, as far as that is decided by the settings: tokens of a workload that was taken
-/// out of them are honoured no longer.
+/// Whether the settings still contain a client. Tokens of a workload that was removed from the settings are
+/// rejected. Clients of other kinds are not in the settings, so the result is always true for them.
 pub(crate) fn is_registered(table: &RouteTable, client_id: &str) -> bool {
     let is_workload =
         !(is_document_url(client_id) || client_id.starts_with(CLIENT_ID_PREFIX) || client_id.contains(':'));

@@ -1,5 +1,6 @@
-//! `grant_type=client_credentials` (RFC 6749, section 4.4; MCP extension `io.modelcontextprotocol/oauth-client-credentials`): a
-//! program that was registered by hand signs in as itself.
+//! `grant_type=client_credentials` (RFC 6749, section 4.4; MCP extension
+//! `io.modelcontextprotocol/oauth-client-credentials`): a workload from the gateway's settings signs in as
+//! itself.
 
 use portcullis_policy::Principal;
 
@@ -15,7 +16,7 @@ impl AuthorizationServer {
         let client = request.client()?;
         let Some(workload) = &client.workload else {
             return Err(TokenEndpointError::UnauthorizedClient(
-                "client_credentials is for programs that spec.clients.workloads of the McpGateway declares",
+                "client_credentials requires a workload declared in spec.clients.workloads of the McpGateway",
             ));
         };
         let route = request.target()?;

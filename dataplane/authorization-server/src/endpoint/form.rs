@@ -1,20 +1,23 @@
+//! Parses form bodies.
+
 use std::collections::HashMap;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use url::form_urlencoded;
 
-/// The parameters of a request in `application/x-www-form-urlencoded` (RFC 6749, section 3.2; OAuth 2.1, section 3.2).
+/// The parameters of a request in `application/x-www-form-urlencoded` (RFC 6749, section 3.2; OAuth 2.1,
+/// section 3.2).
 pub(super) struct Form(HashMap<String, String>);
 
-/// Why a body is no such form.
+/// The body is not a valid form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FormError {
-    /// Another media type.
-    #[error("the body has to be application/x-www-form-urlencoded")]
+    /// The media type is another one.
+    #[error("the body must be application/x-www-form-urlencoded")]
     ContentType,
-    /// Two readers of two values could see two requests.
-    #[error("a parameter is given twice")]
+    /// A parameter occurs twice. Different parsers would use different values.
+    #[error("a parameter occurs more than once")]
     Repeated,
 }
 
@@ -35,7 +38,7 @@ impl Form {
         Ok(Self(parameters))
     }
 
-    /// A parameter; one without a value counts as left out.
+    /// A parameter. One with an empty value counts as missing.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }

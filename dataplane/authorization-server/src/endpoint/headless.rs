@@ -1,4 +1,5 @@
-//! Grants without a browser: what they have in common. None has a refresh token: whoever could get it can get the next one.
+//! Common parts of the grants without a browser. They issue no refresh tokens: the client can repeat the
+//! request instead.
 
 use portcullis_policy::{Principal, Route};
 use portcullis_store::GrantRow;
@@ -7,14 +8,15 @@ use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::issue_token::SCOPE;
 use crate::{AuthorizationServer, InternalError, Issuer, TargetError};
 
-/// The client that is given a token.
+/// The client that the token is issued to.
 pub(super) struct TokenClient<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
 }
 
 impl AuthorizationServer {
-    /// Grants a principal the use of a route for as long as one access token lives, if a team or everyone may use it.
+    /// Grants a principal access to a route for the lifetime of one access token, if a team gives the
+    /// principal access or the route is open to everyone.
     pub(super) async fn grant_headless(
         &self,
         request: &TokenRequest<'_>,
@@ -47,7 +49,7 @@ impl AuthorizationServer {
 }
 
 impl TokenRequest<'_> {
-    /// The route that a token is asked for (RFC 8707).
+    /// The route that the request names in `resource` (RFC 8707).
     pub(super) fn target(&self) -> Result<std::sync::Arc<Route>, TokenEndpointError> {
         let resource = self.form.get("resource");
         self.issuer.target(self.table, resource).map_err(|error| match (error, self.issuer) {

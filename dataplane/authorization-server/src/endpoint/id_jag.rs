@@ -1,5 +1,5 @@
-//! MCP enterprise-managed authorization: the identity provider lets a client act for a person by an assertion (ID-JAG), so that
-//! no browser is needed (MCP "Enterprise-Managed Authorization", section 5).
+//! MCP enterprise-managed authorization: an identity assertion (ID-JAG) from the identity provider lets a
+//! client act for a user without a browser (MCP "Enterprise-Managed Authorization", section 5).
 
 use portcullis_config::{IdentityProviderKind, ProviderClient};
 use portcullis_identity_providers::UserProfile;
@@ -20,14 +20,14 @@ impl AuthorizationServer {
         let client = request.client()?;
         if !client.is_confidential {
             return Err(TokenEndpointError::UnauthorizedClient(
-                "identity assertions are for clients that authenticate with a secret or a key",
+                "identity assertions require a client that authenticates with a secret or a key",
             ));
         }
         let route = request.target()?;
         let trusted = id_jag_provider(&route.identity_provider).ok_or(TokenEndpointError::GrantDisabled(
-            "this virtual MCP takes no identity assertions: its identity provider has no idJag in the McpGateway",
+            "this virtual MCP does not accept identity assertions; set idJag for its identity provider in the McpGateway",
         ))?;
-        // Before any key is fetched: only the route's own provider speaks of its people.
+        // Check the issuer before fetching keys: only the route's own provider may issue assertions for it.
         assertion.claims().check_text("iss", &trusted.issuer)?;
         let keys = self.providers().key_source(trusted).await?;
         let claims = self.verifier().verify(&keys, assertion).await?;
@@ -51,7 +51,7 @@ impl AuthorizationServer {
     }
 }
 
-/// The settings of a provider whose assertions are taken.
+/// The settings of a provider that has `idJag` enabled.
 pub(super) fn id_jag_provider(provider: &IdentityProvider) -> Option<&ProviderClient> {
     match &provider.kind {
         IdentityProviderKind::Oidc(oidc) if oidc.id_jag => Some(oidc),

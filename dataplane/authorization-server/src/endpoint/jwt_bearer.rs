@@ -1,11 +1,12 @@
-//! `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` (RFC 7523, section 2.1): an identity assertion of the route's
-//! identity provider, or the token of a Kubernetes service account. The assertion's own `typ` says which.
+//! `grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer` (RFC 7523, section 2.1). The assertion is an
+//! identity assertion of the route's identity provider or the token of a Kubernetes service account,
+//! depending on its `typ`.
 
 use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::AuthorizationServer;
 use portcullis_jwt_verification::{JwtError, ReplayError, UnverifiedJwt};
 
-/// Identity Assertion JWT Authorization Grant (draft-ietf-oauth-identity-assertion-authz-grant).
+/// `typ` of an Identity Assertion JWT Authorization Grant (draft-ietf-oauth-identity-assertion-authz-grant).
 const ID_JAG: &str = "oauth-id-jag+jwt";
 
 impl AuthorizationServer {
@@ -16,7 +17,7 @@ impl AuthorizationServer {
         let assertion = UnverifiedJwt::read(request.require("assertion")?)?;
         match assertion.typ().as_deref() {
             Some(ID_JAG) => self.id_jag(request, &assertion).await,
-            // Kubernetes gives its tokens no type.
+            // Kubernetes tokens have no typ.
             None | Some("jwt") => self.service_account(request, &assertion).await,
             Some(_) => Err(JwtError::WrongType.into()),
         }

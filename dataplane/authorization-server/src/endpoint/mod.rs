@@ -1,4 +1,4 @@
-//! What is served: one endpoint per file, each with its own errors.
+//! The HTTP endpoints: one per file, each with its own errors.
 
 mod client_authentication;
 mod client_credentials;
@@ -31,13 +31,15 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::AuthorizationServer;
 use crate::endpoint::oauth_error::OAuthError;
 
-/// Largest request that any of these endpoints takes.
+/// Maximum size of a request body, in bytes.
 const MAX_BODY_LEN: usize = 64 * 1024;
 
 impl AuthorizationServer {
-    /// Metadata at every path that clients try, registration, token and revocation endpoints of every issuer, and the keys; all
-    /// of it open to scripts of any site (CORS), because browser-based clients call them so and no cookie counts here. Not the
-    /// authorization endpoint.
+    /// Routes for metadata at every path that clients try, for registration, token and revocation of every
+    /// issuer, and for the keys. The authorization endpoint is in the portal.
+    ///
+    /// CORS allows scripts of any site, because browser-based clients need it and these endpoints use no
+    /// cookies.
     pub fn router(&self) -> Router {
         let cors = CorsLayer::new()
             .allow_origin(Any)
@@ -56,7 +58,7 @@ impl AuthorizationServer {
             .route("/mcp/{slug}/.well-known/openid-configuration", get(server_metadata::openid_route))
             .route("/mcp/{slug}/oauth/register", post(register::at_route))
             .route("/oauth/register", post(register::at_root))
-            // Where clients go that know of no metadata.
+            // Default path of clients that do not read metadata.
             .route("/register", post(register::at_root))
             .route("/mcp/{slug}/oauth/token", post(token::at_route))
             .route("/oauth/token", post(token::at_root))
@@ -68,7 +70,7 @@ impl AuthorizationServer {
             .with_state(self.clone())
     }
 
-    /// The table, or what to answer while there is none.
+    /// The current route table, or the error to return while there is none.
     fn table(&self) -> Result<Arc<RouteTable>, OAuthError> {
         self.tables().current().ok_or_else(OAuthError::not_ready)
     }
@@ -77,7 +79,7 @@ impl AuthorizationServer {
 #[cfg(test)]
 mod tests;
 
-/// A parameter of a form at these endpoints.
+/// Reads a form parameter as these endpoints do.
 #[cfg(fuzzing)]
 pub(crate) fn parameter(body: &[u8], name: &str) -> Option<String> {
     let kind = http::HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -85,7 +87,7 @@ pub(crate) fn parameter(body: &[u8], name: &str) -> Option<String> {
     form::Form::parse(&headers, body).ok()?.get(name).map(ToOwned::to_owned)
 }
 
-/// The id and secret of a Basic header at these endpoints.
+/// Reads the id and secret of a Basic header as these endpoints do.
 #[cfg(fuzzing)]
 pub(crate) fn basic(header: &str) -> Option<(String, String)> {
     client_authentication::basic(header)

@@ -1,9 +1,11 @@
+//! OAuth error responses.
+
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
-/// An error as OAuth writes it (RFC 6749, section 5.2).
+/// An OAuth error response (RFC 6749, section 5.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct OAuthError {
     pub(super) status: StatusCode,
@@ -17,34 +19,37 @@ impl OAuthError {
         Self { status, error, description: description.into(), header: None }
     }
 
-    /// The client's mistake.
+    /// An error with status 400.
     pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, description)
     }
 
-    /// Try again in so many seconds.
+    /// Adds `Retry-After`, in seconds.
     pub(super) fn retry_after(mut self, seconds: &'static str) -> Self {
         self.header = Some((RETRY_AFTER, seconds));
         self
     }
 
-    /// Whoever used the `Authorization` header is told which scheme it is (RFC 6749, section 5.2).
+    /// Adds the `WWW-Authenticate` header that a client with an `Authorization` header must get (RFC 6749,
+    /// section 5.2).
     pub(super) fn challenge_basic(mut self) -> Self {
         self.header = Some((WWW_AUTHENTICATE, r#"Basic realm="portcullis""#));
         self
     }
 
-    /// The gateway cannot do its part now. Never `invalid_client` or `invalid_grant`: a client would throw away what it has.
+    /// An internal failure of the gateway. Never `invalid_client` or `invalid_grant`, because clients then
+    /// discard valid credentials.
     pub(super) fn unavailable() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "server_error",
-            "the gateway cannot reach what it needs to answer; try again shortly",
+            "the gateway is temporarily unavailable; try again shortly",
         )
         .retry_after("5")
     }
 
-    /// Somebody else's host, on which the answer depends, does not answer. Never `invalid_client`, for the same reason.
+    /// Another server that the request depends on does not respond. Never `invalid_client`, for the same
+    /// reason.
     pub(super) fn temporarily_unavailable(problem: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", problem).retry_after("5")
     }
@@ -59,13 +64,13 @@ impl OAuthError {
     }
 
     pub(super) fn no_such_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "no virtual MCP of this gateway is served at this path")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "this gateway serves no virtual MCP at this path")
     }
 }
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        // The characters that RFC 6749 allows in a description; a client's own words may be in it.
+        // Keep only the characters that RFC 6749 allows: the description may contain text from the client.
         let allowed = |c: char| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '\'' };
         let description: String = self.description.chars().map(allowed).collect();
         let body = json!({ "error": self.error, "error_description": description }).to_string();

@@ -1,4 +1,4 @@
-//! `grant_type=authorization_code` (RFC 6749, section 4.1.3; RFC 7636).
+//! `grant_type=authorization_code` (RFC 6749, section 4.1.3; RFC 7636): redeems authorization codes.
 
 use portcullis_store::{CodeRow, GrantRow};
 use subtle::ConstantTimeEq as _;
@@ -7,7 +7,7 @@ use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::AuthorizationServer;
 use crate::digest::digest;
 
-/// Lengths of a verifier (RFC 7636, section 4.1).
+/// Permitted lengths of a PKCE verifier (RFC 7636, section 4.1).
 const VERIFIER_LEN: std::ops::RangeInclusive<usize> = 43..=128;
 
 fn invalid_grant(reason: &'static str, description: &'static str) -> TokenEndpointError {
@@ -15,11 +15,11 @@ fn invalid_grant(reason: &'static str, description: &'static str) -> TokenEndpoi
 }
 
 impl AuthorizationServer {
-    /// Redeems a code. An attempt that shows that somebody has a code that is not theirs uses it up.
+    /// Redeems a code. A request that does not match the code invalidates it, because the code may be stolen.
     pub(super) async fn redeem(&self, request: &TokenRequest<'_>) -> Result<IssuedGrant, TokenEndpointError> {
         let code_digest = digest(request.require("code")?);
         let verifier = request.require("code_verifier")?;
-        let unknown = || invalid_grant("code_unknown", "the code is not known here; authorize again");
+        let unknown = || invalid_grant("code_unknown", "the code is unknown; authorize again");
         let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
         if code.consumed_at.is_some() {
             return Err(self.revoke_reused_code(request, &code).await?);
@@ -52,12 +52,13 @@ impl AuthorizationServer {
         if self.store().redeem_code(&code_digest, &grant, &refresh_digest).await? {
             return Ok(IssuedGrant { grant, refresh_token: Some(refresh_token) });
         }
-        // Somebody else was quicker with the same code.
+        // A concurrent request redeemed the same code.
         let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
         Err(self.revoke_reused_code(request, &code).await?)
     }
 
-    /// A code came twice: one of the two has stolen it, so what it gave ends (RFC 6749, section 4.1.2).
+    /// Handles a code that was used twice. One of the two requests may come from a thief, so the grant is
+    /// revoked (RFC 6749, section 4.1.2).
     async fn revoke_reused_code(
         &self,
         request: &TokenRequest<'_>,
@@ -68,7 +69,10 @@ impl AuthorizationServer {
         {
             self.revoke_grant(request.table, &grant, "code_reused").await?;
         }
-        Ok(invalid_grant("code_reused", "the code was used before; what it gave has ended, authorize again"))
+        Ok(invalid_grant(
+            "code_reused",
+            "the code was used before; its grant has been revoked, authorize again",
+        ))
     }
 }
 
@@ -82,19 +86,17 @@ fn check(request: &TokenRequest<'_>, code: &CodeRow, verifier: &str) -> Result<(
             "the code was issued by another authorization server",
         ));
     }
-    // Clients of OAuth 2.1 need not send it ("Redirect URI Parameter in Token Request"): the verifier binds the code better.
+    // Optional in OAuth 2.1 ("Redirect URI Parameter in Token Request"), because the verifier binds the code
+    // better.
     if request.form.get("redirect_uri").is_some_and(|sent| sent != code.redirect_uri) {
         return Err(invalid_grant(
             "redirect_mismatch",
-            "redirect_uri is not the one that the code was sent to",
+            "redirect_uri differs from the one in the authorization request",
         ));
     }
     let right = digest(verifier).as_bytes().ct_eq(code.code_challenge.as_bytes());
     if !VERIFIER_LEN.contains(&verifier.len()) || !bool::from(right) {
-        return Err(invalid_grant(
-            "verifier_mismatch",
-            "code_verifier does not belong to the code's challenge",
-        ));
+        return Err(invalid_grant("verifier_mismatch", "code_verifier does not match the code_challenge"));
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `grant_type=refresh_token` (RFC 6749, section 6), with rotation (OAuth 2.1, section 4.3.1).
 //!
-//! Every refresh token is used once and gives a successor. Real clients break that rule innocently: several processes share one
-//! token, an answer is lost on the way. So within a grace window a used token gives one more successor, unless a successor has
-//! been used already: from then on whoever still holds the old one is not the client, and the whole family ends.
+//! Every refresh token is valid once and is replaced by a successor. Real clients break this rule without bad
+//! intent: several processes share one token, or a response is lost. So within a grace period a used token
+//! gets another successor, unless a successor was already used. After that, the old token is treated as
+//! stolen and its reuse revokes the whole grant.
 
 use std::time::Duration;
 
@@ -28,14 +29,14 @@ impl AuthorizationServer {
     ) -> Result<IssuedGrant, TokenEndpointError> {
         let digest = digest(request.require("refresh_token")?);
         let unknown =
-            || invalid_grant("refresh_token_unknown", "the refresh token is not known here; authorize again");
+            || invalid_grant("refresh_token_unknown", "the refresh token is unknown; authorize again");
         let used = self.store().refresh_token(&digest).await?.ok_or_else(unknown)?;
         let grant = self.store().grant(&used.grant_id).await?.ok_or_else(unknown)?;
         self.check_grant(request, &grant)?;
         if self.renew_sign_in(&PrincipalId::from_stored(&grant.principal)).await == SignInStatus::Ended {
             return Err(invalid_grant(
                 "sign_in_ended",
-                "the identity provider has ended the sign-in; authorize again",
+                "the identity provider ended the sign-in; authorize again",
             ));
         }
         let refresh_token = self.new_refresh_token()?;
@@ -45,7 +46,7 @@ impl AuthorizationServer {
         self.revoke_grant(request.table, &grant, "refresh_token_reused").await?;
         Err(invalid_grant(
             "refresh_token_reused",
-            "the refresh token was used before; all tokens of this grant have ended, authorize again",
+            "the refresh token was used before; its grant has been revoked, authorize again",
         ))
     }
 
@@ -66,13 +67,14 @@ impl AuthorizationServer {
             return Err(invalid_grant("grant_revoked", "the grant has been revoked; authorize again"));
         }
         if self.clock().now().0 >= grant.expires_at {
-            return Err(invalid_grant("grant_expired", "the grant has reached its end; authorize again"));
+            return Err(invalid_grant("grant_expired", "the grant has expired; authorize again"));
         }
         request.check_target(&grant.route_uid, &grant.resource)?;
         Ok(())
     }
 
-    /// Gives the token a successor, the first one or, within the grace window, one more. `false`: it may not have one.
+    /// Stores a successor of a token: the first one, or another one within the grace period. Returns `false`
+    /// if the token may not have a successor.
     async fn issue_successor(
         &self,
         used: &RefreshTokenRow,

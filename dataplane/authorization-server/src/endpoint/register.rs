@@ -1,5 +1,5 @@
-//! Dynamic client registration (RFC 7591), open to anybody: what a registration gives is a name and a place to be sent back to,
-//! and nobody is sent there before a person has approved.
+//! Dynamic client registration (RFC 7591). It needs no authentication: a registration only holds a name and
+//! redirect URIs, and every user must approve the client before they are used.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::oauth_error::OAuthError;
 use crate::client::{MetadataError, RequestedMetadata};
 use crate::{AuthorizationServer, InternalError};
 
-/// Why nobody was registered.
+/// A registration was rejected or failed.
 #[derive(Debug)]
 pub(super) enum RegistrationError {
     NotReady,
@@ -37,12 +37,12 @@ impl RegistrationError {
             Self::Disabled => OAuthError::new(
                 StatusCode::FORBIDDEN,
                 "access_denied",
-                "this gateway does not let clients register themselves; use a client ID metadata document",
+                "dynamic client registration is disabled on this gateway; use a client ID metadata document",
             ),
             Self::RateLimited => OAuthError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "temporarily_unavailable",
-                "too many clients are registering at the moment; try again in some seconds",
+                "too many client registrations; try again in 10 seconds",
             )
             .retry_after("10"),
             Self::NotJson(error) => OAuthError::bad_request(
@@ -56,7 +56,7 @@ impl RegistrationError {
                 OAuthError::bad_request("invalid_client_metadata", error.to_string())
             }
             Self::Gateway(error) => {
-                tracing::error!(%error, "a client could not be registered");
+                tracing::error!(%error, "failed to register a client");
                 OAuthError::unavailable()
             }
         }
@@ -114,7 +114,7 @@ async fn register(
     let requested: RequestedMetadata =
         portcullis_egress::parse_json_object(body).map_err(RegistrationError::NotJson)?;
     let metadata = requested.accept().map_err(RegistrationError::Metadata)?;
-    // Only what would be stored counts against the limit.
+    // Only valid registrations count against the limit.
     if !identity.registration_limit().take(identity.clock().now()) {
         return Err(RegistrationError::RateLimited);
     }
@@ -126,7 +126,7 @@ async fn register(
     answer["client_id_issued_at"] = json!(identity.clock().now().seconds());
     if let Some(secret) = secret {
         answer["client_secret"] = json!(secret);
-        // It does not expire by itself (RFC 7591, section 3.2.1).
+        // 0: it does not expire (RFC 7591, section 3.2.1).
         answer["client_secret_expires_at"] = json!(0);
     }
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())

@@ -12,7 +12,7 @@ use crate::AuthorizationServer;
 use crate::issue_token::SCOPE;
 use crate::issuer::sole_route;
 
-/// Why there is no metadata.
+/// No metadata can be returned.
 pub(super) enum ResourceMetadataError {
     NotReady,
     NoSuchRoute,
@@ -27,7 +27,7 @@ impl IntoResponse for ResourceMetadataError {
             Self::AmbiguousRoute => OAuthError::new(
                 StatusCode::NOT_FOUND,
                 "not_found",
-                "this gateway does not serve exactly one virtual MCP; each has its own metadata at \
+                "this gateway does not serve exactly one virtual MCP; read the metadata of one at \
                  /.well-known/oauth-protected-resource/mcp/{slug}",
             ),
         }
@@ -35,7 +35,7 @@ impl IntoResponse for ResourceMetadataError {
     }
 }
 
-/// Of the route at `/mcp/{slug}`.
+/// Metadata of the route at `/mcp/{slug}`.
 pub(super) async fn of_route(
     State(identity): State<AuthorizationServer>,
     Path(slug): Path<String>,
@@ -44,7 +44,7 @@ pub(super) async fn of_route(
     table.route(&slug).map(|route| Json(document(route))).ok_or(ResourceMetadataError::NoSuchRoute)
 }
 
-/// For clients that ask the bare origin: unambiguous where there is one route.
+/// Metadata at the gateway's base URL, available if the gateway has exactly one route.
 pub(super) async fn only_route(
     State(identity): State<AuthorizationServer>,
 ) -> Result<Json<Value>, ResourceMetadataError> {

@@ -1,4 +1,4 @@
-//! Token revocation (RFC 7009): whichever of its tokens is shown, the whole grant ends.
+//! Token revocation (RFC 7009). Revoking any token of a grant revokes the whole grant.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use crate::digest::digest;
 use crate::issue_token::REFRESH_PREFIX;
 use crate::{AuthorizationServer, InternalError};
 
-/// Why nothing was revoked.
+/// A revocation request was rejected or failed.
 #[derive(Debug)]
 pub(super) enum RevocationError {
     OAuth(OAuthError),
@@ -43,7 +43,7 @@ impl IntoResponse for RevocationError {
                 OAuthError::bad_request("invalid_grant", "the token was issued to another client")
             }
             Self::Gateway(error) => {
-                tracing::error!(%error, "a grant could not be revoked");
+                tracing::error!(%error, "failed to revoke a grant");
                 OAuthError::unavailable()
             }
         }
@@ -82,7 +82,7 @@ async fn revoke(
     let at = IssuerContext { table: &table, issuer: &issuer };
     let client = identity.authenticate_client(at, headers, &form).await.map_err(RevocationError::Client)?;
     let issuer = issuer.identifier(&table);
-    // A token that is not known, or not this issuer's, is as good as revoked (section 2.2).
+    // An unknown token, or one of another issuer, counts as revoked (section 2.2).
     if let Some(grant) = identity.grant_of(token).await?.filter(|grant| grant.issuer == issuer) {
         if grant.client_id != client.id {
             return Err(RevocationError::OtherClient);
@@ -93,7 +93,7 @@ async fn revoke(
 }
 
 impl AuthorizationServer {
-    /// The grant that a token belongs to, of either kind, expired or not.
+    /// The grant of an access or refresh token, even if it has expired.
     async fn grant_of(&self, token: &str) -> Result<Option<GrantRow>, InternalError> {
         let grant = if token.starts_with(REFRESH_PREFIX) {
             self.store().refresh_token(&digest(token)).await?.map(|row| row.grant_id)

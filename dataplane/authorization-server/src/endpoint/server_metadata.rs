@@ -1,4 +1,5 @@
-//! Authorization server metadata (RFC 8414), also in the shape of OpenID Connect discovery, because clients ask for either.
+//! Authorization server metadata (RFC 8414), also in the format of OpenID Connect discovery, because clients
+//! request either.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -14,7 +15,7 @@ use crate::issue_token::SCOPE;
 use crate::{AuthorizationServer, Issuer};
 use portcullis_jwt_verification::SIGNING_ALGORITHMS;
 
-/// Why there is no metadata.
+/// No metadata can be returned.
 pub(super) enum ServerMetadataError {
     NotReady,
     NoSuchRoute,
@@ -30,7 +31,7 @@ impl IntoResponse for ServerMetadataError {
     }
 }
 
-/// How the document is asked for.
+/// Requested format of the document.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum MetadataFormat {
     OAuth,
@@ -125,14 +126,15 @@ fn document(
         document["protected_resources"] = json!([route.url]);
     }
     if shape == MetadataFormat::OpenId {
-        // There are no id_tokens; strict clients refuse a discovery document that does not say how they are signed.
+        // The gateway issues no id_tokens, but strict clients reject a discovery document without these
+        // members.
         document["subject_types_supported"] = json!(["public"]);
         document["id_token_signing_alg_values_supported"] = json!(["EdDSA"]);
     }
     document
 }
 
-/// Whether something holds of the issuer's route, or of any that the root grants access to.
+/// Whether a predicate holds for the issuer's route; at the root issuer, for any route.
 fn any_route(table: &RouteTable, issuer: &Issuer, holds: impl Fn(&Route) -> bool) -> bool {
     match issuer {
         Issuer::Route(route) => holds(route),

@@ -1,5 +1,5 @@
-//! A Kubernetes service account signs in with a token that its cluster made for this authorization server: no secret is stored
-//! anywhere, and the token is of no use elsewhere.
+//! Sign-in of Kubernetes service accounts with a token that the cluster issued for this authorization server.
+//! No secret is stored, and the token's audience makes it useless elsewhere.
 
 use portcullis_policy::Principal;
 
@@ -8,7 +8,7 @@ use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::AuthorizationServer;
 use portcullis_jwt_verification::{Claims, JwtError, UnverifiedJwt};
 
-/// How Kubernetes names service accounts (`system:serviceaccount:namespace:name`).
+/// Prefix of the Kubernetes user names of service accounts (`system:serviceaccount:namespace:name`).
 const USERNAME_PREFIX: &str = "system:serviceaccount:";
 
 impl AuthorizationServer {
@@ -18,16 +18,16 @@ impl AuthorizationServer {
         assertion: &UnverifiedJwt<'_>,
     ) -> Result<IssuedGrant, TokenEndpointError> {
         let reviewer = self.reviewer().ok_or(TokenEndpointError::GrantDisabled(
-            "service account tokens are taken only where the gateway runs in their cluster (serve --kubernetes)",
+            "service account tokens are accepted only if the gateway runs in their cluster (serve --kubernetes)",
         ))?;
         let route = request.target()?;
-        // What the token says of itself is not believed, but nobody's token is sent to the cluster in vain.
-        let says = claimed_principal(assertion.claims())?;
+        // The claims are unverified here. They only avoid reviews of tokens that would be rejected anyway.
+        let claimed = claimed_principal(assertion.claims())?;
         if !audiences(assertion.claims()).any(|audience| audience == request.issuer_id) {
             return Err(JwtError::Mismatch("aud").into());
         }
-        if route.authorize(&says).is_none() {
-            return Err(TokenEndpointError::NoAccess(says.subject.to_string()));
+        if route.authorize(&claimed).is_none() {
+            return Err(TokenEndpointError::NoAccess(claimed.subject.to_string()));
         }
         if !self.token_review_limit().take(self.clock().now()) {
             return Err(TokenEndpointError::RateLimited);
@@ -38,7 +38,7 @@ impl AuthorizationServer {
             .map_err(TokenEndpointError::Review)?;
         let account = reviewed.ok_or(TokenEndpointError::Grant {
             reason: "service_account_token",
-            description: "the cluster does not honour the token: it has expired, was made for another audience, or its account is gone",
+            description: "the cluster rejected the token: it has expired, has another audience, or its account was deleted",
         })?;
         let principal = Principal::service_account(&account.namespace, &account.name);
         let holder = match &request.client {
@@ -49,7 +49,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Whose token it says that it is.
+/// The service account in the unverified claims.
 fn claimed_principal(claims: &Claims) -> Result<Principal, JwtError> {
     let account =
         claims.text("sub")?.strip_prefix(USERNAME_PREFIX).and_then(|account| account.split_once(':'));
@@ -57,7 +57,7 @@ fn claimed_principal(claims: &Claims) -> Result<Principal, JwtError> {
     Ok(Principal::service_account(namespace, name))
 }
 
-/// The cluster's own servers may be among them.
+/// All audiences. The cluster's own servers may be among them.
 fn audiences(claims: &Claims) -> impl Iterator<Item = &str> {
     let (one, many) = match claims.all().get("aud") {
         Some(serde_json::Value::Array(many)) => (None, many.as_slice()),

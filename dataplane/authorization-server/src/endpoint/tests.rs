@@ -1,3 +1,5 @@
+//! Tests of the endpoints.
+
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -26,7 +26,7 @@ pub(super) const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// RFC 7523, section 2.1.
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// Why no token was given.
+/// A token request was rejected or failed.
 #[derive(Debug)]
 pub(super) enum TokenEndpointError {
     NotReady,
@@ -34,24 +34,24 @@ pub(super) enum TokenEndpointError {
     Missing(&'static str),
     GrantType,
     Client(ClientAuthError),
-    /// The code or refresh token is not good, here and for this client. `reason` says why, in events.
+    /// The code or refresh token is invalid for this client and issuer. `reason` is the reason in events.
     Grant {
         reason: &'static str,
         description: &'static str,
     },
     /// The client may not use this grant.
     UnauthorizedClient(&'static str),
-    /// The grant is not turned on here.
+    /// The grant type is not enabled here.
     GrantDisabled(&'static str),
-    /// The assertion of a headless grant does not count.
+    /// The assertion of a headless grant is invalid.
     Assertion(JwtError),
-    /// Nobody lets this subject use the route.
+    /// No team gives this subject access to the route.
     NoAccess(String),
-    /// Too many service account tokens at a time.
+    /// Too many reviews of service account tokens.
     RateLimited,
-    /// The cluster does not review service account tokens.
+    /// The cluster failed to review a service account token.
     Review(TokenReviewError),
-    /// `resource` is not what was granted (RFC 8707, section 2.2).
+    /// `resource` differs from the granted resource (RFC 8707, section 2.2).
     TargetMismatch(Arc<str>),
     /// `resource` names no route of this authorization server.
     InvalidTarget(TargetError),
@@ -71,7 +71,7 @@ impl From<StoreError> for TokenEndpointError {
 }
 
 impl TokenEndpointError {
-    /// For events.
+    /// Reason in events.
     fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Grant { reason, .. } => Some(reason),
@@ -91,7 +91,7 @@ impl TokenEndpointError {
             Self::Missing(name) => OAuthError::bad_request("invalid_request", format!("{name} is missing")),
             Self::GrantType => OAuthError::bad_request(
                 "unsupported_grant_type",
-                "grant_type has to be one of grant_types_supported",
+                "grant_type is not supported; use one of grant_types_supported in the metadata",
             ),
             Self::GrantDisabled(why) => OAuthError::bad_request("unsupported_grant_type", why),
             Self::UnauthorizedClient(why) => OAuthError::bad_request("unauthorized_client", why),
@@ -99,23 +99,23 @@ impl TokenEndpointError {
                 OAuthError::temporarily_unavailable(error.to_string())
             }
             Self::Assertion(error) => {
-                OAuthError::bad_request("invalid_grant", format!("the assertion does not count: {error}"))
+                OAuthError::bad_request("invalid_grant", format!("the assertion is invalid: {error}"))
             }
-            // As at the token endpoint of RFC 8628, section 3.5.
+            // The same code as at the token endpoint of RFC 8628, section 3.5.
             Self::NoAccess(subject) => OAuthError::bad_request(
                 "access_denied",
                 format!(
-                    "no team gives {subject} access to this virtual MCP; an administrator names it in a Team"
+                    "no team gives {subject} access to this virtual MCP; an administrator must add it to a Team"
                 ),
             ),
             Self::RateLimited => OAuthError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "temporarily_unavailable",
-                "too many service account tokens are being reviewed; try again shortly",
+                "too many reviews of service account tokens; try again shortly",
             )
             .retry_after("1"),
             Self::Review(error) => {
-                tracing::error!(%error, "a service account token could not be reviewed");
+                tracing::error!(%error, "failed to review a service account token");
                 OAuthError::unavailable()
             }
             Self::InvalidTarget(error) => OAuthError::bad_request("invalid_target", error.to_string()),
@@ -123,17 +123,17 @@ impl TokenEndpointError {
             Self::Grant { description, .. } => OAuthError::bad_request("invalid_grant", description),
             Self::TargetMismatch(granted) => OAuthError::bad_request(
                 "invalid_target",
-                format!("resource is not what was granted; it has to be {granted}, or be left out"),
+                format!("resource differs from the granted one; it must be {granted} or be omitted"),
             ),
             Self::Gateway(error) => {
-                tracing::error!(%error, "a token could not be issued");
+                tracing::error!(%error, "failed to issue a token");
                 OAuthError::unavailable()
             }
         }
     }
 }
 
-/// What is answered (RFC 6749, section 5.1).
+/// Successful response (RFC 6749, section 5.1).
 #[derive(Serialize)]
 struct TokenResponse {
     access_token: String,
@@ -144,7 +144,7 @@ struct TokenResponse {
     scope: &'static str,
 }
 
-/// A grant, and the refresh token for its next step, if it has one.
+/// A grant with its new refresh token, if it has one.
 pub(super) struct IssuedGrant {
     pub(super) grant: GrantRow,
     pub(super) refresh_token: Option<String>,
@@ -206,13 +206,13 @@ async fn issue(
 ) -> Result<TokenResponse, TokenEndpointError> {
     let table = table.ok_or(TokenEndpointError::NotReady)?;
     let form = Form::parse(headers, body).map_err(TokenEndpointError::Form)?;
-    // A client whose route is gone has to hear that its grant is: it would ask for ever otherwise.
+    // invalid_grant if the route does not exist any more: with another error the client would retry forever.
     let issuer = identity.issuer(table, slug).ok_or(ROUTE_GONE)?;
     let grant_type = form.get("grant_type").ok_or(TokenEndpointError::Missing("grant_type"))?.to_owned();
     let at = IssuerContext { table, issuer: &issuer };
     let client = match identity.authenticate_client(at, headers, &form).await {
         Ok(client) => Some(client),
-        // The assertion says who it is for; there need be no client beside it (RFC 7521, section 4.1).
+        // Client authentication is optional: the assertion identifies the subject (RFC 7521, section 4.1).
         Err(ClientAuthError::MissingClientId) if grant_type == JWT_BEARER => None,
         Err(error) => return Err(TokenEndpointError::Client(error)),
     };
@@ -240,16 +240,16 @@ async fn issue(
 
 pub(super) const ROUTE_GONE: TokenEndpointError = TokenEndpointError::Grant {
     reason: "route_gone",
-    description: "the virtual MCP that this was granted for is not served here any more; authorize again",
+    description: "the virtual MCP of this grant is no longer served; authorize again",
 };
 
-/// A request by a client that was authenticated.
+/// A token request after client authentication.
 pub(super) struct TokenRequest<'a> {
     pub(super) table: &'a RouteTable,
-    /// The authorization server that was asked, and its identifier.
+    /// Issuer of the endpoint.
     pub(super) issuer: &'a Issuer,
     pub(super) issuer_id: String,
-    /// The client's id; of no client where there need be none.
+    /// The client's id; empty for a request without a client.
     pub(super) client_id: String,
     pub(super) client: Option<AuthenticatedClient>,
     pub(super) form: Form,
@@ -260,12 +260,12 @@ impl TokenRequest<'_> {
         self.form.get(name).ok_or(TokenEndpointError::Missing(name))
     }
 
-    /// The client, where there has to be one.
+    /// The client, or an error if the request has none.
     pub(super) fn client(&self) -> Result<&AuthenticatedClient, TokenEndpointError> {
         self.client.as_ref().ok_or(TokenEndpointError::Client(ClientAuthError::MissingClientId))
     }
 
-    /// The route that was granted: the same resource at the same place still, and nothing else is asked for.
+    /// The granted route. It must still exist with the same URL, and `resource` must be absent or name it.
     pub(super) fn check_target(&self, route_uid: &str, resource: &str) -> Result<&Route, TokenEndpointError> {
         let route =
             self.table.route_by_uid(route_uid).filter(|route| *route.url == *resource).ok_or(ROUTE_GONE)?;

@@ -1,4 +1,4 @@
-//! Error codes of the OAuth endpoints, with the reasons that events give for them.
+//! Error codes of the OAuth endpoints, with the reasons in their events.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::testing::{REDIRECT, Signer, TestResponse, TestServer, cluster_key};
 const TOKEN: &str = "/mcp/a/oauth/token";
 const JWT_BEARER: (&str, &str) = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
 
-/// Answers by what was asked.
+/// Responses by the name of their request.
 struct Seen(Map<String, Value>);
 
 impl Seen {

@@ -32,7 +32,7 @@ const ENDPOINTS: [&str; 8] = [
     "/oauth/jwks",
 ];
 
-/// A gateway with everything that its metadata can speak of.
+/// A gateway with every optional feature that appears in metadata.
 async fn full() -> TestServer {
     let world = TestServer::new(&["a"]).await;
     world.swap(&["a"], |contract| {

@@ -1,3 +1,5 @@
+//! Signs JWTs for tests, and serves documents on loopback.
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use axum::Router;
 use base64::Engine as _;
@@ -5,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
 
-/// Somebody with an Ed25519 key.
+/// Signs with an Ed25519 key.
 pub(crate) struct Signer {
     id: String,
     encoding: EncodingKey,
@@ -35,7 +37,8 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
     }
 
-    /// With an extension in the header that whoever reads the token has to understand (RFC 7515, section 4.1.11).
+    /// Signs with a critical extension in the header, which verifiers must understand (RFC 7515, section
+    /// 4.1.11).
     pub(crate) fn sign_critical(&self, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
@@ -43,7 +46,8 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &self.encoding).unwrap()
     }
 
-    /// The attack on whoever lets the header choose: a MAC whose key is the public key.
+    /// An attack on verifiers that take the algorithm from the header: a MAC with the public key as the
+    /// secret.
     pub(crate) fn sign_with_public_key_as_secret(&self, typ: Option<&str>, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::HS256);
         header.typ = typ.map(ToOwned::to_owned);
@@ -51,7 +55,7 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(&self.public)).unwrap()
     }
 
-    /// What a token says that it has signed.
+    /// Verifies a token of this signer. Returns its claims.
     pub(crate) fn open(&self, token: &str) -> Option<Value> {
         let mut validation = Validation::new(Algorithm::EdDSA);
         (validation.validate_exp, validation.validate_aud) = (false, false);
@@ -62,7 +66,7 @@ impl Signer {
     }
 }
 
-/// Serves on loopback until the test ends; returns where.
+/// Serves a router on loopback until the test ends. Returns the base URL.
 pub(crate) async fn serve(router: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

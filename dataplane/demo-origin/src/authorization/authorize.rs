@@ -1,4 +1,5 @@
-//! The authorization endpoint: a page that asks, and where its answer goes (RFC 6749 section 4.1, RFC 7636, RFC 8707, RFC 9207).
+//! The authorization endpoint: the consent page and the redirect (RFC 6749 section 4.1, RFC 7636, RFC 8707,
+//! RFC 9207).
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(crate) struct AuthorizeParams {
     resource: Option<String>,
 }
 
-/// What the page's form sends.
+/// The submitted form of the consent page.
 #[derive(Deserialize)]
 pub(crate) struct ConsentForm {
     question: String,
@@ -36,7 +37,8 @@ pub(crate) struct ConsentForm {
     answer: String,
 }
 
-/// Shows the page, or says what is wrong: on a page while it is not certain whom the redirect would serve, else by redirect.
+/// Shows the consent page. Errors are shown on a page until the client and its redirect URI are verified, and
+/// redirected after that.
 pub(crate) async fn show_consent(
     State(site): State<Arc<AppState>>,
     Query(given): Query<AuthorizeParams>,
@@ -44,32 +46,34 @@ pub(crate) async fn show_consent(
     let client_id = given.client_id.unwrap_or_default();
     let Some(client) = site.store.client(&client_id) else {
         return error_page(
-            "The client is not known here. It has to register first: the demo forgets its clients when it ends.",
+            "Unknown client. Connect the account again: the demo deletes its client registrations when it ends.",
         );
     };
     let Some(redirect_uri) = given.redirect_uri.filter(|uri| client.redirect_uris.contains(uri)) else {
-        return error_page("The address that the answer would go to is not one that the client registered.");
+        return error_page(
+            "The redirect URI is not registered for this client. Start again in your application.",
+        );
     };
     let Ok(target) = Url::parse(&redirect_uri) else {
-        return error_page("The address that the answer would go to is not one.");
+        return error_page("The redirect URI is not a valid URL.");
     };
     let state = given.state;
     let wrong = |error: &str, why: &str| {
         redirect(&site, target.clone(), state.as_deref(), &[("error", error), ("error_description", why)])
     };
     if given.response_type.as_deref() != Some("code") {
-        return wrong("unsupported_response_type", "response_type is code");
+        return wrong("unsupported_response_type", "response_type must be code");
     }
     let challenge = given.code_challenge.filter(|challenge| challenge.len() == 43);
     let Some(challenge) = challenge.filter(|_| given.code_challenge_method.as_deref() == Some("S256")) else {
-        return wrong("invalid_request", "PKCE with S256 is needed");
+        return wrong("invalid_request", "PKCE with S256 is required");
     };
     if given.resource.is_some_and(|resource| resource != site.resource) {
-        return wrong("invalid_target", "the only resource here is the demo's MCP endpoint");
+        return wrong("invalid_target", "resource must be the demo's MCP endpoint");
     }
     let question = AuthorizationRequest { client_id, redirect_uri, challenge, state: state.clone() };
     let Ok(id) = site.store.add_request(question) else {
-        return wrong("server_error", "there is no randomness");
+        return wrong("server_error", "the system's random source failed; try again");
     };
     let host = target.host_str().unwrap_or_default();
     let host = target.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -77,29 +81,29 @@ pub(crate) async fn show_consent(
     page(StatusCode::OK, &asked, Some(&format!("{}://{host}", target.scheme())))
 }
 
-/// Takes the answer, once, and sends the browser back with a code or with `access_denied`.
+/// Handles the submitted form once. Redirects the browser to the client with a code or with `access_denied`.
 pub(crate) async fn submit_consent(
     State(site): State<Arc<AppState>>,
     form: Result<Form<ConsentForm>, FormRejection>,
 ) -> Response {
     let Ok(Form(given)) = form else {
-        return error_page("The form came back incomplete. Start again where you came from.");
+        return error_page("The submitted form is incomplete. Start again in your application.");
     };
     let Some(question) = site.store.take_request(&given.question) else {
         return error_page(
-            "This page has been answered already, or it is too old. Start again where you came from.",
+            "This page was already submitted or has expired. Start again in your application.",
         );
     };
     let Ok(target) = Url::parse(&question.redirect_uri) else {
-        return error_page("The address that the answer would go to is not one.");
+        return error_page("The redirect URI is not a valid URL.");
     };
     let state = question.state.clone();
     if given.answer != "allow" {
-        let denied = [("error", "access_denied"), ("error_description", "the account's owner said no")];
+        let denied = [("error", "access_denied"), ("error_description", "the user denied access")];
         return redirect(&site, target, state.as_deref(), &denied);
     }
     let Some(account) = Account::named(given.account.as_deref().unwrap_or(ACCOUNT_NAMES[0])) else {
-        return error_page("There is no such account. Start again where you came from.");
+        return error_page("Unknown account. Start again in your application.");
     };
     match site.store.grant_code(question, account) {
         Ok(code) => redirect(&site, target, state.as_deref(), &[("code", &code)]),

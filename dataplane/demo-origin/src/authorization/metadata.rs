@@ -1,4 +1,4 @@
-//! What clients discover: the protected resource (RFC 9728) and its authorization server (RFC 8414).
+//! Metadata documents: protected resource (RFC 9728) and authorization server (RFC 8414).
 
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
-//! The authorization server of the demo: OAuth 2.1 for public clients that register themselves.
-//!
-//! One endpoint a file; what has been given out is in the `ledger`.
+//! The authorization server of the demo: OAuth 2.1 for public clients with dynamic registration. One file per
+//! endpoint; `token_store` holds clients, codes and tokens.
 
 mod authorize;
 mod metadata;
@@ -18,10 +17,10 @@ use axum::routing::{get, post};
 use crate::app_state::AppState;
 use crate::pages;
 
-/// The most that any of these endpoints reads.
+/// Maximum size of a request body, in bytes.
 const MAX_BODY_LEN: usize = 16 * 1024;
 
-/// Metadata, registration, the authorization page, tokens.
+/// Routes for metadata, registration, authorization, tokens and revocation.
 pub(crate) fn router(site: Arc<AppState>) -> Router {
     Router::new()
         .route("/.well-known/oauth-protected-resource", get(metadata::protected_resource))

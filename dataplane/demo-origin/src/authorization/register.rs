@@ -14,7 +14,7 @@ use url::Url;
 use super::token_store::Client;
 use crate::app_state::{AppState, SCOPE};
 
-/// How many redirect URIs a client may have.
+/// Maximum number of redirect URIs per client.
 const MAX_REDIRECT_URIS: usize = 10;
 
 #[derive(Deserialize)]
@@ -23,7 +23,8 @@ pub(crate) struct Registration {
     redirect_uris: Vec<String>,
 }
 
-/// Registers a client. Whatever else it asks for, it is a public one that uses codes (RFC 7591, section 3.2.1).
+/// Registers a public client for the authorization code flow. Other requested metadata is replaced (RFC 7591,
+/// section 3.2.1).
 pub(crate) async fn register(
     State(site): State<Arc<AppState>>,
     body: Result<Json<Registration>, JsonRejection>,
@@ -31,7 +32,7 @@ pub(crate) async fn register(
     let Ok(Json(registration)) = body else {
         return registration_error(
             "invalid_client_metadata",
-            "the body is not a JSON object with redirect_uris",
+            "the body must be a JSON object with redirect_uris",
         );
     };
     let uris = registration.redirect_uris;
@@ -41,7 +42,7 @@ pub(crate) async fn register(
     {
         return registration_error(
             "invalid_redirect_uri",
-            "redirect_uris are https, or http on a loopback host, without a fragment",
+            "redirect_uris must be https, or http on a loopback host, without a fragment",
         );
     }
     let name = registration.client_name.as_deref().map(str::trim).filter(|name| !name.is_empty());

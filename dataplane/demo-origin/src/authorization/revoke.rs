@@ -1,4 +1,4 @@
-//! Revocation (RFC 7009): either token of a grant ends the grant.
+//! Token revocation (RFC 7009): revoking either token of a grant revokes the grant.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ pub(crate) struct Revocation {
     client_id: Option<String>,
 }
 
-/// 200 whether the token was one or not (section 2.2). Only the client that it was issued to can end it.
+/// Returns 200 even for an unknown token (section 2.2). Only the client that received the token can revoke
+/// it.
 pub(crate) async fn revoke(
     State(site): State<Arc<AppState>>,
     form: Result<Form<Revocation>, FormRejection>,

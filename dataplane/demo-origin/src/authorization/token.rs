@@ -1,4 +1,5 @@
-//! The token endpoint: codes with their verifier, and refresh tokens, for public clients (RFC 6749 sections 4.1.3 and 6).
+//! The token endpoint for public clients: codes with PKCE, and refresh tokens (RFC 6749 sections 4.1.3 and
+//! 6).
 
 use std::sync::Arc;
 
@@ -30,14 +31,14 @@ pub(crate) async fn token(
     form: Result<Form<TokenRequest>, FormRejection>,
 ) -> Response {
     let Ok(Form(given)) = form else {
-        return error_response("invalid_request", "the body is not a form");
+        return error_response("invalid_request", "the body must be a form");
     };
     let client_id = given.client_id.unwrap_or_default();
     if site.store.client(&client_id).is_none() {
         return json_response(StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}));
     }
     if given.resource.is_some_and(|resource| resource != site.resource) {
-        return error_response("invalid_target", "the only resource here is the demo's MCP endpoint");
+        return error_response("invalid_target", "resource must be the demo's MCP endpoint");
     }
     let issued = match (given.grant_type.as_deref(), given.code, given.refresh_token) {
         (Some("authorization_code"), Some(code), _) => {
@@ -46,9 +47,14 @@ pub(crate) async fn token(
         }
         (Some("refresh_token"), _, Some(token)) => site.store.refresh(&token, &client_id),
         (Some("authorization_code" | "refresh_token"), ..) => {
-            return error_response("invalid_request", "the code or the refresh token is missing");
+            return error_response("invalid_request", "code or refresh_token is missing");
         }
-        _ => return error_response("unsupported_grant_type", "authorization_code or refresh_token"),
+        _ => {
+            return error_response(
+                "unsupported_grant_type",
+                "grant_type must be authorization_code or refresh_token",
+            );
+        }
     };
     match issued {
         Ok(IssuedTokens { access, refresh }) => json_response(

@@ -1,7 +1,8 @@
-//! What the authorization server has given out, by digest: questions, codes, grants and their tokens.
+//! State of the authorization server, stored by digest: authorization requests, codes, grants and their
+//! tokens.
 //!
-//! A grant is one person's yes to one client. Its refresh token is replaced at each use; a replaced one that comes back,
-//! or a code that comes back, ends the grant (RFC 9700 sections 4.14.2 and 2.1.1).
+//! A grant is one user's consent to one client. Its refresh token is replaced at each use. Reuse of a
+//! replaced refresh token or of a code revokes the grant (RFC 9700 sections 4.14.2 and 2.1.1).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::accounts::Account;
 
-/// How long an access token is good for.
+/// Lifetime of access tokens.
 pub(crate) const ACCESS_LIFETIME: Duration = Duration::from_secs(600);
 const REFRESH_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
 const REQUEST_LIFETIME: Duration = Duration::from_secs(600);
 
-/// How many of each kind are kept; beyond it the oldest goes, so that no stranger can fill the memory.
+/// Maximum number of entries per map. Above it the oldest entry is removed, which bounds the memory use.
 const MAX_ENTRIES: usize = 2000;
 
 type Digest = [u8; 32];
@@ -32,7 +33,7 @@ pub(crate) struct Client {
     pub(crate) redirect_uris: Vec<String>,
 }
 
-/// An authorization request that waits for its answer.
+/// An authorization request that waits for the user's consent.
 #[derive(Clone)]
 pub(crate) struct AuthorizationRequest {
     pub(crate) client_id: String,
@@ -41,16 +42,16 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) state: Option<String>,
 }
 
-/// The tokens of a grant as its client receives them.
+/// The tokens of a grant, as returned to the client.
 pub(crate) struct IssuedTokens {
     pub(crate) access: String,
     pub(crate) refresh: String,
 }
 
-/// Why there are no tokens.
+/// Why no tokens are issued.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    /// `invalid_grant`, and what is wrong with it.
+    /// `invalid_grant`, with its description.
     InvalidGrant(&'static str),
     NoRandomness,
 }
@@ -65,7 +66,7 @@ impl From<NoRandomness> for TokenError {
 struct Code {
     question: AuthorizationRequest,
     account: Account,
-    /// The grant that it became.
+    /// Id of the grant that the code was redeemed for.
     spent: Option<u64>,
 }
 
@@ -75,7 +76,7 @@ struct Grant {
     refresh: Digest,
 }
 
-/// A bounded map whose entries end; what is over goes when something comes.
+/// A bounded map with expiring entries. Expired entries are removed when the map is full.
 struct ExpiringMap<K, V>(HashMap<K, (UnixMillis, V)>);
 
 impl<K: std::hash::Hash + Eq + Clone, V> ExpiringMap<K, V> {
@@ -114,13 +115,13 @@ struct StoreState {
     requests: ExpiringMap<Digest, AuthorizationRequest>,
     codes: ExpiringMap<Digest, Code>,
     grants: ExpiringMap<u64, Grant>,
-    /// Every refresh token of a grant, replaced ones too.
+    /// All refresh tokens of all grants, including replaced ones.
     refresh: ExpiringMap<Digest, u64>,
     access: ExpiringMap<Digest, u64>,
     next_grant: u64,
 }
 
-/// The books, and what is needed to write in them.
+/// Clients, authorization requests, codes, grants and tokens.
 pub(crate) struct TokenStore {
     clock: Clock,
     random: Random,
@@ -155,19 +156,19 @@ impl TokenStore {
         self.state.lock().clients.get(&id.to_owned(), self.clock.now()).cloned()
     }
 
-    /// Keeps a question until it is answered; returns its id.
+    /// Stores an authorization request until it is answered. Returns its id.
     pub(crate) fn add_request(&self, question: AuthorizationRequest) -> Result<String, NoRandomness> {
         let id = self.random.token()?;
         self.state.lock().requests.insert(digest(&id), question, self.clock.now(), REQUEST_LIFETIME);
         Ok(id)
     }
 
-    /// Takes a question away: it has been answered.
+    /// Removes and returns an authorization request.
     pub(crate) fn take_request(&self, id: &str) -> Option<AuthorizationRequest> {
         self.state.lock().requests.remove(&digest(id), self.clock.now())
     }
 
-    /// A code for a question that was answered with yes.
+    /// Issues a code for an authorization request that the user allowed.
     pub(crate) fn grant_code(
         &self,
         question: AuthorizationRequest,
@@ -179,7 +180,7 @@ impl TokenStore {
         Ok(code)
     }
 
-    /// A code's tokens, once. Whatever else is wrong, a code that was presented is over.
+    /// Exchanges a code for tokens, once. A presented code is spent even if the exchange fails.
     pub(crate) fn redeem(
         &self,
         code: &str,
@@ -199,13 +200,15 @@ impl TokenStore {
         books.next_grant += 1;
         if let Some(grant) = spent {
             books.grants.remove(&grant, now);
-            return Err(TokenError::InvalidGrant("the code has been used"));
+            return Err(TokenError::InvalidGrant("the code was already used"));
         }
         if code.question.client_id != client_id || code.question.redirect_uri != redirect_uri {
-            return Err(TokenError::InvalidGrant("the code is another client's or for another redirect_uri"));
+            return Err(TokenError::InvalidGrant(
+                "the code was issued to another client or for another redirect_uri",
+            ));
         }
         if URL_SAFE_NO_PAD.encode(digest(verifier)) != code.question.challenge {
-            return Err(TokenError::InvalidGrant("code_verifier does not fit the challenge"));
+            return Err(TokenError::InvalidGrant("code_verifier does not match the code challenge"));
         }
         let grant = Grant {
             client_id: client_id.to_owned(),
@@ -217,7 +220,7 @@ impl TokenStore {
         Ok(issued)
     }
 
-    /// New tokens for a refresh token, which is over with it.
+    /// Exchanges a refresh token for new tokens. The presented refresh token becomes invalid.
     pub(crate) fn refresh(&self, token: &str, client_id: &str) -> Result<IssuedTokens, TokenError> {
         const INVALID_REFRESH_TOKEN: TokenError =
             TokenError::InvalidGrant("the refresh token is unknown, used, expired or revoked");
@@ -238,7 +241,7 @@ impl TokenStore {
         Ok(issued)
     }
 
-    /// Whose account an access token acts for, while it and its grant live.
+    /// The account of an access token, while the token and its grant are valid.
     pub(crate) fn account(&self, access: &str) -> Option<Account> {
         let now = self.clock.now();
         let books = self.state.lock();
@@ -246,7 +249,7 @@ impl TokenStore {
         books.grants.get(grant, now).map(|grant| grant.account)
     }
 
-    /// Ends the grant that a token belongs to, if it is this client's.
+    /// Revokes the grant of a token if the token belongs to this client.
     pub(crate) fn revoke(&self, token: &str, client_id: &str) {
         let now = self.clock.now();
         let token = digest(token);

@@ -1,4 +1,4 @@
-//! Golden test of what is stored about the capabilities of origins.
+//! Golden test of the stored catalogs of origins.
 
 use portcullis_golden::assert_golden;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ async fn stored_catalogs_have_their_kinds() {
         context.catalogs.learn(origin, part, [r#"{"name":"a"}"#], false);
     }
     let mut rows = Vec::new();
-    // They are stored in the background.
+    // Catalogs are stored in the background.
     for _ in 0..1000 {
         rows = context.store.catalogs().await.unwrap();
         if rows.len() == parts.len() {

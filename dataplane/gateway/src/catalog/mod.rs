@@ -1,8 +1,9 @@
-//! What origins have been seen to offer, learned from the answers that pass: definitions, never a user's data. It answers for an
-//! origin whose user has not connected an account yet, tells which URIs a template can lead to, and in a cluster tells the operator
-//! what people were shown.
+//! Observed catalogs: the capabilities that origins offer, learned from relayed responses. They hold
+//! definitions, never user data.
 //!
-//! What an origin offers is bound to its URL: one that is moved is learned anew.
+//! A catalog serves users who have not connected an account at the origin, and its templates decide which
+//! URIs may be read. In a cluster, the operator reads the observed catalogs. A catalog is bound to the
+//! origin's URL: if the URL changes, it is learned again.
 
 #[cfg(test)]
 mod golden;
@@ -21,25 +22,26 @@ use serde_json::value::RawValue;
 
 pub(crate) use section::CatalogSection;
 
-/// What has just been learned is not looked at again for so long: lists are large and change rarely.
+/// Minimum time between two updates of a section: lists are large and change rarely.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A list that has not changed is noted as seen so often. Whoever forgets what nobody sees thinks in days.
+/// An unchanged list is stored again at this interval to update its observation time. Observations expire
+/// after days, so this is precise enough.
 const RESAVE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What nobody has been shown for this long is not told of any more.
+/// Observations older than this are no longer reported.
 const OBSERVATION_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A catalog with more items than this is somebody's data, or an attack on memory.
+/// Maximum number of items of a list. Longer lists are user data, or an attack on memory.
 const MAX_LIST_ITEMS: usize = 5_000;
 
-/// A URI is held against each template, so more than this do not count.
+/// Maximum number of templates of an origin, because each URI is matched against every template.
 const MAX_TEMPLATES: usize = 1_000;
 
-/// URI templates.
+/// URI templates of one origin.
 pub(crate) type UriTemplates = Arc<[Box<str>]>;
 
-/// One part of one origin's catalog: its items, or one document.
+/// One section of an origin's catalog: the items of a list, or one document.
 #[derive(Clone)]
 struct CachedSection {
     items: Arc<[Box<RawValue>]>,
@@ -47,15 +49,15 @@ struct CachedSection {
     saved_at: UnixMillis,
 }
 
-/// One origin's catalog.
+/// The catalog of one origin.
 struct OriginCatalog {
     url: Box<str>,
     sections: HashMap<CatalogSection, CachedSection>,
-    /// URI templates, read out of their items once.
+    /// URI templates, parsed from the items once.
     templates: UriTemplates,
 }
 
-/// All catalogs. Cheap to clone.
+/// Catalogs of all origins. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Catalogs(Arc<Inner>);
 
@@ -66,7 +68,7 @@ struct Inner {
     clock: Clock,
 }
 
-/// What people were shown.
+/// Observations for the operator.
 #[derive(Default)]
 struct ObservationState {
     observations: ObservedCatalogs,
@@ -75,7 +77,7 @@ struct ObservationState {
 }
 
 impl Catalogs {
-    /// What earlier processes have learned.
+    /// Loads the catalogs that earlier processes have stored.
     pub(crate) async fn load(store: Store, clock: Clock) -> Result<Self, StoreError> {
         let catalogs =
             Self(Arc::new(Inner { origins: RwLock::default(), observed: Mutex::default(), store, clock }));
@@ -87,25 +89,25 @@ impl Catalogs {
                 Ok(items) => {
                     let seen = UnixMillis(observed_at);
                     catalogs.observe(&origin_uid, &origin_url, part, &items, seen);
-                    let shelf =
+                    let section =
                         CachedSection { items: items.into(), learned_at: UnixMillis(0), saved_at: seen };
-                    catalogs.insert_section(&Arc::from(origin_uid), &origin_url, part, shelf);
+                    catalogs.insert_section(&Arc::from(origin_uid), &origin_url, part, section);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, origin_uid, kind, "a stored catalog cannot be read; it will be learned anew")
+                    tracing::warn!(%error, origin_uid, kind, "failed to parse stored catalog; it will be learned again")
                 }
             }
         }
         Ok(catalogs)
     }
 
-    /// Whether an answer about this part is worth a look.
+    /// Whether a response should update this section.
     pub(crate) fn needs_refresh(&self, origin: &Origin, part: CatalogSection) -> bool {
         self.section(origin, part)
-            .is_none_or(|shelf| self.0.clock.now().since(shelf.learned_at) >= REFRESH_INTERVAL)
+            .is_none_or(|section| self.0.clock.now().since(section.learned_at) >= REFRESH_INTERVAL)
     }
 
-    /// Learns a list's page; one that continues another is added to what is known.
+    /// Learns a page of a list. A page that continues a list is added to the known items.
     pub(crate) fn learn<'a>(
         &self,
         origin: &Origin,
@@ -114,12 +116,12 @@ impl Catalogs {
         continues: bool,
     ) {
         let known = self.section(origin, part);
-        let old: &[Box<RawValue>] = known.as_ref().map(|shelf| &*shelf.items).unwrap_or_default();
+        let old: &[Box<RawValue>] = known.as_ref().map(|section| &*section.items).unwrap_or_default();
         let before: &[Box<RawValue>] = if continues { old } else { &[] };
         let mut items = before.to_vec();
         let mut seen: HashSet<&str> = before.iter().map(|item| item.get()).collect();
         for item in page.into_iter().take(MAX_LIST_ITEMS.saturating_sub(items.len())) {
-            // What the reading of a list found is JSON; should it not be, it is nothing to learn from.
+            // Items of a parsed list are valid JSON. Invalid ones would be ignored.
             if let (true, Ok(item)) =
                 (!continues || seen.insert(item), RawValue::from_string(item.to_owned()))
             {
@@ -139,29 +141,29 @@ impl Catalogs {
             self.observe(&origin.uid, origin.url.as_str(), part, &items, now);
             self.save(origin, part, &items, now);
         }
-        let shelf = CachedSection { items: items.into(), learned_at: now, saved_at: noted.unwrap_or(now) };
-        self.insert_section(&origin.uid, origin.url.as_str(), part, shelf);
+        let section = CachedSection { items: items.into(), learned_at: now, saved_at: noted.unwrap_or(now) };
+        self.insert_section(&origin.uid, origin.url.as_str(), part, section);
     }
 
-    /// The items of a list, or the one document of the other parts; `None` where nothing has been seen.
+    /// The items of a list, or the document of another section; `None` if nothing has been observed.
     pub(crate) fn items(&self, origin: &Origin, part: CatalogSection) -> Option<Arc<[Box<RawValue>]>> {
-        self.section(origin, part).map(|shelf| shelf.items)
+        self.section(origin, part).map(|section| section.items)
     }
 
-    /// URI templates that the origin has been seen to list.
+    /// URI templates that the origin has listed.
     pub(crate) fn templates(&self, origin: &Origin) -> UriTemplates {
         let known = self.0.origins.read();
         let known = known.get(&origin.uid).filter(|known| *known.url == *origin.url.as_str());
         known.map(|known| Arc::clone(&known.templates)).unwrap_or_default()
     }
 
-    /// What people were shown, each with its age.
+    /// The observations, with ages instead of times.
     pub(crate) fn observations(&self) -> ObservedCatalogs {
         let now = self.0.clock.now().0;
         self.0.observed.lock().observations.clone().swap_times_and_ages(now)
     }
 
-    /// Changes with what people were shown.
+    /// Hash of the observations. It changes when they change.
     pub(crate) fn observations_hash(&self) -> String {
         let mut shown = self.0.observed.lock();
         if std::mem::take(&mut shown.changed) {
@@ -176,7 +178,7 @@ impl Catalogs {
         known.sections.get(&part).cloned()
     }
 
-    fn insert_section(&self, origin: &Arc<str>, url: &str, part: CatalogSection, shelf: CachedSection) {
+    fn insert_section(&self, origin: &Arc<str>, url: &str, part: CatalogSection, section: CachedSection) {
         let nothing = || OriginCatalog {
             url: url.into(),
             sections: HashMap::new(),
@@ -193,17 +195,17 @@ impl Catalogs {
                 #[serde(rename = "uriTemplate")]
                 uri_template: Box<str>,
             }
-            let items = shelf.items.iter();
+            let items = section.items.iter();
             known.templates = items
                 .filter_map(|item| serde_json::from_str::<Template>(item.get()).ok())
                 .map(|item| item.uri_template)
                 .take(MAX_TEMPLATES)
                 .collect();
         }
-        known.sections.insert(part, shelf);
+        known.sections.insert(part, section);
     }
 
-    /// Somebody was shown this.
+    /// Records an observation for the operator.
     fn observe(
         &self,
         origin: &str,
@@ -230,7 +232,7 @@ impl Catalogs {
         shown.changed |= changed;
     }
 
-    /// Off the request's way: nobody waits for the disk.
+    /// Stores a section in the background, so requests do not wait for the store.
     fn save(&self, origin: &Origin, part: CatalogSection, items: &[Box<RawValue>], now: UnixMillis) {
         let Ok(document) = serde_json::to_string(items) else { return };
         let row = CatalogRow {
@@ -243,7 +245,7 @@ impl Catalogs {
         let store = self.0.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.put_catalog(&row).await {
-                tracing::warn!(%error, kind = row.kind, "an origin's catalog could not be stored");
+                tracing::warn!(%error, kind = row.kind, "failed to store catalog of origin");
             }
         });
     }

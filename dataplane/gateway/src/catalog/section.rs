@@ -1,25 +1,25 @@
+//! Sections of a catalog, and the parts of their documents that the operator needs.
+
 use portcullis_config_distribution::{ListKind, ObservedItem};
 use portcullis_mcp::method::Method;
 
-/// A part of a catalog.
+/// A section of a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CatalogSection {
     /// The result of `initialize`.
     Initialize,
     /// The result of `server/discover`.
     Discover,
-    /// Tools.
     Tools,
-    /// Prompts.
     Prompts,
-    /// Resource templates. Resources themselves are users' data and are not kept.
+    /// Resource templates. Resources are user data and are not kept.
     Templates,
 }
 
 impl CatalogSection {
     const ALL: [Self; 5] = [Self::Initialize, Self::Discover, Self::Tools, Self::Prompts, Self::Templates];
 
-    /// The part that a method's answer tells of.
+    /// The section that the response to a method describes.
     pub(crate) fn from_method(method: Method) -> Option<Self> {
         match method {
             Method::Initialize => Some(Self::Initialize),
@@ -45,7 +45,7 @@ impl CatalogSection {
         }
     }
 
-    /// The list that it is, as the operator hears of it; `None` for a greeting.
+    /// The kind of list in the operator's report; `None` for a section that is not a list.
     pub(super) fn list_kind(self) -> Option<ListKind> {
         match self {
             Self::Initialize | Self::Discover => None,
@@ -56,7 +56,7 @@ impl CatalogSection {
     }
 }
 
-/// What one item of a list defines. Templates have names, too, but are known by their URI.
+/// The definition of a list item. Templates are identified by their URI template, not by their name.
 pub(super) fn definition(kind: ListKind, json: &str) -> Option<ObservedItem> {
     #[derive(serde::Deserialize)]
     struct Item {
@@ -69,7 +69,7 @@ pub(super) fn definition(kind: ListKind, json: &str) -> Option<ObservedItem> {
     Some(ObservedItem::new(&name?, json))
 }
 
-/// The newest revision that a greeting speaks of.
+/// The newest protocol revision in the result of `initialize` or `server/discover`.
 pub(super) fn protocol_version(greeting: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,5 @@
-//! Which database, and where its address is followed.
+//! Database arguments: opens the database that they name, and follows changes of a database URL that is kept
+//! in a file.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -8,20 +9,21 @@ use anyhow::Context as _;
 use clap::Args;
 use portcullis_store::{Store, StoreError};
 
-/// A database that is away when a replica starts is asked again after this time.
+/// Delay between connection attempts while the database is unavailable at startup.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// How often a file with an address is looked at. A mounted Secret arrives within a minute or so in any case.
+/// How often the file with the URL is read. The kubelet updates a mounted Secret within about a minute
+/// anyway.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The database: left out, a SQLite file in the state folder.
+/// The database. Default: a SQLite file in the state folder.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct DatabaseArgs {
-    /// postgres://USER:PASSWORD@HOST/NAME for many replicas, or sqlite://PATH. Rather in the environment, where other processes do
-    /// not see it.
+    /// Database URL: postgres://USER:PASSWORD@HOST/NAME for several replicas, or sqlite://PATH. Prefer the
+    /// environment variable: other processes cannot read it.
     #[arg(long, value_name = "URL", env = "PORTCULLIS_DATABASE", hide_env_values = true)]
     database: Option<String>,
-    /// A file with that URL, a mounted Secret say. It is followed: another password or host is used for connections that are opened
-    /// from then on, without a restart.
+    /// File that contains the database URL, for example a mounted Secret. The file is followed: new
+    /// connections use a changed password or host without a restart.
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_DATABASE_FILE", conflicts_with = "database")]
     database_file: Option<PathBuf>,
 }
@@ -34,28 +36,29 @@ impl DatabaseArgs {
         })
     }
 
-    /// In a cluster a database may come after those who use it.
+    /// Retries while the database is unavailable: in a cluster it may start after the replicas.
     pub(super) async fn open_with_retry(&self, state: &Path) -> anyhow::Result<Store> {
-        let mut told = None;
+        let mut logged = None;
         loop {
             let problem = match self.open(state).await {
                 Ok(store) => return Ok(store),
                 Err(error) if is_unavailable(&error) => error.to_string(),
                 Err(error) => return Err(error),
             };
-            if told.as_ref() != Some(&problem) {
-                tracing::warn!("waiting for the database: {problem}");
-                told = Some(problem);
+            if logged.as_ref() != Some(&problem) {
+                tracing::warn!(error = %problem, "database unavailable, retrying");
+                logged = Some(problem);
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
-    /// Tells the store where the file says that the database is. What cannot be read or used changes nothing.
+    /// Passes a changed URL in the file to the store. An unreadable file or an invalid URL is logged and
+    /// ignored.
     pub(super) async fn follow(self, store: Store) -> Infallible {
         let Some(path) = self.database_file else { return std::future::pending().await };
         let mut known = read(&path).ok();
-        let mut told = None;
+        let mut logged = None;
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
             let moved = match read(&path) {
@@ -65,14 +68,18 @@ impl DatabaseArgs {
             };
             match moved {
                 Ok(url) => {
-                    tracing::info!("new connections to the database go where {} says now", path.display());
-                    (known, told) = (Some(url), None);
+                    tracing::info!(file = %path.display(), "new connections to the database use the changed URL");
+                    (known, logged) = (Some(url), None);
                 }
                 Err(error) => {
-                    let problem = format!("{} changed, and is not used: {error}", path.display());
-                    if told.as_ref() != Some(&problem) {
-                        tracing::warn!("{problem}");
-                        told = Some(problem);
+                    let problem = error.to_string();
+                    if logged.as_ref() != Some(&problem) {
+                        tracing::warn!(
+                            file = %path.display(),
+                            error = %problem,
+                            "ignored the changed database URL; the previous one stays in use"
+                        );
+                        logged = Some(problem);
                     }
                 }
             }
@@ -89,7 +96,7 @@ impl DatabaseArgs {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the database's URL from {}", path.display()))?;
+        .with_context(|| format!("failed to read the database URL from {}", path.display()))?;
     Ok(text.trim().to_owned())
 }
 

@@ -1,3 +1,5 @@
+//! `portcullis demo`: starts a demo origin and a gateway for it on the local machine.
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,11 +16,11 @@ use super::listen::ListenArgs;
 use super::run::{ConfigSource, ServeSettings, run};
 use super::shutdown_args::ShutdownArgs;
 
-/// What clients connect to in the demo.
+/// Slug of the virtual MCP that the demo serves.
 const SLUG: &str = "notebook";
 
-/// Runs the whole of it on this machine: an MCP server behind OAuth, the gateway in front of it, a sign-in without passwords.
-/// Nothing outlives the process.
+/// Run a complete demo on this machine: an OAuth-protected MCP server, the gateway in front of it, and a
+/// sign-in without passwords. All data is deleted when the process ends.
 #[derive(Args)]
 pub(crate) struct Demo {
     #[command(flatten)]
@@ -31,7 +33,7 @@ impl Demo {
         let folder = tempfile::Builder::new()
             .prefix("portcullis-demo-")
             .tempdir()
-            .context("no folder for the demo")?;
+            .context("failed to create a temporary folder for the demo")?;
         let (origin, serve_origin) = start_origin()?;
         let manifests = folder.path().join("manifests");
         let public = format!("http://{}", self.listen.listen);
@@ -48,24 +50,25 @@ impl Demo {
     }
 }
 
-/// The demo's MCP server, on a thread of its own, as an origin would be elsewhere.
+/// Starts the demo's MCP server on its own thread. Returns its URL and a future that resolves when the server
+/// fails.
 fn start_origin() -> anyhow::Result<(String, impl Future<Output = anyhow::Result<std::convert::Infallible>>)>
 {
-    let (told, url) = std::sync::mpsc::channel();
+    let (url_sender, url) = std::sync::mpsc::channel();
     let (ended, end) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("demo-origin".to_owned()).spawn(move || {
         let serve = async {
             let origin = portcullis_demo_origin::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-            told.send(origin.url()).ok();
+            url_sender.send(origin.url()).ok();
             origin.serve().await
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         ended.send(runtime.and_then(|runtime| runtime.block_on(serve))).ok();
     })?;
-    let url = url.recv().context("the demo's MCP server could not be started")?;
+    let url = url.recv().context("failed to start the demo's MCP server")?;
     let ends = async move {
-        end.await.context("the demo's MCP server died")?.context("the demo's MCP server failed")?;
-        anyhow::bail!("the demo's MCP server ended")
+        end.await.context("the demo's MCP server panicked")?.context("the demo's MCP server failed")?;
+        anyhow::bail!("the demo's MCP server ended unexpectedly")
     };
     Ok((url, ends))
 }
@@ -74,7 +77,7 @@ fn write(folder: &Path, resources: &[Value]) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
     let documents = resources.iter().map(serde_yaml::to_string).collect::<Result<Vec<_>, _>>()?;
     fs::write(folder.join("demo.yaml"), documents.join("---\n"))
-        .context("the demo's manifests could not be written")
+        .context("failed to write the demo's manifests")
 }
 
 fn resources(public: &str, origin: &str) -> Vec<Value> {
@@ -128,18 +131,18 @@ fn resources(public: &str, origin: &str) -> Vec<Value> {
     ]
 }
 
-#[allow(clippy::print_stdout, reason = "what the command is for")]
+#[allow(clippy::print_stdout, reason = "the command's output")]
 fn print_instructions(started: Instant, address: SocketAddr) {
     let base = format!("http://{address}");
     let url = format!("{base}/mcp/{SLUG}");
     println!(
-        "\nPortcullis is ready after {} ms. Give this URL to an MCP client:\n\n    {url}\n\n\
+        "\nPortcullis is ready after {} ms. Add this URL to an MCP client:\n\n    {url}\n\n\
          Claude Code    claude mcp add --transport http {SLUG} {url}\n\
          VS Code        code --add-mcp '{{\"name\":\"{SLUG}\",\"type\":\"http\",\"url\":\"{url}\"}}'\n\
          Cursor         {{\"mcpServers\":{{\"{SLUG}\":{{\"url\":\"{url}\"}}}}}}   in ~/.cursor/mcp.json\n\
          Inspector      npx @modelcontextprotocol/inspector --server-url {url} --transport http\n\n\
-         The client opens your browser: approve it, choose who you are (there is no password), connect the demo account.\n\
-         The portal is at {base}/. Below, one line for each thing that happens. Ctrl-C ends it all.\n",
+         The client opens your browser. Approve the client, choose a user (no password), and connect the demo account.\n\
+         The portal is at {base}/. Events are printed below, one per line. Press Ctrl-C to stop the demo.\n",
         started.elapsed().as_millis(),
     );
 }

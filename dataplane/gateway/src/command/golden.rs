@@ -1,4 +1,5 @@
-//! Golden test of the command line: subcommands, flags, environment variables, defaults. Scripts and charts use them.
+//! Golden test of the command line: subcommands, flags, environment variables and defaults. Scripts and
+//! charts depend on them.
 
 use clap::{Arg, Command as Clap, CommandFactory as _};
 use portcullis_golden::assert_golden;

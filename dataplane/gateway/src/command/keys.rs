@@ -1,3 +1,5 @@
+//! `portcullis keys`: generates, decrypts and rotates the gateway's key rings.
+
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,30 +14,32 @@ use portcullis_keyring::KeyDocument;
 use super::startup::create_private_dir;
 use crate::config_source::FolderKeys;
 
-/// The gateway's own keys: they sign access tokens, seal sessions and stored credentials, and vouch for what is published.
+/// The gateway's own keys. They sign access tokens, seal sessions and stored credentials, and authenticate
+/// the published config.
 #[derive(Subcommand)]
 pub(crate) enum Keys {
-    /// Print a new keys.json, with a key in each ring.
+    /// Print a new keys.json with one key in each ring.
     Generate {
         #[command(flatten)]
         encryption: KeyEncryptionArgs,
     },
-    /// Print a keys.json that a transit service encrypted, decrypted. Whoever sees it can open every stored credential.
+    /// Decrypt a keys.json that a transit service encrypted, and print it. Keep the output secret: it can
+    /// open every stored credential.
     Decrypt {
-        /// The file.
+        /// The encrypted keys.json.
         file: PathBuf,
         #[command(flatten)]
         encryption: KeyEncryptionArgs,
     },
-    /// Put new keys into a state folder, also while `portcullis serve` works with it. In a cluster, annotate the McpGateway with
-    /// portcullis.dev/rotate-keys instead.
+    /// Start a key rotation in a state folder. `portcullis serve` may be running. In a cluster, annotate the
+    /// McpGateway with portcullis.dev/rotate-keys instead.
     Rotate(Rotate),
 }
 
-/// What `rotate` takes.
+/// Arguments of `portcullis keys rotate`.
 #[derive(Args)]
 pub(crate) struct Rotate {
-    /// The folder that `portcullis serve` was given.
+    /// State folder of `portcullis serve`.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
@@ -53,20 +57,21 @@ impl Keys {
         match self {
             Self::Generate { encryption } => {
                 let document = KeyDocument::generate(&Random::system())?;
-                let stored = custody(&encryption)?.encrypt(&document.text()?).await?;
+                let stored = key_encryption(&encryption)?.encrypt(&document.text()?).await?;
                 out.write_all(&stored)?;
             }
             Self::Decrypt { file, encryption } => {
-                let stored = std::fs::read(&file).with_context(|| file.display().to_string())?;
-                let text = custody(&encryption)?.decrypt(&stored).await?;
-                // What is no key file is not printed as one.
+                let stored =
+                    std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+                let text = key_encryption(&encryption)?.decrypt(&stored).await?;
+                // Rejects content that is not a key file.
                 KeyDocument::read(&text)?;
                 out.write_all(&text)?;
             }
             Self::Rotate(Rotate { state, encryption }) => {
                 create_private_dir(&state)?;
                 let (random, clock) = (Random::system(), Clock::system());
-                let folder = FolderKeys::new(&state, custody(&encryption)?, random, clock);
+                let folder = FolderKeys::new(&state, key_encryption(&encryption)?, random, clock);
                 out.write_all(folder.rotate().await?.as_bytes())?;
             }
         }
@@ -74,7 +79,7 @@ impl Keys {
     }
 }
 
-fn custody(encryption: &KeyEncryptionArgs) -> anyhow::Result<KeyEncryption> {
+fn key_encryption(encryption: &KeyEncryptionArgs) -> anyhow::Result<KeyEncryption> {
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
     Ok(KeyEncryption::new(encryption, &HttpClients::through(egress))?)
 }

@@ -1,17 +1,19 @@
+//! Listener and worker arguments.
+
 use std::net::SocketAddr;
 
 use clap::Args;
 
-/// Where and how to serve.
+/// Listeners and workers.
 #[derive(Args, Clone)]
 pub(super) struct ListenArgs {
-    /// The public listener: MCP, OAuth and pages. Put TLS in front of it.
+    /// Address of the public listener: MCP, OAuth and pages. Terminate TLS in front of it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
-    /// The private listener: health, metrics, routes.
+    /// Address of the private listener: health, metrics, routes.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub(super) admin_listen: SocketAddr,
-    /// Worker threads; as many as there are processors when left out.
+    /// Number of worker threads. Default: the number of processors.
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,
 }

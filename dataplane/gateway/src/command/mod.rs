@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `portcullis`: one module per subcommand or group of arguments.
 
 mod database;
 #[cfg(feature = "demo")]
@@ -18,21 +18,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// One governed, OAuth-protected front door to many MCP servers.
+/// Portcullis: one governed, OAuth-protected endpoint in front of many MCP servers.
 #[derive(Parser)]
 #[command(version, about)]
 pub(crate) enum Command {
-    /// Serve what a folder of manifests says, or what a cluster's operator publishes, and follow its edits.
+    /// Serve MCP from a folder of manifests or from the config that a cluster's operator publishes, and
+    /// follow changes.
     Serve(Box<serve::Serve>),
-    /// Say what is wrong with a folder of manifests.
+    /// Check a folder of manifests and print its errors and warnings.
     Validate(validate::Validate),
-    /// Try it: a development sign-in and a small OAuth-protected MCP server of its own, on this machine alone.
+    /// Run a demo on this machine only: the gateway, a development sign-in, and a small OAuth-protected MCP
+    /// server.
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
-    /// Make and rotate the gateway's own keys.
+    /// Generate, decrypt and rotate the gateway's own keys.
     #[command(subcommand)]
     Keys(Box<keys::Keys>),
-    /// Say whether a gateway serves at an address.
+    /// Check whether a gateway serves at an address.
     Probe(probe::Probe),
 }
 

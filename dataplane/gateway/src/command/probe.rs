@@ -1,3 +1,5 @@
+//! `portcullis probe`: a plain HTTP check for images without a shell.
+
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
@@ -6,19 +8,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-/// For each step: connecting, sending, waiting for the answer.
+/// Timeout of each step: connect, send, wait for the response.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says whether something serves at an address: exit code 0 when its answer is no server error. For images without a shell.
+/// Check whether a gateway serves at an address. Exit code 0 unless the response is a server error (5xx). For
+/// images without a shell.
 ///
-/// It asks as a stranger, without the public URL's host: a gateway refuses that host where it has a route table, which is what is
-/// to be known, and answers 503 where it has none.
+/// The request's Host is the address, not the host of the public URL. A gateway with a route table rejects
+/// that host with a client error; a gateway without one answers 503.
 #[derive(Args)]
 pub(crate) struct Probe {
-    /// The IP address, of a Service for instance.
+    /// IP address to check, for example of a Service.
     #[arg(long, value_name = "IP")]
     address: IpAddr,
-    /// The public listener's port there.
+    /// Port of the public listener.
     #[arg(long, value_name = "PORT")]
     port: u16,
 }
@@ -27,22 +30,22 @@ impl Probe {
     #[allow(clippy::print_stdout, reason = "the command's output")]
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let address = SocketAddr::new(self.address, self.port);
-        let status =
-            get_status(address).with_context(|| format!("nothing that speaks HTTP answers at {address}"))?;
-        println!("{address} answers {status}");
+        let status = get_status(address).with_context(|| format!("no HTTP response from {address}"))?;
+        println!("{address} responded with status {status}");
         Ok(if status < 500 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// The status of the answer to a plain `GET /`.
+/// Sends a plain `GET /` and returns the response status.
 fn get_status(address: SocketAddr) -> anyhow::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, STEP_TIMEOUT)?;
     stream.set_read_timeout(Some(STEP_TIMEOUT))?;
     stream.set_write_timeout(Some(STEP_TIMEOUT))?;
-    // In one piece: who answers before the rest has come may close and so destroy its answer.
+    // In a single write: a server that responds before the rest arrives may close the connection, which would
+    // discard its response.
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    // A status line is short; whoever sends this much without one speaks another protocol.
+    // A status line is short: if the first 256 bytes contain none, the server speaks another protocol.
     let mut line = Vec::new();
     let mut bytes = BufReader::new(stream.take(256)).bytes();
     while let Some(byte) = bytes.next().transpose()? {
@@ -54,7 +57,7 @@ fn get_status(address: SocketAddr) -> anyhow::Result<u16> {
     let line = String::from_utf8_lossy(&line);
     match line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok()) {
         Some(status) => Ok(status),
-        None => bail!("it says {line:?}"),
+        None => bail!("the response does not start with an HTTP/1.1 status line: {line:?}"),
     }
 }
 
@@ -65,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// The status that the probe sees of whoever answers this.
+    /// Status that the probe reads from a server with this response.
     fn seen(answer: &'static str) -> Option<u16> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

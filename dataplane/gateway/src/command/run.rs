@@ -1,4 +1,4 @@
-//! Puts the rooms together and runs them until the process is told to end.
+//! Starts the gateway and runs it until a signal arrives or a component fails; then drains requests and ends.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,17 +23,17 @@ use crate::edge::{CatalogEndpoint, PrivateListener, Readiness, Workers};
 use crate::reencrypt::Reencryption;
 use crate::shutdown::Shutdown;
 
-/// Events that wait for their writer when the process ends get this long.
+/// How long a process that ends waits for queued events to be written.
 const EVENT_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long load balancers take to hear that a pod is not ready any more.
+/// Default `--shutdown-delay` in a cluster: the time that load balancers need to notice that a pod is no
+/// longer ready.
 const CLUSTER_SHUTDOWN_DELAY: Duration = Duration::from_secs(5);
 
-/// What to serve, from where.
+/// Settings of [`run`].
 pub(super) struct ServeSettings {
     pub(super) source: ConfigSource,
     pub(super) state: PathBuf,
     pub(super) database: DatabaseArgs,
-    /// How the key rings are kept.
     pub(super) encryption: KeyEncryptionArgs,
     pub(super) listen: ListenArgs,
     pub(super) leave: ShutdownArgs,
@@ -43,12 +43,12 @@ pub(super) struct ServeSettings {
 pub(super) enum ConfigSource {
     /// A folder of manifests.
     Folder(PathBuf),
-    /// What a cluster's operator publishes.
+    /// The config that a cluster's operator publishes.
     Cluster(cluster::ClusterSettings),
 }
 
-/// Serves until SIGTERM or SIGINT. `beside` runs along and ends the process when it ends; `ready` is called with the public
-/// address once clients are answered.
+/// Serves until SIGTERM or SIGINT. `beside` runs concurrently; if it fails, the process ends. `ready` is
+/// called with the public address when the gateway is ready for clients.
 pub(super) fn run(
     settings: ServeSettings,
     beside: impl Future<Output = anyhow::Result<Infallible>>,
@@ -59,12 +59,12 @@ pub(super) fn run(
     let (events, writer) = EventSink::new();
     std::thread::Builder::new().name("events".to_owned()).spawn(move || {
         if let Err(error) = writer.run(std::io::stdout()) {
-            tracing::error!(%error, "events can no longer be written: standard output is gone");
+            tracing::error!(%error, "failed to write events to standard output; further events are lost");
         }
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let result = runtime.block_on(serve(settings, started, events.clone(), beside, ready));
-    // A drain that was cut short is not waited for.
+    // Does not wait for a drain that a second signal interrupted.
     runtime.shutdown_background();
     let until = Instant::now() + EVENT_FLUSH_TIMEOUT;
     while !events.is_idle() && Instant::now() < until {
@@ -83,7 +83,7 @@ async fn serve(
     let ServeSettings { source, state, database, encryption, listen, leave } = settings;
     let mut signals = ShutdownSignals::new()?;
     let mut beside = std::pin::pin!(beside);
-    // What is wrong with a folder is told before anything listens.
+    // Errors in a folder are reported before the listeners open.
     let prepared = match source {
         ConfigSource::Folder(manifests) => {
             PreparedSource::Folder(Box::new(LoadedManifests::read(&manifests, &state)?))
@@ -95,11 +95,14 @@ async fn serve(
         PreparedSource::Cluster(_) => CLUSTER_SHUTDOWN_DELAY,
     });
     let listener = TcpListener::bind(listen.listen).await.with_context(|| {
-        format!("cannot listen on {}: is another process using it? choose one with --listen", listen.listen)
+        format!(
+            "failed to listen on {}: the address may be in use; choose another with --listen",
+            listen.listen
+        )
     })?;
     let private_listener = TcpListener::bind(listen.admin_listen).await.with_context(|| {
         format!(
-            "cannot listen on {}: is another process using it? choose one with --admin-listen",
+            "failed to listen on {}: the address may be in use; choose another with --admin-listen",
             listen.admin_listen
         )
     })?;
@@ -143,21 +146,21 @@ async fn serve(
         ended = beside.as_mut() => return ended.map(|never| match never {}),
         () = signals.shutdown_requested() => return Ok(()),
     };
-    let Started { services: rooms, mut source, ready: arrived } = opened;
-    readiness.services_started(rooms.context.identity.clone());
+    let Started { services, mut source, ready: arrived } = opened;
+    readiness.services_started(services.context.identity.clone());
     if let Some(replica) = replica {
-        witness.enable(rooms.catalog_endpoint_state(replica));
+        witness.enable(services.catalog_endpoint_state(replica));
     }
-    let mut feed = tokio::spawn(rooms.context.identity.clone().follow_feed());
-    let mut address_of_store = tokio::spawn(database.follow(rooms.context.store.clone()));
-    let mut accounts = tokio::spawn(rooms.context.vault.clone().watch_connection_changes());
-    let mut resealed = tokio::spawn(rooms.reencrypt(reencryption));
+    let mut feed = tokio::spawn(services.context.identity.clone().follow_feed());
+    let mut database_url = tokio::spawn(database.follow(services.context.store.clone()));
+    let mut accounts = tokio::spawn(services.context.vault.clone().watch_connection_changes());
+    let mut reencrypted = tokio::spawn(services.reencrypt(reencryption));
     let count = listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-    let workers = Workers::start(count, leave.drain, &rooms.public())?;
+    let workers = Workers::start(count, leave.drain, &services.public())?;
     let announce = async {
         if arrived.await.is_ok() {
             readiness.mark_config_served();
-            tracing::info!("ready after {} ms, listening on {address}", started.elapsed().as_millis());
+            tracing::info!(%address, startup_ms = started.elapsed().as_millis(), "ready");
             ready(address);
         }
         std::future::pending::<Infallible>().await
@@ -166,18 +169,21 @@ async fn serve(
         never = workers.accept(&listener) => match never {},
         never = announce => match never {},
         ended = private.as_mut() => ended.context("the private listener failed"),
-        _ = source.task() => Err(anyhow::anyhow!("changes to what is served are no longer followed")),
-        _ = &mut feed => Err(anyhow::anyhow!("revocations are no longer followed")),
-        _ = &mut accounts => Err(anyhow::anyhow!("disconnected accounts are no longer followed")),
-        _ = &mut address_of_store => Err(anyhow::anyhow!("the database's address is no longer followed")),
-        _ = &mut resealed => Err(anyhow::anyhow!("nothing is sealed anew any more")),
+        _ = source.task() => Err(anyhow::anyhow!("the task that follows config changes ended unexpectedly")),
+        _ = &mut feed => Err(anyhow::anyhow!("the task that follows revocations ended unexpectedly")),
+        _ = &mut accounts => Err(anyhow::anyhow!("the task that follows disconnected accounts ended unexpectedly")),
+        _ = &mut database_url => Err(anyhow::anyhow!("the task that follows the database URL ended unexpectedly")),
+        _ = &mut reencrypted => Err(anyhow::anyhow!("the task that re-encrypts stored data ended unexpectedly")),
         ended = beside.as_mut() => ended.map(|never| match never {}),
         () = signals.shutdown_requested() => Ok(()),
     };
     shutdown.start_termination();
     let goodbye = async {
         if ended.is_ok() && !delay.is_zero() {
-            tracing::info!("not ready any more; serving for another {} ms", delay.as_millis());
+            tracing::info!(
+                delay_ms = delay.as_millis(),
+                "no longer ready; still serving for the shutdown delay"
+            );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 never = workers.accept(&listener) => match never {},
@@ -195,13 +201,13 @@ async fn serve(
     };
     tokio::select! {
         done = goodbye => done?,
-        () = signals.shutdown_requested() => tracing::warn!("asked again; what is under way is cut off"),
+        () = signals.shutdown_requested() => tracing::warn!("second shutdown signal; aborting requests in progress"),
     }
     source.stop().await;
     ended
 }
 
-/// The operating system's wish that the process ends.
+/// SIGTERM and SIGINT.
 struct ShutdownSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -217,6 +223,6 @@ impl ShutdownSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-        tracing::info!("asked to end");
+        tracing::info!("shutdown signal received");
     }
 }

@@ -1,3 +1,5 @@
+//! `portcullis serve`: arguments for serving from a folder or from a cluster.
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,17 +13,18 @@ use super::run::{ConfigSource, ServeSettings, run};
 use super::shutdown_args::ShutdownArgs;
 use crate::config_source::cluster;
 
-/// Serves what a folder of manifests says, or what a cluster's operator publishes, and follows its edits: no restart. A broken edit
-/// is told and changes nothing.
+/// Serve MCP from a folder of manifests or from the config that a cluster's operator publishes. Changes apply
+/// without a restart; invalid changes are reported and ignored.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// The folder of manifests: McpGateway, OriginMcp, VirtualMcp, Team, and the Secrets that they name.
+    /// Folder of manifests: McpGateway, OriginMcp, VirtualMcp, Team, and the Secrets that they reference.
     #[arg(long, value_name = "DIR", required_unless_present = "kubernetes")]
     manifests: Option<PathBuf>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Where keys, identities and the database are kept; in a cluster, what this replica needs to start while the API server is
-    /// away. Made with mode 0700. With a folder, back it up: without its keys, stored credentials cannot be read.
+    /// Folder for keys, resource identities and the SQLite database. In a cluster it holds the data that this
+    /// replica needs to start while the API server is unavailable. Created with mode 0700. With
+    /// `--manifests`, back it up: stored credentials cannot be decrypted without its keys.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
@@ -34,28 +37,30 @@ pub(crate) struct Serve {
     leave: ShutdownArgs,
 }
 
-/// What a replica in a cluster is told.
+/// Arguments of a replica in a cluster.
 #[derive(Args)]
 struct ClusterArgs {
-    /// Serve what the operator publishes. The API is found as kubectl finds it, or as a pod does.
+    /// Serve the config that the operator publishes. The Kubernetes API comes from the kubeconfig, as for
+    /// kubectl, or from the pod's service account.
     #[arg(long, conflicts_with = "manifests", requires_all = ["replica_name", "replica_namespace"])]
     kubernetes: bool,
-    /// Where the operator publishes.
+    /// Namespace that the operator publishes to.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAMESPACE, requires = "kubernetes")]
     publication_namespace: String,
-    /// This replica's name, its pod's: of the Lease in which it reports.
+    /// Name of this replica: its pod's name, and the name of the Lease in which it reports.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_name: Option<String>,
-    /// The namespace of that Lease, the pod's.
+    /// Namespace of the Lease: the pod's namespace.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_namespace: Option<String>,
-    /// The release that this replica belongs to: a label of the Lease.
+    /// Release that this replica belongs to: the value of a label of the Lease.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_of: Option<String>,
-    /// The UID of the pod, which then owns the Lease.
+    /// UID of the pod. With it, the pod becomes the owner of the Lease.
     #[arg(long, value_name = "UID", requires = "kubernetes")]
     pod_uid: Option<String>,
-    /// A mounted keys.json, followed as it changes. Left out: the Secret of the publication namespace, with a copy in the state folder.
+    /// Mounted keys.json; changes are followed. Default: the Secret in the publication namespace, with a copy
+    /// in the state folder.
     #[arg(long, value_name = "FILE", requires = "kubernetes")]
     keys: Option<PathBuf>,
 }
@@ -80,7 +85,7 @@ impl ClusterArgs {
         cluster::ClusterSettings {
             namespace: self.publication_namespace,
             keys: self.keys,
-            // Both are required beside `--kubernetes`.
+            // clap requires both with `--kubernetes`.
             replica: cluster::ReplicaIdentity {
                 name: self.replica_name.unwrap_or_default(),
                 namespace: self.replica_namespace.unwrap_or_default(),

@@ -1,15 +1,17 @@
+//! Arguments for a graceful shutdown.
+
 use std::time::Duration;
 
 use clap::Args;
 
-/// How to end when asked to (SIGTERM or SIGINT; a second one ends at once).
+/// Graceful shutdown after SIGTERM or SIGINT. A second signal ends the process at once.
 #[derive(Args, Clone)]
 pub(super) struct ShutdownArgs {
-    /// How long to go on serving after readiness has been withdrawn, so that load balancers hear of it first. Left out: 5s in a
-    /// cluster, 0s otherwise.
+    /// Time to continue serving after readiness is withdrawn, until load balancers stop sending traffic.
+    /// Default: 5s in a cluster, 0s otherwise.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) shutdown_delay: Option<Duration>,
-    /// How long calls that are under way get to finish after that.
+    /// Time for calls in progress to finish after that.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(super) drain: Duration,
 }
@@ -20,16 +22,17 @@ impl Default for ShutdownArgs {
     }
 }
 
-/// `500ms`, `5s`, `2m`; a number alone counts seconds.
+/// Parses `500ms`, `5s` or `2m`. A number without a unit is in seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let number: u32 = number.parse().map_err(|_| "write a time as 500ms, 5s or 2m".to_owned())?;
+    let number: u32 =
+        number.parse().map_err(|_| format!("invalid time \"{text}\"; use for example 500ms, 5s or 2m"))?;
     match unit {
         "ms" => Ok(Duration::from_millis(number.into())),
         "" | "s" => Ok(Duration::from_secs(number.into())),
         "m" => Ok(Duration::from_secs(u64::from(number) * 60)),
-        _ => Err(format!("{unit} is no unit of time here: write 500ms, 5s or 2m")),
+        _ => Err(format!("unknown time unit \"{unit}\"; use ms, s or m")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Opens the rooms: keys, database, and the source of what is served.
+//! Startup: opens the keys and the database, builds the services, and starts to follow the config source.
 
 use std::fs::{self, DirBuilder};
 use std::net::SocketAddr;
@@ -36,13 +36,13 @@ use crate::sign_in_tokens::SignInTokens;
 use crate::token_review::KubeTokenReviewer;
 use crate::upstream::UpstreamPool;
 
-/// A source that was looked at and is not followed yet.
+/// A config source that is read but not followed yet.
 pub(super) enum PreparedSource {
     Folder(Box<LoadedManifests>),
     Cluster(cluster::ClusterSettings),
 }
 
-/// A folder as it was read first, and its edits since.
+/// The content of a folder, and a watcher that has recorded edits since before it was read.
 pub(super) struct LoadedManifests {
     edits: FolderWatcher,
     folder: ManifestFolder,
@@ -55,12 +55,14 @@ impl LoadedManifests {
         let mut folder = ManifestFolder::new(path, state)?;
         match folder.load()? {
             Ok(loaded) => Ok(Self { edits, folder, loaded }),
-            Err(problems) => bail!("{} cannot be served:\n{problems}", path.display()),
+            Err(problems) => {
+                bail!("{} has errors and cannot be served; fix them:\n{problems}", path.display())
+            }
         }
     }
 }
 
-/// A source that is followed.
+/// A config source that is followed.
 pub(super) enum FollowedSource {
     Folder(JoinHandle<()>),
     Cluster(FollowHandle),
@@ -82,7 +84,7 @@ impl FollowedSource {
     }
 }
 
-/// What the rooms are opened with.
+/// Inputs of [`start`](Self::start).
 pub(super) struct Startup {
     pub(super) state: PathBuf,
     pub(super) database: DatabaseArgs,
@@ -96,11 +98,11 @@ pub(super) struct Startup {
     pub(super) reencryption: Reencryption,
 }
 
-/// The rooms, open, and the source that they serve from.
+/// The running services and their config source.
 pub(super) struct Started {
     pub(super) services: Services,
     pub(super) source: FollowedSource,
-    /// Told when what there is to serve is served.
+    /// Resolves when the config is served.
     pub(super) ready: oneshot::Receiver<()>,
 }
 
@@ -121,9 +123,9 @@ impl Startup {
                 let store = self.database.open(&self.state).await?;
                 let folder_keys = FolderKeys::new(&self.state, custody, random.clone(), clock.clone());
                 let (keys, followed) = folder_keys.open(store.has_sealed_rows().await?).await?;
-                let rooms = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
-                // Until the log of revocations has been read no token is honoured.
-                rooms.context.identity.read_feed().await?;
+                let services = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
+                // No token is accepted before the revocation feed has been read.
+                services.context.identity.read_feed().await?;
                 tell.send(()).ok();
                 let follow = async move {
                     tokio::select! {
@@ -131,20 +133,16 @@ impl Startup {
                         () = followed.follow(keys, reencryption, self.events) => {}
                     }
                 };
-                Ok(Started {
-                    services: rooms,
-                    source: FollowedSource::Folder(tokio::spawn(follow)),
-                    ready: arrived,
-                })
+                Ok(Started { services, source: FollowedSource::Folder(tokio::spawn(follow)), ready: arrived })
             }
             PreparedSource::Cluster(settings) => {
                 let cluster = ClusterSource::open(settings, custody, &self.state, &self.egress).await?;
                 let store = self.database.open_with_retry(&self.state).await?;
                 let reviewer: Arc<dyn TokenReviewer> = Arc::new(KubeTokenReviewer::new(cluster.client()));
-                let rooms = self
+                let services = self
                     .build_services(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone())
                     .await?;
-                let catalogs = rooms.context.catalogs.clone();
+                let catalogs = services.context.catalogs.clone();
                 let beside = ReplicaContext {
                     listen: self.address,
                     private_address: self.private_address,
@@ -153,7 +151,7 @@ impl Startup {
                     events: self.events,
                 };
                 let following = cluster.follow(publisher, beside, clock, random, tally, tell);
-                Ok(Started { services: rooms, source: FollowedSource::Cluster(following), ready: arrived })
+                Ok(Started { services, source: FollowedSource::Cluster(following), ready: arrived })
             }
         }
     }
@@ -193,7 +191,7 @@ impl Startup {
     }
 }
 
-/// Everything that serves, put together once.
+/// All services of the process. Built once.
 pub(super) struct Services {
     pub(super) context: Arc<Context>,
     pages: axum::Router,
@@ -202,7 +200,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// What the authorization server works with, the other rooms work with too.
+    /// Builds all services. They share the authorization server's dependencies.
     async fn build(
         parts: AuthorizationServerDependencies,
         ending: Shutdown,
@@ -261,7 +259,7 @@ impl Services {
         Ok(Self { context: Arc::new(context), pages, egress, providers })
     }
 
-    /// What a replica of this name may tell the operator.
+    /// State of the catalog endpoint, through which the operator reads the catalogs of the named replica.
     pub(super) fn catalog_endpoint_state(&self, replica: String) -> CatalogEndpointState {
         let Context { catalogs, keys, random, .. } = &*self.context;
         CatalogEndpointState {
@@ -272,7 +270,7 @@ impl Services {
         }
     }
 
-    /// Seals anew what the keys have left behind, until dropped.
+    /// Re-encrypts stored data that is sealed under replaced keys, until dropped.
     pub(super) fn reencrypt(&self, reencryption: Reencryption) -> impl Future<Output = ()> + Send + 'static {
         let Context { vault, tables, keys, clock, events, .. } = &*self.context;
         let work = ReencryptTargets {
@@ -292,16 +290,23 @@ impl Services {
     }
 }
 
-/// Keys and credentials lie there.
+/// Creates a folder for keys and credentials with mode 0700.
+///
+/// # Errors
+/// When the folder cannot be created, or an existing one is accessible to other users.
 pub(super) fn create_private_dir(folder: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+        .with_context(|| format!("failed to create {}", folder.display()))?;
     let mode = fs::metadata(folder)?.permissions().mode();
     if mode & 0o077 != 0 {
-        bail!("{} is open to others (mode {:o}): chmod 700 it", folder.display(), mode & 0o777);
+        bail!(
+            "{} is accessible to other users (mode {:o}); run chmod 700 on it",
+            folder.display(),
+            mode & 0o777
+        );
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! `portcullis validate`: checks a folder of manifests without serving it.
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -6,10 +8,11 @@ use portcullis_policy::RouteTable;
 
 use crate::config_source::read_folder;
 
-/// Says what is wrong with a folder of manifests: one line for each, exit code 1 when it would not be served.
+/// Check a folder of manifests. Prints one line per error or warning; the exit code is 1 if `portcullis
+/// serve` would reject the folder.
 #[derive(Args)]
 pub(crate) struct Validate {
-    /// The folder.
+    /// Folder of manifests.
     folder: PathBuf,
 }
 
@@ -23,13 +26,15 @@ impl Validate {
         let errors = read.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
         let warnings = read.diagnostics.len() - errors;
         let Some(config) = read.config.filter(|_| errors == 0) else {
-            println!("{errors} errors, {warnings} warnings: this folder would not be served");
+            println!(
+                "invalid: {errors} errors, {warnings} warnings; fix the errors before serving this folder"
+            );
             return Ok(ExitCode::FAILURE);
         };
-        // The compiler makes nothing that cannot be built; should it ever, this is the place to hear of it.
+        // The compiler should never produce config that cannot be built. If it does, report it here.
         RouteTable::build(&config, 0)?;
         println!(
-            "sound: {} virtual MCPs, {} origins, {} teams, {warnings} warnings",
+            "valid: {} virtual MCPs, {} origins, {} teams, {warnings} warnings",
             config.routes.len(),
             config.origins.len(),
             config.teams.len(),

@@ -1,3 +1,5 @@
+//! Reads and compiles a folder of manifests.
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,19 +10,19 @@ use portcullis_config::Config;
 
 use super::resource_uids::{PendingUids, UidRegistry};
 
-/// A folder of manifests.
+/// A folder of manifests and the identities of its resources.
 pub(crate) struct ManifestFolder {
     path: PathBuf,
     uid_registry: UidRegistry,
 }
 
-/// Everything that is wrong with a folder.
+/// Errors and warnings of a folder that cannot be served. Displayed one per line.
 #[derive(Debug)]
 pub(crate) struct Diagnostics(pub(crate) Vec<Diagnostic>);
 
-/// What a folder says, compiled.
+/// A compiled folder.
 pub(crate) struct CompiledFolder {
-    /// Absent where there is no usable gateway.
+    /// `None` without a valid McpGateway.
     pub(crate) config: Option<Config>,
     /// Errors and warnings, in the order of the files.
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -28,19 +30,19 @@ pub(crate) struct CompiledFolder {
 }
 
 impl ManifestFolder {
-    /// A folder whose identities are kept in `state`.
+    /// `state` is the folder in which resource identities are stored.
     pub(crate) fn new(path: &Path, state: &Path) -> anyhow::Result<Self> {
         Ok(Self { path: path.to_owned(), uid_registry: UidRegistry::open(state)? })
     }
 
-    /// The contract that the folder makes now. Any error refuses the whole: a person edits the folder and sees at once. Warnings
-    /// are logged.
+    /// Reads and compiles the folder. Any error rejects the whole folder, because the person who edits it
+    /// sees the errors at once. Warnings are logged.
     pub(crate) fn load(&mut self) -> anyhow::Result<Result<Loaded, Diagnostics>> {
         let read = compile_folder(&self.path, Some(&self.uid_registry))?;
         match (read.config, read.uids) {
             (Some(config), Some(given)) if !read.diagnostics.iter().any(Diagnostic::is_error) => {
                 for warning in &read.diagnostics {
-                    tracing::warn!("{warning}");
+                    tracing::warn!(%warning, "the folder of manifests has a warning");
                 }
                 Ok(Ok(Loaded { config, uids: given }))
             }
@@ -48,13 +50,13 @@ impl ManifestFolder {
         }
     }
 
-    /// The contract that was loaded is served.
+    /// Stores the identities of resources that are served now.
     pub(crate) fn commit_uids(&mut self, given: PendingUids) -> anyhow::Result<()> {
         self.uid_registry.commit(given)
     }
 }
 
-/// A contract that can be served, and the identities that it brings.
+/// Config documents without errors, and the identities of their resources.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) uids: PendingUids,
@@ -72,7 +74,7 @@ impl fmt::Display for Diagnostics {
     }
 }
 
-/// Reads and compiles a folder without keeping anything.
+/// Reads and compiles a folder without storing identities.
 pub(crate) fn read_folder(path: &Path) -> anyhow::Result<CompiledFolder> {
     compile_folder(path, None)
 }
@@ -84,7 +86,7 @@ fn compile_folder(path: &Path, ids: Option<&UidRegistry>) -> anyhow::Result<Comp
     let given = match ids {
         Some(ids) => Some(ids.assign(&mut resources)),
         None => {
-            // Any identity will do to see whether the folder is sound.
+            // Any identity is sufficient for validation.
             for (id, uid) in resources.uids_mut() {
                 *uid = Some(id.to_string());
             }
@@ -96,7 +98,8 @@ fn compile_folder(path: &Path, ids: Option<&UidRegistry>) -> anyhow::Result<Comp
     Ok(CompiledFolder { config, diagnostics, uids: given })
 }
 
-/// The YAML and JSON files of a folder and its subfolders, by name. Hidden files are drafts of editors and parts of mounts.
+/// Reads the YAML and JSON files of a folder and its subfolders, sorted by name. Skips hidden files: drafts
+/// of editors and the internals of mounted volumes.
 fn read_manifests(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     collect(folder, folder, &mut found)?;
@@ -105,7 +108,7 @@ fn read_manifests(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) -> anyhow::Result<()> {
-    let cannot = |path: &Path| format!("cannot read {}", path.display());
+    let cannot = |path: &Path| format!("failed to read {}", path.display());
     for entry in fs::read_dir(folder).with_context(|| cannot(folder))? {
         let path = entry.with_context(|| cannot(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -119,7 +122,7 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) -> any
             let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             match fs::read_to_string(&path) {
                 Ok(text) => found.push((name, text)),
-                // It was there a moment ago; the watch will tell what came in its place.
+                // The file was deleted after it was listed; the watcher reports the change.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).with_context(|| cannot(&path)),
             }

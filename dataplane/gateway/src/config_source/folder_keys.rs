@@ -1,5 +1,6 @@
-//! The key rings of one machine: `keys.json` in the state folder, made where there is none, followed while it is edited, and moved
-//! through a rotation that `portcullis keys rotate` has begun. There is one replica, which knows by itself what it has.
+//! The key rings of folder mode: `keys.json` in the state folder. The file is created if missing, followed
+//! while it is edited, and moved through the rotation that `portcullis keys rotate` starts. There is only one
+//! replica, so its own state decides when a rotation advances.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use zeroize::Zeroizing;
 
 use crate::reencrypt::{Reencryption, record_key_rotation};
 
-/// How often the file is looked at.
+/// How often the file is read.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// After a file that is of no use, or a transit service that is away.
+/// Delay after an invalid file or a failed request to the transit service.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Where one machine's rings lie, and how.
+/// The key file of a state folder, and how it is encrypted.
 pub(crate) struct FolderKeys {
     folder: KeyFile,
     custody: KeyEncryption,
@@ -28,13 +29,13 @@ pub(crate) struct FolderKeys {
     clock: Clock,
 }
 
-/// The file as it was read or written last, and what it says.
+/// The file as it was last read or written, and its decoded content.
 struct LoadedKeys {
     stored: Zeroizing<Vec<u8>>,
     document: KeyDocument,
 }
 
-/// Rings that are in use, to be followed.
+/// Follows the file of key rings that are in use.
 pub(crate) struct KeyFollower {
     source: FolderKeys,
     loaded: LoadedKeys,
@@ -45,19 +46,19 @@ impl FolderKeys {
         Self { folder: KeyFile::new(state), custody, random, clock }
     }
 
-    /// Reads the rings, or makes them where there are none yet. Where something was sealed under them (`are_needed`), others are
-    /// of no use.
+    /// Reads the key rings, or creates them if the file is missing. `are_needed`: the database contains data
+    /// that is sealed under them, so a missing file is an error.
     pub(crate) async fn open(self, are_needed: bool) -> anyhow::Result<(Arc<Keyring>, KeyFollower)> {
         let path = self.folder.path().display().to_string();
         let _held = self.lock().await?;
         let known = match self.read().await.context(path.clone())? {
             Some(known) if self.custody.is_up_to_date(&known.stored) => known,
             Some(known) => {
-                tracing::info!("{path} is encrypted from now on");
+                tracing::info!(file = %path, "encrypting the key file");
                 self.write(known.document).await?
             }
             None if are_needed => bail!(
-                "{path} is missing, and the database holds accounts that only its keys can open: restore it from a backup, or begin with an empty database"
+                "{path} is missing, but the database contains accounts that only its keys can open; restore it from a backup, or start with an empty database"
             ),
             None => self.write(KeyDocument::generate(&self.random)?).await?,
         };
@@ -65,20 +66,25 @@ impl FolderKeys {
         Ok((keys, KeyFollower { source: self, loaded: known }))
     }
 
-    /// Asks for new keys, which the process that serves then moves to. Says in words what has become of it.
+    /// Adds new keys to the file; the serving process then switches to them. Returns a message for the user.
     pub(crate) async fn rotate(&self) -> anyhow::Result<&'static str> {
         let _held = self.lock().await?;
         let Some(LoadedKeys { mut document, .. }) = self.read().await? else {
-            bail!("{} is not there: `portcullis serve` makes it", self.folder.path().display());
+            bail!(
+                "{} does not exist; run `portcullis serve` first, which creates it",
+                self.folder.path().display()
+            );
         };
         if document.is_promotion_pending() {
-            return Ok("new keys are there already; `portcullis serve` moves to them once it has read them");
+            return Ok(
+                "a rotation is already in progress; `portcullis serve` switches to the new keys when it has read them",
+            );
         }
         let now = self.clock.now();
         document.advance_rotation(Some(&now.0.to_string()), RotationStatus::default(), now, &self.random)?;
         self.write(document).await?;
         Ok(
-            "new keys are there; `portcullis serve` moves to them within seconds and keeps the old ones for what was made with them",
+            "new keys created; `portcullis serve` switches to them within seconds and keeps the old keys for existing tokens and data",
         )
     }
 
@@ -88,14 +94,15 @@ impl FolderKeys {
         Ok(Some(LoadedKeys { stored, document: KeyDocument::read(&text)? }))
     }
 
-    /// To be called with the lock.
+    /// The caller must hold the lock.
     async fn write(&self, document: KeyDocument) -> anyhow::Result<LoadedKeys> {
         let stored = self.custody.encrypt(&document.text()?).await?;
         self.folder.write(&stored)?;
         Ok(LoadedKeys { stored, document })
     }
 
-    /// The lock is the operating system's, and may be another process's for as long as a transit service takes.
+    /// Takes the operating system's file lock. Another process may hold it for as long as a request to the
+    /// transit service takes.
     async fn lock(&self) -> anyhow::Result<KeyFileLock> {
         let folder = self.folder.clone();
         Ok(tokio::task::spawn_blocking(move || folder.lock()).await??)
@@ -103,11 +110,11 @@ impl FolderKeys {
 }
 
 impl KeyFollower {
-    /// Follows the file, and takes the steps of a rotation as they fall due, until dropped.
+    /// Follows the file and advances a rotation when its next step is due, until dropped.
     pub(crate) async fn follow(mut self, keys: Arc<Keyring>, resealing: Reencryption, events: EventSink) {
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = String::new();
+        let mut logged = String::new();
         loop {
             tick.tick().await;
             let problem = match self.sync(&keys, &resealing, &events).await {
@@ -115,12 +122,12 @@ impl KeyFollower {
                 Err(error) => format!("{error:#}"),
             };
             if !problem.is_empty() {
-                if problem != told {
-                    tracing::error!("the key rings cannot be followed, and those in memory stay: {problem}");
+                if problem != logged {
+                    tracing::error!(error = %problem, "failed to sync the key file; the key rings in memory stay in use");
                 }
                 tokio::time::sleep(RETRY_DELAY).await;
             }
-            told = problem;
+            logged = problem;
         }
     }
 
@@ -131,7 +138,7 @@ impl KeyFollower {
         events: &EventSink,
     ) -> anyhow::Result<()> {
         let Some(stored) = self.source.folder.read()? else {
-            bail!("{} is gone: put it back", self.source.folder.path().display());
+            bail!("{} was deleted; restore it", self.source.folder.path().display());
         };
         if *stored != *self.loaded.stored {
             let Some(known) = self.source.read().await? else { return Ok(()) };
@@ -142,7 +149,7 @@ impl KeyFollower {
         let standing = RotationStatus {
             distributed: true,
             reencrypted: resealing.key_id() == keys.sealing.current_key_id(),
-            // One machine publishes nothing.
+            // Folder mode publishes nothing.
             republished: true,
         };
         let mut document = self.loaded.document.clone();
@@ -152,9 +159,9 @@ impl KeyFollower {
             return Ok(());
         };
         let _held = self.source.lock().await?;
-        // Whoever was faster is read first.
+        // If another process has changed the file, its content is read first.
         if self.source.folder.read()?.is_some_and(|stored| *stored == *self.loaded.stored) {
-            tracing::info!("the key rings: {turn}");
+            tracing::info!(step = %turn, "advanced the key rotation");
             let known = self.source.write(document).await?;
             keys.replace_with(&Keyring::from_document(&known.document)?);
             self.loaded = known;
@@ -211,7 +218,7 @@ mod tests {
         world.folder().rotate().await.unwrap();
         assert!(world.folder().rotate().await.unwrap().contains("already"), "one rotation at a time");
         world.sync(&mut followed, &keys).await;
-        assert_ne!(keys.sealing.current_key_id(), first, "one replica: once it has them, everybody has");
+        assert_ne!(keys.sealing.current_key_id(), first, "one replica: the new keys are distributed at once");
         assert_eq!(published(&keys), 2);
         world.sync(&mut followed, &keys).await;
         world.clock.advance(Duration::from_secs(25 * 3600));
@@ -222,12 +229,12 @@ mod tests {
         world.sync(&mut followed, &keys).await;
         assert!(
             keys.sealing.open(Purpose::McpSession, &[], &sealed).is_ok(),
-            "the store was not sealed anew"
+            "the store is not re-encrypted yet"
         );
         world.resealing.set_key_id(&keys.sealing.current_key_id());
         world.sync(&mut followed, &keys).await;
         assert!(keys.sealing.open(Purpose::McpSession, &[], &sealed).is_err());
-        // What the file says is what is in memory.
+        // The file and memory have the same content.
         let (again, _) = world.folder().open(true).await.unwrap();
         assert_eq!(again.fingerprint(), keys.fingerprint());
     }
@@ -246,7 +253,7 @@ mod tests {
         std::fs::remove_file(world.path()).unwrap();
         let error =
             followed.sync(&keys, &world.resealing, &EventSink::new().0).await.unwrap_err().to_string();
-        assert!(error.contains("put it back"), "{error}");
+        assert!(error.contains("was deleted; restore it"), "{error}");
         assert_eq!(keys.fingerprint(), before);
         KeyFile::new(world.state.path()).write(&good).unwrap();
         world.sync(&mut followed, &keys).await;

@@ -1,3 +1,5 @@
+//! Watches a folder of manifests and serves its valid edits.
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,34 +10,35 @@ use tokio::sync::mpsc;
 use super::folder::{Loaded, ManifestFolder};
 use super::table_publisher::TablePublisher;
 
-/// An edit is often several: a save, a rename, a second file. They are taken together when nothing has come for so long.
+/// An edit often causes several file system events: a save, a rename, a second file. They are handled
+/// together after this time without an event.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// The edits of a folder, from the moment this is made.
+/// Collects the edits of a folder from its creation on.
 pub(crate) struct FolderWatcher {
     changes: mpsc::UnboundedReceiver<()>,
     _watcher: RecommendedWatcher,
 }
 
 impl FolderWatcher {
-    /// Begins to watch.
+    /// Starts to watch.
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
-        let (tell, told) = mpsc::unbounded_channel();
+        let (sender, changes) = mpsc::unbounded_channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own reading is no edit.
+            // Reading the folder causes access events, which are not edits.
             if !matches!(&event, Ok(event) if event.kind.is_access()) {
-                tell.send(()).ok();
+                sender.send(()).ok();
             }
         })
-        .context("the operating system does not let the folder be watched")?;
+        .context("failed to create a file system watcher")?;
         watcher
             .watch(folder, RecursiveMode::Recursive)
-            .with_context(|| format!("cannot watch {}", folder.display()))?;
-        Ok(Self { changes: told, _watcher: watcher })
+            .with_context(|| format!("failed to watch {}", folder.display()))?;
+        Ok(Self { changes, _watcher: watcher })
     }
 }
 
-/// Serves every sound edit of a folder. A broken one is told and changes nothing.
+/// Serves every valid edit of a folder. Invalid edits are reported and ignored.
 pub(crate) async fn follow_folder(
     mut edits: FolderWatcher,
     mut folder: ManifestFolder,
@@ -48,29 +51,30 @@ pub(crate) async fn follow_folder(
 }
 
 fn reload(folder: &mut ManifestFolder, publisher: &mut TablePublisher) {
-    let refused = |reason, text: String| {
-        tracing::error!("the folder is not served as it is now; the last good state stays:\n{text}");
+    let rejected = |reason: &'static str, text: String| {
+        tracing::error!(reason, error = %text, "edit rejected; the last valid state stays in use");
         (reason, text)
     };
     let Loaded { config, uids: given } = match folder.load() {
         Ok(Ok(loaded)) => loaded,
         Ok(Err(problems)) => {
-            let (reason, text) = refused("invalid_manifests", problems.to_string());
+            let (reason, text) = rejected("invalid_manifests", problems.to_string());
             return publisher.record_rejection(reason, &text);
         }
         Err(error) => {
-            let (reason, text) = refused("unreadable_folder", format!("{error:#}"));
+            let (reason, text) = rejected("unreadable_folder", format!("{error:#}"));
             return publisher.record_rejection(reason, &text);
         }
     };
     if let Err(error) = publisher.publish(&config) {
-        let (reason, text) = refused("unservable", error.to_string());
+        let (reason, text) = rejected("unservable", error.to_string());
         return publisher.record_rejection(reason, &text);
     }
     if let Err(error) = folder.commit_uids(given) {
         tracing::error!(
-            "identities of new resources could not be kept; they end with this process: {error:#}"
+            error = %format_args!("{error:#}"),
+            "failed to store the identities of new resources; they are lost when this process ends"
         );
     }
-    tracing::info!("the folder was edited and is served as it is now");
+    tracing::info!("edit of the folder is served");
 }

@@ -1,4 +1,5 @@
-//! Golden test of the identities that a state folder keeps: grants and connections are bound to them.
+//! Golden test of the resource identities that a state folder keeps. Grants and connections are bound to
+//! them.
 
 use portcullis_golden::assert_golden;
 use serde_json::{Map, Value, json};

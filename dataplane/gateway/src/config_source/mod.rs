@@ -1,12 +1,14 @@
-//! Where the route table comes from. A source has a contract, or its documents one by one; [`TablePublisher`] puts the table in place,
+//! Sources of the route table. A source produces config documents; [`TablePublisher`] swaps in a table as a
 //! whole or not at all.
 //!
 //! ```text
-//! folder    manifests on this machine, compiled in process      folder.rs, ids.rs, keys.rs, watch.rs
-//! cluster   what an operator publishes                          cluster/
+//! folder    local manifests, compiled in process     folder.rs, folder_keys.rs, follow_folder.rs,
+//!                                                    resource_uids.rs
+//! cluster   the config that an operator publishes    cluster/
 //! ```
 //!
-//! *Architecture invariant:* only the folder source knows the compiler, and nothing here knows a request.
+//! *Architecture invariant:* only the folder source depends on the compiler, and nothing here depends on
+//! requests.
 
 pub(crate) mod cluster;
 mod folder;

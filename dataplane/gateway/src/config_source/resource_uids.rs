@@ -1,3 +1,5 @@
+//! Stable identities for the resources of a folder, stored in `ids.json` of the state folder.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -8,31 +10,31 @@ use anyhow::Context as _;
 use portcullis_compiler::Resources;
 use uuid::Uuid;
 
-/// The identities of a folder's resources, as an API server would give them: made when a resource appears, forgotten when it is
-/// gone, so that a name that is used again inherits nothing (DESIGN section 5).
+/// Identities of a folder's resources, like the UIDs that an API server assigns. An identity is created when
+/// a resource appears and deleted with it: a resource that reuses a name inherits nothing.
 pub(crate) struct UidRegistry {
     path: PathBuf,
     uids: BTreeMap<String, String>,
 }
 
 impl UidRegistry {
-    /// Reads what earlier processes gave.
+    /// Reads the identities that earlier processes assigned.
     pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {
         let path = state.join("ids.json");
         let known = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
                 format!(
-                    "{} is damaged: restore it, or remove it together with the database beside it",
+                    "{} is damaged; restore it from a backup, or delete it together with the database in the same folder",
                     path.display()
                 )
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => return Err(error).with_context(|| format!("failed to read {}", path.display())),
         };
         Ok(Self { path, uids: known })
     }
 
-    /// Gives every resource its identity. [`keep`](Self::keep) makes the new ones last.
+    /// Assigns an identity to every resource. [`commit`](Self::commit) stores the new ones.
     pub(crate) fn assign(&self, resources: &mut Resources) -> PendingUids {
         let mut known = BTreeMap::new();
         for (id, uid) in resources.uids_mut() {
@@ -44,7 +46,7 @@ impl UidRegistry {
         PendingUids(known)
     }
 
-    /// The resources have been accepted: their identities last, those of others end.
+    /// Stores the identities of accepted resources and deletes all others.
     pub(crate) fn commit(&mut self, given: PendingUids) -> anyhow::Result<()> {
         if self.uids == given.0 {
             return Ok(());
@@ -57,11 +59,11 @@ impl UidRegistry {
             file.sync_all()?;
             fs::rename(&aside, &self.path)
         };
-        write().with_context(|| format!("cannot write {}", self.path.display()))?;
+        write().with_context(|| format!("failed to write {}", self.path.display()))?;
         self.uids = given.0;
         Ok(())
     }
 }
 
-/// Identities of resources that have not been accepted yet.
+/// Identities of resources that are not accepted yet.
 pub(crate) struct PendingUids(BTreeMap<String, String>);

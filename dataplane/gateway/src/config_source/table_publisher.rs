@@ -1,3 +1,5 @@
+//! Swaps route tables in and records an event for each change.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -6,7 +8,7 @@ use portcullis_config::{Config, GatewayConfig, IdentityProviderKind};
 use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
 use portcullis_policy::{BuildError, RouteTable, RouteTableHandle};
 
-/// Puts route tables in place and tells of it.
+/// Swaps route tables in and records events.
 pub(crate) struct TablePublisher {
     tables: RouteTableHandle,
     events: EventSink,
@@ -15,19 +17,18 @@ pub(crate) struct TablePublisher {
     generation: u64,
 }
 
-/// A contract that this process will not serve.
+/// Why this process cannot serve config documents.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
-    /// It does not hold together.
+    /// The documents are inconsistent.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// Anybody on the network could sign in as anybody.
+    /// Anyone on the network could sign in as any user.
     #[error(
-        "the identity provider {provider} is the development sign-in, which asks for no password, but the gateway listens on \
-         {listen}: listen on a loopback address, or configure a real identity provider"
+        "identity provider {provider} is the development sign-in, which requires no password, but the gateway listens on \
+         {listen}; listen on a loopback address, or configure a real identity provider"
     )]
     DevelopmentBeyondLoopback {
-        /// Its name.
         provider: String,
         /// Where the gateway listens.
         listen: SocketAddr,
@@ -39,7 +40,7 @@ impl TablePublisher {
         Self { tables, events, clock, listen, generation: 0 }
     }
 
-    /// Builds the table and swaps it in. What cannot be served changes nothing.
+    /// Builds the table and swaps it in. On an error the current table stays in use.
     pub(crate) fn publish(&mut self, config: &Config) -> Result<(), PublishError> {
         check_servable(&config.gateway, self.listen)?;
         let table = RouteTable::build(config, self.next_generation())?;
@@ -47,12 +48,12 @@ impl TablePublisher {
         Ok(())
     }
 
-    /// The number of the next table.
+    /// Generation of the next table.
     pub(crate) fn next_generation(&self) -> u64 {
         self.generation + 1
     }
 
-    /// Swaps a table in.
+    /// Swaps in a table that is already built.
     pub(crate) fn serve(&mut self, table: RouteTable) {
         self.generation = table.generation;
         let name = Arc::clone(&table.gateway.name);
@@ -60,26 +61,26 @@ impl TablePublisher {
         self.tables.swap(Arc::new(table));
         let mut event = Event::new(self.clock.now(), EventKind::Snapshot, Outcome::Success);
         event.gateway = Some(name);
-        event.message = Some(format!("table {} with {routes} routes is served", self.generation).into());
+        event.message = Some(format!("serving table {} with {routes} routes", self.generation).into());
         self.events.record(event);
     }
 
-    /// There is nothing to serve any more.
+    /// Removes the table, because its gateway was deleted.
     pub(crate) fn withdraw(&mut self) {
         let Some(table) = self.tables.current() else { return };
         self.tables.clear();
         let mut event = Event::new(self.clock.now(), EventKind::Snapshot, Outcome::Success);
         event.gateway = Some(Arc::clone(&table.gateway.name));
-        event.message = Some("the gateway is gone; nothing is served".into());
+        event.message = Some("the McpGateway was deleted; nothing is served".into());
         self.events.record(event);
     }
 
-    /// Whether there is a table.
+    /// Whether a table is being served.
     pub(crate) fn is_serving(&self) -> bool {
         self.tables.current().is_some()
     }
 
-    /// Something was not accepted, so the last good table stays.
+    /// Records an event: config was rejected, and the last valid table stays in use.
     pub(crate) fn record_rejection(&self, reason: &'static str, message: &str) {
         let mut event = Event::new(self.clock.now(), EventKind::Snapshot, Outcome::ClientError);
         event.gateway = self.tables.current().map(|table| Arc::clone(&table.gateway.name));
@@ -90,7 +91,8 @@ impl TablePublisher {
     }
 }
 
-/// Whether a gateway may be served by a process that listens there.
+/// Checks that a process with this public listener may serve the gateway: a development sign-in requires
+/// loopback.
 pub(super) fn check_servable(gateway: &GatewayConfig, listen: SocketAddr) -> Result<(), PublishError> {
     let development = gateway
         .identity_providers

@@ -1,4 +1,5 @@
-//! Whose request it is, as far as addresses tell. Only for limits and events: no right depends on it.
+//! Determines the client's IP address. It is used only for rate limits and events; no authorization depends
+//! on it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,32 +7,32 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use portcullis_config::{any_network_contains, canonical_ip};
 
-/// Each proxy appends whom it saw. RFC 7239's `Forwarded` is not read: two headers of which a proxy sets one are one that a
-/// stranger sets.
+/// Each proxy appends the address of its peer. RFC 7239's `Forwarded` is ignored: if a proxy sets only one of
+/// the two headers, a client can spoof the other.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
-/// A chain of proxies is not longer than this.
+/// Maximum number of hops that are read.
 const MAX_HOPS: usize = 16;
 
-/// The client's address: the peer's, or, where the peer is a proxy that is trusted, whom it saw, and so on: the right-most hop
-/// that is not trusted. What stands left of that, anybody can have written.
+/// Returns the right-most address that is not a trusted proxy, starting at the peer. Hops to its left can be
+/// spoofed by the client.
 pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut client = canonical_ip(peer);
     if trusted.is_empty() {
         return client;
     }
-    // A line that is no text ends the chain, as a hop does that is no address.
+    // A header value that is not text ends the chain, like a hop that is not an address.
     let chain: Vec<_> =
         headers.get_all(X_FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default()).collect();
     let mut hops = chain.iter().rev().flat_map(|value| value.rsplit(',')).take(MAX_HOPS);
     while any_network_contains(trusted, client) {
-        // Whoever wrote something that is no address is as far as the chain can be believed.
+        // An invalid hop ends the chain: the proxy that sent it is the client.
         let Some(hop) = hops.next().and_then(hop) else { break };
         client = canonical_ip(hop);
     }
     client
 }
 
-/// An address, as proxies write it: some with the port, IPv6 then in brackets.
+/// Parses an address as proxies write it. Some add the port, and then IPv6 addresses are in brackets.
 fn hop(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     text.parse::<IpAddr>()
@@ -65,7 +66,7 @@ mod tests {
     fn given_trusted_proxies_then_the_client_is_the_right_most_hop_that_is_not_one_of_them() {
         let trusted = &["10.0.0.0/8", "fd00::/8"];
         assert_eq!(seen("10.0.0.1", &["198.51.100.1"], trusted), "198.51.100.1");
-        // What the client itself wrote stands further left.
+        // Values from the client are further left.
         assert_eq!(seen("10.0.0.1", &["1.1.1.1, 198.51.100.1"], trusted), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["1.1.1.1, 198.51.100.1, 10.0.0.7"], trusted), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["1.1.1.1", "198.51.100.1 , fd00::2"], trusted), "198.51.100.1");

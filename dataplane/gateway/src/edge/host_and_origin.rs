@@ -1,15 +1,16 @@
-//! Whether a request may come in at all: it must name this gateway as its host, and a browser's must come from a page that may
-//! talk to it. Against DNS rebinding (MCP basic/transports, "Security Warning").
+//! Checks `Host` and `Origin` against DNS rebinding (MCP basic/transports, "Security Warning"). A request
+//! must name this gateway as its host, and a browser request must come from an allowed page.
 
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, ORIGIN, VARY};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request};
 use url::Url;
 
-/// What browser clients may read of an answer, beyond what CORS always lets them.
+/// Response headers that browser clients may read in addition to the CORS defaults.
 const EXPOSED_HEADERS: &str = "Mcp-Session-Id, WWW-Authenticate";
 
-/// Whether `Host` names the public URL's host and port, and so does a target with a host of its own (RFC 9112, section 3.2.2).
+/// Whether `Host` matches the host and port of the public URL. An absolute request target must match too (RFC
+/// 9112, section 3.2.2).
 pub(super) fn is_our_host<B>(public_url: &str, request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -31,18 +32,18 @@ fn is_our_authority(public_url: &str, named: &Authority) -> bool {
         && ours.port_or_known_default() == port
 }
 
-/// The page that a browser's request to an MCP endpoint comes from.
+/// The page that sent a browser request to an MCP endpoint.
 pub(super) enum BrowserOrigin<'a> {
-    /// No browser, or one that shows no page.
+    /// No `Origin` header.
     Absent,
-    /// A page that may.
+    /// An allowed page.
     Permitted(&'a HeaderValue),
-    /// A page that may not.
+    /// A page that is not allowed.
     Forbidden,
 }
 
-/// Pages of the gateway itself may talk to its MCP endpoints; where it is a gateway on one's own machine, so may pages that are
-/// served there (an inspector, for instance).
+/// Checks the `Origin` header. Pages of the gateway are allowed. If the public URL is a loopback URL, pages
+/// on loopback (an inspector, for instance) are allowed too.
 pub(super) fn browser_origin<'a>(public_url: &str, headers: &'a HeaderMap) -> BrowserOrigin<'a> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let (Some(origin), more) = (origins.next(), origins.next()) else { return BrowserOrigin::Absent };
@@ -53,7 +54,8 @@ pub(super) fn browser_origin<'a>(public_url: &str, headers: &'a HeaderMap) -> Br
     if allowed { BrowserOrigin::Permitted(origin) } else { BrowserOrigin::Forbidden }
 }
 
-/// Spelled as browsers spell an origin (RFC 6454, section 6.1), without a user or a path.
+/// Whether `origin` is a loopback origin in the form that browsers send (RFC 6454, section 6.1), without a
+/// user or a path.
 fn is_loopback_origin(origin: &str) -> bool {
     is_loopback(origin) && Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
 }
@@ -68,7 +70,7 @@ fn is_loopback(origin: &str) -> bool {
     }
 }
 
-/// Lets the page read the answer.
+/// Allows the page to read the response.
 pub(super) fn add_cors_headers(headers: &mut HeaderMap, page: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));

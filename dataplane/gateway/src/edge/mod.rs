@@ -1,12 +1,12 @@
-//! The listeners. The public one serves MCP and the pages, and nothing that is meant for operators; the private one the reverse.
+//! The listeners. The public one serves MCP and the pages, the private one only endpoints for operators.
 //!
 //! ```text
-//! accept    one acceptor hands connections to worker threads in turn      workers.rs
-//! client    whose request it is, where proxies stand between             client.rs
-//! gate      Host and Origin, before anything else                         gate.rs
-//! public    /mcp/{slug} -> pipeline; all else -> pages and OAuth           public.rs
-//! private   health, metrics, routes                                       private.rs
-//! observed  for a cluster's operator: what users were shown of origins     observed.rs
+//! accept    one acceptor distributes connections to worker threads    workers.rs
+//! client    client address behind trusted proxies                     client_address.rs
+//! check     Host and Origin, before anything else                     host_and_origin.rs
+//! public    /mcp/{slug} -> pipeline; other paths -> pages and OAuth    public_listener.rs
+//! private   health, metrics, routes                                   private_listener.rs
+//! observed  observed catalogs, for a cluster's operator               observed_catalogs.rs
 //! ```
 
 mod client_address;

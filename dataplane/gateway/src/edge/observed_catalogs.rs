@@ -1,4 +1,5 @@
-//! Tells the operator what this replica's users were shown of origins: sealed, and to nobody else.
+//! Serves the catalogs that this replica observed to the operator. Replies are sealed, and only the operator
+//! can request them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,13 +12,13 @@ use portcullis_keyring::Keyring;
 
 use crate::catalog::Catalogs;
 
-/// Whom the operator may ask, once the rooms are open.
+/// Endpoint for the operator. It returns 503 until it is enabled.
 #[derive(Clone, Default)]
 pub(crate) struct CatalogEndpoint(Arc<OnceLock<CatalogEndpointState>>);
 
-/// What an answer takes.
+/// State of the endpoint once services are started.
 pub(crate) struct CatalogEndpointState {
-    /// This replica's name: nobody else's question is answered.
+    /// Name of this replica. Requests for another replica are rejected.
     pub(crate) replica: String,
     pub(crate) catalogs: Catalogs,
     pub(crate) keys: Arc<Keyring>,
@@ -25,29 +26,30 @@ pub(crate) struct CatalogEndpointState {
 }
 
 impl CatalogEndpoint {
-    /// From now on it answers.
-    pub(crate) fn enable(&self, testimony: CatalogEndpointState) {
-        self.0.set(testimony).ok();
+    /// Starts to serve requests.
+    pub(crate) fn enable(&self, state: CatalogEndpointState) {
+        self.0.set(state).ok();
     }
 }
 
 /// `GET /catalogs`, see [`CatalogRequest`].
 pub(super) async fn observed_catalogs(
-    State(witness): State<CatalogEndpoint>,
+    State(endpoint): State<CatalogEndpoint>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(testimony) = witness.0.get() else {
+    let Some(state) = endpoint.0.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response();
     };
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (nonce, mac) = (text(NONCE_HEADER), text(MAC_HEADER));
-    let Ok(inquiry) = CatalogRequest::authenticate(&testimony.keys, &testimony.replica, nonce, mac) else {
-        return (StatusCode::FORBIDDEN, "only this installation's operator is answered\n").into_response();
+    let Ok(request) = CatalogRequest::authenticate(&state.keys, &state.replica, nonce, mac) else {
+        return (StatusCode::FORBIDDEN, "Only the operator of this installation can call this endpoint.\n")
+            .into_response();
     };
-    match inquiry.seal_reply(&testimony.keys, &testimony.random, &testimony.catalogs.observations()) {
+    match request.seal_reply(&state.keys, &state.random, &state.catalogs.observations()) {
         Ok(sealed) => ([(header::CONTENT_TYPE, "application/octet-stream")], sealed).into_response(),
         Err(error) => {
-            tracing::warn!("the operator asked what users were shown, and could not be answered: {error}");
+            tracing::warn!(%error, "failed to seal observed catalogs for the operator");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

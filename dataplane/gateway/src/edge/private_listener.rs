@@ -1,4 +1,5 @@
-//! The private listener: health, metrics and what is served, for operators and their tools. No page of any browser may ask.
+//! The private listener for operators and their tools: health, metrics and the served routes. It rejects
+//! browsers.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,7 @@ use crate::config_source::cluster::SyncStats;
 use crate::reencrypt::Reencryption;
 use crate::shutdown::Shutdown;
 
-/// Whether traffic should come here: once the rooms are open and what there is to serve is served, until the process is asked to
-/// end.
+/// Readiness for traffic: true once services are started and the first config is served.
 #[derive(Clone, Default)]
 pub(crate) struct Readiness(Arc<ReadinessState>);
 
@@ -34,12 +34,12 @@ struct ReadinessState {
 }
 
 impl Readiness {
-    /// The rooms are open. From now on readiness depends on the feed of revocations, too.
+    /// Services are started. From now on readiness also depends on the revocation feed.
     pub(crate) fn services_started(&self, identity: AuthorizationServer) {
         self.0.identity.set(identity).ok();
     }
 
-    /// What there is to serve is served.
+    /// The first config is served.
     pub(crate) fn mark_config_served(&self) {
         self.0.config_served.store(true, Ordering::Relaxed);
     }
@@ -50,23 +50,23 @@ impl Readiness {
     }
 }
 
-/// What operators may see.
+/// State of the private listener.
 #[derive(Clone)]
 pub(crate) struct PrivateListener {
     pub(crate) readiness: Readiness,
     pub(crate) shutdown: Shutdown,
     pub(crate) tables: RouteTableHandle,
     pub(crate) events: EventSink,
-    /// Of a cluster's publication.
+    /// Set in a cluster, where config is published by the operator.
     pub(crate) sync_stats: Option<SyncStats>,
     pub(crate) reencryption: Reencryption,
-    /// For a cluster's operator.
+    /// Set in a cluster, where the operator reads the observed catalogs.
     pub(crate) catalog_endpoint: Option<CatalogEndpoint>,
 }
 
 impl PrivateListener {
     pub(crate) fn router(self) -> Router {
-        let witness = self
+        let catalog_routes = self
             .catalog_endpoint
             .clone()
             .map(|it| Router::new().route(CATALOGS_PATH, get(observed_catalogs)).with_state(it));
@@ -76,13 +76,13 @@ impl PrivateListener {
             .route("/metrics", get(metrics))
             .route("/debug/routes", get(routes))
             .with_state(self)
-            .merge(witness.unwrap_or_default())
+            .merge(catalog_routes.unwrap_or_default())
             .layer(middleware::from_fn(reject_browsers))
     }
 }
 
-/// Whether a page of some browser may be asking. Every browser names a host, and one whose page has bound a name of its own to this
-/// address names that.
+/// Whether a browser may have sent the request: it has an `Origin` header, or its `Host` is not internal.
+/// After DNS rebinding, browsers send the attacker's host name.
 fn is_from_browser(headers: &HeaderMap) -> bool {
     let strange = |host: &HeaderValue| !host.to_str().is_ok_and(portcullis_egress::is_internal_host);
     headers.contains_key(ORIGIN) || headers.get_all(HOST).iter().any(strange)
@@ -90,7 +90,8 @@ fn is_from_browser(headers: &HeaderMap) -> bool {
 
 async fn reject_browsers(request: Request, next: Next) -> Response {
     if is_from_browser(request.headers()) {
-        return (StatusCode::FORBIDDEN, "no page of a browser may ask here\n").into_response();
+        return (StatusCode::FORBIDDEN, "Browsers cannot call this listener. Use curl or a similar tool.\n")
+            .into_response();
     }
     next.run(request).await
 }
@@ -111,41 +112,46 @@ async fn metrics(State(private): State<PrivateListener>) -> Response {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
     };
     let routes = table.as_ref().map_or(0, |table| table.routes().count() as u64);
-    one("portcullis_routes", "gauge", "Virtual MCPs in the route table.", routes);
+    one("portcullis_routes", "gauge", "Number of virtual MCPs in the route table.", routes);
     let generation = table.as_ref().map_or(0, |table| table.generation);
-    one("portcullis_table_generation", "gauge", "Route tables since the start of the process.", generation);
-    one("portcullis_events_total", "counter", "Events recorded.", private.events.recorded());
+    one(
+        "portcullis_table_generation",
+        "gauge",
+        "Number of route tables built since the process started.",
+        generation,
+    );
+    one("portcullis_events_total", "counter", "Number of events recorded.", private.events.recorded());
     let dropped = private.events.dropped();
     one(
         "portcullis_events_dropped_total",
         "counter",
-        "Events lost because their writer was too slow.",
+        "Number of events dropped because the writer was too slow.",
         dropped,
     );
     one(
         "portcullis_resealed_total",
         "counter",
-        "Stored credentials that were sealed anew after the keys were rotated.",
+        "Number of stored credentials re-encrypted after a key rotation.",
         private.reencryption.rows(),
     );
-    if let Some(tally) = &private.sync_stats {
+    if let Some(stats) = &private.sync_stats {
         one(
             "portcullis_publication_refused_total",
             "counter",
-            "Versions of published objects that were not believed.",
-            tally.rejections(),
+            "Number of rejected versions of published objects.",
+            stats.rejections(),
         );
         one(
             "portcullis_publication_rejected",
             "gauge",
-            "Published objects that are refused, or cannot be served as they are.",
-            tally.rejected(),
+            "Number of published objects that are currently rejected or cannot be served.",
+            stats.rejected(),
         );
         one(
             "portcullis_publication_from_snapshot",
             "gauge",
-            "1 while the sealed snapshot is served because the API server has not answered since the start.",
-            u64::from(tally.serves_snapshot()),
+            "1 if the sealed snapshot is served because the API server has not responded since the process started.",
+            u64::from(stats.serves_snapshot()),
         );
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()

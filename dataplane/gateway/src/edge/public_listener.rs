@@ -1,4 +1,5 @@
-//! The public listener: which path is whose.
+//! The public listener: routes `/mcp/{slug}` to the pipeline and all other paths to the pages and OAuth
+//! endpoints.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ use super::host_and_origin::{self, BrowserOrigin};
 use crate::pipeline::{self, Body, Context};
 use crate::upstream::UpstreamPool;
 
-/// What is served to strangers. One for each worker.
+/// State of the public listener. Each worker has its own.
 #[derive(Clone)]
 pub(crate) struct PublicListener {
     pub(crate) context: Arc<Context>,
@@ -29,9 +30,12 @@ pub(crate) struct PublicListener {
 }
 
 impl PublicListener {
-    /// Serves one request. A process that is leaving closes the connection after its answer, so that the next request goes
-    /// elsewhere (RFC 9112, section 9.6). So does one whose body came in chunks: a Content-Length beside them, by which a proxy in
-    /// front may go, is dropped by hyper unseen, and what follows could be somebody else's request (section 6.1).
+    /// Serves one request.
+    ///
+    /// The connection is closed after the response in two cases:
+    /// * The process terminates, so the next request must go elsewhere (RFC 9112, section 9.6).
+    /// * The request body is chunked. A proxy in front may use a `Content-Length` header that hyper drops.
+    ///   The bytes that follow could then be another user's request (section 6.1).
     pub(crate) async fn serve(
         self,
         request: Request<Incoming>,
@@ -53,14 +57,14 @@ impl PublicListener {
         let Some(table) = self.context.tables.current() else {
             let mut response = plain_text_error(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the gateway has no configuration yet; try again shortly",
+                "The gateway has not loaded its configuration yet. Try again shortly.",
             );
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             return Ok(response);
         };
         if !host_and_origin::is_our_host(&table.gateway.public_url, &request) {
             return Ok(
-                reject(request, "the Host header does not name this gateway; use its public URL").await
+                reject(request, "The Host header does not match this gateway. Use its public URL.").await
             );
         }
         let slug =
@@ -73,7 +77,11 @@ impl PublicListener {
                 BrowserOrigin::Absent => None,
                 BrowserOrigin::Permitted(page) => Some(page.clone()),
                 BrowserOrigin::Forbidden => {
-                    return Ok(reject(request, "pages of this Origin may not use this gateway").await);
+                    return Ok(reject(
+                        request,
+                        "Pages from this Origin are not allowed to use this gateway.",
+                    )
+                    .await);
                 }
             };
         drop(table);
@@ -96,7 +104,7 @@ impl PublicListener {
     }
 }
 
-/// The answer to a browser that asks whether it may send a request (Fetch, "CORS-preflight request").
+/// Responds to a CORS preflight request (Fetch, "CORS-preflight request").
 fn preflight(request: &Request<Incoming>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

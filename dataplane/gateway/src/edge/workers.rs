@@ -1,5 +1,5 @@
-//! Worker threads. Each has a single-threaded runtime, its own connections to clients and to origins, so that a call never waits
-//! for another thread or wakes one. One acceptor hands new connections round.
+//! Worker threads. Each has a single-threaded runtime and its own connections to clients and origins, so a
+//! call never waits for another thread. One acceptor distributes new connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,13 +19,13 @@ use tokio_util::task::TaskTracker;
 
 use super::public_listener::PublicListener;
 
-/// A client must send a request's head within this time.
+/// Deadline for reading the head of a request.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A request that is on its way when connections are to close still arrives.
+/// Delay before idle connections close at shutdown, so requests in flight still arrive.
 const CLOSE_DELAY: Duration = Duration::from_millis(100);
 
-/// The threads that serve.
+/// The worker threads.
 pub(crate) struct Workers {
     threads: Vec<Worker>,
     stop: watch::Sender<bool>,
@@ -37,8 +37,8 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts `count` threads. Each serves with upstream connections of its own. At the end, what is under way gets `patience` to
-    /// end as well.
+    /// Starts `count` threads, each with its own upstream connections. During a drain, open connections get
+    /// `patience` to finish.
     pub(crate) fn start(count: usize, patience: Duration, public: &PublicListener) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let threads = (0..count.max(1))
@@ -53,7 +53,7 @@ impl Workers {
         Ok(Self { threads, stop })
     }
 
-    /// Accepts until the future is dropped.
+    /// Accepts connections until the future is dropped.
     pub(crate) async fn accept(&self, listener: &TcpListener) -> Infallible {
         let mut turn = self.threads.iter().cycle();
         loop {
@@ -64,15 +64,15 @@ impl Workers {
                     }
                 }
                 Err(error) => {
-                    // Most often too many open files: others will close some.
-                    tracing::error!(%error, "a connection could not be accepted");
+                    // Usually too many open files: retry after other connections have closed.
+                    tracing::error!(%error, "failed to accept connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
     }
 
-    /// Takes over the connections that were made and not yet accepted, so that closing the listener breaks none.
+    /// Accepts the connections in the listener's backlog, so closing the listener does not reset them.
     pub(crate) fn accept_backlog(&self, listener: &TcpListener) {
         for worker in self.threads.iter().cycle() {
             match listener.accept().now_or_never() {
@@ -86,13 +86,13 @@ impl Workers {
         }
     }
 
-    /// Lets what is under way end, for a while, and ends the threads. Blocks.
+    /// Drains the connections and stops the threads. Blocks until both are done.
     pub(crate) fn drain(self) {
         self.stop.send(true).ok();
         for Worker { connections, thread } in self.threads {
             drop(connections);
             if thread.join().is_err() {
-                tracing::error!("a worker thread had died");
+                tracing::error!("worker thread panicked");
             }
         }
     }
@@ -110,16 +110,18 @@ impl Worker {
         stopped: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
         let (connections, incoming) = mpsc::unbounded_channel();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the runtime of a worker")?;
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 runtime.block_on(serve(incoming, patience, public, stopped));
-                // What is left after the drain is cut off.
+                // Aborts the connections that are left after the drain.
                 runtime.shutdown_background();
             })
-            .context("no thread")?;
+            .context("failed to start a worker thread")?;
         Ok(Self { connections, thread })
     }
 }
@@ -136,12 +138,15 @@ async fn serve(
             Ok(stream) => {
                 connections.spawn(connection(stream, public.clone(), stopped.clone()));
             }
-            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+            Err(error) => tracing::warn!(%error, "failed to set up connection"),
         }
     }
     connections.close();
     if tokio::time::timeout(patience, connections.wait()).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections were still open at the end of the drain");
+        tracing::warn!(
+            open_connections = connections.len(),
+            "closing connections that did not finish before the drain timeout"
+        );
     }
 }
 
@@ -152,7 +157,7 @@ fn into_tokio_stream(stream: std::net::TcpStream) -> io::Result<TcpStream> {
 }
 
 async fn connection(stream: TcpStream, public: PublicListener, mut stopped: watch::Receiver<bool>) {
-    // A connection that is gone already has no peer, and nothing to be asked.
+    // A closed connection has no peer address and nothing to serve.
     let Ok(peer) = stream.peer_addr() else { return };
     let service =
         service_fn(move |request: http::Request<Incoming>| public.clone().serve(request, peer.ip()));
@@ -162,7 +167,7 @@ async fn connection(stream: TcpStream, public: PublicListener, mut stopped: watc
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        // First of all what has arrived: a connection on which nothing was read yet would be closed unread.
+        // Serve received requests first: a connection on which nothing was read yet would be closed unread.
         biased;
         ended = connection.as_mut() => ended,
         () = stop_requested(&mut stopped) => {
@@ -171,11 +176,11 @@ async fn connection(stream: TcpStream, public: PublicListener, mut stopped: watc
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended");
+        tracing::debug!(%error, "client connection failed");
     }
 }
 
-/// Ready a moment after it has been said, or when nobody is left to say it.
+/// Ready [`CLOSE_DELAY`] after the stop signal, or after its sender is dropped.
 async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stopped| *stopped).await.ok();
     tokio::time::sleep(CLOSE_DELAY).await;

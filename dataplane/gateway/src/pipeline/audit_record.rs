@@ -1,4 +1,5 @@
-//! The event of a request: made at its start, filled on the way, written at its end, however that comes.
+//! The audit event of a request: created at the start, filled by the steps and recorded at the end, even if
+//! the request is dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,17 +16,17 @@ use portcullis_policy::{Route, RouteAccess, RouteTable};
 
 use super::Context;
 
-/// Strangers choose these texts; an event is no place for a megabyte of them.
+/// Maximum length of a text in an event, in bytes. Clients choose these texts.
 const MAX_TEXT_LEN: usize = 512;
 
-/// An event in the making.
+/// A pending event. `None` inside if it is recorded, moved or disabled.
 pub(crate) struct AuditRecord(Option<Box<PendingEvent>>);
 
 struct PendingEvent {
     event: Event,
     started: Instant,
     upstream: Duration,
-    /// Nothing is lost when the client goes away: it has its answer, or only listened.
+    /// The client has received its response or opened an open-ended stream, so a disconnect is no error.
     answered: bool,
     events: EventSink,
     clock: Clock,
@@ -48,12 +49,12 @@ impl AuditRecord {
         })))
     }
 
-    /// The record that goes on; this one is done. For a body that outlives the steps.
+    /// Moves the event into a new record, for a body that outlives the steps. This record is disabled.
     pub(super) fn hand_over(&mut self) -> Self {
         Self(self.0.take())
     }
 
-    /// A record of nothing, for requests that the gateway makes on the way of another.
+    /// A record without an event, for the gateway's own requests to an origin.
     pub(super) fn disabled() -> Self {
         Self(None)
     }
@@ -121,7 +122,7 @@ impl AuditRecord {
         self.update(|open| open.event.request_bytes = Some(bytes as u64));
     }
 
-    /// Waited this long for the origin.
+    /// Adds time that was spent waiting for the origin.
     pub(super) fn add_upstream_time(&mut self, time: Duration) {
         self.update(|open| open.upstream += time);
     }
@@ -137,7 +138,7 @@ impl AuditRecord {
         });
     }
 
-    /// What the origin's answer says.
+    /// Records the outcome that the origin's response reports.
     pub(super) fn response_outcome(&mut self, verdict: ResponseOutcome) {
         self.update(|open| {
             let (outcome, reason) = match verdict {
@@ -152,7 +153,7 @@ impl AuditRecord {
         });
     }
 
-    /// Why it ended as it did, where that was neither success nor a refusal.
+    /// Records an outcome other than success or rejection, with its reason.
     pub(super) fn set_outcome(&mut self, outcome: Outcome, failure: FailureOrigin, reason: &'static str) {
         self.update(|open| {
             (open.event.outcome, open.event.failure_origin, open.event.reason) =
@@ -160,17 +161,17 @@ impl AuditRecord {
         });
     }
 
-    /// A stream without an end of its own: its client may leave when it likes.
+    /// Marks an open-ended stream: the client may disconnect at any time without an error.
     pub(super) fn mark_open_ended(&mut self) {
         self.update(|open| open.answered = true);
     }
 
-    /// The answer's request was answered: what comes after is no loss.
+    /// Whether the client has received its response.
     pub(super) fn is_answered(&self) -> bool {
         self.0.as_ref().is_none_or(|open| open.answered)
     }
 
-    /// The gateway has said no.
+    /// Records a rejection by the gateway.
     pub(super) fn finish_rejected(
         &mut self,
         kind: Option<EventKind>,
@@ -189,13 +190,13 @@ impl AuditRecord {
         self.finish_with_status(status, bytes as u64);
     }
 
-    /// The gateway itself has answered.
+    /// Records a response that the gateway created itself.
     pub(super) fn finish_with_status(&mut self, status: StatusCode, response_bytes: u64) {
         self.update(|open| open.event.status = Some(status.as_u16()));
         self.finish(response_bytes);
     }
 
-    /// The answer's last byte has been handed on.
+    /// Records the event after the last byte of the response.
     pub(super) fn finish(&mut self, response_bytes: u64) {
         let Some(mut open) = self.0.take() else { return };
         let total = open.started.elapsed();
@@ -212,7 +213,7 @@ impl AuditRecord {
 }
 
 impl Drop for AuditRecord {
-    /// A request whose client went away before there was an answer leaves its event too.
+    /// Records the event even if the client disconnects before the response.
     fn drop(&mut self) {
         if !self.is_answered() {
             self.set_outcome(Outcome::ClientError, FailureOrigin::Client, "client_went_away");

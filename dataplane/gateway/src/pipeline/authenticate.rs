@@ -1,4 +1,4 @@
-//! Second step: whose token it is, and whether they may use this route.
+//! Second step: verifies the access token and the principal's access to the route.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 use super::route::Routed;
 
-/// A request by somebody who may use the route.
+/// A request by a principal that has access to the route.
 pub(super) struct Authenticated {
     routed: Routed,
     caller: Arc<Caller>,
@@ -67,8 +67,9 @@ impl Authenticated {
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1; the scheme in any case, RFC 9110, section 11.1). Of exactly one such
-/// header: two readers of two could see two people.
+/// Returns the token of `Authorization: Bearer …` (RFC 6750, section 2.1). The scheme is case-insensitive
+/// (RFC 9110, section 11.1). With more than one such header there is no token: a proxy and the gateway could
+/// read different ones.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;

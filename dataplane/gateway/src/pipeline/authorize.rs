@@ -1,5 +1,5 @@
-//! Fourth step: may this person do this here. What a message names is held against the route's curation and the person's teams,
-//! and translated from the exposed name to the origin's.
+//! Fourth step: checks the capability that a message names against the route's curation and the principal's
+//! teams, and translates its exposed name to the origin's name.
 
 use std::borrow::Cow;
 
@@ -13,15 +13,15 @@ use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 use super::parse::Parsed;
 
-/// The gateway's own tool: it gives the link that connects an account.
+/// The gateway's own tool, which returns the link to connect an account.
 pub(super) const CONNECT_TOOL: &str = "connect_account";
 
-/// A message that may be relayed.
+/// A message that may be relayed to the origin.
 pub(super) struct Authorized<'r> {
     parsed: Parsed<'r>,
-    /// The origin's name for what the message names, where it differs from what the client calls it.
+    /// The origin's name of the capability, if it differs from the exposed name.
     renamed: Option<Renamed>,
-    /// A call of the gateway's own tool, which leads to connecting an account.
+    /// The message calls the gateway's own tool [`CONNECT_TOOL`].
     is_connect_tool: bool,
 }
 
@@ -46,7 +46,7 @@ impl<'r> Authorized<'r> {
                 let original = (received.authenticated().admission().tools.allow(&name.value))
                     .then(|| route.curation.tools.original(&name.value))
                     .flatten();
-                // The gateway's own tool, offered while there is no connection.
+                // The gateway's own tool, which is offered if the origin requires an account.
                 if original.is_none() && route.needs_account() && name.value == CONNECT_TOOL {
                     return Ok(Self { parsed: received, renamed: None, is_connect_tool: true });
                 }
@@ -64,7 +64,8 @@ impl<'r> Authorized<'r> {
                     original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &name.value))?,
                 );
             }
-            // Gone from the modern era (2026-07-28, changelog), whose clients listen instead.
+            // The modern era removed this method (2026-07-28, changelog). Clients use `subscriptions/listen`
+            // instead.
             Method::ResourcesSubscribe if message.modern => {
                 return Err(PipelineError::unknown_method(message));
             }
@@ -102,17 +103,17 @@ impl<'r> Authorized<'r> {
         &self.parsed
     }
 
-    /// Whether the gateway's own tool is called.
+    /// Whether the message calls the gateway's own tool.
     pub(super) fn is_connect_tool(&self) -> bool {
         self.is_connect_tool
     }
 
-    /// The origin's name for the renamed item, for `Mcp-Name`.
+    /// The origin's name of a renamed capability, for the `Mcp-Name` header.
     pub(super) fn original_name(&self) -> Option<&str> {
         self.renamed.as_ref().map(|renamed| renamed.name.as_str())
     }
 
-    /// The body as the origin is to see it: the client's, with the one name replaced where it was renamed.
+    /// The body for the origin: the client's body, with a renamed capability replaced by the origin's name.
     pub(super) fn body(&self, body: &Bytes) -> Bytes {
         let Some(Renamed { span, name }) = &self.renamed else { return body.clone() };
         let text = serde_json::to_vec(name).unwrap_or_default();

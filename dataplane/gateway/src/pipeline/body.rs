@@ -1,3 +1,5 @@
+//! Response bodies of the public listener.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -6,17 +8,17 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-/// What an answer of the public listener is made of.
+/// A response body of the public listener.
 pub(crate) enum Body {
-    /// Whole.
+    /// Complete in memory.
     Whole(Option<Bytes>),
-    /// As it arrives, or as there is something to say.
+    /// A stream, relayed from an origin or created by the gateway.
     Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>),
-    /// Made by a page or an OAuth endpoint.
+    /// From a page or an OAuth endpoint.
     Page(axum::body::Body),
 }
 
-/// The answer was broken off. hyper closes the connection, so that the client sees it.
+/// The response was interrupted. hyper closes the connection, so the client detects the error.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Body {
@@ -65,7 +67,7 @@ impl HttpBody for Body {
     }
 }
 
-/// An answer of the gateway's own: one JSON message.
+/// A response by the gateway itself: one JSON message.
 pub(super) fn json(status: StatusCode, message: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::whole(message));
     *response.status_mut() = status;

@@ -1,6 +1,6 @@
-//! What somebody gets who has not connected an account at the origin yet (DESIGN section 5, "Not connected yet"), or whose account
-//! may do too little there: greetings and lists from the last known catalog, else one tool that gives the link; a call leads to
-//! connecting, in the way that the client can follow.
+//! Responses for users who have not connected an account at the origin, or whose account lacks scopes.
+//! `initialize` and lists are served from the last known catalog; `connect_account` returns the link. A call
+//! leads the user to the connect page in the way that the client supports.
 
 use std::sync::Arc;
 
@@ -31,16 +31,15 @@ const LEGACY_VERSIONS: [&str; 3] = ["2025-11-25", "2025-06-18", "2025-03-26"];
 /// Revisions of the modern era.
 const MODERN_VERSIONS: [&str; 1] = ["2026-07-28"];
 
-/// What a person lacks at an origin.
+/// What the user must connect or grant at an origin.
 pub(super) enum ConnectRequired {
-    /// An account that is connected.
+    /// A connected account.
     Account(ConnectionStatus),
-    /// These scopes.
+    /// More scopes for the connected account.
     Scopes(Vec<String>),
 }
 
 impl ConnectRequired {
-    /// For programs.
     const fn reason(&self) -> &'static str {
         match self {
             Self::Account(_) => "connect_needed",
@@ -48,26 +47,25 @@ impl ConnectRequired {
         }
     }
 
-    /// For the person.
     fn user_message(&self, origin: &str, url: &str) -> String {
         match self {
             Self::Account(ConnectionStatus::ReconnectNeeded) => format!(
-                "Your {origin} account must be connected again, because {origin} no longer accepts the earlier connection. \
-                 Open this link in a browser, then try again: {url}"
+                "Your {origin} account must be connected again, because {origin} no longer accepts the previous \
+                 connection. Open this link in a browser, then try again: {url}"
             ),
             Self::Account(_) => format!(
                 "Your {origin} account is not connected yet. Open this link in a browser, then try again: {url}"
             ),
             Self::Scopes(scopes) => format!(
-                "{origin} needs your permission for more than your connected account may do so far ({}). \
-                 Open this link in a browser, then try again: {url}",
+                "{origin} requires more scopes than your connected account has ({}). Open this link in a browser to \
+                 grant them, then try again: {url}",
                 scopes.join(" ")
             ),
         }
     }
 }
 
-/// Answers in the origin's place.
+/// Responds locally instead of forwarding the message to the origin.
 pub(super) async fn respond(
     context: &Arc<Context>,
     allowed: Authorized<'_>,
@@ -76,7 +74,7 @@ pub(super) async fn respond(
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
     let received = allowed.parsed();
-    let stand_in = LocalResponder { context, received };
+    let responder = LocalResponder { context, received };
     if !received.is_request() {
         record.finish_with_status(StatusCode::ACCEPTED, 0);
         let mut response = Response::new(Body::empty());
@@ -85,16 +83,16 @@ pub(super) async fn respond(
     }
     let message = received.message();
     match message.method {
-        Method::Initialize => stand_in.initialize(body, record),
-        Method::Discover => Ok(stand_in.result(stand_in.discover(), record)),
+        Method::Initialize => responder.initialize(body, record),
+        Method::Discover => Ok(responder.result(responder.discover(), record)),
         Method::Listen => Ok(PlaceholderStream::modern(context, received, record).respond()),
-        Method::Neutral => Ok(stand_in.result(json!({}), record)),
-        method if method.list().is_some() => Ok(stand_in.result(stand_in.list(method), record)),
+        Method::Neutral => Ok(responder.result(json!({}), record)),
+        method if method.list().is_some() => Ok(responder.result(responder.list(method), record)),
         _ => match lack {
             ConnectRequired::Account(
                 status @ (ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded),
-            ) => stand_in.explain_unavailable(status, record),
-            lack => stand_in.request_connect(&allowed, &lack, record).await,
+            ) => responder.explain_unavailable(status, record),
+            lack => responder.request_connect(&allowed, &lack, record).await,
         },
     }
 }
@@ -110,7 +108,8 @@ impl LocalResponder<'_, '_> {
         local_response(record, error::result(message.id, mark_complete(message.modern, result)))
     }
 
-    /// The session is sealed with the client's own words in it, and opened at the origin once there is an account.
+    /// The sealed session id contains the client's `initialize` parameters. The session is opened at the
+    /// origin once an account is connected.
     fn initialize(&self, body: &Bytes, record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
         let (by, message) = (self.received.authenticated(), self.received.message());
         let asked = message.protocol_version.as_deref().unwrap_or_default();
@@ -130,13 +129,13 @@ impl LocalResponder<'_, '_> {
     fn discover(&self) -> Value {
         let mut greeting = self.server_info(CatalogSection::Discover);
         greeting.entry("supportedVersions").or_insert_with(|| MODERN_VERSIONS.into_iter().collect());
-        // What is said now holds only until the account is connected.
+        // This response is valid only until the account is connected.
         greeting.insert("ttlMs".to_owned(), 0.into());
         greeting.insert("cacheScope".to_owned(), "private".into());
         Value::Object(greeting)
     }
 
-    /// The origin's own greeting where it is known, with the promise to tell when lists change.
+    /// The origin's own server info if it is known, with `listChanged` set for each list.
     fn server_info(&self, part: CatalogSection) -> serde_json::Map<String, Value> {
         let route = self.received.authenticated().route();
         let known = self.context.catalogs.items(&route.origin, part);
@@ -189,7 +188,7 @@ impl LocalResponder<'_, '_> {
         Value::Object(result)
     }
 
-    /// A call cannot be served, and no link would help. The person is told who can.
+    /// Rejects a call that no connect link can fix, and says who can fix it.
     fn explain_unavailable(
         &self,
         status: ConnectionStatus,
@@ -200,15 +199,15 @@ impl LocalResponder<'_, '_> {
         let (reason, failure, sentence) = if status == ConnectionStatus::SignInNeeded {
             let portal = &by.table().gateway.public_url;
             let sentence = format!(
-                "{origin} is used with your sign-in at this gateway, and nothing of it is kept that still counts. Sign out and in \
-                 again at {portal}/, then try again. If that does not help, tell an administrator: the identity provider gives the \
-                 gateway no refresh token."
+                "{origin} uses your sign-in at this gateway, but no valid sign-in is stored. Sign out and in again at \
+                 {portal}/, then try again. If it keeps failing, contact an administrator: the identity provider does \
+                 not issue a refresh token to the gateway."
             );
             ("sign_in_needed", FailureOrigin::Client, sentence)
         } else {
             let sentence = format!(
-                "{origin} is used with one account for everybody, and that account is not connected now. Ask an administrator \
-                 of this gateway to connect {origin} on its administration pages, then try again."
+                "{origin} uses one shared account, and that account is not connected. Ask an administrator of this \
+                 gateway to connect {origin} on the administration pages, then try again."
             );
             ("admin_needed", FailureOrigin::Gateway, sentence)
         };
@@ -220,7 +219,8 @@ impl LocalResponder<'_, '_> {
         Ok(local_response(record, error::result(message.id, text_result(message.modern, &sentence, true))))
     }
 
-    /// A call cannot be served without an account. The client is led to connecting by the best way that it knows.
+    /// Leads the user to the connect page by the best method that the client supports: URL elicitation, or a
+    /// message with the link.
     async fn request_connect(
         &self,
         allowed: &Authorized<'_>,
@@ -232,27 +232,27 @@ impl LocalResponder<'_, '_> {
         let url =
             self.context.portal.connect_link(by.table(), &by.caller().principal.id, route).await.map_err(
                 |error| {
-                    tracing::error!(%error, "a connect link cannot be made");
+                    tracing::error!(%error, "failed to create connect link");
                     PipelineError::store_unavailable()
                 },
             )?;
         let (reason, sentence) = (lack.reason(), lack.user_message(&route.origin.display_name, &url));
-        let asks =
+        let elicit =
             self.received.url_elicitation() && !allowed.is_connect_tool() && !message.has_input_responses;
-        if asks && !message.modern {
+        if elicit && !message.modern {
             let elicitation = json!({"mode": "url", "elicitationId": nonce(self.context)?, "url": url, "message": sentence});
             let data = json!({"reason": reason, "elicitations": [elicitation]});
             record.set_outcome(Outcome::Denied, FailureOrigin::Client, reason);
             let text = match lack {
-                ConnectRequired::Account(_) => "an account must be connected first",
-                ConnectRequired::Scopes(_) => "the connected account needs more rights first",
+                ConnectRequired::Account(_) => "Connect an account first",
+                ConnectRequired::Scopes(_) => "The connected account requires more scopes",
             };
             return Ok(local_response(
                 record,
                 error::error(message.id, code::URL_ELICITATION_REQUIRED, text, data),
             ));
         }
-        if asks && message.method.is_invocation() {
+        if elicit && message.method.is_invocation() {
             let request = json!({"method": "elicitation/create", "params": {"mode": "url", "url": url, "message": sentence}});
             record.set_outcome(Outcome::Denied, FailureOrigin::Client, reason);
             let result =
@@ -269,7 +269,8 @@ impl LocalResponder<'_, '_> {
     }
 }
 
-/// A call of the gateway's own tool by somebody who has an account connected: where that is all right they are told so.
+/// Serves `connect_account` for a user with a connected account: returns a connect link if more scopes are
+/// pending, otherwise says that the account is connected.
 pub(super) async fn call_connect_tool(
     context: &Arc<Context>,
     allowed: Authorized<'_>,
@@ -279,23 +280,23 @@ pub(super) async fn call_connect_tool(
     let message = allowed.parsed().message();
     let by = allowed.parsed().authenticated();
     let origin = &by.route().origin;
-    let wished = context.vault.pending_scopes(&by.caller().principal.id, origin).await;
-    let wished =
-        wished.map_err(|error| PipelineError::credential_error(message.id, &origin.display_name, &error))?;
-    if !wished.is_empty() {
-        return respond(context, allowed, ConnectRequired::Scopes(wished), body, record).await;
+    let pending = context.vault.pending_scopes(&by.caller().principal.id, origin).await;
+    let pending =
+        pending.map_err(|error| PipelineError::credential_error(message.id, &origin.display_name, &error))?;
+    if !pending.is_empty() {
+        return respond(context, allowed, ConnectRequired::Scopes(pending), body, record).await;
     }
-    let text = format!("Your {} account is connected already. List the tools again.", origin.display_name);
+    let text = format!("Your {} account is already connected. List the tools again.", origin.display_name);
     Ok(local_response(record, error::result(message.id, text_result(message.modern, &text, false))))
 }
 
-/// An answer in the origin's place.
+/// A response by the gateway itself.
 fn local_response(record: &mut AuditRecord, message: Vec<u8>) -> Response<Body> {
     record.finish_with_status(StatusCode::OK, message.len() as u64);
     body::json(StatusCode::OK, message)
 }
 
-/// A tool's result that says something to the person.
+/// A tool result with a text for the user.
 fn text_result(modern: bool, text: &str, is_error: bool) -> Value {
     mark_complete(modern, json!({"content": [{"type": "text", "text": text}], "isError": is_error}))
 }
@@ -322,15 +323,15 @@ fn connect_tool(origin: &str) -> Value {
         "name": CONNECT_TOOL,
         "title": format!("Connect your {origin} account"),
         "description": format!(
-            "Gives the link with which the user connects their {origin} account. Until that is done, no other tool here works. \
-             Call this first, show the link to the user, and list the tools again once they have opened it."
+            "Returns the link to connect the user's {origin} account. No other tool works until the account is connected. \
+             Call this tool first, show the link to the user, and list the tools again after the user has opened it."
         ),
         "inputSchema": {"type": "object", "properties": {}},
         "annotations": {"readOnlyHint": true, "openWorldHint": false},
     })
 }
 
-/// The client's `initialize` parameters, with the revision that it was promised.
+/// The client's `initialize` parameters, with the protocol revision of the response.
 fn initialize_params(body: &Bytes, version: &str) -> Result<String, PipelineError> {
     #[derive(serde::Deserialize)]
     struct Initialize {

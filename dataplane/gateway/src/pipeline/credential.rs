@@ -1,4 +1,5 @@
-//! Fifth step: the credential of this person at this origin, from memory on all but the first call.
+//! Fifth step: gets the user's credential for the origin. Only the first call loads it; later calls use the
+//! cache.
 
 use std::sync::Arc;
 
@@ -13,19 +14,19 @@ use super::error::PipelineError;
 use super::session::{Session, SessionKind};
 use crate::upstream::UpstreamPool;
 
-/// A message that may be relayed, with what it needs at the origin.
+/// A message that may be relayed, with its credential and session at the origin.
 pub(super) struct Credentialed<'r> {
     pub(super) authorized: Authorized<'r>,
     pub(super) credential: Credential,
-    /// The session at the origin.
+    /// Session id at the origin.
     pub(super) origin_session: Option<String>,
 }
 
-/// Whether there is a credential.
+/// Result of the credential lookup.
 pub(super) enum CredentialOutcome<'r> {
-    /// There is, or none is needed.
+    /// A credential is available, or none is required.
     Credentialed(Credentialed<'r>),
-    /// The person has to connect an account first.
+    /// The user must connect an account first.
     ConnectRequired(Authorized<'r>, ConnectionStatus),
 }
 
@@ -59,7 +60,8 @@ impl<'r> Credentialed<'r> {
     }
 }
 
-/// The origin's session behind the client's. A late one is opened now, if it has not been.
+/// Returns the origin's session id for the client's session. A deferred session is opened now if it is not
+/// open yet.
 pub(super) async fn origin_session(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,

@@ -1,5 +1,5 @@
-//! What becomes of an origin's answer: lists are held against the route's curation and the person's teams, and the catalog
-//! learns from them. The same for JSON and for each event of a stream.
+//! Curates an origin's responses: filters lists by the route's curation and the principal's teams, and
+//! updates the catalog. Applies to JSON responses and to each event of a stream.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use super::authenticate::Authenticated;
 use super::parse::Parsed;
 use crate::catalog::{CatalogSection, Catalogs};
 
-/// How the answers to one request are to be curated.
+/// Curates the responses to one request.
 pub(super) struct Curator {
     route: Arc<Route>,
     tools: ToolRules,
-    /// What was asked; `None` on a stream that answers no request of its own but may replay the answer to any (legacy
-    /// `Last-Event-ID`), so that each is judged by what it holds.
+    /// Method of the request. `None` on a stream that may replay the response to any request (legacy
+    /// `Last-Event-ID`): each response is then curated by its content.
     method: Option<Method>,
-    /// The request asked for a further page.
+    /// The request has a cursor: it continues a list.
     continues: bool,
     catalogs: Catalogs,
 }
 
-/// An answer, read.
+/// Result of curating a response.
 pub(super) struct Curated {
-    /// As the client is to see it; `None` where that is the same.
+    /// The changed message for the client; `None` if unchanged.
     pub(super) changed: Option<Vec<u8>>,
-    /// How the request ended.
+    /// Outcome of the request.
     pub(super) verdict: ResponseOutcome,
 }
 
@@ -41,7 +41,7 @@ impl Curated {
 }
 
 impl Curator {
-    /// For the answers to a request.
+    /// Creates a curator for the responses to a request.
     pub(super) fn for_request(catalogs: &Catalogs, received: &Parsed<'_>) -> Self {
         let (by, message) = (received.authenticated(), received.message());
         Self {
@@ -53,7 +53,7 @@ impl Curator {
         }
     }
 
-    /// For a stream that answers no request (legacy GET).
+    /// Creates a curator for a stream that answers no request of its own (legacy GET).
     pub(super) fn for_stream(catalogs: &Catalogs, by: &Authenticated) -> Self {
         Self {
             route: Arc::clone(by.route()),
@@ -64,15 +64,15 @@ impl Curator {
         }
     }
 
-    /// Whether an answer that is no stream must be read whole. Where not, its bytes may pass as they come.
+    /// Whether a JSON response must be buffered. Otherwise its bytes are streamed.
     pub(super) fn must_buffer(&self) -> bool {
         self.method.is_some_and(|method| self.may_change(method) || self.section_to_learn(method).is_some())
     }
 
-    /// Reads an answer.
+    /// Curates a response.
     ///
     /// # Errors
-    /// When it is a list that cannot be read: it must not pass.
+    /// Fails if the response is a list that cannot be parsed. Such a response must not be relayed.
     pub(super) fn curate_response(&self, message: &[u8]) -> Result<Curated, ListError> {
         let Some(method) = self.method else { return self.curate_replayed(message) };
         let learns = self.section_to_learn(method);
@@ -110,13 +110,14 @@ impl Curator {
         if list.items().is_none() {
             return Ok(Curated::unchanged(message));
         }
-        // Tools differ by team; who may see which must not be cached for others.
+        // Tools differ by team, so other users must not get the list from a cache.
         let personal = method == Method::ToolsList && !self.tools.is_passthrough();
         let changed = list.curate(personal, |item| self.decide(method, item))?;
         Ok(Curated { changed, verdict: ResponseOutcome::Success })
     }
 
-    /// Whether a message that the origin sends of its own may pass: an update of a resource only where that may be read.
+    /// Whether a notification or request from the origin may be relayed. A resource update is relayed only if
+    /// the user may read the resource.
     pub(super) fn allows_notification(&self, message: &StreamMessage<'_>) -> bool {
         if message.method.as_deref() != Some("notifications/resources/updated") {
             return true;
@@ -128,7 +129,7 @@ impl Curator {
         self.route.curation.is_readable(uri, templates.iter().map(AsRef::as_ref))
     }
 
-    /// What becomes of one item of a list.
+    /// Decides whether an item of a list is kept, hidden or replaced.
     pub(super) fn decide(&self, method: Method, item: &Item<'_>) -> ItemAction {
         let rules = self.rules(method);
         let Some(exposed) = rules.exposed(&item.key) else { return ItemAction::Hide };
@@ -136,7 +137,7 @@ impl Curator {
             return ItemAction::Hide;
         }
         let Some(change) = rules.override_of(&item.key) else { return ItemAction::Keep };
-        // An item that cannot be presented as configured is not presented at all.
+        // An item that cannot be overridden as configured is hidden.
         let Ok(mut members) = JsonObject::parse(item.json) else { return ItemAction::Hide };
         if exposed != item.key {
             members.set("name", exposed);
@@ -169,8 +170,9 @@ impl Curator {
                 || (method == Method::ToolsList && !self.tools.is_passthrough()))
     }
 
-    /// The part of the catalog that this answer would teach: templates always, since they decide what may be read; the rest
-    /// where there are people without an account, or the operator cannot ask.
+    /// The catalog section that this response updates. Templates are always kept, because they decide which
+    /// URIs may be read. Other sections are kept only if the gateway obtains tokens for the origin: users
+    /// without an account need them, and the operator cannot list them itself.
     fn section_to_learn(&self, method: Method) -> Option<CatalogSection> {
         let part = CatalogSection::from_method(method)?;
         let useful = part == CatalogSection::Templates

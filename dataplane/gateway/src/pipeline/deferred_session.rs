@@ -1,5 +1,6 @@
-//! Sessions that were opened before their user had connected an account (legacy era). The client's `initialize` was answered by
-//! the gateway; once there is a credential, the origin's session is opened in its name, and the client never notices.
+//! Legacy sessions that a client opened before its user connected an account. The gateway answers
+//! `initialize` itself and opens the origin's session, transparently for the client, once a credential is
+//! available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,14 @@ use super::exchange::{apply_credential, collect, is_event_stream, send};
 use super::session::{MAX_AGE_SECONDS, Session};
 use crate::upstream::UpstreamPool;
 
-/// What is remembered of so many sessions without asking the store.
+/// Maximum number of opened sessions in the cache. Others are read from the store.
 const CACHE_CAPACITY: u64 = 10_000;
 
-/// Which session of the origin's each late session has become. `None` inside: the origin keeps no sessions.
+/// Maps deferred sessions to the origin's session ids. The inner value is `None` if the origin uses no
+/// sessions.
 pub(crate) struct DeferredSessions {
     opened: moka::sync::Cache<Arc<str>, Option<Arc<str>>>,
-    /// One opening at a time: two would be two sessions.
+    /// Serializes opening, so a deferred session opens only one session at the origin.
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -44,7 +46,7 @@ impl Default for DeferredSessions {
 }
 
 impl DeferredSessions {
-    /// Whether a session has been opened at the origin.
+    /// Whether the session is already open at the origin.
     pub(super) async fn is_opened(
         &self,
         context: &Context,
@@ -103,16 +105,16 @@ impl DeferredSessions {
             .open_deferred_session(session.digest(), &URL_SAFE_NO_PAD.encode(sealed), context.clock.now().0)
             .await
             .map_err(|error| store_unavailable(&error))?;
-        // A session that is older than any session can be is nobody's any more.
+        // Rows beyond the maximum age of a session are no longer used.
         let oldest = context.clock.now().0.saturating_sub(i64::try_from(MAX_AGE_SECONDS).unwrap_or(0) * 1000);
         if let Err(error) = context.store.prune_deferred_sessions(oldest).await {
-            tracing::warn!(%error, "old sessions could not be deleted; the next one that is opened tries again");
+            tracing::warn!(%error, "failed to delete expired deferred sessions; retrying when the next session opens");
         }
         Ok(())
     }
 }
 
-/// The origin's session behind a late one, opened now if it has not been.
+/// Returns the origin's session id for a deferred session, and opens the session first if necessary.
 pub(super) async fn open(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
@@ -121,25 +123,25 @@ pub(super) async fn open(
     initialize: &str,
     credential: &Credential,
 ) -> Result<Option<String>, PipelineError> {
-    let late = &context.deferred_sessions;
-    if let Some(known) = late.find(context, session).await? {
+    let sessions = &context.deferred_sessions;
+    if let Some(known) = sessions.find(context, session).await? {
         return Ok(known.map(|id| id.to_string()));
     }
-    let _one_at_a_time = late.opening.lock().await;
-    if let Some(known) = late.find(context, session).await? {
+    let _one_at_a_time = sessions.opening.lock().await;
+    if let Some(known) = sessions.find(context, session).await? {
         return Ok(known.map(|id| id.to_string()));
     }
     let opener = SessionOpener { upstreams, authenticated: by, credential };
     let (id, version) = opener.initialize(initialize).await?;
     opener.initialized(id.as_deref(), version).await?;
-    late.save(context, session, id.as_deref()).await?;
-    // Another replica may have been quicker; what the store says holds.
-    let kept = late.find(context, session).await?.flatten();
+    sessions.save(context, session, id.as_deref()).await?;
+    // Another replica may have stored a session first. The stored one is used.
+    let kept = sessions.find(context, session).await?.flatten();
     Ok(kept.map(|id| id.to_string()))
 }
 
 fn store_unavailable(error: &portcullis_store::StoreError) -> PipelineError {
-    tracing::error!(%error, "the store does not answer");
+    tracing::error!(%error, "failed to access deferred sessions in the store");
     PipelineError::store_unavailable()
 }
 
@@ -150,7 +152,8 @@ struct SessionOpener<'a> {
 }
 
 impl SessionOpener<'_> {
-    /// Says `initialize` in the client's words; returns the session and the revision that the origin chose.
+    /// Sends `initialize` with the client's parameters. Returns the session id and the protocol revision that
+    /// the origin chose.
     async fn initialize(&self, params: &str) -> Result<(Option<String>, Option<HeaderValue>), PipelineError> {
         let body =
             format!(r#"{{"jsonrpc":"2.0","id":"portcullis","method":"initialize","params":{params}}}"#);
@@ -202,7 +205,8 @@ impl SessionOpener<'_> {
     }
 }
 
-/// The revision in the answer to `initialize`, which may come as JSON or among the events of a stream.
+/// Returns the protocol revision in the response to `initialize`. The response is JSON or an event of a
+/// stream.
 fn chosen_version(body: &[u8], events: bool) -> Option<HeaderValue> {
     #[derive(serde::Deserialize)]
     struct Answer {

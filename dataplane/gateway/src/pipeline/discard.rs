@@ -1,15 +1,17 @@
+//! Drains the body of a rejected request, so its connection can be reused.
+
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 
-/// So much of a refused request is read for the sake of its connection.
+/// Maximum number of bytes to read from a rejected request.
 const DISCARD_LIMIT: usize = 256 * 1024;
-/// For so long.
+/// Maximum time to read a rejected request.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the rest of a refused request, within bounds. A connection with an unread body cannot be used again, and a client that
-/// finds it closed takes that for a failure of its next request.
+/// Reads the rest of a rejected request, within limits. A connection with an unread body cannot be reused,
+/// and a client would report the closed connection as a failure of its next request.
 pub(crate) async fn discard(body: Incoming) {
     let rest = Limited::new(body, DISCARD_LIMIT);
     let mut rest = std::pin::pin!(rest);

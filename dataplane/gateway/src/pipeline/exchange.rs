@@ -1,4 +1,4 @@
-//! One request to an origin and its answer.
+//! Sends one request to an origin and reads its response.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 use crate::upstream::{OriginResponse, UpstreamPool};
 
-/// Sends one request within the origin's time limit, which counts until the answer begins.
+/// Sends one request. The origin's request timeout applies until the response headers arrive.
 pub(super) async fn send(
     upstreams: &Arc<UpstreamPool>,
     origin: &Arc<Origin>,
@@ -37,7 +37,7 @@ pub(super) async fn send(
     }
 }
 
-/// Reads an answer whole.
+/// Reads a complete response body of at most `limit` bytes.
 pub(super) async fn collect(
     incoming: Incoming,
     limit: u64,
@@ -53,15 +53,15 @@ pub(super) async fn collect(
     }
 }
 
-/// Whether an answer is a stream of events.
+/// Whether a response is an event stream.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let Some(media) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     media.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// Puts the session and the credential into a request.
+/// Adds the session and the credential to a request.
 ///
-/// *Architecture invariant:* the only place where a credential enters a request to an origin.
+/// *Architecture invariant:* this is the only place where a credential enters a request to an origin.
 pub(super) fn apply_credential<B>(
     request: &mut Request<B>,
     origin_session: Option<&str>,

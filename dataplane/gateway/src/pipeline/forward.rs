@@ -1,5 +1,5 @@
-//! One message's way to an origin. Where its credential is refused it is renewed and the message sent again, once; where it may do
-//! too little, or there is no other, the person has to do something first.
+//! Forwards a message to an origin. If the origin rejects the credential, it is renewed and the message is
+//! sent once more. If that does not help, the user must connect an account or grant more scopes.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct Forwarder<'a> {
     pub(super) context: &'a Arc<Context>,
     pub(super) upstreams: &'a Arc<UpstreamPool>,
     pub(super) authenticated: &'a Authenticated,
-    /// The message's, where it wants an answer.
+    /// The id of the message, if it is a request.
     pub(super) id: Option<&'a RawValue>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
@@ -31,15 +31,15 @@ pub(super) struct Forwarder<'a> {
     pub(super) body: Bytes,
 }
 
-/// What came of it.
+/// Result of forwarding a request.
 pub(super) enum ForwardOutcome {
     OriginResponse(OriginResponse),
-    /// The origin does not do it for this person as things are.
+    /// The origin rejects the request until the user connects an account or grants scopes.
     ConnectRequired(ConnectRequired),
 }
 
 impl<'a> Forwarder<'a> {
-    /// For a request that carries no message: a stream of the origin's own, or the end of a session.
+    /// Creates a request without a message: GET opens the origin's stream, DELETE ends a session.
     pub(super) fn without_message(
         context: &'a Arc<Context>,
         upstreams: &'a Arc<UpstreamPool>,
@@ -92,7 +92,8 @@ impl<'a> Forwarder<'a> {
         }
     }
 
-    /// Once more with a credential that is not the person's own: nothing that they could consent to would mend it.
+    /// Retries with a renewed credential that does not come from the user's own connection. The user's
+    /// consent cannot fix a rejection here.
     async fn retry_shared_credential(
         &self,
         refused: &Credential,
@@ -136,7 +137,7 @@ impl<'a> Forwarder<'a> {
         send(self.upstreams, origin, request, self.id, record).await
     }
 
-    /// Another credential in place of a refused one, or what the person has to do to get one.
+    /// Renews a rejected credential, or returns how the user can get a new one.
     async fn renew(
         &self,
         credential: &Credential,
@@ -165,7 +166,7 @@ impl<'a> Forwarder<'a> {
         }
     }
 
-    /// A credential as good as can be had is refused: only the person can mend that, at the origin.
+    /// Handles the rejection of a renewed credential: only the user can fix it, at the origin.
     async fn require_connect(
         &self,
         credential: &Credential,
@@ -210,11 +211,11 @@ impl<'a> Forwarder<'a> {
     }
 }
 
-/// How an origin refuses a credential.
+/// How an origin rejects a credential.
 enum CredentialRejection {
-    /// It may do too little (RFC 6750 section 3.1).
+    /// The scope is insufficient (RFC 6750 section 3.1).
     InsufficientScope(Challenge),
-    /// It is not honoured.
+    /// The credential is invalid (401).
     InvalidToken(Challenge),
 }
 
@@ -232,7 +233,7 @@ impl CredentialRejection {
     }
 }
 
-/// What there is in place of a refused credential.
+/// Result of renewing a rejected credential.
 enum Renewed {
     Credential(Credential),
     ConnectRequired(ConnectRequired),

@@ -1,4 +1,4 @@
-//! Golden test of what an origin is asked in a client's name: the gateway's own requests, and which headers pass.
+//! Golden test of the gateway's requests to an origin, and of the headers that it forwards.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::golden::{context, headers, pretty, table_with};
 
 type Asked = Arc<Mutex<Vec<Value>>>;
 
-/// What tells nothing about the gateway, or differs from run to run.
+/// Headers that do not depend on the gateway, or differ from run to run.
 const INCIDENTAL: [header::HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::DATE];
 
 fn shown(headers: &HeaderMap) -> Value {
@@ -54,7 +54,7 @@ async fn origin_url(asked: &Asked) -> String {
     url
 }
 
-/// Sends a request through the pipeline and returns the answer as it is on the wire.
+/// Sends a request through the pipeline and returns the raw response.
 async fn exchange(context: Context, request: &str) -> String {
     let (context, upstreams) = (Arc::new(context), Arc::new(UpstreamPool::new(Egress::default())));
     let (mut client, server) = tokio::io::duplex(1 << 20);

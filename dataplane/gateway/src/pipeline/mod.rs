@@ -1,20 +1,22 @@
-//! The way of a request. Each step is a type that only the step before can make, so that leaving one out does not compile:
+//! Steps of a request to `/mcp/{slug}`. Each step is a type that only the previous step can create, so
+//! leaving one out does not compile:
 //!
 //! ```text
-//! Routed        which virtual MCP                        route.rs
-//! Authenticated whose token, and may they use it         principal.rs
-//! Received      one strict reading of the message        message.rs, session.rs
-//! Allowed       access and curation of what it names     access.rs
-//! Armed         the credential of this user there        credential.rs, unconnected.rs
-//! answer        relayed, curated, recorded               courier.rs, relay.rs, answer.rs, stream.rs
+//! Routed        finds the virtual MCP                   route.rs
+//! Authenticated verifies token and access to the route  authenticate.rs
+//! Parsed        parses the message, opens its session   parse.rs, session.rs
+//! Authorized    checks access to the named capability   authorize.rs
+//! Credentialed  gets the credential for the origin      credential.rs, connect_required.rs
+//! response      forwarded, curated and recorded         forward.rs, relay.rs, curate.rs, relayed_body.rs
 //! ```
 //!
-//! What few requests need is boxed (`Box::pin`): a request's future is moved from hand to hand, and is as large as the largest of what it
-//! may wait for.
+//! Futures that few requests need are boxed (`Box::pin`): a future is as large as the largest future that it
+//! may await, and it is moved often.
 //!
-//! Every exit leaves one event: [`audit_record::AuditRecord`] is made at the start and writes itself at the end, however that comes.
+//! Every exit records one event: [`audit_record::AuditRecord`] is created at the start and records itself
+//! when the request ends, even if it is dropped.
 //!
-//! *Architecture invariant:* a step reads what the steps before made and nothing of those after; the route table is taken once.
+//! *Architecture invariant:* a step reads only the results of earlier steps. The route table is read once.
 
 mod audit_record;
 mod authenticate;
@@ -64,7 +66,7 @@ use crate::pipeline::error::PipelineError;
 use crate::shutdown::Shutdown;
 use crate::upstream::UpstreamPool;
 
-/// What the steps work with. One for the process; [`UpstreamPool`] is each worker's own.
+/// Shared state of the steps, one per process. Each worker has its own [`UpstreamPool`].
 pub(crate) struct Context {
     pub(crate) tables: RouteTableHandle,
     pub(crate) identity: AuthorizationServer,

@@ -1,4 +1,4 @@
-//! Third step: the message, read once and strictly, and the session that it belongs to.
+//! Third step: parses the message strictly, once, and opens its session.
 
 use std::time::Duration;
 
@@ -17,19 +17,19 @@ use super::authenticate::Authenticated;
 use super::error::PipelineError;
 use super::session::Session;
 
-/// Larger requests are refused: a client sends arguments, not archives.
+/// Maximum size of a request body.
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Whoever needs longer to send a request is not sending it.
+/// Deadline for reading a request body.
 const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A message that every parser reads the same way, of a session that is its sender's own.
+/// A message that every parser reads in the same way, and the caller's session.
 pub(super) struct Parsed<'r> {
     authenticated: &'r Authenticated,
     message: Message<'r>,
     session: Option<Session>,
 }
 
-/// Reads the body whole: policy looks at it before anything is sent on.
+/// Reads the complete body: policy applies to it before anything is forwarded.
 pub(super) async fn read_body(
     headers: &HeaderMap,
     body: &mut Option<Incoming>,
@@ -77,7 +77,8 @@ impl<'r> Parsed<'r> {
         if let Some(name) = header::find_mismatch(headers, &message) {
             return Err(PipelineError::header_mismatch(message.id, &name));
         }
-        // A modern request has no session, whatever its headers say (2026-07-28, basic/transports/streamable-http).
+        // A modern request has no session, even if it has the header (2026-07-28,
+        // basic/transports/streamable-http).
         let session = if message.modern || message.method == Method::Initialize {
             None
         } else {
@@ -103,8 +104,8 @@ impl<'r> Parsed<'r> {
         self.message.kind == MessageKind::Request
     }
 
-    /// Whether the client can be sent to a URL: it says so in each modern request, and once in the legacy era, where only
-    /// 2025-11-25 has the means.
+    /// Whether the client supports URL elicitation. Modern clients declare it in each request, legacy clients
+    /// in `initialize`; of the legacy revisions only 2025-11-25 has it.
     pub(super) fn url_elicitation(&self) -> bool {
         if self.message.modern {
             self.message.url_elicitation

@@ -1,5 +1,5 @@
-//! A stream that the gateway keeps open itself, while its user has no account connected. Once they have, it says that the lists
-//! have changed and ends, so that the client's next stream is the origin's own.
+//! A stream that the gateway serves itself until the user connects an account. It then reports that the lists
+//! have changed and ends, and the client's next stream comes from the origin.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -25,12 +25,12 @@ use super::stream_guard::{StreamGuard, StreamStatus};
 const SUBSCRIPTION_ID_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 const LIST_KINDS: [&str; 3] = ["tools", "prompts", "resources"];
 
-/// The body of such a stream.
+/// The body of a placeholder stream.
 pub(super) struct PlaceholderStream {
     ready: VecDeque<Bytes>,
-    /// What is still to be said when the account is connected.
+    /// Events to send when the account is connected.
     connected_events: Vec<Bytes>,
-    /// What is said when the process ends before that.
+    /// Event to send if the process shuts down first.
     closing_event: Option<Bytes>,
     connected: Pin<Box<dyn Future<Output = ()> + Send>>,
     watch: StreamGuard,
@@ -39,7 +39,7 @@ pub(super) struct PlaceholderStream {
 }
 
 impl PlaceholderStream {
-    /// In place of the origin's GET stream.
+    /// Replaces the origin's GET stream.
     pub(super) fn legacy(context: &Arc<Context>, by: &Authenticated, record: &mut AuditRecord) -> Self {
         let news = LIST_KINDS
             .iter()
@@ -47,15 +47,15 @@ impl PlaceholderStream {
                 sse_event(&json!({"jsonrpc": "2.0", "method": format!("notifications/{kind}/list_changed")}))
             })
             .collect();
-        // Something at once, so that whatever lies between sees a stream.
+        // The comment is sent at once, so intermediaries recognize a stream.
         Self::new(context, by, record, Bytes::from_static(b": waiting\n\n"), news, None)
     }
 
-    /// The answer to `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions).
+    /// Answers `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions).
     pub(super) fn modern(context: &Arc<Context>, received: &Parsed<'_>, record: &mut AuditRecord) -> Self {
         let id: Value =
             received.message().id.and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default();
-        let told = |method: String, mut params: Value| {
+        let notification = |method: String, mut params: Value| {
             if let Value::Object(params) = &mut params {
                 params.insert("_meta".to_owned(), json!({SUBSCRIPTION_ID_KEY: id}));
             }
@@ -68,10 +68,14 @@ impl PlaceholderStream {
             .map(|kind| (format!("{kind}ListChanged"), Value::from(true)))
             .collect::<serde_json::Map<_, _>>()
             .into();
-        let acknowledged =
-            told("notifications/subscriptions/acknowledged".to_owned(), json!({"notifications": accepted}));
-        let mut news: Vec<_> =
-            wanted.iter().map(|kind| told(format!("notifications/{kind}/list_changed"), json!({}))).collect();
+        let acknowledged = notification(
+            "notifications/subscriptions/acknowledged".to_owned(),
+            json!({"notifications": accepted}),
+        );
+        let mut news: Vec<_> = wanted
+            .iter()
+            .map(|kind| notification(format!("notifications/{kind}/list_changed"), json!({})))
+            .collect();
         let done = subscription_complete_event(&id);
         news.push(done.clone());
         Self::new(context, received.authenticated(), record, acknowledged, news, Some(done))
@@ -160,14 +164,14 @@ async fn wait_connected(
         match changes.recv().await {
             Ok(change) if change.connected && change.who == who && change.origin_uid == origin => return,
             Ok(_) => {}
-            // Something was missed, so it may have been this: saying once too often that lists changed does no harm.
+            // A change was missed and may have been this one. A redundant list change is harmless.
             Err(broadcast::error::RecvError::Lagged(_)) => return,
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
 }
 
-/// The end of a subscription, as an event (2026-07-28, basic/patterns/subscriptions, "Graceful Closure").
+/// The event that ends a subscription (2026-07-28, basic/patterns/subscriptions, "Graceful Closure").
 pub(super) fn subscription_complete_event(id: &Value) -> Bytes {
     let done = json!({"resultType": "complete", "_meta": {SUBSCRIPTION_ID_KEY: id}});
     sse_event(&json!({"jsonrpc": "2.0", "id": id, "result": done}))

@@ -1,4 +1,4 @@
-//! Sixth step: to the origin and back.
+//! Sixth step: relays requests to the origin and responses to the client.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,12 +30,12 @@ use super::session::{Session, SessionKind};
 use super::stream_guard::StreamGuard;
 use crate::upstream::{OriginResponse, UpstreamPool};
 
-/// Answers up to this size are taken whole and passed on with their length; larger ones stream.
+/// Maximum size of a response that is buffered and sent with its length. Larger ones are streamed.
 const MAX_BUFFERED_BYTES: u64 = 32 * 1024;
-/// The first stateless revision, where a route takes POST alone (2026-07-28, basic/transports/streamable-http).
+/// The first stateless revision, which allows only POST (2026-07-28, basic/transports/streamable-http).
 const FIRST_MODERN_VERSION: &str = "2026-07-28";
 
-/// Relays a message and its answer.
+/// Relays a message and its response.
 pub(super) async fn post(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
@@ -53,7 +53,7 @@ pub(super) async fn post(
     {
         outgoing.insert(header::NAME, header::encode(name));
     }
-    let courier = Forwarder {
+    let forwarder = Forwarder {
         context,
         upstreams,
         authenticated: by,
@@ -63,7 +63,7 @@ pub(super) async fn post(
         session: origin_session.as_deref(),
         body: allowed.body(body),
     };
-    match courier.send(credential, record).await? {
+    match forwarder.send(credential, record).await? {
         ForwardOutcome::OriginResponse(answer) => relay_response(context, received, answer, record).await,
         ForwardOutcome::ConnectRequired(lack) => {
             Box::pin(connect_required::respond(context, allowed, lack, body, record)).await
@@ -71,7 +71,7 @@ pub(super) async fn post(
     }
 }
 
-/// Relays the stream on which an origin of the legacy era speaks of its own.
+/// Relays the stream for messages that a legacy origin sends on its own initiative.
 pub(super) async fn get(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
@@ -92,25 +92,25 @@ pub(super) async fn get(
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
     let headers = headers::to_origin(client);
     let session = origin_session.as_deref();
-    let courier = Forwarder::without_message(context, upstreams, by, HttpMethod::GET, headers, session);
-    match courier.send(credential, record).await? {
+    let forwarder = Forwarder::without_message(context, upstreams, by, HttpMethod::GET, headers, session);
+    match forwarder.send(credential, record).await? {
         ForwardOutcome::OriginResponse(answer) => {
             record.mark_open_ended();
             let curate = Curator::for_stream(&context.catalogs, by);
-            let passage = ResponseRelay {
+            let relay = ResponseRelay {
                 context,
                 authenticated: by,
                 id: None,
                 record,
                 stream: StreamPurpose::OpenEnded(None),
             };
-            passage.relay(answer, curate, HeaderMap::new()).await
+            relay.relay(answer, curate, HeaderMap::new()).await
         }
         ForwardOutcome::ConnectRequired(_) => Ok(PlaceholderStream::legacy(context, by, record).respond()),
     }
 }
 
-/// Relays the end of a session.
+/// Relays the request that ends a session.
 pub(super) async fn delete(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
@@ -128,7 +128,7 @@ pub(super) async fn delete(
     };
     let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
         Ok(credential) if opened => credential,
-        // Nothing is open at the origin, or nothing that could be closed there.
+        // No session is open at the origin, or it cannot be closed without a credential.
         Ok(_) | Err(CredentialError::NotConnected(_)) => {
             record.finish_with_status(StatusCode::OK, 0);
             return Ok(Response::new(Body::empty()));
@@ -139,13 +139,13 @@ pub(super) async fn delete(
     let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
     let headers = headers::to_origin(client);
     let session = origin_session.as_deref();
-    let courier = Forwarder::without_message(context, upstreams, by, HttpMethod::DELETE, headers, session);
-    match courier.send(credential, record).await? {
+    let forwarder = Forwarder::without_message(context, upstreams, by, HttpMethod::DELETE, headers, session);
+    match forwarder.send(credential, record).await? {
         ForwardOutcome::OriginResponse(answer) => {
             let curate = Curator::for_stream(&context.catalogs, by);
-            let passage =
+            let relay =
                 ResponseRelay { context, authenticated: by, id: None, record, stream: StreamPurpose::Call };
-            passage.relay(answer, curate, HeaderMap::new()).await
+            relay.relay(answer, curate, HeaderMap::new()).await
         }
         ForwardOutcome::ConnectRequired(_) => {
             record.finish_with_status(StatusCode::OK, 0);
@@ -197,7 +197,7 @@ async fn relay_response(
         .await
 }
 
-/// An answer's way from the origin to the client.
+/// Relays a response from the origin to the client.
 struct ResponseRelay<'a> {
     context: &'a Arc<Context>,
     authenticated: &'a Authenticated,
@@ -206,11 +206,11 @@ struct ResponseRelay<'a> {
     stream: StreamPurpose,
 }
 
-/// What a stream is for.
+/// Purpose of a stream.
 enum StreamPurpose {
-    /// The answer to a call: it ends by itself, and a process that ends waits for it.
+    /// The response to a call. It ends, and a process that shuts down waits for it.
     Call,
-    /// Whatever the origin may say some day. It ends with the process, with these words.
+    /// Messages on the origin's initiative. The stream ends when the process shuts down, with this event.
     OpenEnded(Option<Bytes>),
 }
 
@@ -234,15 +234,12 @@ impl ResponseRelay<'_> {
             return Err(PipelineError::upstream_redirects(id, &origin.display_name));
         }
         if head.status.is_informational() {
-            return Err(PipelineError::response_unreadable(
-                id,
-                "it would switch to another protocol, which was not asked for",
-            ));
+            return Err(PipelineError::response_unreadable(id, "unexpected informational status (1xx)"));
         }
         if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             return Err(PipelineError::response_unreadable(
                 id,
-                "it is compressed, although that was not asked for",
+                "unexpected Content-Encoding, although the request did not accept any",
             ));
         }
         let mut headers = headers::to_client(&head.headers);

@@ -1,5 +1,5 @@
-//! An origin's answer on its way through. What need not change passes as it came; events of a stream are cut, so that each can
-//! be looked at and none can grow without end.
+//! Body of a relayed response. JSON is streamed unchanged. Event streams are split into events, which are
+//! curated and limited in size one by one.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,12 +19,13 @@ use super::curate::{Curated, Curator};
 use super::stream_guard::{StreamGuard, StreamStatus};
 use crate::upstream::ConnectionLease;
 
-/// Answers up to this size are read for their outcome on the way; a larger one is taken at its status.
+/// Maximum size of a response whose body is parsed for its outcome. The outcome of a larger one is its HTTP
+/// status.
 const MAX_VERDICT_BYTES: usize = 64 * 1024;
-/// A comment, which clients ignore (HTML, section 9.2.6) and edges do not.
+/// A comment: clients ignore it (HTML, section 9.2.6), and it keeps the stream open at proxies.
 const KEEP_ALIVE_COMMENT: &[u8] = b": keep-alive\n\n";
 
-/// The body of a relayed answer.
+/// The body of a relayed response.
 pub(super) struct RelayedBody {
     incoming: Incoming,
     lease: Option<ConnectionLease>,
@@ -36,7 +37,7 @@ pub(super) struct RelayedBody {
 }
 
 enum BodyKind {
-    /// JSON, or whatever else the origin answers with.
+    /// JSON, or another media type.
     Whole(Whole),
     /// Server-sent events.
     Events(Box<Events>),
@@ -44,7 +45,7 @@ enum BodyKind {
 
 struct Whole {
     limit: u64,
-    /// What has passed, while it is little enough to be read again.
+    /// Data that was sent, while it is small enough to be parsed for the outcome.
     buffered: Option<Vec<Bytes>>,
 }
 
@@ -53,7 +54,7 @@ struct Events {
     curate: Curator,
     watch: StreamGuard,
     ready: VecDeque<Bytes>,
-    /// What is said at the end when the process ends first.
+    /// Event to send if the process shuts down first.
     closing_event: Option<Bytes>,
 }
 
@@ -88,7 +89,7 @@ impl RelayedBody {
         }
     }
 
-    /// What arrived: bytes that pass at once, or events that wait in the queue.
+    /// Handles data from the origin. Returns bytes to send at once, or adds events to the queue.
     fn on_data(&mut self, data: Bytes) -> Result<Option<Bytes>, &'static str> {
         match &mut self.kind {
             BodyKind::Whole(whole) => {
@@ -120,7 +121,7 @@ impl RelayedBody {
         Frame::data(data)
     }
 
-    /// The origin has said all.
+    /// Handles the end of the origin's response.
     fn on_end(&mut self) -> Option<Frame<Bytes>> {
         self.finished = true;
         let last = match &mut self.kind {
@@ -133,7 +134,7 @@ impl RelayedBody {
                 }
                 None
             }
-            // An event that was never closed is none (HTML, section 9.2.6).
+            // An incomplete event is discarded (HTML, section 9.2.6).
             BodyKind::Events(_) => None,
         };
         if let Some(lease) = self.lease.take() {
@@ -143,7 +144,8 @@ impl RelayedBody {
         last
     }
 
-    /// The answer cannot go on. The connection to the client is closed, so that half an answer does not look like a whole one.
+    /// Aborts the response. The connection to the client is closed, so a partial response does not look
+    /// complete.
     fn abort(&mut self, reason: &'static str) -> BodyError {
         self.finished = true;
         self.record.set_outcome(Outcome::UpstreamError, FailureOrigin::Upstream, reason);
@@ -151,7 +153,7 @@ impl RelayedBody {
         reason.into()
     }
 
-    /// Whoever listens may not any longer.
+    /// Ends the stream because its user lost access.
     fn on_access_ended(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         self.finished = true;
         self.record.set_outcome(Outcome::Denied, FailureOrigin::Client, "access_ended");
@@ -160,7 +162,7 @@ impl RelayedBody {
         None
     }
 
-    /// The process ends. Nothing is lost: who listens will listen elsewhere.
+    /// Ends the stream because the process shuts down. The client reconnects to another replica.
     fn on_shutdown(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
         let farewell = match &mut self.kind {
             BodyKind::Events(events) => events.closing_event.take(),
@@ -216,7 +218,7 @@ impl http_body::Body for RelayedBody {
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "an origin broke off its answer");
+                    tracing::debug!(%error, "origin response was interrupted");
                     return Poll::Ready(Some(Err(this.abort("upstream_broke_off"))));
                 }
                 None => return Poll::Ready(this.on_end().map(Ok)),
@@ -226,7 +228,8 @@ impl http_body::Body for RelayedBody {
 }
 
 impl Drop for RelayedBody {
-    /// The client went away. Where it had its answer, or only listened, that is no loss.
+    /// Handles a disconnect by the client. It is no error if the client has received its response or the
+    /// stream is open-ended.
     fn drop(&mut self) {
         if !self.finished && self.record.is_answered() {
             self.finish();
@@ -235,7 +238,7 @@ impl Drop for RelayedBody {
 }
 
 impl Events {
-    /// The event as the client is to see it; `None` where it is not to.
+    /// Returns the event for the client; `None` if it must not be relayed.
     fn curate_event(&self, event: Bytes, record: &mut AuditRecord) -> Result<Option<Bytes>, &'static str> {
         let data = sse::data(&event);
         if data.is_empty() {
@@ -243,7 +246,7 @@ impl Events {
             return Ok(Some(event));
         }
         let Ok(message) = StreamMessage::parse(&data) else {
-            tracing::warn!("an event of an origin's stream is not a JSON-RPC message; it is not passed on");
+            tracing::warn!("origin stream event is not a JSON-RPC message; closing the stream");
             return Err("answer_unreadable");
         };
         if !message.is_response() {
@@ -259,7 +262,7 @@ impl Events {
                 Ok(Some(changed.unwrap_or(event)))
             }
             Err(error) => {
-                tracing::warn!(%error, "an origin's list cannot be curated");
+                tracing::warn!(%error, "origin list is invalid");
                 Err("answer_unreadable")
             }
         }

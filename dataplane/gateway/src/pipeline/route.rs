@@ -1,4 +1,4 @@
-//! First step: which virtual MCP.
+//! First step: finds the virtual MCP.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use portcullis_policy::{Route, RouteTable, RouteTableHandle};
 use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 
-/// A request for a route that is there. Holds the one snapshot that the request sees.
+/// A request for an existing route. Holds the route table that all steps use.
 pub(super) struct Routed {
     table: Arc<RouteTable>,
     route: Arc<Route>,

@@ -1,5 +1,5 @@
-//! Sealed sessions (legacy era). The id that a client holds *is* the session: the origin's id, sealed and bound to the person,
-//! the route and the origin, so that any replica serves it and nobody else can use it.
+//! Sealed sessions (legacy era). The client's session id contains the origin's session id, sealed and bound
+//! to the principal, the route and the origin. Any replica can serve it, and no other user can use it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,32 +15,31 @@ use super::Context;
 use super::authenticate::Authenticated;
 use super::error::PipelineError;
 
-/// Ids are headers: larger ones would not pass common servers.
+/// Maximum length of a session id. Ids are sent in headers, and common servers reject larger ones.
 const MAX_SESSION_ID_LEN: usize = 6 * 1024;
-/// Sessions end after this long, however busy.
+/// Maximum age of a session, even if it is in use.
 pub(super) const MAX_AGE_SECONDS: u64 = 30 * 24 * 3600;
 
-/// What the sealed id holds.
+/// Contents of a sealed session id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SessionContents {
     /// Issued at, Unix seconds.
     t: i64,
-    /// The client can be sent to a URL.
+    /// The client supports URL elicitation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     e: bool,
-    /// Which of the two kinds it is.
     #[serde(flatten)]
     kind: SessionKind,
 }
 
-/// Two kinds of sessions.
+/// Kind of a session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum SessionKind {
-    /// One of the origin's.
+    /// The origin's session id.
     #[serde(rename = "o")]
     Origin(String),
-    /// Opened before the user had connected an account: the `params` of the client's `initialize`, with which the origin's
-    /// session is opened once they have; and a nonce that makes the id unique.
+    /// Opened before the user connected an account. Contains the `params` of the client's `initialize`, which
+    /// open the origin's session later, and a nonce that makes the id unique.
     #[serde(rename = "l")]
     Deferred {
         #[serde(rename = "i")]
@@ -50,14 +49,17 @@ pub(super) enum SessionKind {
     },
 }
 
-/// A session that is the caller's own.
+/// A session that belongs to the caller.
 pub(super) struct Session {
     contents: SessionContents,
     digest: String,
 }
 
 impl Session {
-    /// Opens the session that the headers name; `None` when they name none.
+    /// Opens the session in the headers; `None` if there is none.
+    ///
+    /// # Errors
+    /// Fails if the session is invalid, expired or belongs to another user, route or origin.
     pub(super) fn open(
         context: &Context,
         by: &Authenticated,
@@ -65,7 +67,7 @@ impl Session {
     ) -> Result<Option<Self>, PipelineError> {
         let mut values = headers.get_all(SESSION_ID).iter();
         let Some(value) = values.next() else { return Ok(None) };
-        // Exactly 404: it tells a client to start anew (2025-11-25, basic/transports, "Session Management").
+        // 404 makes the client start a new session (2025-11-25, basic/transports, "Session Management").
         if values.next().is_some() || value.len() > MAX_SESSION_ID_LEN {
             return Err(PipelineError::unknown_session());
         }
@@ -77,7 +79,7 @@ impl Session {
         Ok(Some(Self { contents, digest: URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default()) }))
     }
 
-    /// The outward id of a session.
+    /// Returns the sealed id of a session.
     pub(super) fn seal(
         context: &Context,
         by: &Authenticated,
@@ -103,7 +105,7 @@ impl Session {
         self.contents.e
     }
 
-    /// Stands for the session in events and rows; tells nothing of it.
+    /// Identifies the session in events and database rows without revealing its id.
     pub(super) fn digest(&self) -> &str {
         &self.digest
     }
@@ -115,7 +117,7 @@ impl SessionContents {
         Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::McpSession, bound_to, &text)?))
     }
 
-    /// What was sealed for the same, not longer ago than a session may be old.
+    /// Opens an id that was sealed with the same associated data and has not expired.
     fn open(sealing: &SealingRing, bound_to: &[&str], id: &[u8], now: UnixMillis) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(id).ok()?;
         let text = sealing.open(Purpose::McpSession, bound_to, &sealed).ok()?;
@@ -142,7 +144,7 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
-    /// A route, with one member of its or of its origin's document changed.
+    /// A route, with one member of the route's or origin's config changed.
     fn route(of: &str, member: &str, value: &str) -> std::sync::Arc<Route> {
         let all = json!({"include": null, "exclude": [], "overrides": []});
         let mut config: Value = json!({

@@ -1,5 +1,5 @@
-//! Whether a stream may go on. Deletion, suspension, revocation and lost access end it within two seconds (DESIGN section 4);
-//! changes that do not concern it leave it alone.
+//! Watches open streams. Deletion, suspension, revocation and lost access end a stream within two seconds.
+//! Unrelated changes do not affect it.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,22 +12,22 @@ use super::Context;
 use super::authenticate::Authenticated;
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Some edges cut a stream that has been silent for 100 s.
+/// Keep-alive interval in ticks. Some proxies close a stream that has been silent for 100 s.
 const KEEP_ALIVE_TICKS: u32 = 20;
 
-/// What a look at the clock brought.
+/// Result of a check.
 pub(super) enum StreamStatus {
-    /// Go on.
+    /// The stream continues.
     Continue,
-    /// Go on, and say something: it has been quiet for long.
+    /// The stream continues and must send a keep-alive, because it has been idle.
     SendKeepAlive,
-    /// The stream must end.
+    /// The user has lost access: the stream must end.
     AccessEnded,
-    /// The process ends, and this stream would not by itself.
+    /// The process shuts down, and this stream is open-ended: it must end.
     ShuttingDown,
 }
 
-/// Watches over one stream.
+/// Watches one stream.
 pub(super) struct StreamGuard {
     context: Arc<Context>,
     route: Arc<str>,
@@ -51,17 +51,17 @@ impl StreamGuard {
         }
     }
 
-    /// Watches over a stream that has no end of its own: it ends with the process, before what is under way.
+    /// Watches an open-ended stream. When the process shuts down, it ends first; calls may finish.
     pub(super) fn open_ended(context: &Arc<Context>, by: &Authenticated) -> Self {
         Self { open_ended: true, ..Self::new(context, by) }
     }
 
-    /// Something was said.
+    /// Resets the keep-alive timer after the stream has sent data.
     pub(super) fn reset_idle(&mut self) {
         self.idle_ticks = 0;
     }
 
-    /// Ready once a second.
+    /// Ready once per [`CHECK_INTERVAL`].
     pub(super) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<StreamStatus> {
         self.tick.poll_tick(cx).map(|_| {
             if !self.is_allowed() {

@@ -1,5 +1,5 @@
-//! Learns an origin's URI templates when a decision needs them and no list has passed yet: a URI may be read because an offered
-//! template leads to it, and that cannot be told without knowing the templates.
+//! Loads an origin's URI templates when authorization requires them and no list has been relayed yet. A URI
+//! may be readable because it matches an offered template.
 
 use std::sync::Arc;
 
@@ -24,8 +24,12 @@ use crate::upstream::UpstreamPool;
 
 const METHOD: &str = "resources/templates/list";
 
-/// Asks the origin for its templates, as this person, where the message's fate hangs on them. Where that fails nothing is
-/// learned, and what only a template could allow stays refused.
+/// Requests the origin's templates with the user's credential if the message's authorization depends on them.
+/// Without a credential or a valid response the templates stay unknown, and URIs that only a template allows
+/// are rejected.
+///
+/// # Errors
+/// Fails if the request to the origin fails.
 pub(super) async fn discover(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
@@ -72,7 +76,7 @@ async fn request_templates(
         else {
             continue;
         };
-        // An origin without templates says so by an error; then there are none.
+        // An origin without templates returns an error. It is stored as an empty list.
         context.catalogs.learn(origin, CatalogSection::Templates, list.items().into_iter().flatten(), false);
     }
     Ok(())
@@ -104,7 +108,7 @@ fn request_body(received: &Parsed<'_>) -> Bytes {
     request.to_string().into()
 }
 
-/// The answers in a body: one of JSON, or those among the events of a stream.
+/// Returns the responses in a body: one JSON message, or those among the events of a stream.
 fn response_messages(body: &Bytes, events: bool) -> Vec<Bytes> {
     if !events {
         return vec![body.clone()];

@@ -1,3 +1,5 @@
+//! Opens connections to origins: TCP through the egress rules, TLS, and HTTP/1.1 or HTTP/2.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,44 +13,44 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// How long an origin may take to prove who it is.
+/// Timeout of the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The body of a request to an origin: whole, because policy has read it.
+/// The body of a request to an origin. It is in memory, because policy has read it.
 pub(crate) type RequestBody = Full<Bytes>;
 
-/// A connection that takes requests.
+/// An open connection to an origin.
 pub(super) enum OriginConnection {
-    /// One request at a time.
+    /// Serves one request at a time.
     Http1(http1::SendRequest<RequestBody>),
-    /// Many at once.
+    /// Serves concurrent requests.
     Http2(http2::SendRequest<RequestBody>),
 }
 
-/// No connection to the origin.
+/// The connection to the origin failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// The address may not be reached, is not known, or nobody answers there.
+    /// The address is forbidden, cannot be resolved or does not respond.
     #[error(transparent)]
     Egress(#[from] EgressError),
-    /// The origin did not prove who it is, or does not speak HTTP.
-    #[error("{host} cannot be spoken to: {problem}")]
+    /// The TLS or HTTP handshake failed.
+    #[error("handshake with {host} failed: {problem}")]
     Handshake {
-        /// Host and port.
+        /// Host of the origin's URL.
         host: String,
-        /// What happened.
+        /// Cause of the failure.
         problem: String,
     },
 }
 
 impl ConnectError {
-    /// Whether the gateway's own rules forbid it.
+    /// Whether the gateway's egress rules forbid the connection.
     pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::Egress(EgressError::Forbidden { .. } | EgressError::PlainHttp { .. }))
     }
 }
 
-/// Opens a connection to an origin, at an address that its policy permits.
+/// Opens a connection to an origin, at an address that its policy allows.
 pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<OriginConnection, ConnectError> {
     let host = origin.url.host_str().unwrap_or_default();
     let port = origin.url.port_or_known_default().unwrap_or(443);
@@ -70,7 +72,7 @@ async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<Ori
     let tls =
         tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, stream))
             .await
-            .map_err(|_| failed("the TLS handshake took too long".to_owned()))?
+            .map_err(|_| failed("the TLS handshake timed out".to_owned()))?
             .map_err(|error| failed(error.to_string()))?;
     if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
         return http1(TokioIo::new(tls)).await.map_err(|error| failed(error.to_string()));
@@ -91,11 +93,11 @@ where
     Ok(OriginConnection::Http1(sender))
 }
 
-/// Lets a connection do its work until it ends. How it ended is told to the requests on it.
+/// Drives a connection until it ends. Requests on it report its errors.
 fn spawn_connection(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to an origin ended");
+            tracing::debug!(%error, "origin connection failed");
         }
     });
 }

@@ -1,5 +1,5 @@
-//! Connections to origins: guarded when they are made, kept for the next request, one pool for each worker thread so that a
-//! call never waits for another thread.
+//! Connections to origins. The egress rules apply when they are opened. Each worker thread has its own pool,
+//! so a call never waits for another thread.
 
 mod connect;
 mod pool;

@@ -1,3 +1,5 @@
+//! Connection pool of one worker thread.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +12,10 @@ use portcullis_policy::Origin;
 
 use super::connect::{ConnectError, OriginConnection, RequestBody, connect};
 
-/// A connection that has waited longer than this is not used again: many servers close after a minute.
+/// Maximum idle time of a reusable connection: many servers close idle connections after a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// More than this are not kept for one origin.
+/// Maximum number of idle connections per origin.
 const MAX_IDLE_PER_ORIGIN: usize = 256;
 
 /// Connections to origins, for one worker thread.
@@ -22,7 +24,7 @@ pub(crate) struct UpstreamPool {
     origins: Mutex<HashMap<Arc<str>, OriginPool>>,
 }
 
-/// What is kept for one origin.
+/// Pooled connections of one origin.
 struct OriginPool {
     origin: Arc<Origin>,
     target: Uri,
@@ -30,28 +32,28 @@ struct OriginPool {
     idle: Vec<(OriginConnection, Instant)>,
 }
 
-/// The origin did not answer.
+/// A request to an origin failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// No connection: the request was certainly not received.
+    /// The connection failed, so the request was not sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The request may or may not have been received, so it is not sent again.
-    #[error("the origin broke off the connection: {0}")]
+    /// The connection was closed. The origin may have received the request, so it is not retried.
+    #[error("the connection to the origin was closed: {0}")]
     Disconnected(hyper::Error),
-    /// The origin's URL makes no request.
-    #[error("the origin's URL cannot be requested: {0}")]
+    /// The origin's URL is invalid.
+    #[error("the URL of the origin is invalid: {0}")]
     InvalidUrl(String),
 }
 
-/// An answer and the way back to the pool, which is open once its body has been read.
+/// A response, with the lease of its connection. The connection is reusable after the body has been read.
 pub(crate) struct OriginResponse {
     pub(crate) response: Response<Incoming>,
     pub(crate) lease: ConnectionLease,
 }
 
-/// Puts its connection back on the shelf: [`ConnectionLease::release`], after the answer's last byte. Dropped otherwise, it closes it, which is how an
-/// origin learns that the client went away.
+/// Returns its connection to the pool: call [`ConnectionLease::release`] after the last byte of the response.
+/// A dropped lease closes the connection, which informs the origin that the client disconnected.
 pub(crate) struct ConnectionLease {
     upstreams: Arc<UpstreamPool>,
     uid: Arc<str>,
@@ -59,18 +61,19 @@ pub(crate) struct ConnectionLease {
 }
 
 impl UpstreamPool {
-    /// None yet; all will leave by this way out.
+    /// Creates an empty pool whose connections go through `egress`.
     pub(crate) fn new(egress: Egress) -> Self {
         Self { egress, origins: Mutex::default() }
     }
 
-    /// The same for another worker, with connections of its own.
+    /// Creates an empty pool with the same egress for another worker.
     pub(crate) fn new_for_worker(&self) -> Self {
         Self::new(self.egress.clone())
     }
 
-    /// Sends a request to an origin's endpoint; method, headers and body are the caller's, URI and `Host` the origin's. Where the
-    /// request's own URI has a query, path and query are the caller's too: a credential may be among them.
+    /// Sends a request to an origin's endpoint. Method, headers and body come from the caller, URI and `Host`
+    /// from the origin. If the request's URI has a query, its path and query are used: they may contain a
+    /// credential.
     pub(crate) async fn send(
         self: &Arc<Self>,
         origin: &Arc<Origin>,
@@ -85,7 +88,7 @@ impl UpstreamPool {
         while let Some(sender) = self.take_idle(&origin.uid) {
             match self.try_send(sender, &origin.uid, request, &target, &path).await {
                 Ok(answer) => return Ok(answer),
-                // The origin had closed it before it took the request; another one may still be good.
+                // The origin closed the connection before it accepted the request. Try another connection.
                 Err((_, Some(unsent))) => request = unsent,
                 Err((error, None)) => return Err(SendError::Disconnected(error)),
             }
@@ -117,10 +120,10 @@ impl UpstreamPool {
                 if let Err(error) = sender.ready().await {
                     return Err((error, Some(request)));
                 }
-                // HTTP/2 says the authority in the URI (RFC 9113, section 8.3.1).
+                // HTTP/2 sends the authority in the URI (RFC 9113, section 8.3.1).
                 *request.uri_mut() = target.clone();
                 request.headers_mut().remove(http::header::HOST);
-                // Back on the shelf at once: others can use it at the same time.
+                // Return the connection at once: other requests can use it concurrently.
                 self.put_idle(uid, OriginConnection::Http2(sender.clone()));
                 (sender.try_send_request(request).await, OriginConnection::Http2(sender))
             }
@@ -142,31 +145,32 @@ impl UpstreamPool {
 
     fn resolve_target(&self, origin: &Arc<Origin>) -> Result<(Uri, HeaderValue), SendError> {
         let mut origins = self.origins.lock();
-        if let Some(shelf) = origins.get_mut(&origin.uid) {
-            if Arc::ptr_eq(&shelf.origin, origin) {
-                return Ok((shelf.target.clone(), shelf.host.clone()));
+        if let Some(pool) = origins.get_mut(&origin.uid) {
+            if Arc::ptr_eq(&pool.origin, origin) {
+                return Ok((pool.target.clone(), pool.host.clone()));
             }
-            // Another table. Connections stay good only while they lead to the same place by the same rules.
-            if shelf.origin.url == origin.url && shelf.origin.network == origin.network {
-                shelf.origin = Arc::clone(origin);
-                return Ok((shelf.target.clone(), shelf.host.clone()));
+            // The route table changed. Connections stay valid while the URL and the network rules are the
+            // same.
+            if pool.origin.url == origin.url && pool.origin.network == origin.network {
+                pool.origin = Arc::clone(origin);
+                return Ok((pool.target.clone(), pool.host.clone()));
             }
         }
         let url = |problem: String| SendError::InvalidUrl(problem);
         let target: Uri = origin.url.as_str().parse().map_err(|error| url(format!("{error}")))?;
         let authority = target.authority().ok_or_else(|| url("it has no host".to_owned()))?.as_str();
         let host = HeaderValue::from_str(authority).map_err(|error| url(error.to_string()))?;
-        let shelf = OriginPool {
+        let pool = OriginPool {
             origin: Arc::clone(origin),
             target: target.clone(),
             host: host.clone(),
             idle: Vec::new(),
         };
-        origins.insert(Arc::clone(&origin.uid), shelf);
+        origins.insert(Arc::clone(&origin.uid), pool);
         Ok((target, host))
     }
 
-    /// The connection that was used last: the others may age and go.
+    /// Takes the most recently used connection, so unused ones can expire.
     fn take_idle(&self, uid: &str) -> Option<OriginConnection> {
         let mut origins = self.origins.lock();
         let idle = &mut origins.get_mut(uid)?.idle;
@@ -187,24 +191,24 @@ impl UpstreamPool {
     }
 
     fn put_idle(&self, uid: &str, sender: OriginConnection) {
-        if let Some(shelf) = self.origins.lock().get_mut(uid)
-            && shelf.idle.len() < MAX_IDLE_PER_ORIGIN
+        if let Some(pool) = self.origins.lock().get_mut(uid)
+            && pool.idle.len() < MAX_IDLE_PER_ORIGIN
         {
-            shelf.idle.push((sender, Instant::now()));
+            pool.idle.push((sender, Instant::now()));
         }
     }
 }
 
-/// What `path` asks for, at the place of `target`.
+/// Returns `target` with the path and query of `path`.
 fn replace_path_and_query(target: Uri, path: &Uri) -> Result<Uri, SendError> {
     let mut parts = target.into_parts();
     parts.path_and_query = path.path_and_query().cloned();
-    // Not with the error's own words: they could quote it.
-    Uri::from_parts(parts).map_err(|_| SendError::InvalidUrl("its query cannot be sent".to_owned()))
+    // Drop the error: its message could quote the query, which may contain a credential.
+    Uri::from_parts(parts).map_err(|_| SendError::InvalidUrl("its query is invalid".to_owned()))
 }
 
 impl ConnectionLease {
-    /// The answer has been read to its end.
+    /// Returns the connection after the response has been read completely.
     pub(crate) fn release(mut self) {
         if let Some(sender) = self.sender.take() {
             self.upstreams.put_idle(&self.uid, sender);

@@ -1,4 +1,5 @@
-//! Providers on loopback that say what a test wants, and what the gateway makes of it, with a store in memory and a clock of the test's own.
+//! Test fixture: configurable identity providers on loopback, and a gateway with a store in memory and a
+//! manual clock.
 
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
@@ -76,12 +77,12 @@ impl Provider {
         provider
     }
 
-    /// What its metadata says besides the usual; `null`: neither it nor the keys are to be had.
+    /// Sets extra members of its metadata. With `null`, metadata and keys are unavailable.
     pub(crate) fn metadata(&self, more: Value) {
         self.state.lock().unwrap().metadata = more;
     }
 
-    /// What the next id_token says besides the usual; `None`: it gives none.
+    /// Sets extra claims of the next id_token. With `None`, it issues no id_token.
     pub(crate) fn id_token(&self, more: Option<Value>) {
         self.state.lock().unwrap().id_token = more;
     }
@@ -90,28 +91,28 @@ impl Provider {
         self.state.lock().unwrap().userinfo = says;
     }
 
-    /// The refresh token that it gives from now on.
+    /// Sets the refresh token that it issues from now on.
     pub(crate) fn refresh_token(&self, token: Option<&str>) {
         self.state.lock().unwrap().refresh_token = token.map(str::to_owned);
     }
 
-    /// What its token endpoint answers to everything from now on.
+    /// Sets the error response of its token endpoint from now on.
     pub(crate) fn refuses(&self, with: Option<Value>) {
         self.state.lock().unwrap().refused = with;
     }
 
-    /// Changes its key.
+    /// Replaces its signing key.
     pub(crate) fn rotate(&self) {
         self.state.lock().unwrap().key += 1;
     }
 
-    /// What its token endpoint was asked, of this kind.
+    /// The requests to its token endpoint with this grant type.
     pub(crate) fn asked(&self, grant_type: &str) -> Vec<HashMap<String, String>> {
         let asked = self.state.lock().unwrap().asked.clone();
         asked.into_iter().filter(|form| form["grant_type"] == grant_type).collect()
     }
 
-    /// Signs something.
+    /// Signs a JWT.
     pub(crate) fn sign(&self, typ: &str, claims: &Value) -> String {
         sign(self.state.lock().unwrap().key, typ, claims)
     }
@@ -132,7 +133,7 @@ fn pair(seed: u8) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
 }
 
-/// Signs with a key that is nobody's but this seed's.
+/// Signs with a key derived from a seed.
 pub(crate) fn sign(seed: u8, typ: &str, claims: &Value) -> String {
     let mut header = Header::new(Algorithm::EdDSA);
     header.typ = Some(typ.to_owned());
@@ -188,7 +189,7 @@ async fn userinfo(State(provider): State<Provider>, headers: HeaderMap) -> Json<
     Json(provider.state.lock().unwrap().userinfo.clone())
 }
 
-/// A gateway whose people sign in at one provider, called `company`.
+/// A gateway with one identity provider, called `company`.
 pub(crate) struct TestGateway {
     pub(crate) idp: Provider,
     pub(crate) providers: IdentityProviders,
@@ -204,7 +205,7 @@ impl TestGateway {
         Self::with(json!({})).await
     }
 
-    /// With these settings of the provider besides the usual. A `userinfoUrl` makes it one without OpenID Connect.
+    /// Creates it with extra settings of the provider. `userinfoUrl` makes the provider an OAuth server.
     pub(crate) async fn with(settings: Value) -> Self {
         let idp = Provider::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -220,7 +221,7 @@ impl TestGateway {
         std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
-    /// The same with other settings from now on.
+    /// Changes the provider's settings.
     pub(crate) fn set(&mut self, settings: Value) {
         self.table = table(&self.idp.issuer, &settings);
     }
@@ -233,7 +234,7 @@ impl TestGateway {
         &self.table.gateway.identity_providers[0]
     }
 
-    /// Where a browser is sent, with the proof of it.
+    /// Starts a sign-in: its authorization URL and its secrets.
     pub(crate) async fn begin(&self) -> (Url, SignInSecrets) {
         let proof = self.providers.new_secrets().unwrap();
         let authorization_url =
@@ -249,7 +250,7 @@ impl TestGateway {
         (url, proof)
     }
 
-    /// Somebody signs in; the provider's answer has this besides the code.
+    /// Signs in. The provider's authorization response has these members in addition to the code.
     pub(crate) async fn sign_in(&self, more: Value) -> Result<CompletedSignIn, ProviderError> {
         let (_, proof) = self.begin().await;
         self.answer(&proof, more).await

@@ -1,4 +1,4 @@
-//! Golden test of a consent that is under way at an origin's authorization server.
+//! Golden test of a stored connect flow.
 
 use super::*;
 use crate::golden::{assert_sealed, table, vault};

@@ -1,4 +1,4 @@
-//! Golden tests of the gateway as an OAuth client of authorization servers.
+//! Golden tests of client registration: the stored client secret and the client ID metadata document.
 
 use portcullis_golden::assert_golden;
 

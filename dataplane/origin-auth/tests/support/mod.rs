@@ -1,4 +1,4 @@
-//! A vault with everything around it, and a small origin with its authorization server on loopback.
+//! A credential broker with its dependencies, and a small origin with its authorization server on loopback.
 
 #![allow(dead_code, reason = "each test file uses some of it")]
 
@@ -41,19 +41,19 @@ pub(crate) struct Harness {
 
 pub(crate) type MakeIdentities = fn(&Url) -> Arc<dyn IdentityTokenSource>;
 
-/// What an origin is configured with.
+/// Configuration of an origin.
 pub(crate) struct Settings {
     pub(crate) uid: &'static str,
     pub(crate) public_url: &'static str,
     pub(crate) path: &'static str,
     pub(crate) scopes: Vec<String>,
     pub(crate) registration: ClientRegistration,
-    /// Of the client that was registered by hand.
+    /// Secret of the client registered by hand.
     pub(crate) secret: String,
     pub(crate) secret_hosts: Vec<String>,
-    /// In place of each person's account, given the provider's base.
+    /// Auth configuration that replaces `userOAuth`, from the provider's base URL.
     pub(crate) auth: Option<fn(&Url) -> OriginAuth>,
-    /// Given the provider's base too.
+    /// Creates the identity token source from the provider's base URL.
     pub(crate) identities: Option<MakeIdentities>,
     pub(crate) private_networks: Vec<ipnet::IpNet>,
 }
@@ -145,7 +145,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
     Arc::new(RouteTable::build(&contract, 1).unwrap())
 }
 
-/// The client that the provider knows.
+/// Id of the client that the provider recognizes.
 pub(crate) fn by_hand() -> RegisteredClient {
     client("by-hand")
 }
@@ -183,12 +183,12 @@ impl Harness {
         Self { provider, vault, store, keys, clock, table, events, identities, folder }
     }
 
-    /// What the keys were read from.
+    /// Content of the key file.
     pub(crate) fn keys_file(&self) -> Vec<u8> {
         std::fs::read(self.folder.path().join("keys.json")).unwrap()
     }
 
-    /// A token of an hour serves replicas that have not seen it until its last minute begins; then they have another.
+    /// Checks that replicas without a cached token use a one-hour token until its last minute, then another.
     pub(crate) async fn replaces_in_its_last_minute(&self) {
         let first = self.token().await;
         for (passed, is_first) in [(3_539_999, true), (1, false)] {
@@ -198,12 +198,12 @@ impl Harness {
         }
     }
 
-    /// Another replica: its own memory, the same store and keys.
+    /// Another replica: its own cache, the same store and keys.
     pub(crate) fn replica(&self) -> CredentialBroker {
         self.replica_on(&self.store)
     }
 
-    /// The same with a pool of connections of its own.
+    /// Another replica with its own pool of database connections.
     pub(crate) fn replica_on(&self, store: &Store) -> CredentialBroker {
         vault(store, &self.keys, &self.clock, self.identities.clone()).0
     }
@@ -221,7 +221,7 @@ impl Harness {
         self.vault.finish(&self.table.gateway, &self.origin(), BROWSER, callback).await
     }
 
-    /// The whole way, as a person goes it.
+    /// Connects an account from begin to finish, as a user does.
     pub(crate) async fn connect(&self) {
         let url = self.begin().await.unwrap();
         let finished = self.finish(&self.provider.consent(&url)).await.unwrap();

@@ -1,4 +1,4 @@
-//! An MCP server behind OAuth and its authorization server, in one process, with levers.
+//! An MCP server behind OAuth and its authorization server, in one process, with adjustable behavior.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,35 +24,35 @@ pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-
 pub(crate) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(crate) const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
-/// The places for the metadata of an issuer with a path (RFC 8414, section 5; OpenID Connect Discovery, section 4).
+/// Well-known URLs of an issuer with a path (RFC 8414, section 5; OpenID Connect Discovery, section 4).
 pub(crate) const SERVER_AT: [&str; 3] = [
     "/.well-known/oauth-authorization-server/tenant",
     "/.well-known/openid-configuration/tenant",
     "/tenant/.well-known/openid-configuration",
 ];
 
-/// What the provider does and has seen.
+/// Behavior of the provider, and the requests that it received.
 pub(crate) struct ProviderBehavior {
-    /// Replaces fields of the resource's metadata; `null` removes one, or all of it.
+    /// Replaces fields of the resource's metadata; `null` removes a field, or the whole document.
     pub(crate) resource: Value,
-    /// The same for the authorization server's.
+    /// Replaces fields of the authorization server's metadata.
     pub(crate) server: Value,
-    /// What is answered in place of the resource's metadata.
+    /// Status that is returned instead of the resource's metadata.
     pub(crate) undescribed: Option<StatusCode>,
-    /// Where the authorization server's metadata lies.
+    /// Path of the authorization server's metadata.
     pub(crate) server_at: &'static str,
     pub(crate) challenge: bool,
-    /// Whether anybody may greet it.
+    /// Whether `initialize` is allowed without a token.
     pub(crate) greets: bool,
-    /// Whether the resource's metadata lies at the root instead of behind its path.
+    /// Whether the resource's metadata is at the root instead of under its path.
     pub(crate) at_root: bool,
-    /// Replaces fields of what its token endpoint answers.
+    /// Replaces fields of token responses.
     pub(crate) tokens: Value,
-    /// In place of all that its token endpoint answers.
+    /// Replaces whole token responses.
     pub(crate) answers: Option<(StatusCode, Value)>,
-    /// Replaces fields of what a registration answers.
+    /// Replaces fields of registration responses.
     pub(crate) registered: Value,
-    /// With which status it refuses to register which kinds of application.
+    /// Status with which these application types are refused registration.
     pub(crate) unwelcome: Option<(StatusCode, &'static [&'static str])>,
     pub(crate) lifetime: Option<u64>,
     pub(crate) gives_refresh: bool,
@@ -60,11 +60,11 @@ pub(crate) struct ProviderBehavior {
     pub(crate) delay: Duration,
     pub(crate) down: bool,
     pub(crate) dead: bool,
-    /// What the identity provider and the authorization server say to everybody who is known to them.
+    /// Error that the identity provider and the authorization server return to known users.
     pub(crate) refuses: Option<&'static str>,
-    /// In place of the type of what the identity provider issues.
+    /// Token type that the identity provider states for issued tokens.
     pub(crate) issues: &'static str,
-    /// The `scope` of token answers; without it what was asked for is granted.
+    /// The `scope` of token responses. By default the requested scopes are granted.
     pub(crate) grants: Option<&'static str>,
     pub(crate) clients: HashMap<String, Option<String>>,
     pub(crate) codes: HashMap<String, HashMap<String, String>>,
@@ -73,7 +73,7 @@ pub(crate) struct ProviderBehavior {
     pub(crate) token_requests: Vec<HashMap<String, String>>,
     pub(crate) revoked: Vec<String>,
     pub(crate) issued: Vec<String>,
-    /// The first line and the headers of every request.
+    /// Request line and headers of every request.
     pub(crate) heads: Vec<String>,
     count: usize,
 }
@@ -144,7 +144,7 @@ impl Provider {
         format!("{}tenant", self.base)
     }
 
-    /// What a person does in between: agrees, and is sent back.
+    /// The person's part of the flow: agrees, and is sent back.
     pub(crate) fn consent(&self, url: &Url) -> ConnectCallback {
         assert_eq!(url.path(), "/tenant/authorize");
         assert_eq!(parameter(url, "response_type").as_deref(), Some("code"));
@@ -166,7 +166,7 @@ impl Provider {
         all.iter().filter(|form| form["grant_type"] == grant_type).cloned().collect()
     }
 
-    /// Everything that it was sent, as text.
+    /// All received requests, as text.
     pub(crate) fn received(&self) -> String {
         let levers = self.levers.lock();
         format!(
@@ -175,7 +175,7 @@ impl Provider {
         )
     }
 
-    /// What it was asked to revoke, once that is as much as is waited for.
+    /// The revoked tokens, once there are at least this many.
     pub(crate) async fn revoked(&self, tokens: usize) -> Vec<String> {
         for _ in 0..100 {
             if self.levers.lock().revoked.len() >= tokens {
@@ -192,7 +192,7 @@ impl Provider {
 }
 
 impl ProviderBehavior {
-    /// Goes on counting from further on, so that what two providers give differs.
+    /// Skips numbers, so the tokens of two providers differ.
     pub(crate) fn skip(&mut self, by: usize) {
         self.count += by;
     }
@@ -282,7 +282,7 @@ async fn tenant_metadata(State(provider): State<Provider>, uri: Uri) -> Response
     Json(server_metadata(&provider)).into_response()
 }
 
-/// For those who were told of no issuer (MCP 2025-03-26).
+/// Metadata at the root, for clients that find no issuer in resource metadata (MCP 2025-03-26).
 async fn root_metadata(State(provider): State<Provider>) -> Json<Value> {
     let document = server_metadata(&provider);
     let root = provider.base.origin().ascii_serialization();
@@ -330,7 +330,7 @@ fn refused(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({"error": error}))).into_response()
 }
 
-/// Whose request it is, if they have shown it.
+/// The client of a request, if it authenticated.
 fn authenticated(
     levers: &ProviderBehavior,
     headers: &HeaderMap,
@@ -415,7 +415,7 @@ async fn token(
     }
 }
 
-/// The people's own: it gives assertions for the gateway's client there.
+/// The users' identity provider, which issues assertions to the gateway's client there.
 async fn idp_metadata(State(provider): State<Provider>) -> Json<Value> {
     let issuer = format!("{}idp", provider.base);
     Json(json!({"issuer": issuer, "token_endpoint": format!("{issuer}/token")}))

@@ -1,3 +1,5 @@
+//! `/clients`: the clients that act on the user's behalf.
+
 use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
@@ -21,7 +23,7 @@ const FORM: &str = "grant";
 struct ClientsPage {
     frame: Layout,
     lines: Vec<Line>,
-    /// Whether each line has to say who has given it.
+    /// Whether several users are signed in, so each line shows its user.
     several: bool,
 }
 
@@ -51,7 +53,6 @@ pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Res
     Ok(page::render(StatusCode::OK, &ClientsPage { frame, lines, several }))
 }
 
-/// The form's hidden field.
 #[derive(Deserialize)]
 pub(crate) struct RevokeForm {
     token: Option<String>,
@@ -74,7 +75,7 @@ pub(crate) async fn revoke(
     Ok(page::see_other(&format!("{}{}", gateway.public_url, paths::MY_CLIENTS)))
 }
 
-/// A grant of whoever sits at the browser. Another person's is not found, like one that never was.
+/// A grant of a user of this browser. Grants of other users are reported as not found.
 pub(crate) async fn find(portal: &Portal, visitor: &Visitor, id: &str) -> Result<GrantRow, PortalError> {
     let grant = portal.store.grant(id).await?;
     grant

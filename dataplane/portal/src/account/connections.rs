@@ -1,3 +1,5 @@
+//! `/connections`: the user's accounts at origins.
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,7 +20,7 @@ use crate::{page, paths, welcome};
 struct ConnectionsPage<'a> {
     frame: Layout,
     lines: Vec<Line<'a>>,
-    /// Whether each line has to say whose account it is.
+    /// Whether several users are signed in, so each line shows its user.
     several: bool,
 }
 

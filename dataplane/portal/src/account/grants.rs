@@ -1,3 +1,5 @@
+//! The grants of a user: what clients may do on the user's behalf.
+
 use std::sync::Arc;
 
 use portcullis_clock::UnixMillis;
@@ -9,13 +11,13 @@ use crate::Portal;
 use crate::error::PortalError;
 use crate::time_format::DisplayTime;
 
-/// So many grants of one person are looked at. Nobody has more, but for a client that authorizes in a loop.
+/// Maximum number of grants that are listed for a user. Only a client that authorizes in a loop creates more.
 const MAX_GRANTS: i64 = 500;
 
-/// What a client may do in somebody's name.
+/// A grant, prepared for display.
 pub(crate) struct UserGrant {
     pub(crate) grant: GrantRow,
-    /// `None` where the route is not served any more: the grant is of no use then, and can still be ended.
+    /// `None` if the route is no longer served. The grant is then useless but can still be revoked.
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) last_token_at: UnixMillis,
     pub(crate) since: DisplayTime,
@@ -35,23 +37,23 @@ impl UserGrant {
         }
     }
 
-    /// Who vouches for the client's name: the host of its metadata document.
+    /// See [`published_by`].
     pub(crate) fn published_by(&self) -> Option<String> {
         published_by(&self.grant.client_id)
     }
 
     pub(crate) fn server(&self) -> &str {
-        self.route.as_ref().map_or("a server that is not here any more", |route| &route.display_name)
+        self.route.as_ref().map_or("a server that no longer exists", |route| &route.display_name)
     }
 }
 
-/// The host of a client's metadata document; `None` for a client that registered, whose name nobody has checked.
+/// The host of a client's metadata document. `None` for a registered client, whose name is unverified.
 pub(crate) fn published_by(client_id: &str) -> Option<String> {
     let url = Url::parse(client_id).ok().filter(|url| url.scheme() == "https")?;
     url.host_str().map(ToOwned::to_owned)
 }
 
-/// What a person has given, latest first.
+/// The grants of a user, most recently used first.
 pub(crate) async fn grants_of(
     portal: &Portal,
     table: &RouteTable,
@@ -64,7 +66,7 @@ pub(crate) async fn grants_of(
     Ok(given)
 }
 
-/// Ends a grant, and takes the approval behind it back: its client has to ask again.
+/// Revokes a grant and withdraws its consent, so the client must ask again.
 pub(crate) async fn revoke_user_grant(
     portal: &Portal,
     table: &RouteTable,

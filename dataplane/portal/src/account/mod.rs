@@ -1,8 +1,8 @@
-//! What somebody has given and connected, and how they take it back.
+//! The user's own connections and clients, and how to remove them.
 //!
 //! ```text
-//! account.rs    how people stand with the origins that they may use    accounts.rs   /connections
-//! given.rs      what clients may do in somebody's name                 clients.rs    /clients
+//! user_connection.rs   the user's accounts at origins                    connections.rs   /connections
+//! grants.rs            what clients may do on the user's behalf          clients.rs       /clients
 //! ```
 
 pub(crate) mod clients;

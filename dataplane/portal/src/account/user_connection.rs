@@ -1,3 +1,5 @@
+//! The accounts of a user at origins, connected or not.
+
 use std::sync::Arc;
 
 use portcullis_origin_auth::{Account, ConnectionStatus};
@@ -6,12 +8,12 @@ use portcullis_policy::{Origin, Principal, RouteTable};
 use crate::Portal;
 use crate::error::PortalError;
 
-/// One person's account at one origin, connected or not.
+/// A user's account at one origin, connected or not.
 pub(crate) struct UserConnection<'a> {
     pub(crate) origin: &'a Arc<Origin>,
     pub(crate) person: &'a Principal,
     pub(crate) account: Account,
-    /// The routes through which the person may use it. With none there is nothing to connect it for.
+    /// Display names of the routes through which the user may use it. Without any, connecting is not offered.
     pub(crate) routes: Vec<&'a str>,
 }
 
@@ -24,12 +26,12 @@ impl UserConnection<'_> {
         self.account.status == ConnectionStatus::ReconnectNeeded
     }
 
-    /// Whether it works, and the origin has asked for more.
+    /// Whether it is connected and the origin has requested more scopes.
     pub(crate) fn wants_more(&self) -> bool {
         self.connected() && !self.account.wished.is_empty()
     }
 
-    /// Whether there is something to forget.
+    /// Whether tokens are stored.
     pub(crate) fn is_kept(&self) -> bool {
         self.connected() || self.again()
     }
@@ -39,7 +41,7 @@ impl UserConnection<'_> {
     }
 }
 
-/// As the API names it.
+/// The value of `state` in the API.
 pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
     match status {
         ConnectionStatus::NotNeeded => "not_needed",
@@ -51,7 +53,8 @@ pub(crate) const fn state(status: ConnectionStatus) -> &'static str {
     }
 }
 
-/// A person's accounts at the origins that want one: those that they may use, and those that are still connected.
+/// A user's accounts at origins that need one: those that the user may use, and those that are still
+/// connected.
 pub(crate) async fn connections_of<'a>(
     portal: &Portal,
     table: &'a RouteTable,

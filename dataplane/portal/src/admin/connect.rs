@@ -1,5 +1,5 @@
-//! Connecting the account that everybody shares at an origin. What begins here comes back to the origin's callback like any other
-//! consent, and counts only if an administrator sits at the browser then as well.
+//! Connecting the account that all users share at an origin. The flow returns to the origin's callback like
+//! any other consent. It succeeds only if an administrator is signed in with the browser at that time too.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) async fn post(
     Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
-/// Begins consent in the name of everybody.
+/// Begins consent for the shared account.
 pub(crate) async fn begin(
     portal: &Portal,
     table: &RouteTable,
@@ -46,7 +46,7 @@ pub(crate) async fn begin(
     }
 }
 
-/// Ends what [`begin`] began, when the browser comes back.
+/// Completes the flow of [`begin`] when the browser returns.
 pub(crate) async fn finish(
     portal: &Portal,
     table: &RouteTable,
@@ -54,7 +54,7 @@ pub(crate) async fn finish(
     origin: &Arc<Origin>,
     callback: &ConnectCallback,
 ) -> Result<Response, PortalError> {
-    // First: whoever is no administrator has nothing that could be finished.
+    // First, because only administrators may complete this flow.
     let admin = Admin::of(portal, table, headers).await?;
     let browser = admin.visitor.browser().unwrap_or_default();
     match portal.vault.finish(&table.gateway, origin, browser, callback).await {

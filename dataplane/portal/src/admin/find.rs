@@ -1,3 +1,5 @@
+//! Lists and lookups for administrators: principals, clients, teams and origins.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,25 +11,25 @@ use serde::Deserialize;
 use crate::Portal;
 use crate::error::PortalError;
 
-/// So many on a page, unless another number is asked for.
+/// Entries on a page unless the request sets `limit`.
 const DEFAULT_PAGE_SIZE: i64 = 50;
 const MAX_PAGE_SIZE: i64 = 200;
-/// Nobody seeks for more letters.
+/// Maximum length of a search text, in bytes.
 const MAX_SEARCH_LEN: usize = 200;
 
-/// What is sought, and from where on.
+/// Search text and position in a list.
 #[derive(Default, Deserialize)]
 pub(crate) struct ListQuery {
     /// Part of a name, email, subject or id.
     #[serde(default)]
     pub(crate) q: String,
-    /// The last one of the page before.
+    /// The `next` value of the previous page; empty for the first page.
     #[serde(default)]
     pub(crate) after: String,
     pub(crate) limit: Option<i64>,
 }
 
-/// A part of a longer list, and where the next one begins.
+/// One page of a list. `next` is the `after` value of the next page.
 pub(crate) struct ListPage<T> {
     pub(crate) found: Vec<T>,
     pub(crate) next: Option<String>,
@@ -43,7 +45,7 @@ impl ListQuery {
         sought.get(..MAX_SEARCH_LEN).unwrap_or(sought)
     }
 
-    /// Cuts off the one that was read beyond the page.
+    /// Cuts off the extra row that was read to find out whether there is a next page.
     fn paginate<T>(&self, mut found: Vec<T>, key: impl Fn(&T) -> &str) -> ListPage<T> {
         let limit = usize::try_from(self.limit()).unwrap_or(usize::MAX);
         let more = found.len() > limit;
@@ -52,14 +54,14 @@ impl ListQuery {
         ListPage { found, next }
     }
 
-    /// People who have ever signed in.
+    /// Users who have ever signed in.
     pub(crate) async fn people(&self, portal: &Portal) -> Result<ListPage<PrincipalRow>, PortalError> {
         let (sought, after) = (self.search_text(), strip_nul(&self.after));
         let rows = portal.store.search_principals(sought, &after, self.limit() + 1).await?;
         Ok(self.paginate(rows, |row| &row.subject))
     }
 
-    /// Clients that somebody has given something.
+    /// Clients that have grants.
     pub(crate) async fn clients(&self, portal: &Portal) -> Result<ListPage<ClientInUseRow>, PortalError> {
         let (now, after) = (portal.clock.now().0, strip_nul(&self.after));
         let rows = portal.store.clients_in_use(self.search_text(), now, &after, self.limit() + 1).await?;
@@ -67,12 +69,12 @@ impl ListQuery {
     }
 }
 
-/// No text of PostgreSQL's holds U+0000.
+/// Removes U+0000, which PostgreSQL text cannot contain.
 fn strip_nul(text: &str) -> String {
     text.replace('\0', "")
 }
 
-/// One person, by the opaque id.
+/// A principal by its opaque id.
 pub(crate) async fn person(portal: &Portal, id: &str) -> Result<Principal, PortalError> {
     if id.contains('\0') {
         return Err(PortalError::NotFound);
@@ -80,7 +82,7 @@ pub(crate) async fn person(portal: &Portal, id: &str) -> Result<Principal, Porta
     portal.identity.principal(&PrincipalId::from_stored(id)).await?.ok_or(PortalError::NotFound)
 }
 
-/// Teams that name a route which is served, with those routes.
+/// Teams that have a served route, with those routes.
 pub(crate) fn teams(table: &RouteTable) -> BTreeMap<&str, Vec<&Route>> {
     let mut teams: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
     for route in table.routes() {
@@ -94,13 +96,13 @@ pub(crate) fn teams(table: &RouteTable) -> BTreeMap<&str, Vec<&Route>> {
     teams
 }
 
-/// An origin, and how many accounts are connected there.
+/// An origin with the number of its connections.
 pub(crate) struct OriginInUse<'a> {
     pub(crate) origin: &'a Arc<Origin>,
-    /// Of the gateway, for whoever registers it there by hand.
+    /// The gateway's redirect URI, for manual client registration.
     pub(crate) redirect_uri: String,
     pub(crate) connections: i64,
-    /// The account that everybody shares, where there is to be one.
+    /// The account that all users share; `None` if the origin uses one account per user.
     pub(crate) shared: Option<Account>,
 }
 
@@ -113,13 +115,13 @@ impl OriginInUse<'_> {
         self.has_shared_status(ConnectionStatus::Connected)
     }
 
-    /// Whether it has to be connected once more.
+    /// Whether the shared account must be reconnected.
     pub(crate) fn again(&self) -> bool {
         self.has_shared_status(ConnectionStatus::ReconnectNeeded)
     }
 }
 
-/// Origins behind the routes that are served where accounts are connected: each person's own, or one for everybody.
+/// Origins of served routes that need a connected account: one per user, or one that all users share.
 pub(crate) async fn origins<'a>(
     portal: &Portal,
     table: &'a RouteTable,

@@ -1,3 +1,5 @@
+//! The forms of the administration pages, each of which revokes access.
+
 use askama::Template;
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
@@ -13,14 +15,13 @@ use crate::forms::check_same_origin;
 use crate::layout::{Layout, Section};
 use crate::{Portal, page, paths};
 
-// The names of the forms, for their tokens. The subject of each is what it ends.
+// Names of the forms, for their tokens. The subject of each token is the thing to revoke.
 pub(crate) const PERSON_FORM: &str = "admin-person";
 pub(crate) const CLIENT_FORM: &str = "admin-client";
 pub(crate) const TEAM_FORM: &str = "admin-team";
 pub(crate) const ORIGIN_FORM: &str = "admin-origin";
 pub(crate) const GRANT_FORM: &str = "admin-grant";
 
-/// What has ended.
 #[derive(Template)]
 #[template(path = "admin/ended.html")]
 struct RevokedPage<'a> {
@@ -56,11 +57,10 @@ pub(crate) async fn check_admin_form(
     Ok(admin)
 }
 
-/// What a person's form sends.
 #[derive(Deserialize)]
 pub(crate) struct PersonForm {
     token: Option<String>,
-    /// There where the box is ticked.
+    /// Present if the box is ticked.
     connections: Option<String>,
 }
 
@@ -80,7 +80,8 @@ pub(crate) async fn person(
     revoked_page(&portal, &table, &admin, person.label(), ended, &back)
 }
 
-/// What the other forms send. What they are about is not in their address where it may be a URL or hold a slash.
+/// The fields of the other forms. `of` is used instead of the path for values that can be a URL or contain a
+/// slash.
 #[derive(Deserialize)]
 pub(crate) struct AdminForm {
     pub(crate) token: Option<String>,

@@ -1,13 +1,13 @@
-//! Ending what others have been given and have connected, and connecting what everybody shares.
+//! Administration: revoking the access and connections of other users, and connecting shared accounts.
 //!
 //! ```text
-//! gate.rs       who may
-//! find.rs       people, clients, teams and origins, as lists and one by one
-//! connect.rs    the account that everybody shares at an origin
-//! end.rs        the endings, each with its event; for the pages and the API alike
-//! pages.rs      /admin, /admin/clients, /admin/teams, /admin/origins
-//! person.rs     /admin/people/{id}
-//! forms.rs      what the pages post
+//! require_admin.rs  checks that the user is an administrator
+//! find.rs           lists and lookups of people, clients, teams and origins
+//! connect.rs        connects the account that all users share at an origin
+//! revoke.rs         the revocations, each with its event; for the pages and the API
+//! pages.rs          /admin, /admin/clients, /admin/teams, /admin/origins
+//! person.rs         /admin/people/{id}
+//! forms.rs          the forms of these pages
 //! ```
 
 pub(crate) mod connect;

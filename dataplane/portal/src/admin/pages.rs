@@ -1,3 +1,5 @@
+//! The lists of the administration: `/admin`, `/admin/clients`, `/admin/teams` and `/admin/origins`.
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -15,11 +17,11 @@ use crate::layout::{Layout, Section};
 use crate::paths::{CLIENTS, ORIGINS, PEOPLE, TEAMS};
 use crate::{Portal, page, welcome};
 
-/// What the lists have in common.
+/// Navigation of a list: its path, search text and next page.
 struct ListControls {
     path: &'static str,
     q: String,
-    /// The address of the next page.
+    /// URL of the next page.
     next: Option<String>,
 }
 

@@ -1,3 +1,5 @@
+//! `/admin/people/{id}`: a user's clients and connections.
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -14,7 +16,6 @@ use crate::layout::{Layout, Section};
 use crate::paths::PEOPLE;
 use crate::{Portal, page, welcome};
 
-/// What somebody has been given and has connected.
 #[derive(Template)]
 #[template(path = "admin/person.html")]
 struct PersonPage<'a> {

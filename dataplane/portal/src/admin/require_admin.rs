@@ -1,3 +1,5 @@
+//! Checks that the signed-in user is an administrator of the gateway.
+
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -8,21 +10,23 @@ use crate::Portal;
 use crate::error::PortalError;
 use crate::visitor::Visitor;
 
-/// Somebody who administers the gateway, at their browser. Every page and every ending of the administration begins with one.
+/// A signed-in administrator. Every page and every revocation of the administration needs one.
 pub(crate) struct Admin {
     pub(crate) person: Principal,
     pub(crate) visitor: Visitor,
 }
 
-/// Who came.
 pub(crate) enum AdminCheck {
     Admin(Admin),
-    /// Nobody has signed in yet.
+    /// No user is signed in with this browser.
     SignedOut(Visitor),
 }
 
 impl AdminCheck {
-    /// Looks at who sits at the browser. Groups and email are as the identity provider last described them.
+    /// Checks the users of this browser, by the last groups and email from the identity provider.
+    ///
+    /// # Errors
+    /// When users are signed in and none of them is an administrator. This is recorded as an event.
     pub(crate) async fn of(
         portal: &Portal,
         table: &RouteTable,
@@ -43,7 +47,7 @@ impl AdminCheck {
 }
 
 impl Admin {
-    /// For what only somebody who has signed in can ask.
+    /// Like [`AdminCheck::of`], but fails if no user is signed in.
     pub(crate) async fn of(
         portal: &Portal,
         table: &RouteTable,

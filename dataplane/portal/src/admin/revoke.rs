@@ -1,4 +1,5 @@
-//! What administrators end. Each ending is an event that says who did it, also where it did not succeed.
+//! Revocations by administrators. Each one, failed ones included, records an event that names the
+//! administrator.
 
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ use crate::account::grants::revoke_user_grant;
 use crate::admin::require_admin::Admin;
 use crate::error::PortalError;
 
-/// What `auth.revoked` says of each grant.
+/// Reason in the `auth.revoked` event of each grant.
 const REASON: &str = "by_admin";
 
-/// How many grants of a route are looked at in one step.
+/// Grants of a route that are read at a time.
 const PAGE_SIZE: i64 = 200;
 
-/// How much has ended.
+/// How many things a revocation ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct RevocationSummary {
     pub(crate) grants: usize,
@@ -26,7 +27,7 @@ pub(crate) struct RevocationSummary {
     pub(crate) connections: usize,
 }
 
-/// An ending that an administrator has asked for.
+/// Revokes on behalf of an administrator.
 pub(crate) struct AdminRevocation<'a> {
     pub(crate) portal: &'a Portal,
     pub(crate) table: &'a RouteTable,
@@ -34,9 +35,9 @@ pub(crate) struct AdminRevocation<'a> {
 }
 
 impl AdminRevocation<'_> {
-    /// Everything that a person has been given: they are signed out in every browser, every client of theirs has to ask again.
-    /// Their accounts at origins only where `connections` says so. Whether they may come back is for their identity provider and
-    /// the teams to say.
+    /// Signs a user out in every browser and revokes all their grants and consents. Removes their connections
+    /// to origins only if `connections` is set. The identity provider and the teams decide whether the user
+    /// can return.
     pub(crate) async fn person(
         &self,
         person: &Principal,
@@ -57,7 +58,7 @@ impl AdminRevocation<'_> {
         self.record("person", &person.subject, work.await)
     }
 
-    /// Everything that anybody has given a client.
+    /// Revokes the grants and consents of all users for a client.
     pub(crate) async fn client(&self, client_id: &str) -> Result<RevocationSummary, PortalError> {
         let work = async {
             self.portal.store.withdraw_client_consents(client_id).await?;
@@ -68,8 +69,8 @@ impl AdminRevocation<'_> {
         self.record("client", client_id, work.await)
     }
 
-    /// Everything that members of a team have given clients on the routes that the team names. A member is whoever is one by what
-    /// their identity provider last said of them; that another team gives them a route too does not keep a grant.
+    /// Revokes the grants of a team's members on the team's routes. Membership follows the last data from the
+    /// identity provider. A grant ends even if another team gives the member the same route.
     pub(crate) async fn team(&self, team: &str) -> Result<RevocationSummary, PortalError> {
         let work = async {
             let mut grants = 0;
@@ -96,7 +97,7 @@ impl AdminRevocation<'_> {
         self.record("team", team, work.await)
     }
 
-    /// Everybody's account at an origin.
+    /// Removes all connections to an origin.
     pub(crate) async fn origin(&self, origin: &Arc<Origin>) -> Result<RevocationSummary, PortalError> {
         let work = async {
             let connections = self.portal.vault.disconnect_everybody(origin).await?;
@@ -105,7 +106,7 @@ impl AdminRevocation<'_> {
         self.record("origin", &origin.name, work.await)
     }
 
-    /// One grant.
+    /// Revokes one grant.
     pub(crate) async fn grant(&self, grant: &GrantRow) -> Result<RevocationSummary, PortalError> {
         let work = async {
             let grants = usize::from(grant.revoked_at.is_none());
@@ -132,7 +133,7 @@ impl AdminRevocation<'_> {
             }
             Err(_) => {
                 event.failure_origin = Some(FailureOrigin::Gateway);
-                "not all of it has ended; ask for it again".into()
+                "the revocation is incomplete; repeat it".into()
             }
         });
         self.portal.events.record(event);

@@ -1,3 +1,5 @@
+//! `/api/me`, `/api/servers`, `/api/connections` and `/api/clients`: the user's own data.
+
 use axum::extract::{Path, Query};
 use axum::response::IntoResponse as _;
 use portcullis_clock::UnixMillis;
@@ -16,7 +18,6 @@ use crate::error::PortalError;
 use crate::time_format::rfc3339;
 use crate::{page, paths};
 
-/// Somebody.
 #[derive(Serialize)]
 pub(crate) struct Person<'a> {
     id: &'a str,
@@ -38,7 +39,6 @@ impl<'a> Person<'a> {
     }
 }
 
-/// A virtual MCP.
 #[derive(Serialize)]
 pub(crate) struct Server<'a> {
     slug: &'a str,
@@ -58,7 +58,6 @@ impl<'a> Server<'a> {
     }
 }
 
-/// An account at an origin.
 #[derive(Serialize)]
 pub(crate) struct Connection<'a> {
     origin: Origin<'a>,
@@ -71,7 +70,6 @@ pub(crate) struct Connection<'a> {
     last_used_at: Option<String>,
 }
 
-/// An origin.
 #[derive(Serialize)]
 pub(crate) struct Origin<'a> {
     id: &'a str,
@@ -100,7 +98,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// An account that everybody shares.
+/// An account that all users share.
 #[derive(Serialize)]
 pub(crate) struct SharedConnection<'a> {
     state: &'static str,
@@ -120,20 +118,19 @@ impl<'a> SharedConnection<'a> {
     }
 }
 
-/// What a client may do.
 #[derive(Serialize)]
 pub(crate) struct Grant<'a> {
     id: &'a str,
     person: &'a str,
     client: Client<'a>,
-    /// `None` where it is not served any more.
+    /// `None` if the route is no longer served.
     server: Option<Server<'a>>,
     granted_at: String,
     expires_at: String,
     last_token_at: String,
 }
 
-/// A client, by what it says of itself.
+/// A client. The name comes from the client itself.
 #[derive(Serialize)]
 pub(crate) struct Client<'a> {
     id: &'a str,
@@ -160,7 +157,7 @@ impl<'a> Grant<'a> {
     }
 }
 
-/// As whom, where several people have signed in.
+/// Selects one of several signed-in users.
 #[derive(Deserialize)]
 pub(crate) struct IdentityProviderQuery {
     identity_provider: Option<String>,
@@ -197,7 +194,7 @@ pub(crate) async fn connections(ask: ApiRequest) -> ApiResult {
     json_response(json!({"connections": connections}))
 }
 
-/// `POST /api/connections/{origin}/connect`: where to send the browser.
+/// `POST /api/connections/{origin}/connect`: returns the URL to send the browser to.
 pub(crate) async fn connect(
     ApiWriteRequest(ask): ApiWriteRequest,
     Path(origin): Path<String>,

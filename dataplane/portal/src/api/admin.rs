@@ -1,3 +1,5 @@
+//! `/api/admin/…`: the administration as JSON.
+
 use axum::Json;
 use axum::extract::{Path, Query};
 use axum::response::IntoResponse as _;
@@ -47,11 +49,10 @@ pub(crate) async fn person(ask: ApiRequest, Path(id): Path<String>) -> ApiResult
     }))
 }
 
-/// Of a person.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokePerson {
-    /// Their accounts at origins too.
+    /// Whether to remove the connections to origins too.
     #[serde(default)]
     connections: bool,
 }
@@ -83,14 +84,13 @@ pub(crate) async fn clients(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Que
     json_response(json!({"clients": clients, "next": next}))
 }
 
-/// Of a client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeClient {
     client_id: String,
 }
 
-/// `POST /api/admin/clients/revoke`. A client's id may be a URL, so it is in the body.
+/// `POST /api/admin/clients/revoke`. The client id can be a URL, so it is in the body.
 pub(crate) async fn revoke_client(
     ApiWriteRequest(ask): ApiWriteRequest,
     ApiInput(Json(wanted)): ApiInput<Json<RevokeClient>>,
@@ -114,7 +114,6 @@ pub(crate) async fn teams(ask: ApiRequest) -> ApiResult {
     json_response(json!({"teams": teams}))
 }
 
-/// Of a team.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeTeam {
@@ -150,7 +149,7 @@ pub(crate) async fn origins(ask: ApiRequest) -> ApiResult {
     json_response(json!({"origins": origins}))
 }
 
-/// `POST /api/admin/origins/{id}/connect`: where to send the browser.
+/// `POST /api/admin/origins/{id}/connect`: returns the URL to send the browser to.
 pub(crate) async fn connect_origin(
     ApiWriteRequest(ask): ApiWriteRequest,
     Path(id): Path<String>,

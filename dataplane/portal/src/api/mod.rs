@@ -1,11 +1,11 @@
-//! The portal as JSON, for other user interfaces: `/api/…`, with the session of whoever sits at the browser. What it offers is
-//! described in `docs/portal-api.md`.
+//! The portal as JSON for other user interfaces: `/api/…`, with the session of the browser. `docs/portal.md`
+//! describes the requests.
 //!
 //! ```text
-//! ask.rs      who asks, and whether a page of ours asks
-//! answer.rs   what is answered, errors included
-//! mine.rs     /api/me, /api/servers, /api/connections, /api/clients
-//! admin.rs    /api/admin/…
+//! request.rs    the session of a request, and the check that a change comes from the same web origin
+//! response.rs   responses and errors
+//! account.rs    /api/me, /api/servers, /api/connections, /api/clients
+//! admin.rs      /api/admin/…
 //! ```
 
 mod account;
@@ -18,7 +18,7 @@ use axum::routing::{any, delete, get, post};
 
 use crate::Portal;
 
-/// All of it.
+/// All routes of the API.
 pub(crate) fn router() -> Router<Portal> {
     Router::new()
         .route("/api/me", get(account::me))

@@ -1,3 +1,5 @@
+//! Extractors for API requests: session, same-origin check, and input.
+
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -11,8 +13,8 @@ use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::visitor::Visitor;
 
-/// What whoever changes something has to send, with any value. No form and no link can, and a script of another site's only
-/// where it is let (CORS), which nobody is here.
+/// Required in requests that change something, with any value. Forms and links cannot set it, and scripts of
+/// other sites only with CORS headers, which the gateway does not send.
 const REQUEST_HEADER: HeaderName = HeaderName::from_static("portcullis-request");
 
 /// A request with its session.
@@ -23,7 +25,7 @@ pub(crate) struct ApiRequest {
     pub(crate) headers: HeaderMap,
 }
 
-/// The same, of somebody who wants to change something, from a page of this very origin.
+/// A request that changes something, from a page of the same web origin.
 pub(crate) struct ApiWriteRequest(pub(crate) ApiRequest);
 
 impl ApiRequest {
@@ -36,7 +38,7 @@ impl ApiRequest {
         Ok(Self { portal: portal.clone(), table, visitor, headers: headers.clone() })
     }
 
-    /// As whom: the person of an identity provider, or the only one who has signed in.
+    /// The user of the given identity provider, or the only signed-in user.
     pub(crate) fn person(&self, identity_provider: Option<&str>) -> Result<&Principal, ApiError> {
         match identity_provider {
             Some(provider) => self
@@ -77,7 +79,7 @@ impl FromRequestParts<Portal> for ApiWriteRequest {
     }
 }
 
-/// A query or a body that may be anything; what does not read is a [`ApiError`] of ours.
+/// A query or a body. Invalid input becomes [`ApiError::InvalidInput`].
 pub(crate) struct ApiInput<T>(pub(crate) T);
 
 impl<T, S> FromRequestParts<S> for ApiInput<axum::extract::Query<T>>

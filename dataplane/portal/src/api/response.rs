@@ -1,3 +1,5 @@
+//! JSON responses and errors of the API.
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -7,16 +9,16 @@ use serde_json::json;
 use crate::error::PortalError;
 use crate::page;
 
-/// Why a request was not answered: `{"error": "a_stable_word", "message": "A sentence."}`.
+/// Why a request failed. Sent as `{"error": "a_stable_word", "message": "A sentence."}`.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// As a page would say it.
+    /// The error that a page would show.
     PortalError(PortalError),
-    /// A change that no page of this origin can be seen to ask for.
+    /// A change that does not verifiably come from a page of the same web origin.
     CrossOrigin,
-    /// Several people have signed in with this browser.
+    /// Several users are signed in, and the request does not select one.
     Ambiguous,
-    /// What was sent does not read.
+    /// Query or body are invalid.
     InvalidInput(String),
 }
 
@@ -33,13 +35,13 @@ impl IntoResponse for ApiError {
             Self::CrossOrigin => (
                 StatusCode::FORBIDDEN,
                 "not_from_here",
-                "A change has to come from a page of this very origin, with the header Portcullis-Request."
+                "A change must come from a page of the same web origin, with the header Portcullis-Request."
                     .to_owned(),
             ),
             Self::Ambiguous => (
                 StatusCode::BAD_REQUEST,
                 "ambiguous",
-                "Several people have signed in with this browser; say as whom with ?identity_provider=."
+                "Several users are signed in with this browser. Select one with ?identity_provider=."
                     .to_owned(),
             ),
             Self::InvalidInput(why) => (StatusCode::BAD_REQUEST, "unreadable", why.clone()),
@@ -53,24 +55,23 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What every handler here returns.
 pub(crate) type ApiResult = Result<Response, ApiError>;
 
-/// A document that nobody keeps.
+/// A JSON document with `Cache-Control: no-store`.
 pub(crate) fn json_response(document: impl Serialize) -> ApiResult {
     let mut response = Json(document).into_response();
     page::set_security_headers(response.headers_mut());
     Ok(response)
 }
 
-/// Done, and nothing to say about it.
+/// An empty 204 response.
 pub(crate) fn no_content() -> ApiResult {
     let mut response = StatusCode::NO_CONTENT.into_response();
     page::set_security_headers(response.headers_mut());
     Ok(response)
 }
 
-/// Whatever is not there.
+/// 404 for unknown paths.
 pub(crate) async fn not_found() -> ApiError {
     ApiError::PortalError(PortalError::NotFound)
 }

@@ -1,3 +1,5 @@
+//! `POST /consent/{id}/connect`: connects the user's account at the route's origin from the consent page.
+
 use axum::extract::{Form, Path, State};
 use axum::response::Response;
 use http::HeaderMap;
@@ -11,16 +13,15 @@ use crate::forms::check_same_origin;
 use crate::page;
 use crate::visitor::Visitor;
 
-/// The hidden field of the form.
 #[derive(Deserialize)]
 pub(crate) struct ConnectForm {
     token: Option<String>,
 }
 
-/// `POST /consent/{id}/connect`: connects an account at the route's origin and comes back to the page.
+/// `POST /consent/{id}/connect`: connects an account at the route's origin and returns to the consent page.
 ///
-/// Only for somebody who has signed in, from the page that names client, account and origin. What comes of it is the person's
-/// own and stays here, whatever they then decide about the client.
+/// The user must be signed in and use the page that shows client, account and origin. The connection belongs
+/// to the user and is kept even if they then deny the client.
 pub(crate) async fn post(
     State(portal): State<Portal>,
     Path(id): Path<String>,

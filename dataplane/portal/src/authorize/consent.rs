@@ -1,3 +1,5 @@
+//! `/consent/{id}`: the pages on which a user approves, confirms or denies a client.
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -19,13 +21,13 @@ use crate::sign_in::start::{self, SignInStart};
 use crate::visitor::Visitor;
 use crate::{cookies::CookieKind, page};
 
-/// The form of whoever has not signed in. It is bound to the request alone: before the browser has approved something, it gets
-/// no cookie. Being sent to sign in is all that it can lead to.
+/// Form for browsers without a sign-in. Its token is bound only to the request, because the browser gets no
+/// cookie before it approves something. The form can only deny the request or lead to the sign-in.
 const APPROVE_FORM: &str = "approve";
-/// The form of somebody who has signed in, bound to their browser and session.
+/// Form for signed-in users, bound to browser and session.
 pub(super) const CONFIRM_FORM: &str = "confirm";
 
-/// What is asked, before anybody has signed in and after.
+/// The consent page, before sign-in (without `person`) and after.
 #[derive(Template)]
 #[template(path = "consent.html")]
 struct ConsentPage<'a> {
@@ -36,7 +38,7 @@ struct ConsentPage<'a> {
     origin: Option<OriginLine<'a>>,
 }
 
-/// Somebody who may not use the route.
+/// The page for a user who may not use the route.
 #[derive(Template)]
 #[template(path = "no_access.html")]
 struct NoAccessPage<'a> {
@@ -46,13 +48,13 @@ struct NoAccessPage<'a> {
     person: &'a Principal,
 }
 
-/// What both pages say of a request.
+/// The details of a request that both pages show.
 struct ConsentDetails<'a> {
     client: &'a str,
-    /// The document that describes it, or nothing that anybody has checked.
+    /// Host of the client's metadata document; `None` if its name is unverified.
     client_host: Option<String>,
     destination: String,
-    /// Whether any program on the user's machine could be behind it.
+    /// Whether the client runs on the user's machine and can therefore be any program.
     local: bool,
     route: &'a str,
     url: &'a str,
@@ -127,7 +129,8 @@ pub(crate) async fn get(
             pending.finish(&portal).await?;
             record(&portal, &table, admitted.authenticated(), Outcome::Success, "approved_before");
             let url = admitted.redirect_with_code(&portal).await?;
-            // Who comes here has come from the identity provider's form or the origin's, and their `form-action` counts too.
+            // The browser comes from a form of the identity provider or the origin, whose `form-action`
+            // applies too.
             Ok(page::redirect_page(&url, &admitted.authenticated().authorization.client.name))
         }
     }
@@ -168,7 +171,7 @@ fn no_access_page(
     Ok(page::render(StatusCode::OK, &NoAccessPage { asking, id, token, person: &known.principal }))
 }
 
-/// What the forms of both pages send.
+/// The fields of the forms of both pages.
 #[derive(Deserialize)]
 pub(crate) struct Decision {
     token: Option<String>,
@@ -219,17 +222,17 @@ pub(crate) async fn post(
         (Some("switch"), Step::NoAccess(known)) if confirmed => {
             switch_account(&portal, &table.gateway, &visitor, pending, &known.authorization, &id).await
         }
-        // Somebody has signed in since the page was shown, or the answer is none that we offer: look again.
+        // A user has signed in since the page was rendered, or the decision is unknown: show the page again.
         _ => Ok(page::see_other(&consent_url(&table.gateway, &id))),
     }
 }
 
-/// The page's address.
+/// URL of the consent page.
 pub(super) fn consent_url(gateway: &Gateway, id: &str) -> String {
     format!("{}/consent/{id}", gateway.public_url)
 }
 
-/// The browser has approved the client: it gets its cookie, and goes to sign in.
+/// Binds the request to the browser, sets the browser cookie, and starts the sign-in.
 async fn approve(
     portal: &Portal,
     gateway: &Gateway,
@@ -253,7 +256,7 @@ async fn approve(
     Ok(page::with_cookies(response, browser.cookie))
 }
 
-/// Somebody says no: the client hears it. Before sign-in this touches nobody else.
+/// Denies the request and reports it to the client. Withdraws an earlier consent of a signed-in user.
 async fn deny(
     portal: &Portal,
     table: &RouteTable,
@@ -283,7 +286,7 @@ async fn deny(
     Ok(page::redirect_page(&url, &authorization.client.name))
 }
 
-/// Somebody wants to be somebody else: their sign-in ends here, and the next one asks the identity provider for a new one.
+/// Signs the user out of the route's identity provider here and requires a new sign-in there.
 async fn switch_account(
     portal: &Portal,
     gateway: &Gateway,

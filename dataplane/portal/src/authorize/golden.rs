@@ -1,4 +1,4 @@
-//! Golden tests of authorization requests that wait for their users, and of the answers to clients.
+//! Golden tests of stored authorization requests, and of the redirects to clients.
 
 use portcullis_golden::assert_golden;
 use serde_json::json;

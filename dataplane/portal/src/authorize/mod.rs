@@ -1,11 +1,12 @@
-//! The authorization endpoint: `GET /mcp/{slug}/oauth/authorize` and, for the root issuer, `GET /oauth/authorize`.
+//! The authorization endpoint: `GET /mcp/{slug}/oauth/authorize` and, for the root issuer, `GET
+//! /oauth/authorize`.
 //!
 //! ```text
-//! Request::check   who asks, where the answer goes, is it well-formed     request.rs, answer.rs
-//! Authorization    looked up anew on every visit                          pending.rs
-//! Known            the person has signed in
-//! Admitted         and may use the route: only this can become a code
-//! pages            approve, confirm, no access                            consent.rs, connect.rs
+//! CheckedRequest::check   checks client, redirect URI and parameters     request.rs, redirect.rs
+//! Authorization           client and route, looked up on every visit     pending.rs
+//! Authenticated           the user has signed in
+//! Admitted                the user may use the route; only this can become a code
+//! pages                   approve, confirm, no access                    consent.rs, connect.rs
 //! ```
 
 pub(crate) mod connect;
@@ -98,21 +99,21 @@ async fn authorize(
     }
 }
 
-/// What a client that wants no page is told (OpenID Connect Core, section 3.1.2.6).
+/// The error for a client that requested `prompt=none` (OpenID Connect Core, section 3.1.2.6).
 const fn prompt_none_error(step: &Step) -> OAuthError {
     match step {
-        Step::Approve(_) | Step::SignIn(_) => OAuthError::new("login_required", "The user has to sign in."),
+        Step::Approve(_) | Step::SignIn(_) => OAuthError::new("login_required", "The user must sign in."),
         Step::NoAccess(_) => OAuthError::NO_ACCESS,
         Step::Confirm(_, ConnectionStatus::NeverConnected | ConnectionStatus::ReconnectNeeded) => {
-            OAuthError::new("interaction_required", "The user has an account to connect.")
+            OAuthError::new("interaction_required", "The user must connect an account.")
         }
         Step::Confirm(..) | Step::IssueCode(_) => {
-            OAuthError::new("consent_required", "The user has to approve this client.")
+            OAuthError::new("consent_required", "The user must approve this client.")
         }
     }
 }
 
-/// Writes down how a request ended, or went on without a page.
+/// Records the result of an authorization request.
 fn record(
     portal: &Portal,
     table: &RouteTable,
@@ -126,7 +127,7 @@ fn record(
     portal.events.record(event);
 }
 
-/// An event about a client's request.
+/// A new event about an authorization request.
 fn authorization_event(
     portal: &Portal,
     table: &RouteTable,
@@ -141,7 +142,7 @@ fn authorization_event(
     event
 }
 
-/// One parameter of a query, as it came and decoded.
+/// One parameter of a query, raw and decoded.
 #[cfg(fuzzing)]
 pub(crate) fn parameter(query: &str, name: &str) -> (Option<String>, Option<String>) {
     request::parameter(query, name)

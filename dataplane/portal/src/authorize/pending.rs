@@ -1,3 +1,5 @@
+//! Pending authorization requests, and the state machine that decides the next step of one.
+
 use std::sync::Arc;
 
 use portcullis_authorization_server::{ApprovedRequest, Client, Issuer};
@@ -11,55 +13,57 @@ use crate::digest::digest;
 use crate::error::PortalError;
 use crate::visitor::{SignedInUser, Visitor};
 
-/// How long a client's request waits for its user, in seconds.
+/// Lifetime of a pending authorization request, in seconds.
 const LIFETIME: u64 = 15 * 60;
 
-/// A client's request as of now: what it asked for, with the client and the route looked up again.
+/// An authorization request with the current client and route.
 pub(crate) struct Authorization {
     pub(crate) asked: AuthorizationParams,
     pub(crate) client: Arc<Client>,
     pub(crate) route: Arc<Route>,
     issuer: Issuer,
-    /// The redirect URI, as approvals name it.
+    /// The redirect URI under which consents are stored.
     approved_as: String,
 }
 
-/// A request whose user has signed in at the route's identity provider, as [`Authorization::next`] has seen.
+/// A request whose user has signed in at the route's identity provider. Built only by
+/// [`Authorization::next`].
 pub(crate) struct Authenticated {
     pub(crate) authorization: Authorization,
     pub(crate) principal: Principal,
-    /// Digest of the session at their identity provider, where that is known.
+    /// Digest of the session at the identity provider, if known.
     provider_session: Option<String>,
 }
 
-/// A request whose user may use the route. Only `Authenticated::admitted` makes one, and a code is given for nothing less.
+/// A request whose user may use the route. Built only by `Authenticated::admitted`; required for issuing a
+/// code.
 pub(crate) struct Admitted(Authenticated);
 
-/// What comes next.
+/// The next step of an authorization request.
 pub(crate) enum Step {
-    /// The browser has to approve the client before anything else happens.
+    /// The browser must approve the client first.
     Approve(Authorization),
-    /// It has approved: the person signs in.
+    /// The browser has approved. The user must sign in.
     SignIn(Authorization),
-    /// The person may not use the route.
+    /// The user may not use the route.
     NoAccess(Authenticated),
-    /// The person sees what is asked, as whom, and confirms.
+    /// The user must confirm the request and the account.
     Confirm(Admitted, ConnectionStatus),
-    /// Nothing is left to ask.
+    /// The user has consented. A code can be issued.
     IssueCode(Admitted),
 }
 
-/// A request in the store.
+/// A stored authorization request.
 pub(crate) struct PendingAuthorization {
-    /// Digest of the id in the page's address.
+    /// Digest of the id in the page's URL.
     pub(crate) id: String,
-    /// The browser that has approved it.
+    /// Digest of the browser that has approved the request.
     pub(crate) browser: Option<String>,
     pub(crate) asked: AuthorizationParams,
 }
 
 impl PendingAuthorization {
-    /// Keeps a request and returns the id for the page's address.
+    /// Stores a request and returns the id for the page's URL.
     pub(crate) async fn create(portal: &Portal, asked: &AuthorizationParams) -> Result<String, PortalError> {
         portal.prune_expired().await;
         let id = portal.random.token()?;
@@ -74,7 +78,10 @@ impl PendingAuthorization {
         Ok(id)
     }
 
-    /// The request of a page, if this browser may see it.
+    /// Finds a request by the id of its page.
+    ///
+    /// # Errors
+    /// When the request has expired or is bound to another browser.
     pub(crate) async fn find(portal: &Portal, visitor: &Visitor, id: &str) -> Result<Self, PortalError> {
         let id = digest(id);
         let row = portal
@@ -89,14 +96,14 @@ impl PendingAuthorization {
         Ok(Self { id, browser: row.browser, asked })
     }
 
-    /// From now on only another sign-in counts.
+    /// Requires a sign-in after the current time.
     pub(crate) async fn require_new_sign_in(&mut self, portal: &Portal) -> Result<(), PortalError> {
         self.asked.signed_in_after = Some(portal.clock.now().0);
         let request = portal.seal(&["authorization", &self.id], &self.asked)?;
         Ok(portal.store.update_pending_authorization(&self.id, &request).await?)
     }
 
-    /// Ends the request. Whoever is not first does not answer the client.
+    /// Ends the request. Succeeds only once, so the client gets one response.
     pub(crate) async fn finish(&self, portal: &Portal) -> Result<(), PortalError> {
         if portal.store.finish_authorization(&self.id).await? {
             Ok(())
@@ -107,7 +114,7 @@ impl PendingAuthorization {
 }
 
 impl Authorization {
-    /// Looks up what a request names. Things may have changed since it came.
+    /// Looks up the client and the route of a request, which may have changed since it was stored.
     pub(crate) async fn of(
         portal: &Portal,
         table: &RouteTable,
@@ -119,14 +126,14 @@ impl Authorization {
         }
         let client = portal.identity.client(&asked.client_id).await?;
         if !client.allows_redirect(&asked.answer.redirect_uri) {
-            return Err(PortalError::Client("The app has changed where it wants its answer.".to_owned()));
+            return Err(PortalError::Client("The app's redirect URI is no longer registered.".to_owned()));
         }
         let issuer = if asked.at_root { Issuer::Root } else { Issuer::Route(Arc::clone(route)) };
         let approved_as = asked.answer.approved_as();
         Ok(Self { asked, client, route: Arc::clone(route), issuer, approved_as })
     }
 
-    /// What comes next for whoever sits at the browser.
+    /// Decides the next step for the current users of the browser.
     pub(crate) async fn next(
         self,
         portal: &Portal,
@@ -154,8 +161,8 @@ impl Authorization {
 }
 
 impl Authenticated {
-    /// Whether the person may use the route.
-    #[allow(clippy::result_large_err, reason = "both are the way on")]
+    /// Checks whether the user may use the route.
+    #[allow(clippy::result_large_err, reason = "both variants are used by the caller")]
     fn admitted(self) -> Result<Admitted, Self> {
         match self.authorization.route.authorize(&self.principal) {
             Some(_) => Ok(Admitted(self)),
@@ -169,7 +176,7 @@ impl Admitted {
         &self.0
     }
 
-    /// What an approval of this is stored as.
+    /// The consent to store for this request.
     pub(crate) fn consent(&self) -> Consent<'_> {
         let Authenticated { authorization, principal, .. } = &self.0;
         Consent {
@@ -181,7 +188,7 @@ impl Admitted {
         }
     }
 
-    /// How the person stands with the route's origin.
+    /// Status of the user's connection to the route's origin.
     async fn connection(&self, portal: &Portal) -> Result<ConnectionStatus, PortalError> {
         let origin = &self.0.authorization.route.origin;
         if origin.credential_subject() != CredentialSubject::Person {
@@ -190,7 +197,7 @@ impl Admitted {
         Ok(portal.vault.status(&self.0.principal.id, origin).await?)
     }
 
-    /// Gives the client a code: the address to send the browser to.
+    /// Issues a code and returns the URL to redirect the browser to.
     pub(crate) async fn redirect_with_code(&self, portal: &Portal) -> Result<String, PortalError> {
         let Authenticated { authorization, principal, provider_session } = &self.0;
         let approved = ApprovedRequest {

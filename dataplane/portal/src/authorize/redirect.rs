@@ -1,32 +1,33 @@
+//! The response to a client: its redirect URI with a code or an error.
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
-/// Where a client is answered: its redirect URI, which has been checked to be its own, and what must be repeated to it.
+/// Where the response to a client goes: its verified redirect URI, and the parameters to return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ClientRedirect {
-    /// As the client wrote it.
+    /// Exactly as the client sent it.
     pub(crate) redirect_uri: String,
-    /// `state` as it stood in the query, still encoded: repeated as it came, it decodes to what the client meant however it
-    /// encodes.
+    /// `state` as in the query, still encoded. Returned unchanged, it decodes to the same value in any
+    /// encoding.
     pub(crate) state: Option<String>,
     /// The issuer (RFC 9207).
     pub(crate) iss: String,
 }
 
-/// An error for the client (RFC 6749 section 4.1.2.1, RFC 8707 section 2, OpenID Connect Core section 3.1.2.6).
+/// An OAuth error for the client (RFC 6749 section 4.1.2.1, RFC 8707 section 2, OpenID Connect Core section
+/// 3.1.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OAuthError {
-    /// The code.
     pub(crate) error: &'static str,
-    /// For the client's developer.
     pub(crate) description: &'static str,
 }
 
 impl OAuthError {
-    pub(crate) const DENIED: Self = Self::new("access_denied", "The user did not allow it.");
+    pub(crate) const DENIED: Self = Self::new("access_denied", "The user denied the request.");
     pub(crate) const NO_ACCESS: Self =
-        Self::new("access_denied", "The user has no access to this virtual MCP; a team has to give it.");
+        Self::new("access_denied", "The user has no access to this virtual MCP. A team must grant access.");
 
     pub(crate) const fn new(error: &'static str, description: &'static str) -> Self {
         Self { error, description }
@@ -66,8 +67,8 @@ impl ClientRedirect {
         uri
     }
 
-    /// What approvals are stored under: the URI without its port where that is on the user's own machine, because such clients
-    /// listen on another port each time.
+    /// The redirect URI under which consents are stored. The port is removed from loopback URIs, because such
+    /// clients listen on a different port each time.
     pub(crate) fn approved_as(&self) -> String {
         if let Destination::Loopback { .. } = Destination::of(&self.redirect_uri)
             && let Ok(mut url) = Url::parse(&self.redirect_uri)
@@ -79,7 +80,7 @@ impl ClientRedirect {
     }
 }
 
-/// Where a redirect URI leads, for people.
+/// The target of a redirect URI, for display to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// A web site.
@@ -89,7 +90,7 @@ pub(crate) enum Destination {
         /// Host and port.
         host: String,
     },
-    /// Whatever program on the user's machine has claimed a scheme.
+    /// The program on the user's machine that is registered for a custom scheme.
     CustomScheme(String),
 }
 

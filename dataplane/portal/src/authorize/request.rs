@@ -1,3 +1,5 @@
+//! Checks the parameters of an authorization request (RFC 6749, RFC 7636, RFC 8707, OpenID Connect).
+
 use portcullis_authorization_server::{Issuer, TargetError};
 use portcullis_policy::RouteTable;
 use serde::{Deserialize, Serialize};
@@ -7,44 +9,42 @@ use crate::Portal;
 use crate::authorize::redirect::{ClientRedirect, OAuthError};
 use crate::error::PortalError;
 
-/// Longest query that is looked at.
+/// Maximum length of a query, in bytes.
 const MAX_QUERY_LEN: usize = 16 * 1024;
 
-/// The one scope there is. What else a client asks for is narrowed to it.
+/// The only scope. Requests for other scopes are narrowed to it.
 const SCOPE: &str = "mcp";
 
-/// What a client asked for, checked: everything that is remembered of an authorization request.
+/// The checked parameters of an authorization request, as stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AuthorizationParams {
-    /// Whether the root's authorization server was asked, not the route's own.
+    /// Whether the request was sent to the root issuer instead of the route's.
     pub(crate) at_root: bool,
-    /// For which route.
     pub(crate) route_uid: String,
-    /// By which client.
     pub(crate) client_id: String,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub(crate) answer: ClientRedirect,
-    /// PKCE, S256.
+    /// PKCE, S256 (RFC 7636).
     pub(crate) code_challenge: String,
-    /// What for.
     pub(crate) scope: String,
-    /// Ask although it has been approved before (`prompt=consent`).
+    /// Ask for consent even if it was given before (`prompt=consent`).
     pub(crate) ask_again: bool,
-    /// Only a sign-in from then on counts, in Unix milliseconds (`prompt=login`, or "another account").
+    /// Only a sign-in at or after this time is accepted, in Unix milliseconds (`prompt=login` or
+    /// `prompt=select_account`, or the user chose another account).
     pub(crate) signed_in_after: Option<i64>,
 }
 
-/// A request that was checked, and whether the client wants no page to be shown (`prompt=none`).
+/// A checked request. `silent` means that no page may be shown (`prompt=none`).
 pub(crate) struct CheckedRequest {
     pub(crate) asked: AuthorizationParams,
     pub(crate) silent: bool,
 }
 
-/// Why a request is not taken.
+/// Why a request is rejected.
 pub(crate) enum AuthorizeError {
-    /// Whoever asked cannot be trusted with an answer: the person is told instead (RFC 6749, section 4.1.2.1).
+    /// Client or redirect URI are invalid: the error is shown to the user (RFC 6749, section 4.1.2.1).
     Page(PortalError),
-    /// The client is told.
+    /// The error is sent to the client.
     Client(ClientRedirect, OAuthError),
 }
 
@@ -55,7 +55,7 @@ impl From<PortalError> for AuthorizeError {
 }
 
 impl CheckedRequest {
-    /// Checks a request: first who asks and where the answer would go, then everything else.
+    /// Checks a request: first the client and its redirect URI, then the other parameters.
     pub(crate) async fn check(
         portal: &Portal,
         table: &RouteTable,
@@ -63,12 +63,15 @@ impl CheckedRequest {
         query: &str,
     ) -> Result<Self, AuthorizeError> {
         if query.len() > MAX_QUERY_LEN {
-            return Err(PortalError::Client("The app's request is too long.".to_owned()).into());
+            return Err(PortalError::Client(
+                "The app's request is too long. The limit is 16 KiB.".to_owned(),
+            )
+            .into());
         }
         let parameters = Parameters::read(query);
         let sole = |name: &str| {
             parameters.single(name).ok_or_else(|| {
-                PortalError::Client(format!("The app's request must name {name} exactly once."))
+                PortalError::Client(format!("The app's request must contain {name} exactly once."))
             })
         };
         let client_id = sole("client_id")?;
@@ -76,7 +79,7 @@ impl CheckedRequest {
         let client = portal.identity.client(&client_id).await.map_err(PortalError::from)?;
         if !client.allows_redirect(&redirect_uri) {
             return Err(PortalError::Client(format!(
-                "{} asks for an answer at an address that it has not registered: {redirect_uri}.",
+                "{} requested a redirect to an address that is not registered: {redirect_uri}.",
                 client.name
             ))
             .into());
@@ -91,7 +94,7 @@ impl CheckedRequest {
     }
 }
 
-/// The parameters of a query, values as they came.
+/// The parameters of a query, with raw values.
 struct Parameters<'a>(Vec<(String, &'a str)>);
 
 impl<'a> Parameters<'a> {
@@ -109,7 +112,8 @@ impl<'a> Parameters<'a> {
         self.0.iter().filter(move |(each, _)| each == name).map(|(_, value)| *value)
     }
 
-    /// A parameter that is there once, still encoded. An empty one counts as left out (RFC 6749, section 3.1).
+    /// A parameter that occurs exactly once, still encoded. An empty value counts as omitted (RFC 6749,
+    /// section 3.1).
     fn single_raw(&self, name: &str) -> Option<String> {
         let mut values = self.all(name);
         values.next().filter(|value| !value.is_empty() && values.next().is_none()).map(ToOwned::to_owned)
@@ -133,10 +137,10 @@ impl<'a> Parameters<'a> {
                 return Err(if name == "resource" {
                     OAuthError::new(
                         "invalid_target",
-                        "One resource at a time: a token is for one virtual MCP.",
+                        "resource must occur at most once: a token is valid for one virtual MCP.",
                     )
                 } else {
-                    invalid("A parameter is there more than once (RFC 6749, section 3.1).")
+                    invalid("A parameter is repeated (RFC 6749, section 3.1).")
                 });
             }
         }
@@ -194,7 +198,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// One parameter of a query, as it came and decoded.
+/// One parameter of a query, raw and decoded.
 #[cfg(fuzzing)]
 pub(super) fn parameter(query: &str, name: &str) -> (Option<String>, Option<String>) {
     let parameters = Parameters::read(query);
@@ -204,11 +208,11 @@ pub(super) fn parameter(query: &str, name: &str) -> (Option<String>, Option<Stri
 const fn target_problem(error: &TargetError) -> &'static str {
     match error {
         TargetError::NotThisRoute(_) => {
-            "resource must be the URL of the virtual MCP whose authorization server this is, or be left out."
+            "resource must be the URL of the virtual MCP of this authorization server, or be omitted."
         }
-        TargetError::Unknown => "resource names no virtual MCP of this gateway.",
+        TargetError::Unknown => "resource is not the URL of a virtual MCP of this gateway.",
         TargetError::Ambiguous => {
-            "resource is missing, and this gateway serves several virtual MCPs: name one (RFC 8707)."
+            "resource is missing. This gateway serves several virtual MCPs: send the URL of one (RFC 8707)."
         }
     }
 }
@@ -219,9 +223,9 @@ fn is_sha256(challenge: &str) -> bool {
         && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Undoes `application/x-www-form-urlencoded`.
+/// Decodes `application/x-www-form-urlencoded`.
 fn decode(text: &str) -> String {
-    // A value on its own: `&` and `=` were split off before.
+    // A single name or value: `&` and the first `=` were split off before.
     form_urlencoded::parse(text.replace('=', "%3D").as_bytes())
         .next()
         .map(|(value, _)| value.into_owned())

@@ -1,3 +1,5 @@
+//! `/connect/{origin}/callback`: the browser returns from an origin's authorization server.
+
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
@@ -10,7 +12,6 @@ use crate::error::PortalError;
 use crate::visitor::Visitor;
 use crate::{admin, page};
 
-/// Nothing is left to do.
 #[derive(Template)]
 #[template(path = "connected.html")]
 struct ConnectedPage<'a> {
@@ -39,18 +40,19 @@ pub(crate) async fn get(
         .finish(gateway, origin, browser, &callback)
         .await
         .map_err(|error| PortalError::connect(&error, None))?;
-    // The browser's user must still be who began it: else somebody's account would answer for somebody else's calls.
+    // The user must be the one who started the flow. Otherwise calls of one user would use the account of
+    // another.
     let Some(person) = visitor.people().find(|person| person.id == finished.who) else {
         portal.vault.disconnect(&finished.who, origin).await?;
         portal.record_denied(&table, visitor.people().next(), None, origin, "flow_of_another");
-        let account = visitor.people().next().map_or("nobody", |person| person.label());
+        let account = visitor.people().next().map_or("none", |person| person.label());
         return Err(PortalError::WrongAccount(account.to_owned()));
     };
-    tracing::debug!(subject = %person.subject, origin = %origin.name, "an account was connected");
+    tracing::debug!(subject = %person.subject, origin = %origin.name, "account connected");
     Ok(page::see_other(&format!("{}{}", gateway.public_url, local_path(&finished.return_to))))
 }
 
-/// A path of ours, whatever was stored.
+/// Returns the path if it is local to this gateway, otherwise `/`.
 fn local_path(return_to: &str) -> &str {
     if return_to.starts_with('/') && !return_to.starts_with("//") { return_to } else { "/" }
 }
@@ -74,7 +76,7 @@ mod tests {
         for ours in ["/", "/connections", "/connect/x/done?a=//b"] {
             assert_eq!(local_path(ours), ours);
         }
-        // Behind our address, the first three would make another one of it.
+        // Appended to the public URL, the first three would change its host or port.
         for theirs in [".evil.example", "@evil.example/", ":1", "//evil.example", "https://evil.example", ""]
         {
             assert_eq!(local_path(theirs), "/", "{theirs}");

@@ -1,3 +1,5 @@
+//! The gateway's client ID metadata documents.
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
@@ -6,8 +8,8 @@ use http::{HeaderValue, header};
 use crate::Portal;
 use crate::error::PortalError;
 
-/// `GET /connect/{origin}/client.json`: the gateway's client ID metadata document at one origin. One per origin, each with a
-/// redirect URI of its own, so that an answer from one authorization server is never taken for another's (mix-up).
+/// `GET /connect/{origin}/client.json`: the gateway's client ID metadata document at one origin. Each origin
+/// has its own document and redirect URI, which prevents mix-up attacks between authorization servers.
 pub(crate) async fn get(
     State(portal): State<Portal>,
     Path(origin): Path<String>,

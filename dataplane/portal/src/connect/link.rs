@@ -1,3 +1,5 @@
+//! Connect links: `/connect/{origin}?ticket=…`, which an app shows when a call needs an account.
+
 use askama::Template;
 use axum::extract::{Form, Path, Query, State};
 use axum::response::Response;
@@ -16,23 +18,23 @@ use crate::page;
 use crate::sign_in::start;
 use crate::visitor::Visitor;
 
-/// How long a link is good, in seconds.
+/// Lifetime of a link, in seconds.
 const LIFETIME: u64 = 15 * 60;
 
 const FORM: &str = "connect-link";
 
-/// A connect link could not be made.
+/// Why a connect link could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectLinkError {
-    /// It could not be kept.
+    /// Storing the link failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It could not be made unguessable.
+    /// Random bytes are unavailable.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Makes a link. Only its digest is kept.
+/// Creates a link. Only the digest of its ticket is stored.
 pub(crate) async fn create_link(
     portal: &Portal,
     table: &RouteTable,
@@ -52,7 +54,7 @@ pub(crate) async fn create_link(
     Ok(format!("{}/connect/{}?ticket={ticket}", table.gateway.public_url, route.origin.id))
 }
 
-/// The link's person is here.
+/// The page for the user for whom the link was created.
 #[derive(Template)]
 #[template(path = "connect.html")]
 struct ConnectPage<'a> {
@@ -60,13 +62,13 @@ struct ConnectPage<'a> {
     host: &'a str,
     route: &'a Route,
     person: &'a Principal,
-    /// What the origin asks for beyond what the account may do already; empty where there is none.
+    /// Scopes that the origin requested and the account does not have yet.
     more: Vec<String>,
     ticket: &'a str,
     token: String,
 }
 
-/// Nobody has signed in.
+/// The page for a browser without a sign-in.
 #[derive(Template)]
 #[template(path = "sign_in_first.html")]
 struct SignInFirstPage<'a> {
@@ -76,20 +78,18 @@ struct SignInFirstPage<'a> {
     token: String,
 }
 
-/// The link's parameter.
 #[derive(Deserialize)]
 pub(crate) struct LinkQuery {
     ticket: Option<String>,
 }
 
-/// The form's fields.
 #[derive(Deserialize)]
 pub(crate) struct LinkForm {
     ticket: Option<String>,
     token: Option<String>,
 }
 
-/// A link that is still good, with what it is for.
+/// A valid link, with its origin and route.
 struct ConnectLink<'a> {
     row: ConnectLinkRow,
     origin: &'a std::sync::Arc<Origin>,
@@ -113,7 +113,10 @@ impl<'a> ConnectLink<'a> {
         Ok(Self { row, origin, route })
     }
 
-    /// The link's person, if that is who has signed in. `None` where nobody has.
+    /// The signed-in user, who must be the one for whom the link was created. `None` without a sign-in.
+    ///
+    /// # Errors
+    /// When another user is signed in, or the user may not use the route.
     fn person<'v>(
         &self,
         portal: &Portal,
@@ -168,7 +171,8 @@ pub(crate) async fn get(
     Ok(page::render(StatusCode::OK, &page))
 }
 
-/// `POST /connect/{origin}`: the person goes to the origin's authorization server. The link is used up only then.
+/// `POST /connect/{origin}`: redirects the user to the origin's authorization server. Only this uses up the
+/// link.
 pub(crate) async fn post(
     State(portal): State<Portal>,
     Path(origin): Path<String>,

@@ -1,3 +1,5 @@
+//! Connecting and disconnecting accounts from the portal.
+
 use std::sync::Arc;
 
 use axum::extract::{Form, Path, State};
@@ -13,15 +15,15 @@ use crate::forms::check_same_origin;
 use crate::visitor::Visitor;
 use crate::{page, paths};
 
-/// The name of both forms, for their tokens; the subject is [`subject`].
+/// Name of both forms, for their tokens. The subject of a token is [`subject`].
 pub(crate) const FORM: &str = "connection";
 
-/// What a form's token is for: one person's account at one origin.
+/// Subject of a form token: one user's account at one origin.
 pub(crate) fn subject(origin: &Origin, person: &Principal) -> String {
     format!("{} {}", origin.id, person.id.as_str())
 }
 
-/// The forms' fields. Somebody may have signed in through several identity providers; this says as whom.
+/// The fields of both forms. `provider` selects the user if several are signed in.
 #[derive(Deserialize)]
 pub(crate) struct ConnectionForm {
     token: Option<String>,
@@ -50,15 +52,15 @@ async fn check<'a>(
     Ok(CheckedForm { table, visitor, origin, person })
 }
 
-/// A consent at an origin that has begun.
+/// A started consent at an origin.
 pub(crate) struct ConsentRedirect {
-    /// Where the browser goes now.
+    /// URL to redirect the browser to.
     pub(crate) url: Url,
-    /// What names the browser, where it had no name.
+    /// The browser cookie to set, if the browser had none.
     pub(crate) cookie: Option<HeaderValue>,
 }
 
-/// Begins consent at an origin, for somebody who may use a route to it. The browser comes back to `return_to`.
+/// Begins consent at an origin for a user who may use a route to it. The browser returns to `return_to`.
 pub(crate) async fn begin(
     portal: &Portal,
     table: &RouteTable,
@@ -99,7 +101,7 @@ pub(crate) async fn connect(
     Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
-/// `POST /connections/{origin}/disconnect`: also for what the person may no longer use.
+/// `POST /connections/{origin}/disconnect`. Works even if the user may no longer use the origin.
 pub(crate) async fn disconnect(
     State(portal): State<Portal>,
     Path(origin): Path<String>,

@@ -1,10 +1,10 @@
-//! Connecting a person's account at an origin.
+//! Connecting a user's account at an origin.
 //!
 //! ```text
-//! link.rs       /connect/{origin}?ticket=…      a link that a client showed: for one person, once
-//! manage.rs     /connections/{origin}/…         from the portal
-//! callback.rs   /connect/{origin}/callback      the origin's authorization server has answered
-//! document.rs   /connect/{origin}/client.json   who the gateway is, for that server
+//! link.rs              /connect/{origin}?ticket=…      single-use link for one user, shown by an app
+//! manage.rs            /connections/{origin}/…         from the portal
+//! callback.rs          /connect/{origin}/callback      return from the origin's authorization server
+//! client_metadata.rs   /connect/{origin}/client.json   the gateway's client metadata for that server
 //! ```
 
 pub(crate) mod callback;

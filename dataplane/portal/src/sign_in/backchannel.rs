@@ -1,3 +1,5 @@
+//! Back-channel logout: an identity provider reports that a user has logged out.
+
 use axum::Json;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
@@ -13,23 +15,24 @@ use serde_json::json;
 
 use crate::Portal;
 
-/// What `auth.revoked` says of each grant.
+/// Reason in the `auth.revoked` event of each grant.
 const REASON: &str = "by_provider";
 
-/// What a provider posts (OpenID Connect Back-Channel Logout 1.0, section 2.5).
+/// The form that a provider posts (OpenID Connect Back-Channel Logout 1.0, section 2.5).
 #[derive(Deserialize)]
 pub(crate) struct LogoutForm {
     logout_token: Option<String>,
 }
 
-/// `POST /login/backchannel/{provider}`: an identity provider has logged somebody out. Nobody's browser is behind this.
+/// `POST /login/backchannel/{provider}`: an identity provider has logged a user out. The provider itself
+/// sends this request, without a browser.
 pub(crate) async fn post(
     State(portal): State<Portal>,
     Path(provider): Path<String>,
     form: Result<Form<LogoutForm>, FormRejection>,
 ) -> Response {
     let Ok(table) = portal.table() else {
-        return logout_response(Some("the gateway is starting and does not serve anything yet; try again"));
+        return logout_response(Some("the gateway is starting and cannot serve requests yet; try again"));
     };
     let token = form.ok().and_then(|Form(form)| form.logout_token);
     let logged_out = match &token {
@@ -62,11 +65,11 @@ pub(crate) async fn post(
     logout_response(logged_out.err().as_ref().map(|problem| problem.text.as_str()))
 }
 
-/// Why nobody was logged out.
+/// Why a logout failed.
 struct LogoutFailure {
     reason: &'static str,
     text: String,
-    /// The gateway's own trouble: the provider may try again.
+    /// Whether the gateway caused the failure, so the provider can try again.
     ours: bool,
 }
 
@@ -100,10 +103,10 @@ async fn log_out(
         Ok::<_, portcullis_authorization_server::InternalError>(())
     };
     ending.await.map_err(|error| {
-        tracing::error!(%error, "a logout of an identity provider's could not be carried out");
+        tracing::error!(%error, "failed to carry out back-channel logout");
         LogoutFailure {
             reason: "store_unavailable",
-            text: "not all of it has ended; try again".to_owned(),
+            text: "the logout is incomplete; try again".to_owned(),
             ours: true,
         }
     })?;
@@ -111,7 +114,7 @@ async fn log_out(
     Ok(ended)
 }
 
-/// Section 2.8: 200, or 400 with what is wrong; never to be kept.
+/// 200, or 400 with the problem; never cached (OpenID Connect Back-Channel Logout 1.0, section 2.8).
 fn logout_response(problem: Option<&str>) -> Response {
     let mut response = match problem {
         None => StatusCode::OK.into_response(),

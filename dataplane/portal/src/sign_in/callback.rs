@@ -1,3 +1,5 @@
+//! `/login/callback`: the browser returns from an identity provider.
+
 use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
@@ -10,7 +12,7 @@ use crate::error::PortalError;
 use crate::sign_in::{session, start};
 use crate::visitor::Visitor;
 
-/// What a provider sends back (RFC 6749, section 4.1.2).
+/// The parameters that a provider returns (RFC 6749, section 4.1.2).
 #[derive(Deserialize)]
 pub(crate) struct Callback {
     state: Option<String>,
@@ -18,7 +20,7 @@ pub(crate) struct Callback {
     answer: AuthorizationResponse,
 }
 
-/// `GET /login/callback`: an identity provider has answered.
+/// `GET /login/callback`
 pub(crate) async fn get(
     State(portal): State<Portal>,
     Query(callback): Query<Callback>,

@@ -1,3 +1,5 @@
+//! The development sign-in: the user selects an account from a list, without a password.
+
 use askama::Template;
 use axum::extract::{Form, Query, State};
 use axum::response::Response;
@@ -18,7 +20,6 @@ use crate::visitor::Visitor;
 
 const FORM: &str = "development";
 
-/// The users to choose from.
 #[derive(Template)]
 #[template(path = "development.html")]
 struct DevelopmentPage<'a> {
@@ -27,13 +28,11 @@ struct DevelopmentPage<'a> {
     token: String,
 }
 
-/// Where one comes from.
 #[derive(Deserialize)]
 pub(crate) struct DevelopmentQuery {
     state: String,
 }
 
-/// Who was chosen.
 #[derive(Deserialize)]
 pub(crate) struct DevelopmentForm {
     state: String,

@@ -1,4 +1,4 @@
-//! Nobody proves who they are in a development sign-in, so nobody else may be able to reach it.
+//! Restricts the development sign-in, which has no authentication, to loopback addresses.
 
 use http::{HeaderMap, header};
 use portcullis_policy::Gateway;
@@ -6,12 +6,12 @@ use url::{Host, Url};
 
 use crate::error::PortalError;
 
-/// Whether this gateway is reached by this machine alone.
+/// Checks that the gateway's public URL has a loopback host.
 pub(crate) fn check(gateway: &Gateway) -> Result<(), PortalError> {
     if is_loopback(&gateway.public_url) { Ok(()) } else { Err(PortalError::NotLoopback) }
 }
 
-/// The address that the browser used must be loopback too: a name that points here (DNS rebinding) will not do.
+/// Also checks the `Host` of the request, which prevents DNS rebinding.
 pub(crate) fn check_host(gateway: &Gateway, headers: &HeaderMap) -> Result<(), PortalError> {
     check(gateway)?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

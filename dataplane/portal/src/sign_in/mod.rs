@@ -1,15 +1,15 @@
 //! Signing in at an identity provider.
 //!
 //! ```text
-//! start.rs         state, nonce and PKCE, bound to the browser and kept for ten minutes; off to the provider
-//! callback.rs      back from there
-//! development.rs   or a choice from a list
-//! loopback.rs      ... which nobody but this machine may reach
-//! session.rs       who it is, remembered; a new session cookie
-//! sign_out.rs      until the person leaves here
-//! backchannel.rs   or the provider says that they have left there
+//! start.rs         creates state, nonce and PKCE, bound to the browser for ten minutes
+//! callback.rs      the return from the provider
+//! development.rs   the alternative for development: a list of users
+//! loopback.rs      restricts the development sign-in to this machine
+//! session.rs       stores principal and session, sets a new session cookie
+//! sign_out.rs      the user signs out
+//! backchannel.rs   the provider reports that the user has logged out there
 //! ```
-//! What is said to providers, and what they say, is for the room `providers`.
+//! The crate `identity-providers` implements the protocols.
 
 pub(crate) mod backchannel;
 pub(crate) mod callback;

@@ -1,3 +1,5 @@
+//! The result of a sign-in: a new session, or a recorded failure.
+
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -13,7 +15,8 @@ use crate::error::PortalError;
 use crate::page;
 use crate::visitor::Visitor;
 
-/// Somebody has signed in: they are remembered as their provider describes them now, get a new session cookie, and go on.
+/// Stores the principal as the provider describes it, starts a session with a new cookie, and redirects to
+/// `return_to`.
 pub(super) async fn start_session(
     portal: &Portal,
     table: &RouteTable,
@@ -40,7 +43,7 @@ pub(super) async fn start_session(
     Ok(page::with_cookies(on, CookieKind::Session.set(&table.gateway, &token)))
 }
 
-/// Writes down that nobody signed in.
+/// Records a failed sign-in.
 pub(super) fn record_failure(portal: &Portal, table: &RouteTable, reason: &'static str, message: &str) {
     let mut event = portal.event(table, EventKind::SignIn, Outcome::Denied);
     event.reason = Some(reason);

@@ -1,3 +1,5 @@
+//! `/sign-out`: ends the session of the browser.
+
 use axum::extract::{Form, State};
 use axum::response::Response;
 use http::HeaderMap;
@@ -10,17 +12,16 @@ use crate::forms::check_same_origin;
 use crate::page;
 use crate::visitor::Visitor;
 
-/// The form's hidden field.
 #[derive(Deserialize)]
 pub(crate) struct SignOutForm {
     token: Option<String>,
 }
 
-/// The name of the form, for its token.
+/// Name of the form, for its token.
 pub(crate) const FORM: &str = "sign-out";
 
-/// `POST /sign-out`: ends the session and makes the browser a stranger, so that nothing that was begun before goes on under
-/// whoever signs in next.
+/// `POST /sign-out`: ends the session and deletes the browser cookie too. Flows that were started before
+/// cannot continue under the next user.
 pub(crate) async fn post(
     State(portal): State<Portal>,
     headers: HeaderMap,

@@ -1,3 +1,5 @@
+//! Starts a sign-in at an identity provider.
+
 use std::sync::Arc;
 
 use axum::extract::{Form, State};
@@ -17,32 +19,31 @@ use crate::page;
 use crate::sign_in::loopback;
 use crate::visitor::Visitor;
 
-/// How long somebody may take at the identity provider, in seconds.
+/// Lifetime of a pending sign-in, in seconds.
 const LIFETIME: u64 = 10 * 60;
 
-/// A sign-in to begin. Whoever makes one has had the browser's approval.
+/// A sign-in to start. The browser must have approved it.
 pub(crate) struct SignInStart<'a> {
-    /// Where.
     pub(crate) provider: &'a Arc<IdentityProvider>,
-    /// Digest of the browser that must come back.
+    /// Digest of the browser that must return.
     pub(crate) browser: &'a str,
-    /// The path of ours to go on to.
+    /// The gateway's path to continue to.
     pub(crate) return_to: &'a str,
-    /// Whether the provider has to ask again although it knows somebody.
+    /// Whether the provider must ask again even if it has a session.
     pub(crate) another_account: bool,
 }
 
-/// What has to be known when the browser comes back; sealed in the store.
+/// The data that is needed when the browser returns. Sealed in the store.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct PendingSignIn {
     /// Nonce and PKCE.
     #[serde(flatten)]
     pub(crate) proof: SignInSecrets,
-    /// The path of ours to go on to.
+    /// The gateway's path to continue to.
     pub(crate) return_to: String,
 }
 
-/// Makes `state`, nonce and PKCE, and says where the browser signs in.
+/// Creates `state`, nonce and PKCE, and returns the URL at which the user signs in.
 pub(crate) async fn begin(
     portal: &Portal,
     gateway: &Gateway,
@@ -80,7 +81,8 @@ pub(crate) async fn begin(
     Ok(url)
 }
 
-/// A sign-in for the portal's own pages. Its token is bound to what it names, so that nobody else chooses where it leads.
+/// The sign-in form of the portal's pages. Its token is bound to `provider` and `return_to`, so other sites
+/// cannot set them.
 #[derive(Deserialize)]
 pub(crate) struct SignInForm {
     token: Option<String>,
@@ -88,7 +90,7 @@ pub(crate) struct SignInForm {
     return_to: String,
 }
 
-/// The hidden token of the form that [`post`] takes.
+/// The hidden token of the form that [`post`] accepts.
 pub(crate) fn form_token(portal: &Portal, provider: &str, return_to: &str) -> Result<String, PortalError> {
     portal.form_token("sign-in", provider, return_to)
 }

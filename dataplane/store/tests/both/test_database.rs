@@ -108,8 +108,8 @@ pub(crate) fn count_winners(told: &[bool]) -> usize {
 
 /// Tests that take a [`TestDatabase`] and run once per database.
 macro_rules! on_both_databases {
-    ($(async fn $name:ident($place:ident: TestDatabase) $body:block)+) => {
-        $(async fn $name($place: crate::test_database::TestDatabase) $body)+
+    ($($(#[$attribute:meta])* async fn $name:ident($place:ident: TestDatabase) $body:block)+) => {
+        $($(#[$attribute])* async fn $name($place: crate::test_database::TestDatabase) $body)+
 
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]

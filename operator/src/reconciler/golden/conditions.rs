@@ -1,4 +1,4 @@
-//! Every condition type with the reasons that it can have.
+//! Golden test of the condition types and their reasons.
 
 use portcullis_compiler::Severity;
 use portcullis_config_distribution::{ListKind, ObservedCatalogs, ObservedItem, Rejection};

@@ -1,4 +1,4 @@
-//! Whether an answer is right. Every answer is looked at, whole.
+//! Checks the complete content of every response.
 
 use parking_lot::RwLock;
 use serde::Deserialize;
@@ -7,15 +7,15 @@ use serde_json::value::RawValue;
 use super::connection::Response;
 use super::request_template::{Id, Pattern};
 
-/// What answers must hold.
+/// The expected content of responses.
 pub(super) enum Check {
-    /// The first content's text.
+    /// Text of the first content item.
     Text(Pattern),
-    /// The names of a list. An answer that equals one which was found right, its id apart, is right without being parsed again.
+    /// Names of a list. A response that equals a verified one except for its id is not parsed again.
     Names { names: Vec<String>, seen: RwLock<Option<VerifiedResponse>> },
 }
 
-/// An answer that was found right, around its id.
+/// A verified response: the bytes before and after its id.
 pub(super) struct VerifiedResponse {
     before: Vec<u8>,
     after: Vec<u8>,
@@ -66,7 +66,7 @@ impl Check {
     pub(super) fn text(text: &str) -> anyhow::Result<Self> {
         anyhow::ensure!(
             text.contains("{id}"),
-            "a text without the id would not tell one answer from another"
+            "--expect-text must contain {{id}}; otherwise responses cannot be told apart"
         );
         Ok(Self::Text(Pattern::new(text)))
     }
@@ -75,10 +75,10 @@ impl Check {
         Self::Names { names, seen: RwLock::new(None) }
     }
 
-    /// Says what is wrong with an answer.
+    /// Checks a response. The error describes what is wrong.
     pub(super) fn verify(&self, answer: &Response<'_>, id: Id) -> Result<(), String> {
         if answer.status != 200 || !answer.is_json {
-            return Err(wrong_response("is not a 200 with JSON", answer));
+            return Err(wrong_response("is not status 200 with JSON", answer));
         }
         match self {
             Self::Text(expected) => {
@@ -88,7 +88,7 @@ impl Check {
                     [Content { text }] if !called.is_error && expected.matches(text.as_bytes(), &id) => {
                         Ok(())
                     }
-                    _ => Err(wrong_response("does not hold the text of its request", answer)),
+                    _ => Err(wrong_response("does not contain the expected text", answer)),
                 }
             }
             Self::Names { names, seen } => {
@@ -97,7 +97,7 @@ impl Check {
                 }
                 let message: Message<'_, ListToolsResult<'_>> = parse(answer, &id)?;
                 if !message.result.tools.iter().map(|tool| tool.name).eq(names.iter()) {
-                    return Err(wrong_response("does not hold the names that it should", answer));
+                    return Err(wrong_response("does not contain the expected names", answer));
                 }
                 let at = message.id.get().as_ptr() as usize - answer.body.as_ptr() as usize;
                 let (before, after) = (answer.body[..at].to_vec(), answer.body[at + id.len()..].to_vec());
@@ -109,18 +109,17 @@ impl Check {
 }
 
 fn parse<'a, R: Deserialize<'a>>(answer: &Response<'a>, id: &Id) -> Result<Message<'a, R>, String> {
-    let message: Message<'a, R> = serde_json::from_slice(answer.body).map_err(|error| {
-        wrong_response(&format!("is not the message that it should be ({error})"), answer)
-    })?;
+    let message: Message<'a, R> = serde_json::from_slice(answer.body)
+        .map_err(|error| wrong_response(&format!("is not the expected message ({error})"), answer))?;
     if message.jsonrpc != "2.0" || message.id.get().as_bytes() != id {
-        return Err(wrong_response("has another request's id", answer));
+        return Err(wrong_response("has the id of another request", answer));
     }
     Ok(message)
 }
 
 fn wrong_response(what: &str, answer: &Response<'_>) -> String {
     let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
-    format!("an answer {what}: {} {start}", answer.status)
+    format!("a response {what}: {} {start}", answer.status)
 }
 
 #[cfg(test)]

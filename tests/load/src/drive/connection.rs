@@ -1,23 +1,24 @@
-//! One keep-alive HTTP/1.1 connection. By hand, so that the driver costs less than what it measures.
+//! A minimal keep-alive HTTP/1.1 connection. It keeps the cost of the driver below the cost of the measured
+//! system.
 
 use anyhow::Context as _;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Longer answers than this are an error.
+/// Maximum size of a response, in bytes.
 const MAX_RESPONSE_LEN: usize = 4 << 20;
 
-/// A connection and what it has read.
+/// A connection with its read buffers.
 pub(super) struct Connection {
     stream: TcpStream,
     address: String,
     read: Vec<u8>,
-    /// A chunked body, put together.
+    /// The joined chunks of a chunked body.
     joined: Vec<u8>,
 }
 
-/// One answer, whole.
+/// A complete response.
 pub(super) struct Response<'a> {
     pub(super) status: u16,
     pub(super) is_json: bool,
@@ -35,7 +36,7 @@ struct Head {
     is_json: bool,
     closes: bool,
     length: BodyLength,
-    /// Where the body starts.
+    /// Index at which the body starts.
     end: usize,
 }
 
@@ -51,10 +52,10 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub(super) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Response<'_>> {
         self.read.clear();
-        self.stream.write_all(request).await.context("sending a request")?;
+        self.stream.write_all(request).await.context("failed to send a request")?;
         let head = loop {
             self.read_more().await?;
             if let Some(head) = parse_head(&self.read)? {
@@ -66,7 +67,10 @@ impl Connection {
                 while self.read.len() < head.end + length {
                     self.read_more().await?;
                 }
-                anyhow::ensure!(self.read.len() == head.end + length, "more came than the answer has bytes");
+                anyhow::ensure!(
+                    self.read.len() == head.end + length,
+                    "received more bytes than Content-Length"
+                );
                 &self.read[head.end..]
             }
             BodyLength::Chunked => {
@@ -78,19 +82,19 @@ impl Connection {
             }
         };
         if head.closes {
-            // Taken up again at once: a server may end a connection after so many requests.
-            self.stream = TcpStream::connect(&self.address).await.context("connecting again")?;
+            // Reconnects at once: a server may close a connection after a number of requests.
+            self.stream = TcpStream::connect(&self.address).await.context("failed to reconnect")?;
             self.stream.set_nodelay(true)?;
         }
         Ok(Response { status: head.status, is_json: head.is_json, body })
     }
 
     async fn read_more(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.read.len() < MAX_RESPONSE_LEN, "an answer of more than 4 MiB");
-        let count = self.stream.read_buf(&mut self.read).await.context("reading an answer")?;
+        anyhow::ensure!(self.read.len() < MAX_RESPONSE_LEN, "the response exceeds 4 MiB");
+        let count = self.stream.read_buf(&mut self.read).await.context("failed to read a response")?;
         anyhow::ensure!(
             count > 0,
-            "the connection ended in the middle of an answer, after {} bytes",
+            "the connection closed in the middle of a response, after {} bytes",
             self.read.len()
         );
         Ok(())
@@ -100,7 +104,7 @@ impl Connection {
 fn parse_head(read: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(end) = response.parse(read).context("the answer's head")? else {
+    let httparse::Status::Complete(end) = response.parse(read).context("invalid response head")? else {
         return Ok(None);
     };
     let mut head = Head {
@@ -113,10 +117,11 @@ fn parse_head(read: &[u8]) -> anyhow::Result<Option<Head>> {
     for header in response.headers.iter() {
         let is = |value: &[u8]| header.value.eq_ignore_ascii_case(value);
         if header.name.eq_ignore_ascii_case("content-length") {
-            let length = std::str::from_utf8(header.value)?.trim().parse().context("Content-Length")?;
+            let length =
+                std::str::from_utf8(header.value)?.trim().parse().context("invalid Content-Length")?;
             head.length = BodyLength::Known(length);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            anyhow::ensure!(is(b"chunked"), "a transfer encoding other than chunked");
+            anyhow::ensure!(is(b"chunked"), "unsupported transfer encoding; expected chunked");
             head.length = BodyLength::Chunked;
         } else if header.name.eq_ignore_ascii_case("content-type") {
             head.is_json = header.value.starts_with(b"application/json");
@@ -127,21 +132,24 @@ fn parse_head(read: &[u8]) -> anyhow::Result<Option<Head>> {
     Ok(Some(head))
 }
 
-/// Puts the chunks of a complete body together.
+/// Joins the chunks of a complete body.
 fn join_chunks(mut chunks: &[u8], joined: &mut Vec<u8>) -> anyhow::Result<()> {
     joined.clear();
     loop {
-        let line = memmem::find(chunks, b"\r\n").context("a chunk without a size")?;
+        let line = memmem::find(chunks, b"\r\n").context("invalid chunked body: missing chunk size")?;
         let size = std::str::from_utf8(&chunks[..line])?.split(';').next().unwrap_or_default();
-        let size = usize::from_str_radix(size.trim(), 16).context("a chunk's size")?;
+        let size =
+            usize::from_str_radix(size.trim(), 16).context("invalid chunked body: invalid chunk size")?;
         let start = line + 2;
         if size == 0 {
             return Ok(());
         }
-        let (piece, rest) =
-            chunks.get(start..).and_then(|rest| rest.split_at_checked(size)).context("a chunk cut short")?;
+        let (piece, rest) = chunks
+            .get(start..)
+            .and_then(|rest| rest.split_at_checked(size))
+            .context("invalid chunked body: truncated chunk")?;
         joined.extend_from_slice(piece);
-        chunks = rest.strip_prefix(b"\r\n").context("a chunk that does not end where it says")?;
+        chunks = rest.strip_prefix(b"\r\n").context("invalid chunked body: chunk longer than its size")?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Processor time of other processes, as the operating system accounts for it.
+//! CPU time of other processes, from `/proc`.
 
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -7,10 +7,11 @@ use anyhow::Context as _;
 
 use super::Window;
 
-/// Linux counts in ticks of this length for whoever reads `/proc` (`USER_HZ` is 100 on every architecture of today).
+/// Unit of the times in `/proc` (`USER_HZ` is 100 on every current architecture).
 const TICK: Duration = Duration::from_millis(10);
 
-/// What these processes use from the window's start to its end. On a thread of its own, which no busy runtime delays.
+/// Measures the CPU time of these processes during the window. Uses its own thread, which a busy runtime does
+/// not delay.
 pub(super) fn measure_during(
     window: Window,
     processes: &[u32],
@@ -31,13 +32,14 @@ fn cpu_time(processes: &[u32]) -> anyhow::Result<Duration> {
     let mut ticks = 0;
     for process in processes {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))
-            .with_context(|| format!("the process {process} is gone"))?;
-        ticks += user_and_system(&stat).context("the form of /proc/PID/stat")?;
+            .with_context(|| format!("failed to read the CPU time of process {process}"))?;
+        ticks += user_and_system(&stat).context("unexpected format of /proc/PID/stat")?;
     }
     Ok(TICK * ticks)
 }
 
-/// Fields 14 and 15, counted after the command's name, which may hold anything.
+/// Sum of fields 14 and 15 (utime, stime). Parsing starts after the command name, which may contain any
+/// character.
 fn user_and_system(stat: &str) -> Option<u32> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)

@@ -1,4 +1,4 @@
-//! The driver: N connections, each sending its next request when the one before is answered and found right.
+//! The driver: N connections. Each sends its next request after the response to the previous one was checked.
 
 mod check;
 mod connection;
@@ -19,51 +19,57 @@ use self::connection::Connection;
 use self::report::{Report, Stats};
 use self::request_template::RequestTemplate;
 
-/// How long the last answers may take after the time is up.
+/// Time limit for the last responses after the window has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What to send where, and what to expect.
+/// Requests to send and responses to expect.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Where requests go: plain http.
+    /// Target URL; plain http only.
     #[arg(long)]
     url: String,
-    /// A header of every request: `Name: value`. Repeatable.
+    /// Header of every request, as `Name: value`. Repeatable.
     #[arg(long = "header")]
     headers: Vec<String>,
-    /// The JSON body. `{id}` becomes a number of ten digits that no other request has.
+    /// JSON body. `{id}` is replaced by a unique ten-digit number.
     #[arg(long)]
     body: String,
-    /// The text that each answer's first content holds, `{id}` as in the body.
+    /// Expected text of the first content item of each response. `{id}` is replaced as in the body.
     #[arg(long, conflicts_with = "expect_names", required_unless_present = "expect_names")]
     expect_text: Option<String>,
-    /// A file with a JSON array: the names that each answer's list of tools holds, in this order.
+    /// File with a JSON array: the expected tool names of each response, in this order.
     #[arg(long)]
     expect_names: Option<PathBuf>,
-    /// Keep-alive connections.
+    /// Number of keep-alive connections.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// Seconds that count.
+    /// Duration of the measurement, in seconds.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
-    /// Seconds before that, which do not.
+    /// Warm-up before the measurement, in seconds. Its requests are not counted.
     #[arg(long, default_value_t = 0.3)]
     warm_up: f64,
-    /// Processes whose processor time is told per request. Repeatable.
+    /// Process id whose CPU time is reported. Repeatable.
     #[arg(long = "cpu-of")]
     cpu_of: Vec<u32>,
-    /// Worker threads.
+    /// Number of worker threads.
     #[arg(long, default_value_t = 1)]
     workers: usize,
 }
 
-/// Drives and reports. Wrong answers are counted, not fatal: the report says so, and so does the exit status.
+/// Runs the measurement and prints the report. Wrong responses do not stop it; they are counted in the report
+/// and make the exit status nonzero.
 pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(options.workers).enable_all().build()?;
     let report = runtime.block_on(drive(&options))?;
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&report)?)?;
-    anyhow::ensure!(report.errors == 0, "{} of {} answers were wrong", report.errors, report.requests);
+    anyhow::ensure!(
+        report.errors == 0,
+        "{} wrong or missing responses ({} correct ones); see first_error in the report",
+        report.errors,
+        report.requests
+    );
     Ok(())
 }
 
@@ -72,12 +78,12 @@ async fn drive(options: &Options) -> anyhow::Result<Report> {
     let check = Arc::new(match (&options.expect_text, &options.expect_names) {
         (Some(text), _) => Check::text(text)?,
         (None, Some(file)) => Check::names(serde_json::from_str(&std::fs::read_to_string(file)?)?),
-        (None, None) => anyhow::bail!("what is expected?"),
+        (None, None) => anyhow::bail!("set --expect-text or --expect-names"),
     });
     let mut connections = Vec::with_capacity(options.connections);
     for _ in 0..options.connections {
         let connection = Connection::open(&template.address).await;
-        connections.push(connection.with_context(|| format!("connecting to {}", template.address))?);
+        connections.push(connection.with_context(|| format!("failed to connect to {}", template.address))?);
     }
     let window = Window::starting(options)?;
     let cpu = cpu::measure_during(window, &options.cpu_of);
@@ -95,13 +101,13 @@ async fn drive(options: &Options) -> anyhow::Result<Report> {
     };
     let limit = window.end.saturating_duration_since(Instant::now()) + DRAIN_TIMEOUT;
     if tokio::time::timeout(limit, all).await.is_err() {
-        tally.record_error("a request got no answer within 15 s");
+        tally.record_error("no response within 15 s after the end of the measurement");
     }
-    let cpu = cpu.join().map_err(|_| anyhow::anyhow!("the clock of processor time broke"))??;
+    let cpu = cpu.join().map_err(|_| anyhow::anyhow!("the thread that measures CPU time panicked"))??;
     Ok(tally.report(window.end - window.start, cpu))
 }
 
-/// When requests count: those that are answered from `start` to `end`.
+/// The measurement window. Requests are counted if their response arrives between `start` and `end`.
 #[derive(Clone, Copy)]
 struct Window {
     start: Instant,

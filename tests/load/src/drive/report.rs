@@ -1,10 +1,10 @@
-//! What came of it, as numbers.
+//! The results of a measurement.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// What one connection, or all of them, saw.
+/// Results of one connection, or of all connections after [`merge`](Self::merge).
 #[derive(Default)]
 pub(super) struct Stats {
     latencies: Vec<u32>,
@@ -15,9 +15,9 @@ pub(super) struct Stats {
 /// The report: one JSON line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// Right answers within the window.
+    /// Correct responses within the window.
     pub(crate) requests: usize,
-    /// Wrong or missing answers at any time.
+    /// Wrong or missing responses at any time.
     pub(crate) errors: u64,
     first_error: Option<String>,
     seconds: f64,
@@ -26,7 +26,7 @@ pub(crate) struct Report {
     p90_us: u32,
     p99_us: u32,
     max_us: u32,
-    /// Processor time of the processes asked about, in the window.
+    /// CPU time of the selected processes within the window.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_ms: Option<u64>,
 }
@@ -66,7 +66,7 @@ impl Stats {
         }
     }
 
-    /// The latency that this many of a hundred do not exceed (nearest rank).
+    /// Percentile of the latencies, in microseconds (nearest rank).
     fn percentile(&self, percent: usize) -> u32 {
         let rank = (self.latencies.len() * percent).div_ceil(100);
         self.latencies.get(rank.saturating_sub(1)).copied().unwrap_or(0)

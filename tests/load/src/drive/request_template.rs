@@ -1,16 +1,16 @@
-//! Requests: all bytes are ready, a request differs from the next in the digits of its id alone.
+//! Prepared requests. Only the digits of the id differ between requests.
 
 use anyhow::Context as _;
 use url::Url;
 
-/// The digits of an id. All have ten, so that no length ever changes.
+/// The digits of an id. The fixed length keeps Content-Length constant.
 pub(super) type Id = [u8; ID_LEN];
 
 const ID_LEN: usize = 10;
 const FIRST_ID: u64 = 1_000_000_000;
 const ID_PLACEHOLDER: &str = "{id}";
 
-/// The ids of one connection: every so many-th number, so that no two connections share one.
+/// The ids of one connection. Connections use interleaved numbers, so all ids are unique.
 pub(super) struct IdSequence {
     next: u64,
     step: u64,
@@ -33,7 +33,7 @@ impl IdSequence {
     }
 }
 
-/// A text with places for an id.
+/// A text with placeholders for an id.
 #[derive(Clone)]
 pub(super) struct Pattern {
     bytes: Vec<u8>,
@@ -76,7 +76,7 @@ impl Pattern {
     }
 }
 
-/// A whole HTTP/1.1 request with places for its id.
+/// A complete HTTP/1.1 request with placeholders for its id.
 #[derive(Clone)]
 pub(super) struct RequestTemplate {
     /// `host:port`.
@@ -87,7 +87,7 @@ pub(super) struct RequestTemplate {
 impl RequestTemplate {
     pub(super) fn new(url: &str, headers: &[String], body: &str) -> anyhow::Result<Self> {
         let url = Url::parse(url)?;
-        anyhow::ensure!(url.scheme() == "http", "only plain http is driven");
+        anyhow::ensure!(url.scheme() == "http", "the URL must use plain http");
         let address =
             format!("{}:{}", url.host_str().context("the URL has no host")?, url.port().unwrap_or(80));
         let length = Pattern::new(body).bytes.len();
@@ -96,7 +96,7 @@ impl RequestTemplate {
         for header in headers {
             anyhow::ensure!(
                 header.contains(": ") && !header.contains(['\r', '\n']),
-                "a header is `Name: value`"
+                "a header must have the form `Name: value`"
             );
             head.push_str(header);
             head.push_str("\r\n");

@@ -1,11 +1,12 @@
-//! A catalog such as an issue tracker's server has: ten nouns, ten verbs, a hundred tools with schemas, some 80 KB.
+//! A realistic catalog, like that of an issue tracker: ten nouns, ten verbs, a hundred tools with schemas,
+//! about 80 KB.
 
 use serde_json::{Value, json};
 
 const NOUNS: [&str; 10] =
     ["issue", "project", "comment", "cycle", "label", "document", "milestone", "attachment", "view", "team"];
 
-/// A verb, what its tools do, and whether they read only.
+/// A verb, the description of its tools, and whether they are read-only.
 const VERBS: [(&str, &str, bool); 10] = [
     ("get", "Reads one {} by its identifier, with its fields, its history and who may see it.", true),
     (
@@ -64,7 +65,7 @@ pub(super) fn discover() -> Value {
         "resultType": "complete",
         "supportedVersions": ["2026-07-28"],
         "capabilities": {"tools": {}},
-        "instructions": "An issue tracker that is made for measuring.",
+        "instructions": "An issue tracker for load measurements.",
         "ttlMs": 60000,
         "cacheScope": "public",
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "portcullis-load", "version": env!("CARGO_PKG_VERSION")}},

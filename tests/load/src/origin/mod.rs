@@ -1,4 +1,4 @@
-//! The origin: bare hyper, one pass over a request, answers that are ready but for their id.
+//! The origin: plain hyper, one pass over each request, and prepared responses that differ only in their id.
 
 mod catalog;
 mod response;
@@ -23,25 +23,25 @@ use tokio::net::TcpListener;
 use self::response::ResponseBody;
 use self::token::TokenVerifier;
 
-/// How the origin serves.
+/// Options of the origin.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
-    /// The authorization server that the protected resource metadata names. Without one, no token is asked for.
+    /// Authorization server in the protected resource metadata. Without it, no token is required.
     #[arg(long)]
     issuer: Option<String>,
-    /// A bearer token that is good without asking. Repeatable.
+    /// Bearer token that is accepted without introspection. Repeatable.
     #[arg(long = "accept", requires = "issuer")]
     accepted: Vec<String>,
-    /// Where other tokens are asked about, once each (RFC 7662).
+    /// Introspection endpoint (RFC 7662) for all other tokens. Active tokens are cached.
     #[arg(long, requires = "issuer")]
     introspection: Option<String>,
-    /// How the origin authenticates there: `id:secret`.
+    /// Client credentials for the introspection endpoint: `id:secret`.
     #[arg(long, requires = "introspection")]
     introspection_client: Option<String>,
-    /// Worker threads.
+    /// Number of worker threads.
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
@@ -65,7 +65,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
                 let origin = origin.clone();
                 async move { Ok::<_, Infallible>(origin.respond(request).await) }
             });
-            // A client that goes away in the middle is nobody's error.
+            // A client that disconnects is not an error.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -78,12 +78,12 @@ struct Origin {
     /// Protected resource metadata (RFC 9728).
     metadata: Bytes,
     challenge: HeaderValue,
-    /// What follows the id in the answer to `tools/list`, and to `server/discover`.
+    /// The bytes after the id in the responses to `tools/list` and `server/discover`.
     list: Bytes,
     discover: Bytes,
 }
 
-/// What this origin reads of a message.
+/// The parts of a message that this origin reads.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
@@ -179,7 +179,7 @@ impl Origin {
             "tools/call" => {
                 let params = message.params.as_ref();
                 let Some(name) = params.and_then(|params| params.name) else {
-                    return error_response(StatusCode::BAD_REQUEST, id, -32602, "which tool?");
+                    return error_response(StatusCode::BAD_REQUEST, id, -32602, "params.name is missing");
                 };
                 if !mirrored("mcp-name", name) {
                     return error_response(
@@ -195,7 +195,7 @@ impl Origin {
                         StatusCode::OK,
                         id,
                         -32602,
-                        "arguments.id is missing or not plain",
+                        "arguments.id is missing or contains quotes or backslashes",
                     );
                 };
                 json_response(

@@ -1,4 +1,4 @@
-//! Answers as bytes: a head made per request, and a tail that all answers share.
+//! Response bodies: a head per request, and a tail that all responses share.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use serde_json::Value;
 
-/// A body of at most two pieces, neither of them copied.
+/// A body of at most two parts, which are not copied.
 pub(super) struct ResponseBody {
     head: Bytes,
     tail: Bytes,
@@ -19,7 +19,7 @@ impl ResponseBody {
         Self { head, tail: Bytes::new() }
     }
 
-    /// The answer to the request `id` whose rest is `tail`, from [`after_id`].
+    /// The response to the request `id`, with a `tail` from [`response_tail`].
     pub(super) fn with_id(id: &str, tail: Bytes) -> Self {
         let mut head = BytesMut::with_capacity(24 + id.len());
         head.put_slice(br#"{"jsonrpc":"2.0","id":"#);
@@ -28,12 +28,12 @@ impl ResponseBody {
     }
 }
 
-/// What follows the id in an answer with this result.
+/// The bytes after the id in a response with this result.
 pub(super) fn response_tail(result: &Value) -> Bytes {
     format!(r#","result":{result}}}"#).into()
 }
 
-/// The answer of a tool: which it was, and which subject it was called for.
+/// The response of a tool: its name and the subject of the call.
 pub(super) fn tool_response(id: &str, name: &str, subject: &str) -> Bytes {
     let parts = [
         r#"{"jsonrpc":"2.0","id":"#,

@@ -1,4 +1,4 @@
-//! Which bearer tokens are good: those it was told, and those that the authorization server vouched for when first seen.
+//! Verifies bearer tokens: configured tokens, and tokens that the authorization server reported as active.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use parking_lot::RwLock;
 use serde::Deserialize;
 
-/// The good tokens, as whole `Authorization` values.
+/// The accepted tokens, as complete `Authorization` values.
 pub(super) struct TokenVerifier {
     good: RwLock<HashSet<HeaderValue>>,
     introspection: Option<Introspection>,
@@ -32,8 +32,12 @@ struct IntrospectionResponse {
 }
 
 impl TokenVerifier {
-    pub(super) fn new(told: &[String], endpoint: Option<&str>, client: Option<&str>) -> anyhow::Result<Self> {
-        let good = told.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}")));
+    pub(super) fn new(
+        accepted: &[String],
+        endpoint: Option<&str>,
+        client: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let good = accepted.iter().map(|token| HeaderValue::try_from(format!("Bearer {token}")));
         let good = RwLock::new(good.collect::<Result<_, _>>()?);
         let Some(endpoint) = endpoint else { return Ok(Self { good, introspection: None }) };
         let basic = format!("Basic {}", STANDARD.encode(client.unwrap_or_default()));
@@ -45,7 +49,7 @@ impl TokenVerifier {
         Ok(Self { good, introspection: Some(introspection) })
     }
 
-    /// Whether a request with this `Authorization` may pass. Only a token that has not been seen costs a question.
+    /// Whether a request with this `Authorization` is accepted. Introspects only tokens that are not cached.
     pub(super) async fn verify(&self, authorization: Option<&HeaderValue>) -> bool {
         let Some(authorization) = authorization else { return false };
         if self.good.read().contains(authorization) {

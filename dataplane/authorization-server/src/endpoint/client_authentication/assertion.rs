@@ -1,14 +1,16 @@
+//! Client authentication by `private_key_jwt` (RFC 7523).
+
 use super::{ClientAuthError, IssuerContext};
 use crate::AuthorizationServer;
 use portcullis_jwt_verification::{JwksSource, JwtError, ReplayError, SIGNING_ALGORITHMS, UnverifiedJwt};
 
-/// `typ` of what clients sign to authenticate: nothing more telling than `JWT` in RFC 7523, the other one in its successor
+/// Accepted `typ` of client assertions: `JWT` in RFC 7523, and the specific type of its successor
 /// (draft-ietf-oauth-rfc7523bis).
 const CLIENT_ASSERTION_TYPES: [&str; 2] = ["jwt", "client-authentication+jwt"];
 
 impl AuthorizationServer {
-    /// Checks an assertion that a client signed to authenticate (RFC 7523, section 3): from itself about itself, for this
-    /// authorization server, within its time, and never seen before.
+    /// Checks a client assertion (RFC 7523, section 3): `iss` and `sub` are the client's id, `aud` is this
+    /// issuer or its token endpoint, the assertion has not expired and was not used before.
     pub(super) async fn check_assertion(
         &self,
         at: IssuerContext<'_>,

@@ -1,3 +1,5 @@
+//! Reads a client's id and credential from a request.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -8,16 +10,16 @@ use super::ClientAuthError;
 use crate::endpoint::form::Form;
 use portcullis_jwt_verification::UnverifiedJwt;
 
-/// RFC 7523, section 2.2.
+/// Required `client_assertion_type` (RFC 7523, section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Who a client says it is, and what it shows for it.
+/// The client id and credential in a request, not verified yet.
 pub(super) struct PresentedClient {
     pub(super) id: String,
     pub(super) credential: Credential,
 }
 
-/// By which method. More than one at a time is refused (RFC 6749, section 2.3).
+/// Credential by method. Requests with more than one are rejected (RFC 6749, section 2.3).
 pub(super) enum Credential {
     Nothing,
     Basic(String),
@@ -35,12 +37,12 @@ impl PresentedClient {
         let Some(header) = values.next() else {
             return match (secret, assertion) {
                 (Some(_), Some(_)) => {
-                    malformed("the client authenticates by a secret and by an assertion; choose one")
+                    malformed("the request has both client_secret and client_assertion; send only one")
                 }
                 (None, Some((id, assertion))) => {
-                    // The assertion says who it is from; client_id may be left out (RFC 7523, section 3, rule 2).
+                    // client_id is optional: the assertion has the id in `sub` (RFC 7523, section 3, rule 2).
                     if in_form.is_some_and(|in_form| in_form != id) {
-                        return malformed("client_id and the sub of the client_assertion name two clients");
+                        return malformed("client_id differs from the sub of the client_assertion");
                     }
                     Ok(Self { id, credential: Credential::Assertion(assertion) })
                 }
@@ -51,14 +53,14 @@ impl PresentedClient {
             };
         };
         if values.next().is_some() {
-            return malformed("there are two Authorization headers");
+            return malformed("the request has two Authorization headers; send one");
         }
         let Some((id, in_header)) = header.to_str().ok().and_then(basic) else {
-            return malformed("the Authorization header is not Basic with a client_id and a secret");
+            return malformed("the Authorization header must be Basic with a client_id and a secret");
         };
         if secret.is_some() || assertion.is_some() || in_form.is_some_and(|in_form| in_form != id) {
             return malformed(
-                "the client is named in the Authorization header and, differently or with another credential, in the form",
+                "the form has another client_id or another credential than the Authorization header; send only one",
             );
         }
         let credential =
@@ -67,7 +69,7 @@ impl PresentedClient {
     }
 }
 
-/// The assertion of a form, and whose it says that it is.
+/// The assertion in a form, with the client id in its unverified `sub`: `(id, assertion)`.
 fn assertion(form: &Form) -> Result<Option<(String, String)>, ClientAuthError> {
     let malformed = |problem| Err(ClientAuthError::Malformed(problem));
     match (form.get("client_assertion_type"), form.get("client_assertion")) {
@@ -78,13 +80,13 @@ fn assertion(form: &Form) -> Result<Option<(String, String)>, ClientAuthError> {
             Ok(Some((id.to_owned(), text.to_owned())))
         }
         (Some(JWT_BEARER), None) => malformed("client_assertion is missing"),
-        _ => malformed(
-            "client_assertion_type has to be urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        ),
+        _ => {
+            malformed("client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+        }
     }
 }
 
-/// The id and secret of `Basic …`, each form-encoded before they were joined (RFC 6749, section 2.3.1).
+/// The id and secret in `Basic …`. Both are form-encoded (RFC 6749, section 2.3.1).
 pub(crate) fn basic(header: &str) -> Option<(String, String)> {
     let (scheme, credentials) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -96,7 +98,8 @@ pub(crate) fn basic(header: &str) -> Option<(String, String)> {
 }
 
 fn form_decoded(text: &str) -> String {
-    // Parsed as the name of a parameter; `&` and `=` cannot be in encoded text, and never are in ids or secrets of ours.
+    // Parsed as the name of a parameter. Encoded text has no `&` or `=`, and neither have the gateway's ids
+    // and secrets.
     form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 

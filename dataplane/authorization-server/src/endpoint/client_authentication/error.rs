@@ -1,3 +1,5 @@
+//! Errors of client authentication.
+
 use http::StatusCode;
 
 use crate::InternalError;
@@ -5,25 +7,25 @@ use crate::client::{ClientError, UNKNOWN_CLIENT};
 use crate::endpoint::oauth_error::OAuthError;
 use portcullis_jwt_verification::JwtError;
 
-/// Why a client has not shown who it is.
+/// Client authentication failed.
 #[derive(Debug)]
 pub(in crate::endpoint) enum ClientAuthError {
-    /// It does not say who it is.
+    /// The request has no client id.
     MissingClientId,
-    /// Its credentials do not read, or there are several.
+    /// The credentials are malformed, or there are several.
     Malformed(&'static str),
-    /// No such client, or not its secret.
+    /// The client is unknown, or its credential is wrong.
     Invalid {
-        /// It used the `Authorization` header.
+        /// Whether the request used the `Authorization` header.
         basic: bool,
-        /// Which of the two, for people.
+        /// Description of the problem.
         problem: String,
     },
-    /// Its assertion does not count.
+    /// The client assertion is invalid.
     Assertion(JwtError),
-    /// What it is to be held against is at its own host, which does not answer.
+    /// The client's metadata document cannot be fetched.
     Unavailable(String),
-    /// The gateway could not find out.
+    /// The gateway failed.
     Gateway(InternalError),
 }
 
@@ -41,7 +43,7 @@ impl ClientAuthError {
         }
     }
 
-    /// For events, where it is more than the code that the client gets.
+    /// Reason in events, if more specific than the OAuth error code.
     pub(in crate::endpoint) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Assertion(error) => Some(error.reason()),
@@ -64,11 +66,11 @@ impl ClientAuthError {
             Self::Assertion(error) => OAuthError::new(
                 StatusCode::UNAUTHORIZED,
                 "invalid_client",
-                format!("the client_assertion does not count: {error}"),
+                format!("the client_assertion is invalid: {error}"),
             ),
             Self::Unavailable(problem) => OAuthError::temporarily_unavailable(problem),
             Self::Gateway(error) => {
-                tracing::error!(%error, "a client could not be authenticated");
+                tracing::error!(%error, "failed to authenticate a client");
                 OAuthError::unavailable()
             }
         }

@@ -1,5 +1,6 @@
-//! Which client is asking: `none`, `client_secret_basic`, `client_secret_post` (RFC 6749, section 2.3) and `private_key_jwt`
-//! (RFC 7523, section 2.2; OpenID Connect Core, section 9). A client that is registered with one method cannot use another.
+//! Client authentication: `none`, `client_secret_basic`, `client_secret_post` (RFC 6749, section 2.3) and
+//! `private_key_jwt` (RFC 7523, section 2.2; OpenID Connect Core, section 9). A client must use the method
+//! that it is registered with.
 
 mod assertion;
 mod credential;
@@ -21,18 +22,18 @@ pub(super) use credential::basic;
 use credential::{Credential, PresentedClient};
 pub(super) use error::ClientAuthError;
 
-/// A client that has shown that it is who it says, as far as clients of its kind can.
+/// A client after authentication. A public client has only named its id.
 #[derive(Clone)]
 pub(super) struct AuthenticatedClient {
     pub(super) id: String,
     pub(super) name: String,
-    /// It has shown a secret or a signature, and not only said who it is.
+    /// Whether the client authenticated with a secret or an assertion.
     pub(super) is_confidential: bool,
-    /// The workload that it is, if it is one.
+    /// The workload in the gateway's settings, if the client is one.
     pub(super) workload: Option<Arc<Workload>>,
 }
 
-/// Where a client authenticates.
+/// The issuer at which a client authenticates.
 #[derive(Clone, Copy)]
 pub(super) struct IssuerContext<'a> {
     pub(super) table: &'a RouteTable,
@@ -59,7 +60,7 @@ impl AuthorizationServer {
             (ClientAuth::Nothing, Credential::Nothing) => {}
             (ClientAuth::Nothing, _) => {
                 return Err(invalid(
-                    "this client has no secret and no key; it is registered with the method none",
+                    "this client is registered with token_endpoint_auth_method none; send no secret or assertion",
                 ));
             }
             (ClientAuth::Secret { digest: right, by }, Credential::Basic(secret))
@@ -74,9 +75,9 @@ impl AuthorizationServer {
             }
             (ClientAuth::Secret { by, .. }, _) => {
                 return Err(invalid(match by {
-                    SecretMethod::Basic => "this client has to authenticate by client_secret_basic",
-                    SecretMethod::Post => "this client has to authenticate by client_secret_post",
-                    SecretMethod::Either => "this client has to authenticate with its secret",
+                    SecretMethod::Basic => "this client must authenticate with client_secret_basic",
+                    SecretMethod::Post => "this client must authenticate with client_secret_post",
+                    SecretMethod::Either => "this client must authenticate with its secret",
                 }));
             }
             (ClientAuth::Assertion { keys, algorithm, .. }, Credential::Assertion(assertion)) => {
@@ -84,7 +85,7 @@ impl AuthorizationServer {
             }
             (ClientAuth::Assertion { or_nothing: true, .. }, Credential::Nothing) => {}
             (ClientAuth::Assertion { .. }, _) => {
-                return Err(invalid("this client has to authenticate by private_key_jwt"));
+                return Err(invalid("this client must authenticate with private_key_jwt"));
             }
         }
         let workload = match known.kind {
@@ -101,5 +102,5 @@ impl AuthorizationServer {
 
 fn check_secret(right: &str, secret: &str) -> Result<(), &'static str> {
     let is_right = bool::from(right.as_bytes().ct_eq(digest(secret).as_bytes()));
-    if is_right { Ok(()) } else { Err("the client's secret is not right") }
+    if is_right { Ok(()) } else { Err("the client secret is wrong") }
 }

@@ -1,4 +1,4 @@
-//! RFC 6749 section 2.3, RFC 7523 section 3, OpenID Connect Core section 9.
+//! Client authentication: RFC 6749 section 2.3, RFC 7523 section 3, OpenID Connect Core section 9.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -12,7 +12,7 @@ const TYPE: (&str, &str) =
     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 const ISSUER: &str = "https://gateway.example/mcp/a";
 
-/// A request that is looked at only once its client has been authenticated: its token is made up.
+/// A refresh request with an unknown token. Its error shows whether client authentication succeeded.
 const FORM: [(&str, &str); 2] = [("grant_type", "refresh_token"), ("refresh_token", "pc_refresh_x")];
 const AUTHENTICATED: (u16, &str) = (400, "invalid_grant");
 const REFUSED: (u16, &str) = (401, "invalid_client");
@@ -105,7 +105,7 @@ async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
     assert_eq!(world.events(EventKind::Token)[0].reason, Some("assertion_reused"));
     assert_eq!(error(&show(&other, &assertion).await), REFUSED);
-    // As long as it is good, also after what is over has been forgotten.
+    // Until it expires, also after expired rows were deleted.
     world.advance(300);
     world.identity.prune().await.unwrap();
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);

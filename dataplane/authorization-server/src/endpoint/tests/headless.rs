@@ -1,4 +1,4 @@
-//! MCP extension `io.modelcontextprotocol/oauth-client-credentials`.
+//! Client credentials: MCP extension `io.modelcontextprotocol/oauth-client-credentials`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const TYPE: (&str, &str) =
     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 
-/// A team that lets these use the route `a`.
+/// A team with these members and access to the route `a`.
 pub(super) fn team(members: Value) -> TeamConfig {
     let mut all = json!({"groups": [], "users": [], "serviceAccounts": []});
     all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
@@ -138,7 +138,7 @@ async fn given_a_client_that_registered_by_itself_when_it_wants_to_be_a_workload
     );
     assert_eq!(error(&world.post(A, &[GRANT, ("client_id", "reporter")]).await), (401, "invalid_client"));
     assert_eq!(error(&world.post(A, &[GRANT]).await), (400, "invalid_request"));
-    assert!(world.identity.client("reporter").await.is_err(), "nobody approves it in a browser");
+    assert!(world.identity.client("reporter").await.is_err(), "it cannot be approved in a browser");
 }
 
 /// Requirements: as.headless.short
@@ -183,7 +183,7 @@ async fn given_metadata_then_it_lists_the_grants_that_are_turned_on_and_no_other
     assert!(document.get("authorization_grant_profiles_supported").is_none());
 }
 
-/// Keys at an address, and how often it was asked.
+/// A JWKS URL that counts its requests.
 struct KeyHost {
     keys: Mutex<Value>,
     asked: Mutex<usize>,

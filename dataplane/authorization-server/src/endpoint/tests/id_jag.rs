@@ -1,4 +1,4 @@
-//! MCP "Enterprise-Managed Authorization", sections 4.3 and 5.1.
+//! Identity assertions: MCP "Enterprise-Managed Authorization", sections 4.3 and 5.1.
 
 use axum::Router;
 use axum::routing::get;
@@ -21,7 +21,7 @@ fn provider() -> Signer {
     Signer::new("provider", 9)
 }
 
-/// A provider that publishes its metadata and keys; returns its issuer.
+/// Starts a provider that publishes its metadata and keys. Returns its issuer.
 async fn published() -> String {
     let listener = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
     let known = std::sync::Arc::clone(&listener);
@@ -83,7 +83,7 @@ impl Company {
         claims
     }
 
-    /// The workload as the client that shows an identity assertion.
+    /// Sends an identity assertion, authenticated as the workload.
     async fn show(&self, assertion: &str) -> TestResponse {
         let exp = self.world.clock.now().seconds() + 300;
         let client = Signer::new("client", 5).sign(
@@ -103,7 +103,7 @@ async fn given_an_identity_assertion_then_the_token_is_for_the_same_person_as_wh
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json.get("refresh_token"), None);
     let caller = company.world.authenticate(answer.text("access_token"), "a").await.unwrap();
-    // What the assertion does not say stays as the sign-in had it.
+    // Claims that the assertion lacks keep their values from the sign-in.
     assert_eq!(caller.principal, crate::testing::ana());
     assert_eq!((&*caller.client_id, &*caller.client_name), ("reporter", "The reporter"));
     assert_eq!(error(&company.show(&assertion).await), (400, "invalid_grant"), "it counts once");
@@ -117,7 +117,7 @@ async fn given_an_assertion_that_describes_the_person_then_that_is_what_is_known
     let answer = company.show(&provider().sign(TYP, &claims)).await;
     let caller = company.world.authenticate(answer.text("access_token"), "a").await.unwrap();
     let expected = Principal::new("company", "ana", None, Some("Ana"), ["finance", "board"]);
-    assert_eq!(caller.principal, expected, "an address that nobody vouches for is none");
+    assert_eq!(caller.principal, expected, "an unverified address is ignored");
     let mut newcomer = company.with("sub", json!("new"));
     newcomer["groups"] = json!(["finance"]);
     assert_eq!(company.show(&provider().sign(TYP, &newcomer)).await.status, 200);
@@ -163,7 +163,8 @@ async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_th
     ] {
         assert_eq!(error(&company.show(&forged).await), (400, "invalid_grant"), "{forged}");
     }
-    // An id_token of the same provider is none: without its type it is taken for a service account's.
+    // An id_token of the same provider is not an assertion: without the typ it is read as a service account
+    // token.
     assert_eq!(error(&company.show(&provider().sign(None, &sound)).await).0, 400);
     assert_eq!(company.show(&provider().sign(TYP, &sound)).await.status, 200);
 }
@@ -174,7 +175,7 @@ async fn given_an_identity_assertion_when_anything_in_it_is_not_as_it_must_be_th
 async fn given_a_provider_whose_metadata_name_another_issuer_when_it_vouches_for_somebody_then_it_is_not_believed()
  {
     let mut company = Company::new().await;
-    // Its metadata lie at the same place, and are those of the issuer without the slash.
+    // The metadata has the same URL, but its issuer has no trailing slash.
     company.issuer.push('/');
     company.world.swap(&["a", "b"], |contract| settings(contract, &company.issuer, true));
     let answer = company.show(&provider().sign(TYP, &company.claims())).await;
@@ -196,7 +197,7 @@ async fn given_a_public_client_when_it_shows_an_identity_assertion_then_it_may_n
     assert_eq!(
         error(&company.world.post(A, &form).await),
         (400, "invalid_request"),
-        "and somebody has to show it"
+        "and a client must present it"
     );
 }
 

@@ -1,4 +1,4 @@
-//! Kubernetes service accounts by RFC 7523, section 2.1.
+//! Tokens of Kubernetes service accounts as assertions (RFC 7523, section 2.1).
 
 use portcullis_config::Config;
 use portcullis_events::EventKind;
@@ -30,7 +30,7 @@ async fn given_a_service_account_of_a_team_when_it_shows_its_token_then_it_may_u
     world.swap(&["a", "b"], reporters);
     let token = cluster_key().sign(None, &claims());
     for _ in 0..2 {
-        // A pod's token is good until it is rotated; it counts as often as it comes.
+        // A pod uses the same token until it is rotated, so repeated use is accepted.
         let answer = show(&world, A, &token).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json.get("refresh_token"), None);
@@ -61,7 +61,7 @@ async fn given_a_token_that_is_not_the_clusters_for_this_route_then_it_gives_not
     };
     for (token, expected, reason) in [
         (Signer::new("cluster", 1).sign(None, &claims()), (400, "invalid_grant"), "service_account_token"),
-        // What is plainly not for us is not even shown to the cluster.
+        // Tokens that are clearly not for this gateway are not sent to the cluster.
         (
             with("aud", json!(["https://kubernetes.default.svc"])),
             (400, "invalid_grant"),

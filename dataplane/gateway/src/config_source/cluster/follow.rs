@@ -1,3 +1,5 @@
+//! Turns watch events into served route tables, reports and snapshots.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,12 +14,12 @@ use super::object::WatchEvent;
 use super::sealed_snapshot::{ConfigSnapshot, SealedSnapshot};
 use crate::config_source::table_publisher::TablePublisher;
 
-/// What is written together arrives within this time, over two watches.
+/// Objects that the operator writes together arrive within this time over the two watches.
 const DEBOUNCE: Duration = Duration::from_millis(5);
-/// When nobody has said anything for so long after the start, the API server does not answer.
+/// Without any watch event for this time after the start, the API server counts as unavailable.
 const INITIAL_LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Numbers about the publication, for the metrics.
+/// Counters of the published config, for the metrics.
 #[derive(Clone, Default)]
 pub(crate) struct SyncStats(Arc<Counters>);
 
@@ -29,30 +31,30 @@ struct Counters {
 }
 
 impl SyncStats {
-    /// Versions of objects that were refused since the start.
+    /// Object versions that were rejected since the process started.
     pub(crate) fn rejections(&self) -> u64 {
         self.0.rejections.load(Ordering::Relaxed)
     }
 
-    /// Objects that are refused or cannot be served now.
+    /// Objects that are currently rejected or cannot be served.
     pub(crate) fn rejected(&self) -> u64 {
         self.0.rejected.load(Ordering::Relaxed)
     }
 
-    /// Whether the sealed snapshot is served, because the API server has not answered since the start.
+    /// Whether the sealed snapshot is served because the API server has been unavailable since the start.
     pub(crate) fn serves_snapshot(&self) -> bool {
         self.0.from_snapshot.load(Ordering::Relaxed)
     }
 }
 
-/// Turns what the watches tell into what is served.
+/// Applies watch events and serves the result.
 pub(super) struct ConfigFollower {
     pub(super) mirror: ConfigMirror,
     pub(super) publisher: TablePublisher,
     pub(super) snapshot_file: SealedSnapshot,
-    /// Where rings that are published go; none where they come from elsewhere.
+    /// Receives published key rings; `None` if the key rings come from a mounted file.
     pub(super) published_keys: Option<watch::Sender<StoredKeys>>,
-    /// Changes when the rings have turned.
+    /// Changes when this replica uses changed key rings.
     pub(super) key_rotations: watch::Receiver<u64>,
     pub(super) reports: watch::Sender<ReplicaReport>,
     pub(super) snapshots: watch::Sender<ConfigSnapshot>,
@@ -62,9 +64,9 @@ pub(super) struct ConfigFollower {
 
 impl ConfigFollower {
     pub(super) async fn run(mut self, mut changes: mpsc::Receiver<WatchEvent>) {
-        let unheard = tokio::time::sleep(INITIAL_LIST_TIMEOUT);
-        let mut unheard = std::pin::pin!(unheard);
-        let (mut may_restore, mut heard) = (true, false);
+        let initial_timeout = tokio::time::sleep(INITIAL_LIST_TIMEOUT);
+        let mut initial_timeout = std::pin::pin!(initial_timeout);
+        let (mut may_restore, mut event_received) = (true, false);
         loop {
             let change = tokio::select! {
                 change = changes.recv() => change,
@@ -73,10 +75,12 @@ impl ConfigFollower {
                     self.serve();
                     continue;
                 }
-                () = unheard.as_mut(), if !heard => Some(WatchEvent::Failed { unavailable: true }),
+                () = initial_timeout.as_mut(), if !event_received => {
+                    Some(WatchEvent::Failed { unavailable: true })
+                }
             };
             let Some(change) = change else { return };
-            heard = true;
+            event_received = true;
             let mut away = self.apply(change);
             tokio::time::sleep(DEBOUNCE).await;
             while let Ok(more) = changes.try_recv() {
@@ -91,7 +95,7 @@ impl ConfigFollower {
         }
     }
 
-    /// Returns whether the API server is away.
+    /// Returns whether the API server is unavailable.
     fn apply(&mut self, change: WatchEvent) -> bool {
         let away = matches!(change, WatchEvent::Failed { unavailable: true });
         for taken in self.mirror.apply(change) {
@@ -108,17 +112,18 @@ impl ConfigFollower {
     fn restore(&mut self) {
         match self.snapshot_file.read() {
             Ok(publication) => {
-                tracing::warn!("the API server does not answer; the sealed snapshot is served");
+                tracing::warn!("API server unavailable; serving the sealed snapshot");
                 self.mirror.restore(publication);
                 self.sync_stats.0.from_snapshot.store(true, Ordering::Relaxed);
             }
             Err(error) => tracing::warn!(
-                "the API server does not answer, and there is no snapshot to serve from; this replica waits: {error}"
+                %error,
+                "API server unavailable and no sealed snapshot usable; this replica serves nothing until the API server responds"
             ),
         }
     }
 
-    /// Serves what is held, where it is all that there is or all that is to be had.
+    /// Serves the mirrored config if it is complete, or if it comes from the snapshot.
     fn serve(&mut self) {
         let complete = self.mirror.is_complete();
         if complete {
@@ -140,7 +145,7 @@ impl ConfigFollower {
         if self.mirror.rejections() != before {
             self.publisher.record_rejection(
                 "publication_refused",
-                "a published object is refused; see the log and the report",
+                "a published object was rejected; see the log or the report of this replica",
             );
         }
         self.reports.send_if_modified(|shown| {

@@ -1,4 +1,4 @@
-//! The rings turn to what is published, or mounted, while everything goes on.
+//! Switches to key rings that are published, or mounted, without interrupting service.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,57 +12,59 @@ use tokio::sync::watch;
 use super::key_source::{ActiveKeys, StoredKeys, read_keys, save_copy};
 use crate::reencrypt::record_key_rotation;
 
-/// How often a mounted file is looked at.
+/// How often a mounted file is read.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// How often a transit service that is away is asked again.
+/// Delay between requests to an unavailable transit service.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Works towards the rings that it is offered.
+/// Applies the key rings that it receives.
 pub(super) struct KeyRotator {
     pub(super) active_keys: ActiveKeys,
     pub(super) custody: KeyEncryption,
-    /// Where to keep a copy.
+    /// Path of the copy for a start without the API server.
     pub(super) keys_copy: Option<PathBuf>,
     pub(super) offered: watch::Receiver<StoredKeys>,
-    /// Goes up when the rings have turned.
+    /// Incremented when this replica uses changed key rings.
     pub(super) key_rotations: watch::Sender<u64>,
     pub(super) events: EventSink,
     pub(super) clock: Clock,
 }
 
-/// Why rings that were offered are not taken.
+/// Why received key rings are not applied.
 enum KeyRingError {
-    /// Others will have to be offered.
+    /// The content is invalid; retrying does not help.
     Invalid(String),
-    /// Who decrypts them is away.
+    /// The transit service that decrypts them is unavailable.
     Unavailable(String),
 }
 
 impl KeyRotator {
-    /// Until nobody offers any more.
+    /// Runs until the sender is dropped.
     pub(super) async fn run(mut self) {
-        let mut told = String::new();
+        let mut logged = String::new();
         while self.offered.changed().await.is_ok() {
             loop {
                 let stored = self.offered.borrow_and_update().clone();
                 let problem = match self.apply(&stored).await {
                     Ok(()) => {
-                        told.clear();
+                        logged.clear();
                         break;
                     }
                     Err(KeyRingError::Invalid(problem)) => {
                         tracing::error!(
-                            "the key rings that are offered are of no use; those in memory stay: {problem}"
+                            error = %problem,
+                            "received invalid key rings; the key rings in memory stay in use"
                         );
                         break;
                     }
                     Err(KeyRingError::Unavailable(problem)) => problem,
                 };
-                if problem != told {
+                if problem != logged {
                     tracing::warn!(
-                        "the key rings have changed and cannot be opened yet; those in memory stay: {problem}"
+                        error = %problem,
+                        "failed to decrypt changed key rings, retrying; the key rings in memory stay in use"
                     );
-                    told = problem;
+                    logged = problem;
                 }
                 tokio::time::sleep(RETRY_DELAY).await;
             }
@@ -80,9 +82,7 @@ impl KeyRotator {
                 Keyring::from_json(&text).map_err(|error| KeyRingError::Invalid(error.to_string()))?;
             self.active_keys.stored = stored.clone();
             if self.active_keys.keys.fingerprint() != other.fingerprint() {
-                tracing::info!(
-                    "the key rings have changed; this replica works with the new ones from now on"
-                );
+                tracing::info!("using changed key rings");
                 record_key_rotation(&self.events, &self.clock);
             }
             self.active_keys.keys.replace_with(&other);
@@ -95,7 +95,7 @@ impl KeyRotator {
     }
 }
 
-/// Offers what a mounted file holds, until nobody wants it.
+/// Sends the content of a mounted file when it changes, until the receiver is dropped.
 pub(super) async fn follow_file(path: impl AsRef<Path>, offer: watch::Sender<StoredKeys>) {
     while !offer.is_closed() {
         if let Some(stored) = read_keys(path.as_ref()) {

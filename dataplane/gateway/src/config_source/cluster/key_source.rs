@@ -1,5 +1,5 @@
-//! The key rings, without which nothing is served: from a mounted file, from the API, or from the copy that an earlier process
-//! of this replica kept.
+//! Loads the key rings, which are required for serving: from a mounted file, from the API, or from the copy
+//! that an earlier process of this replica stored.
 
 use std::fs;
 use std::path::Path;
@@ -16,35 +16,38 @@ use zeroize::Zeroizing;
 use super::atomic_file;
 use super::watches::{error_chain, is_unavailable};
 
-/// How often to ask for keys that are not there yet.
+/// Delay between attempts to load the keys.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// An API server that takes longer does not answer.
+/// Deadline of a request to the API server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A `keys.json` as it is stored: perhaps encrypted.
+/// A `keys.json` as it is stored, possibly encrypted.
 pub(super) type StoredKeys = Zeroizing<Vec<u8>>;
 
-/// The rings that are worked with, and what they were read from.
+/// The key rings in use, and the stored form that they were read from.
 pub(super) struct ActiveKeys {
     pub(super) keys: Arc<Keyring>,
     pub(super) stored: StoredKeys,
 }
 
-/// Where to look for them.
+/// Possible sources of the key rings.
 pub(super) struct KeySources<'a> {
     pub(super) client: &'a Client,
     pub(super) namespace: &'a str,
-    /// A file that is looked at in place of the API.
+    /// A mounted file, used instead of the API.
     pub(super) mounted: Option<&'a Path>,
-    /// The copy of an earlier process.
+    /// The copy that an earlier process stored.
     pub(super) copy: Option<&'a Path>,
 }
 
 impl KeySources<'_> {
-    /// Waits until there are keys that can be opened: the operator makes them when it is first installed, and a transit service
-    /// may come later than this process. Keys that nobody may work with are not waited for.
+    /// Waits for keys that can be decrypted. The operator creates them when it is first installed, and a
+    /// transit service may become available after this process starts.
+    ///
+    /// # Errors
+    /// When retrying does not help: the keys are invalid, or the key encryption is not configured for them.
     pub(super) async fn wait_for_keys(&self, custody: &KeyEncryption) -> anyhow::Result<ActiveKeys> {
-        let mut told = None;
+        let mut logged = None;
         loop {
             let problem = match self.find().await {
                 Ok(stored) => match custody.decrypt(&stored).await {
@@ -64,9 +67,9 @@ impl KeySources<'_> {
                 },
                 Err(problem) => problem,
             };
-            if told.as_ref() != Some(&problem) {
-                tracing::warn!("waiting for keys: {problem}");
-                told = Some(problem);
+            if logged.as_ref() != Some(&problem) {
+                tracing::warn!(error = %problem, "keys unavailable, retrying");
+                logged = Some(problem);
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
@@ -75,7 +78,7 @@ impl KeySources<'_> {
     async fn find(&self) -> Result<StoredKeys, String> {
         if let Some(path) = self.mounted {
             return read_keys(path)
-                .ok_or_else(|| format!("there is nothing to be read in {}", path.display()));
+                .ok_or_else(|| format!("{} is missing, empty or unreadable", path.display()));
         }
         let namespace = self.namespace;
         let problem = match tokio::time::timeout(REQUEST_TIMEOUT, fetch_secret(self.client, namespace)).await
@@ -83,33 +86,34 @@ impl KeySources<'_> {
             Ok(Ok(Some(text))) => return Ok(text),
             Ok(Ok(None)) => {
                 return Err(format!(
-                    "the Secret {namespace}/{KEYS_SECRET} is not there yet; the operator makes it"
+                    "Secret {namespace}/{KEYS_SECRET} does not exist yet; the operator creates it"
                 ));
             }
             Ok(Err(error)) if !is_unavailable(&error) => {
                 return Err(format!(
-                    "the Secret {namespace}/{KEYS_SECRET} cannot be read: {}",
+                    "failed to read Secret {namespace}/{KEYS_SECRET}: {}",
                     error_chain(&error)
                 ));
             }
-            Ok(Err(error)) => format!("the API server does not answer: {}", error_chain(&error)),
-            Err(_) => "the API server does not answer".to_owned(),
+            Ok(Err(error)) => format!("the API server is unavailable: {}", error_chain(&error)),
+            Err(_) => format!("the API server did not respond within {} s", REQUEST_TIMEOUT.as_secs()),
         };
         let kept = self.copy.and_then(read_keys).ok_or(problem)?;
-        tracing::warn!("the API server does not answer; the keys are those of the last start");
+        tracing::warn!("API server unavailable; using the stored copy of the keys");
         Ok(kept)
     }
 }
 
-/// Keeps a copy for a start without the API server. In a folder that is nobody else's.
+/// Stores a copy for a start without the API server. The folder must be private to this replica.
 pub(super) fn save_copy(path: &Path, stored: &[u8]) {
     if read_keys(path).is_some_and(|kept| *kept == stored) {
         return;
     }
     if let Err(error) = atomic_file::replace(path, stored) {
         tracing::warn!(
-            "{} cannot be written, so that a start without the API server will fail: {error}",
-            path.display()
+            %error,
+            file = %path.display(),
+            "failed to store a copy of the keys; without it this replica cannot start while the API server is unavailable"
         );
     }
 }

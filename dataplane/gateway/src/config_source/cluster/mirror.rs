@@ -1,3 +1,6 @@
+//! A mirror of the published config: keeps the last verified version of each object and builds route tables
+//! from them.
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,20 +18,22 @@ use super::object::{WatchEvent, WatchedObject, WatchedResource};
 use super::sealed_snapshot::ConfigSnapshot;
 use crate::config_source::table_publisher::check_servable;
 
-/// More than this does not fit into a report beside everything else.
+/// Maximum number of rejections in a report, which is limited by the size of an annotation.
 const MAX_REJECTIONS: usize = 300;
+/// Maximum length of a rejection reason in a report, in characters.
 const MAX_REASON_LEN: usize = 240;
 
-/// What this replica holds of the publication: the last version of each object that it believed, and the table that they make.
+/// The published config as this replica has it: the last verified version of each object, and the table built
+/// from them.
 ///
 /// Pure: changes go in, tables and reports come out.
 pub(super) struct ConfigMirror {
     keys: Arc<Keyring>,
     listen: SocketAddr,
     accepted: BTreeMap<String, AcceptedObject>,
-    /// What is not believed, kept for the day when its key is known.
+    /// Objects that failed verification. They are verified again after a key rotation.
     rejected: BTreeMap<String, (WatchedResource, WatchedObject, String)>,
-    /// Documents that are believed and cannot be served as they are.
+    /// Verified documents that cannot be served, by object name, with the reason.
     unusable: BTreeMap<String, String>,
     observed: BTreeMap<WatchedResource, u64>,
     listed: HashSet<WatchedResource>,
@@ -43,24 +48,23 @@ struct AcceptedObject {
     identity: DocumentId,
 }
 
-/// What an object's document is known by where it is served from.
+/// Identity of an object's document in the route table builder.
 enum DocumentId {
     Gateway,
     Uid(String),
     Credential(SecretKey),
 }
 
-/// What a change needs of whoever took it in.
+/// Follow-up work for the caller of [`ConfigMirror::apply`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MirrorEffect {
-    /// Nothing.
     Nothing,
-    /// The key rings were published: this is their text.
+    /// The key rings were published; carries their stored text.
     Keys(String),
 }
 
 impl ConfigMirror {
-    /// Holds nothing yet. `listen` decides whether a gateway may have a sign-in without passwords.
+    /// An empty mirror. `listen` decides whether the gateway may use the development sign-in.
     pub(super) fn new(keys: Arc<Keyring>, listen: SocketAddr) -> Self {
         Self {
             keys,
@@ -76,7 +80,7 @@ impl ConfigMirror {
         }
     }
 
-    /// Takes in what a watch tells.
+    /// Applies a watch event.
     pub(super) fn apply(&mut self, change: WatchEvent) -> Vec<MirrorEffect> {
         match change {
             WatchEvent::Listed(resource, objects) => {
@@ -92,7 +96,8 @@ impl ConfigMirror {
                     self.remove(&name);
                 }
                 self.rejected.retain(|name, (of, ..)| *of != resource || !is_gone(name));
-                // What is not listed any more was seen to be gone at some later version, which a list does not tell.
+                // An object that is no longer listed was deleted at a later version, which a list does not
+                // contain.
                 self.observed.insert(resource, 0);
                 self.listed.insert(resource);
                 objects.into_iter().map(|object| self.put(resource, object)).collect()
@@ -108,14 +113,14 @@ impl ConfigMirror {
         }
     }
 
-    /// Takes in what was believed before the process started. It is verified like any other.
+    /// Applies the snapshot of an earlier process. Its objects are verified like all others.
     pub(super) fn restore(&mut self, publication: ConfigSnapshot) {
         for object in publication.objects {
             let resource = match DocumentKind::from_label(&object.label) {
                 Some(DocumentKind::Credential) => WatchedResource::Secrets,
                 _ => WatchedResource::ConfigMaps,
             };
-            // What was listed already is newer, also in what it lacks.
+            // A resource that was already listed is newer than the snapshot, also where objects are missing.
             if !self.listed.contains(&resource) {
                 self.put(resource, Arc::unwrap_or_clone(object));
             }
@@ -130,8 +135,8 @@ impl ConfigMirror {
         }
     }
 
-    /// Looks again at what is not believed, because the rings have turned: now it perhaps is. What is kept for a start without the
-    /// API server is to be sealed under them, too.
+    /// Verifies rejected objects again after the key rings changed. Also marks the mirror as stale, because
+    /// the snapshot must be sealed under the new keys.
     pub(super) fn reverify_rejected(&mut self) {
         self.stale = true;
         for (_, (resource, object, _)) in std::mem::take(&mut self.rejected) {
@@ -139,28 +144,28 @@ impl ConfigMirror {
         }
     }
 
-    /// Whether both watches have listed what there is.
+    /// Whether both watches have completed their initial list.
     pub(super) fn is_complete(&self) -> bool {
         self.listed.len() == WatchedResource::ALL.len()
     }
 
-    /// Whether nothing is published that a table could be made of.
+    /// Whether no gateway is published, neither a valid nor a rejected one.
     pub(super) fn is_empty(&self) -> bool {
         let gateway = object_name(DocumentKind::Gateway, "");
         !self.accepted.contains_key(&gateway) && !self.rejected.contains_key(&gateway)
     }
 
-    /// Objects that were refused since the start.
+    /// Object versions that were rejected since the process started.
     pub(super) fn rejections(&self) -> u64 {
         self.rejections
     }
 
-    /// Whether the last table is no longer what is held.
+    /// Whether objects changed since the last table was built.
     pub(super) fn is_stale(&self) -> bool {
         self.stale
     }
 
-    /// The table of what is held. `None` without a usable gateway.
+    /// Builds the table. `None` without a valid gateway.
     pub(super) fn table(&mut self, generation: u64) -> Option<RouteTable> {
         self.stale = false;
         let (table, problems) = self.assembly.table(generation);
@@ -173,7 +178,7 @@ impl ConfigMirror {
             };
             let reason = problem.error.to_string();
             if self.unusable.get(&name) != Some(&reason) {
-                tracing::warn!(object = name, "a published document cannot be served: {reason}");
+                tracing::warn!(object = name, error = %reason, "a published document cannot be served");
             }
             unusable.insert(name, reason);
         }
@@ -181,7 +186,7 @@ impl ConfigMirror {
         table
     }
 
-    /// What to tell the operator, once the table of what is held is served.
+    /// The report for the operator. Write it after the current table is served.
     pub(super) fn report(&self) -> ReplicaReport {
         let refused = self.rejected.iter().map(|(name, (_, object, reason))| Rejection {
             name: name.clone(),
@@ -206,7 +211,7 @@ impl ConfigMirror {
                 versions.map(|(resource, version)| (resource.plural().to_owned(), version.to_string())),
             );
         } else {
-            // A report that leaves rejections out must not claim to have seen everything else.
+            // A report without all rejections must not claim that the other objects were applied.
             rejected.truncate(MAX_REJECTIONS);
         }
         ReplicaReport {
@@ -219,7 +224,7 @@ impl ConfigMirror {
         }
     }
 
-    /// What to keep for a start without the API server.
+    /// Snapshot for a start without the API server.
     pub(super) fn to_snapshot(&self) -> ConfigSnapshot {
         let observed = self.observed.iter();
         ConfigSnapshot {
@@ -228,7 +233,7 @@ impl ConfigMirror {
         }
     }
 
-    /// Two replicas that hold the same have the same.
+    /// Hash of all verified documents. Equal for replicas with the same documents.
     fn hash(&self) -> String {
         let mut digest = Sha256::new();
         for (name, accepted) in &self.accepted {
@@ -259,11 +264,11 @@ impl ConfigMirror {
         let Some(kind) =
             DocumentKind::from_label(&object.label).filter(|kind| kind.resource() == resource.plural())
         else {
-            // Of a later version of the operator, or of nobody: in either case nothing to serve from.
+            // Probably from a later version of the operator.
             tracing::debug!(
                 object = object.name,
                 label = object.label,
-                "an object of an unknown kind is left alone"
+                "ignored an object of an unknown kind"
             );
             return MirrorEffect::Nothing;
         };
@@ -314,9 +319,10 @@ impl ConfigMirror {
             DocumentId::Uid(uid) => uid,
             DocumentId::Credential(key) => &key.0,
         };
-        // The MAC binds the document to the name; should the name ever be another's, one object would speak for two.
+        // The MAC binds the document to the object's name. This check binds the name to the document's
+        // identity, so one object cannot replace the document of another.
         if object_name(kind, named) != object.name {
-            return Err("Misnamed: the object's name is not that of its document".to_owned());
+            return Err("Misnamed: the object's name does not match its document".to_owned());
         }
         Ok(Some((identity, piece)))
     }
@@ -338,7 +344,8 @@ impl ConfigMirror {
             tracing::warn!(
                 object = object.name,
                 version = object.version,
-                "a published object is refused, and what was last believed of it stays: {reason}"
+                error = %reason,
+                "rejected a published object; its last verified version stays in use"
             );
         }
         self.rejected.insert(object.name.clone(), (resource, object, reason));

@@ -1,16 +1,17 @@
-//! The publication of a cluster's operator as the source of the route table.
+//! The route table's source in a cluster: the config that the operator publishes.
 //!
 //! ```text
-//! watches    ConfigMaps and Secrets of the publication namespace, by label        watches.rs
-//! holdings   verify, keep the last good version of each, assemble the table       holdings.rs
-//! follow     swap, tell whether the replica has arrived                           follow.rs
-//! report     what is served and refused, in a Lease                               report.rs
-//! turning    other key rings, while everything goes on                            turning.rs
-//! sealed     the last good publication on disk, for a start without the API       sealed.rs
+//! watches          ConfigMaps and Secrets of the publication namespace, by label      watches.rs
+//! mirror           verify, keep the last valid version of each, build the table       mirror.rs
+//! follow           swap the table, report when the replica is ready                   follow.rs
+//! report           served and rejected objects, in a Lease                            report.rs
+//! key_source       load the key rings at startup                                      key_source.rs
+//! key_rotation     switch to changed key rings without interrupting service           key_rotation.rs
+//! sealed_snapshot  the last valid config on disk, for a start without the API         sealed_snapshot.rs
 //! ```
 //!
-//! *Architecture invariant:* nothing of this lies on the way of a request, and while the API server is away everything that was
-//! served goes on.
+//! *Architecture invariant:* requests never wait for this module, and the last served config stays in use
+//! while the API server is unavailable.
 
 mod atomic_file;
 mod follow;
@@ -51,46 +52,46 @@ use super::table_publisher::TablePublisher;
 use crate::catalog::Catalogs;
 use crate::reencrypt::Reencryption;
 
-/// An API server that does not take a connection within this time is away.
+/// Timeout for a connection to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last report may take when the process ends.
+/// Timeout of the last report when the process ends.
 const FINAL_REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a replica reads what it serves, and who it is.
+/// Source of the published config, and the identity of this replica.
 #[derive(Clone)]
 pub(crate) struct ClusterSettings {
-    /// The publication namespace.
+    /// Namespace that the operator publishes to.
     pub(crate) namespace: String,
-    /// A mounted `keys.json`.
+    /// Path of a mounted `keys.json`; `None` to read the Secret.
     pub(crate) keys: Option<PathBuf>,
     pub(crate) replica: ReplicaIdentity,
 }
 
-/// Who a replica is.
+/// Identity of a replica.
 #[derive(Clone)]
 pub(crate) struct ReplicaIdentity {
-    /// Its Pod's name.
+    /// Name of its Pod.
     pub(crate) name: String,
-    /// Its Pod's namespace.
+    /// Namespace of its Pod.
     pub(crate) namespace: String,
-    /// The release that it belongs to.
+    /// Release that it belongs to.
     pub(crate) release: Option<String>,
-    /// Its Pod's UID.
+    /// UID of its Pod.
     pub(crate) pod_uid: Option<String>,
 }
 
-/// What a replica is, beside what it follows.
+/// Parts of the replica that the cluster source reports or uses.
 pub(crate) struct ReplicaContext {
-    /// The public listener.
+    /// Address of the public listener.
     pub(crate) listen: SocketAddr,
-    /// The private listener.
+    /// Address of the private listener.
     pub(crate) private_address: SocketAddr,
     pub(crate) catalogs: Catalogs,
     pub(crate) reencryption: Reencryption,
     pub(crate) events: EventSink,
 }
 
-/// A cluster's publication, with the keys that it is verified by.
+/// The published config of a cluster, and the keys that verify it.
 pub(crate) struct ClusterSource {
     settings: ClusterSettings,
     client: Client,
@@ -100,25 +101,25 @@ pub(crate) struct ClusterSource {
     snapshot_path: PathBuf,
 }
 
-/// A publication that is being followed.
+/// Handle of the tasks that follow the published config.
 pub(crate) struct FollowHandle {
-    /// Ends only by a fault.
+    /// Ends only after a failure.
     pub(crate) task: JoinHandle<()>,
     reporter: JoinHandle<()>,
 }
 
 impl FollowHandle {
-    /// Stops following and lets the Lease go.
+    /// Stops following and releases the Lease.
     pub(crate) async fn stop(self) {
         self.task.abort();
         if tokio::time::timeout(FINAL_REPORT_TIMEOUT, self.reporter).await.is_err() {
-            tracing::warn!("the API server did not hear that this replica ends");
+            tracing::warn!("failed to release the Lease of this replica in time");
         }
     }
 }
 
 impl ClusterSource {
-    /// Finds the API server, and waits for the keys. `state` is a folder of this replica's own.
+    /// Connects to the API server and waits for the keys. `state` is a folder that only this replica uses.
     pub(crate) async fn open(
         settings: ClusterSettings,
         custody: KeyEncryption,
@@ -126,14 +127,13 @@ impl ClusterSource {
         egress: &Egress,
     ) -> anyhow::Result<Self> {
         let mut config = portcullis_kube_endpoint::config().await.context(
-            "no Kubernetes API is known here: run in a pod with a service account, or set KUBECONFIG",
+            "no Kubernetes API configured; run in a pod with a service account, or set KUBECONFIG",
         )?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let url = config.cluster_url.clone();
-        let client =
-            Client::try_from(config).context("the Kubernetes API cannot be reached as configured")?;
+        let client = Client::try_from(config).context("invalid Kubernetes API configuration")?;
         portcullis_kube_endpoint::deny_api_server(egress, &url, &client).await;
-        // What is mounted need not be kept.
+        // Mounted keys need no copy.
         let kept = settings.keys.is_none().then(|| state.join("keys.json"));
         let places = KeySources {
             client: &client,
@@ -146,17 +146,16 @@ impl ClusterSource {
         Ok(Self { settings, client, active_keys: rings, custody, keys_copy: kept, snapshot_path: sealed })
     }
 
-    /// The gateway's keys.
     pub(crate) fn keys(&self) -> Arc<Keyring> {
         Arc::clone(&self.active_keys.keys)
     }
 
-    /// The cluster's API.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Begins to follow the publication. `arrived` is told when this replica serves what there is to serve.
+    /// Starts to follow the published config. Sends to `arrived` when this replica serves it, or when nothing
+    /// is published.
     pub(crate) fn follow(
         self,
         publisher: TablePublisher,

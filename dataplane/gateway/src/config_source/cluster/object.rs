@@ -1,23 +1,24 @@
+//! Watched objects and watch events.
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ObjectMeta;
 use portcullis_config_distribution::OBJECT_KIND_LABEL;
 
-/// What is watched.
+/// The watched Kubernetes resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum WatchedResource {
-    /// The documents.
+    /// Config documents.
     ConfigMaps,
-    /// The credentials and the keys.
+    /// Credentials and key rings.
     Secrets,
 }
 
 impl WatchedResource {
-    /// Both.
     pub(super) const ALL: [Self; 2] = [Self::ConfigMaps, Self::Secrets];
 
-    /// The plural that the API and a report know it by.
+    /// Plural name in the API and in reports.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::ConfigMaps => "configmaps",
@@ -26,13 +27,14 @@ impl WatchedResource {
     }
 }
 
-/// A published object as it came.
+/// A published object, not verified yet.
 #[derive(Clone, Default)]
 pub(super) struct WatchedObject {
     pub(super) name: String,
-    /// Versions of one API server grow (Kubernetes 1.35 makes it a promise). 0 where there is none.
+    /// Resource version. Versions of one API server increase (guaranteed since Kubernetes 1.35). 0 if missing
+    /// or not numeric.
     pub(super) version: u64,
-    /// The value of the publication label.
+    /// Value of the label with the object kind.
     pub(super) label: String,
     pub(super) data: BTreeMap<String, String>,
 }
@@ -59,24 +61,24 @@ impl From<ConfigMap> for WatchedObject {
 
 impl From<Secret> for WatchedObject {
     fn from(mut secret: Secret) -> Self {
-        // What is no text was not written by the operator; without it the object does not verify.
+        // The operator writes only UTF-8 text. An object with other entries fails verification without them.
         let texts = secret.data.take().unwrap_or_default().into_iter();
         let data = texts.filter_map(|(key, value)| Some((key, String::from_utf8(value.0).ok()?))).collect();
         Self::new(&secret.metadata, data)
     }
 }
 
-/// What a watch tells.
+/// An event of a watch.
 pub(super) enum WatchEvent {
-    /// All that there is, read afresh.
+    /// The complete current list.
     Listed(WatchedResource, Vec<WatchedObject>),
-    /// An object was made or changed.
+    /// An object was created or changed.
     Applied(WatchedResource, WatchedObject),
-    /// An object is gone. Its version is that of its going.
+    /// An object was deleted. Its version is the version of the deletion.
     Deleted(WatchedResource, WatchedObject),
-    /// The API server does not answer, or does not let us watch.
+    /// The API server is unavailable, or denies the watch.
     Failed {
-        /// Whether nobody answered, or nobody who could.
+        /// False if the API server answered with an error other than 429 or 5xx.
         unavailable: bool,
     },
 }

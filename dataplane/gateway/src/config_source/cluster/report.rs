@@ -1,5 +1,5 @@
-//! What this replica says of itself, in a Lease of its own that its Pod owns: what it serves from, and what it refused. The
-//! operator reads it to tell whether a resource is served everywhere.
+//! Reports the served and rejected config of this replica in a Lease, which its Pod owns. The operator reads
+//! the reports to decide whether all replicas serve a resource.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use super::watches::error_chain;
 use crate::catalog::Catalogs;
 use crate::reencrypt::Reencryption;
 
-/// How often a report is renewed although nothing has changed. Three may be lost before nobody believes the last one.
+/// How often an unchanged report is renewed. A report expires after three missed renewals.
 const RENEW_INTERVAL: Duration = Duration::from_secs(5);
-/// How soon after one report the next may follow: many changes at once are one report.
+/// Minimum time between two reports: changes in quick succession share a report.
 const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(100);
-/// A write that takes longer has failed.
+/// Deadline of a write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(4);
-/// Who owns the fields of the Lease.
+/// Field manager of the Lease (server-side apply).
 const FIELD_MANAGER: &str = "portcullis";
 
 /// Writes the reports.
@@ -62,28 +62,30 @@ impl Reporter {
         }
     }
 
-    /// Reports what it is shown, at once and then regularly, until nobody shows anything any more; then it lets the Lease go.
+    /// Writes each received report at once and renews it regularly. Releases the Lease when the sender is
+    /// dropped.
     pub(super) async fn run(self, mut shown: watch::Receiver<ReplicaReport>) {
         if shown.changed().await.is_err() {
             return;
         }
-        let mut well = true;
+        let mut healthy = true;
         loop {
             let written_at = Monotonic::now();
             let mut report = shown.borrow_and_update().clone();
             report.private = Some(self.private);
-            // Learning something is no reason to report at once: it goes along with the next report.
+            // A new catalog observation does not trigger a report; it is part of the next one.
             report.catalogs = self.catalogs.observations_hash();
             report.sealed_under = self.reencryption.key_id();
             let written = self.write(Some(&report)).await;
             match &written {
-                Ok(()) if !well => tracing::info!("this replica reports again"),
-                Err(problem) if well => tracing::warn!(
-                    "this replica cannot report what it serves, so the operator cannot know: {problem}"
+                Ok(()) if !healthy => tracing::info!("writing reports works again"),
+                Err(problem) if healthy => tracing::warn!(
+                    error = %problem,
+                    "failed to write the report of this replica; the operator cannot tell what it serves"
                 ),
                 _ => {}
             }
-            well = written.is_ok();
+            healthy = written.is_ok();
             if shown.has_changed().is_ok() {
                 sleep_until(written_at + MIN_REPORT_INTERVAL).await;
             }
@@ -101,12 +103,12 @@ impl Reporter {
         match timeout(WRITE_TIMEOUT, self.leases.patch(name, &how, &Patch::Apply(&lease))).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error_chain(&error)),
-            Err(_) => Err(format!("no answer within {} s", WRITE_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("the API server did not respond within {} s", WRITE_TIMEOUT.as_secs())),
         }
     }
 }
 
-/// The Lease; without a report one that nobody holds.
+/// The Lease with a report; without a report, a Lease without a holder.
 fn lease(
     replica: &ReplicaIdentity,
     report: Option<&ReplicaReport>,

@@ -1,5 +1,5 @@
-//! The last good publication on disk, for a replica that starts while the API server is away. Its objects carry their MACs and
-//! are verified like any others; the seal is for what they say.
+//! The last valid published config on disk, for a replica that starts while the API server is unavailable.
+//! Its objects keep their MACs and are verified like all others; the seal keeps their content confidential.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use tokio::sync::watch;
 use super::atomic_file;
 use super::object::WatchedObject;
 
-/// Changes that come within this time are written at once: thousands of objects are megabytes.
+/// Changes within this time are written together: thousands of objects are megabytes.
 const DEBOUNCE: Duration = Duration::from_secs(1);
 
-/// A publication, as far as it was believed.
+/// The verified objects of the published config.
 #[derive(Clone, Default)]
 pub(super) struct ConfigSnapshot {
-    /// What each watch had seen.
+    /// Last observed resource version of each watch, by resource plural.
     pub(super) observed: BTreeMap<String, u64>,
-    /// Shared with what is served from.
+    /// Shared with the mirror.
     pub(super) objects: Vec<Arc<WatchedObject>>,
 }
 
@@ -46,32 +46,26 @@ struct SnapshotEntry<Text, Data> {
     data: Data,
 }
 
-/// Where it lies.
+/// The snapshot file.
 #[derive(Clone)]
 pub(super) struct SealedSnapshot {
     path: PathBuf,
     keys: Arc<Keyring>,
     random: Random,
-    /// A file of another installation does not open.
+    /// Part of the associated data: a file of another installation cannot be opened.
     namespace: String,
 }
 
-/// Why there is nothing to serve from.
+/// Why a snapshot cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SnapshotError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// Its key is gone, or it is of another installation, or damaged.
-    #[error("{0}: it was not sealed by this installation's keys; it will be written anew")]
+    Io { path: PathBuf, source: std::io::Error },
+    /// Its key was deleted, it belongs to another installation, or it is damaged.
+    #[error("{0} cannot be opened with this installation's keys; it will be replaced by a new snapshot")]
     Unopenable(PathBuf),
-    /// It cannot be sealed.
-    #[error("it cannot be sealed: {0}")]
+    #[error("failed to seal the snapshot: {0}")]
     Seal(String),
 }
 
@@ -80,7 +74,7 @@ impl SealedSnapshot {
         Self { path, keys, random, namespace: namespace.to_owned() }
     }
 
-    /// Reads what was written last.
+    /// Reads the last snapshot.
     pub(super) fn read(&self) -> Result<ConfigSnapshot, SnapshotError> {
         let io = |source| SnapshotError::Io { path: self.path.clone(), source };
         let unopenable = || SnapshotError::Unopenable(self.path.clone());
@@ -97,7 +91,6 @@ impl SealedSnapshot {
         Ok(ConfigSnapshot { observed: read.observed, objects: objects.collect() })
     }
 
-    /// Writes.
     pub(super) fn write(&self, publication: &ConfigSnapshot) -> Result<(), SnapshotError> {
         let objects = publication.objects.iter().map(|object| SnapshotEntry {
             name: object.name.as_str(),
@@ -120,7 +113,7 @@ impl SealedSnapshot {
         ["snapshot", &self.namespace]
     }
 
-    /// Writes what it is shown, off everybody's way, until nobody shows anything any more.
+    /// Writes each received snapshot on a blocking thread, until the sender is dropped.
     pub(super) async fn follow(self, mut shown: watch::Receiver<ConfigSnapshot>) {
         while shown.changed().await.is_ok() {
             tokio::time::sleep(DEBOUNCE).await;
@@ -129,9 +122,10 @@ impl SealedSnapshot {
             match tokio::task::spawn_blocking(move || file.write(&publication)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(
-                    "the sealed snapshot cannot be written, so that a start without the API server will serve something older: {error}"
+                    %error,
+                    "failed to write the sealed snapshot; a start without the API server would serve an older one"
                 ),
-                Err(error) => tracing::error!(%error, "writing the sealed snapshot died"),
+                Err(error) => tracing::error!(%error, "the task that writes the sealed snapshot panicked"),
             }
         }
     }

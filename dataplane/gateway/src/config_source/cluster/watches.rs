@@ -1,4 +1,5 @@
-//! The two watches. Each lists once and then follows; after a silence it goes on from where it was, or lists again.
+//! The two watches. Each lists once and then follows changes. After an interruption it resumes, or lists
+//! again.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -16,25 +17,25 @@ use tokio::sync::mpsc;
 
 use super::object::{WatchEvent, WatchedObject, WatchedResource};
 
-/// Changes that wait to be taken in. The watches wait for room.
+/// Capacity of the queue of events. The watches wait while it is full.
 const QUEUE_CAPACITY: usize = 256;
-/// A watch that has been silent for so long is begun again, in case the connection died unheard.
+/// The API server ends a watch after this time. The restart detects connections that broke unnoticed.
 const WATCH_TIMEOUT_SECONDS: u32 = 60;
-/// After an error: quickly at first, and never so rarely that a healed API server is not noticed.
+/// Bounds of the delay before a retry after an error.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Begins to watch the publication namespace. Ends when the receiver is dropped.
+/// Starts to watch the publication namespace. The watches end when the receiver is dropped.
 pub(super) fn start(client: &Client, namespace: &str) -> mpsc::Receiver<WatchEvent> {
-    let (tell, told) = mpsc::channel(QUEUE_CAPACITY);
+    let (sender, events) = mpsc::channel(QUEUE_CAPACITY);
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    tokio::spawn(watch(maps, WatchedResource::ConfigMaps, tell.clone()));
-    tokio::spawn(watch(secrets, WatchedResource::Secrets, tell));
-    told
+    tokio::spawn(watch(maps, WatchedResource::ConfigMaps, sender.clone()));
+    tokio::spawn(watch(secrets, WatchedResource::Secrets, sender));
+    events
 }
 
-async fn watch<K>(api: Api<K>, resource: WatchedResource, tell: mpsc::Sender<WatchEvent>)
+async fn watch<K>(api: Api<K>, resource: WatchedResource, sender: mpsc::Sender<WatchEvent>)
 where
     K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Into<WatchedObject>
@@ -48,7 +49,7 @@ where
     let mut events = pin!(watcher(api, config));
     let mut pause = Backoff::default();
     let mut listed = Vec::new();
-    let mut well = true;
+    let mut healthy = true;
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -63,16 +64,16 @@ where
             Ok(Event::Apply(object)) => WatchEvent::Applied(resource, object.into()),
             Ok(Event::Delete(object)) => WatchEvent::Deleted(resource, object.into()),
             Err(error) => {
-                let trouble = WatchEvent::Failed { unavailable: is_watch_unavailable(&error) };
-                if well && !is_version_expired(&error) {
-                    well = false;
+                let failure = WatchEvent::Failed { unavailable: is_watch_unavailable(&error) };
+                if healthy && !is_version_expired(&error) {
+                    healthy = false;
                     tracing::warn!(
-                        "the published {} are not watched now; what was last published is served: {}",
-                        resource.plural(),
-                        error_chain(&error)
+                        resource = resource.plural(),
+                        error = %error_chain(&error),
+                        "watch failed, retrying; the last received config stays in use"
                     );
                 }
-                if tell.send(trouble).await.is_err() {
+                if sender.send(failure).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(pause.next_delay()).await;
@@ -80,17 +81,17 @@ where
             }
         };
         pause = Backoff::default();
-        if !well {
-            well = true;
-            tracing::info!("the published {} are watched again", resource.plural());
+        if !healthy {
+            healthy = true;
+            tracing::info!(resource = resource.plural(), "watch works again");
         }
-        if tell.send(change).await.is_err() {
+        if sender.send(change).await.is_err() {
             return;
         }
     }
 }
 
-/// What an error says, with whatever lies behind it; of an answer, what the API server said.
+/// Message of an error with all its sources. For a response of the API server: the server's message.
 pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     if let Some(kube::Error::Api(status)) = error.downcast_ref() {
         return status.message.clone();
@@ -101,13 +102,14 @@ pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Some errors repeat what lies behind them.
+/// Removes the source from the message of an error that repeats it.
 fn without_source(error: &dyn Error, behind: &str) -> String {
     let words = error.to_string();
     words.split_once(behind).map_or(words.as_str(), |(own, _)| own.trim_end_matches([':', ' '])).to_owned()
 }
 
-/// Whether nobody answered who could. A refusal is an answer.
+/// Whether the API server is unavailable: no response, 429 or 5xx. Another error response means that it is
+/// available.
 pub(super) fn is_unavailable(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500 || status.code == 429,
@@ -124,12 +126,13 @@ fn is_watch_unavailable(error: &watcher::Error) -> bool {
     }
 }
 
-/// A version that is too old is no trouble: the watch lists again.
+/// Whether the resource version is too old. This is not an outage: the watch lists again.
 fn is_version_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 
-/// How long to wait before the next try. Not the watcher's own backoff, which begins anew with each attempt to list.
+/// Delay before the next attempt. The watcher's own backoff is not used because each attempt to list resets
+/// it.
 #[derive(Default)]
 struct Backoff(Option<Duration>);
 

@@ -1,4 +1,5 @@
-//! Golden test of the private listener: its paths, the names and types of its metrics, and the keys of its documents.
+//! Golden test of the private listener: its paths, the names and types of its metrics, and the keys of its
+//! documents.
 
 use axum::body::{Body, to_bytes};
 use portcullis_golden::assert_golden;
@@ -30,7 +31,7 @@ async fn get_text(path: &str) -> (StatusCode, HeaderMap, String) {
     (head.status, head.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// What is not help, and no value.
+/// The line without help text and value.
 fn shape(line: &str) -> Option<&str> {
     match line.starts_with('#') {
         true => line.starts_with("# TYPE").then_some(line),

@@ -1,4 +1,4 @@
-//! Golden test of what programs read in answers that the gateway gives in an origin's place.
+//! Golden test of the machine-readable parts of responses that the gateway gives instead of the origin.
 
 use portcullis_golden::assert_golden;
 

@@ -1,4 +1,4 @@
-//! Golden test of what is stored about sessions that began before an account was connected.
+//! Golden test of the stored form of deferred sessions.
 
 use crate::golden::{assert_sealed, context};
 use crate::pipeline::session::golden::session;

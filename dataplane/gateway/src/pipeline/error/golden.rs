@@ -1,4 +1,4 @@
-//! Golden test of the JSON-RPC errors that the gateway makes itself: status, code, reason, headers and event.
+//! Golden test of the gateway's own JSON-RPC errors: status, code, reason, headers and event.
 
 use http_body_util::BodyExt as _;
 use portcullis_egress::EgressError;

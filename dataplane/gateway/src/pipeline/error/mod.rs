@@ -1,5 +1,5 @@
-//! Every way in which the gateway itself says no, with its status, its code, its stable reason and a sentence that a person can
-//! act on.
+//! JSON-RPC errors that the gateway itself answers with: HTTP status, code, stable reason and a message for
+//! the user.
 
 #[cfg(test)]
 mod golden;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::audit_record::AuditRecord;
 use super::body::{self, Body};
 
-/// A refusal. Its answer is a JSON-RPC error with the request's id, where that is known.
+/// A rejected request. The response is a JSON-RPC error with the id of the request, if it is known.
 pub(crate) struct PipelineError(Box<ErrorDetails>);
 
 struct ErrorDetails {
@@ -62,7 +62,7 @@ impl PipelineError {
         self
     }
 
-    /// Policy said no: an event of its own kind.
+    /// Records the event as a policy denial.
     fn denied(mut self) -> Self {
         (self.0.event, self.0.outcome, self.0.failure) =
             (Some(EventKind::PolicyDenied), Outcome::Denied, FailureOrigin::Client);
@@ -79,11 +79,11 @@ impl PipelineError {
             .with_header(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
-    /// The answer; the event is written with it.
+    /// Returns the error response and records the event.
     pub(super) fn respond(self, mut record: AuditRecord) -> Response<Body> {
         let mut parts = *self.0;
-        // Who asked nothing is not answered: what is not accepted of it is an error of HTTP (2025-11-25, basic/transports, "Sending
-        // Messages to the Server").
+        // A notification gets no JSON-RPC response, so a rejected one gets an HTTP error status (2025-11-25,
+        // basic/transports, "Sending Messages to the Server").
         if parts.id.is_none() && parts.status == StatusCode::OK {
             parts.status = StatusCode::FORBIDDEN;
         }
@@ -104,7 +104,7 @@ impl PipelineError {
     }
 
     pub(super) fn not_ready() -> Self {
-        Self::unavailable("not_ready", "the gateway has no configuration yet; try again shortly")
+        Self::unavailable("not_ready", "The gateway has not loaded its configuration yet. Try again shortly.")
     }
 
     pub(super) fn no_such_route(slug: &str) -> Self {
@@ -112,7 +112,9 @@ impl PipelineError {
             StatusCode::NOT_FOUND,
             code::INVALID_REQUEST,
             "no_such_route",
-            format!("there is no virtual MCP at /mcp/{slug}; check the URL with whoever gave it to you"),
+            format!(
+                "No virtual MCP exists at /mcp/{slug}. Check the URL with the person who gave it to you."
+            ),
         )
     }
 
@@ -121,7 +123,7 @@ impl PipelineError {
             StatusCode::UNAUTHORIZED,
             code::GATEWAY,
             "unauthenticated",
-            "a valid access token for this URL is needed; the WWW-Authenticate header says where to get one",
+            "The access token is missing or invalid for this URL. The WWW-Authenticate header says where to get one.",
         )
         .with_header(WWW_AUTHENTICATE, challenge)
         .denied();
@@ -134,7 +136,7 @@ impl PipelineError {
             StatusCode::FORBIDDEN,
             code::GATEWAY,
             "insufficient_scope",
-            "the access token was given for less than this takes; the WWW-Authenticate header says for what to get one",
+            "The access token lacks a required scope. The WWW-Authenticate header lists the scopes to request.",
         )
         .with_header(WWW_AUTHENTICATE, challenge)
         .denied();
@@ -143,18 +145,18 @@ impl PipelineError {
     }
 
     pub(super) fn store_unavailable() -> Self {
-        Self::unavailable("store_unavailable", "the gateway cannot reach its database; try again shortly")
+        Self::unavailable("store_unavailable", "The gateway cannot reach its database. Try again shortly.")
     }
 
-    /// Deliberately without a `WWW-Authenticate` of `insufficient_scope`: signing in again would change nothing, and would send
-    /// clients round in circles.
+    /// Sends no `WWW-Authenticate` header with `insufficient_scope`: signing in again would not change the
+    /// user's access, and clients would repeat the sign-in endlessly.
     pub(super) fn no_access(route: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             code::GATEWAY,
             "no_access",
             format!(
-                "you have no access to {route}; ask an administrator to add you to a team that may use it"
+                "You have no access to {route}. Ask an administrator to add you to a team that has access."
             ),
         )
         .denied()
@@ -165,7 +167,9 @@ impl PipelineError {
             StatusCode::FORBIDDEN,
             code::GATEWAY,
             "suspended",
-            format!("{route} has been suspended by an administrator"),
+            format!(
+                "An administrator suspended {route}. Ask an administrator when it will be available again."
+            ),
         )
         .denied()
     }
@@ -175,7 +179,7 @@ impl PipelineError {
             StatusCode::METHOD_NOT_ALLOWED,
             code::INVALID_REQUEST,
             "method_not_allowed",
-            "this endpoint takes POST, GET and DELETE (MCP, Streamable HTTP)",
+            "Method not allowed. Use POST, GET or DELETE (MCP, Streamable HTTP).",
         )
         .with_header(ALLOW, HeaderValue::from_static("POST, GET, DELETE"))
     }
@@ -185,7 +189,7 @@ impl PipelineError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             code::INVALID_REQUEST,
             "not_json",
-            "the Content-Type of a message must be application/json",
+            "Unsupported Content-Type. Send messages as application/json.",
         )
     }
 
@@ -194,7 +198,7 @@ impl PipelineError {
             StatusCode::PAYLOAD_TOO_LARGE,
             code::INVALID_REQUEST,
             "request_too_large",
-            format!("a message may have {limit} bytes at most"),
+            format!("The message exceeds the limit of {limit} bytes. Send a smaller message."),
         )
         .denied()
     }
@@ -204,7 +208,7 @@ impl PipelineError {
             StatusCode::BAD_REQUEST,
             code::INVALID_REQUEST,
             "broken_request",
-            "the request's body did not arrive whole",
+            "The request body is incomplete. Send the request again.",
         )
     }
 
@@ -219,7 +223,7 @@ impl PipelineError {
             StatusCode::BAD_REQUEST,
             code::HEADER_MISMATCH,
             "header_mismatch",
-            format!("Header mismatch: {name} does not say what the body says"),
+            format!("Header mismatch: {name} does not match the request body"),
         )
         .with_id(id)
         .denied()
@@ -230,7 +234,7 @@ impl PipelineError {
             StatusCode::NOT_FOUND,
             code::INVALID_REQUEST,
             "unknown_session",
-            "there is no such session; initialize a new one",
+            "The session is unknown or expired. Initialize a new session.",
         )
     }
 
@@ -239,13 +243,16 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "session_too_large",
-            "the session id is too long to be passed on in a header",
+            "The session id is too long for a header. Contact an administrator.",
         )
         .upstream()
     }
 
     pub(super) fn randomness_unavailable() -> Self {
-        Self::unavailable("no_randomness", "the gateway cannot make secrets at the moment; try again shortly")
+        Self::unavailable(
+            "no_randomness",
+            "The gateway cannot generate random values at the moment. Try again shortly.",
+        )
     }
 
     pub(super) fn missing_parameter(id: Option<&RawValue>, method: &str, key: &str) -> Self {
@@ -253,7 +260,7 @@ impl PipelineError {
             StatusCode::OK,
             code::INVALID_PARAMS,
             "missing_parameter",
-            format!("{method} needs the parameter {key:?}"),
+            format!("{method} requires the parameter {key:?}"),
         )
         .with_id(id)
     }
@@ -283,7 +290,8 @@ impl PipelineError {
     }
 
     pub(super) fn unknown_method(message: &Message<'_>) -> Self {
-        // 404 is what the modern era asks for (2026-07-28, basic/transports/streamable-http, "Protocol Version Header").
+        // The modern era requires 404 (2026-07-28, basic/transports/streamable-http, "Protocol Version
+        // Header").
         let status = if message.modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
         Self::new(
             status,

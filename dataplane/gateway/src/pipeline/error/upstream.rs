@@ -1,5 +1,5 @@
-//! What the gateway says where it has nothing of the origin's to pass on: no credential for it, no answer from it, or none that may go
-//! further.
+//! Errors of requests to an origin: no credential is available, the origin does not respond, or its response
+//! must not be passed on.
 
 use http::StatusCode;
 use portcullis_mcp::error::code;
@@ -10,7 +10,7 @@ use super::PipelineError;
 use crate::upstream::SendError;
 
 impl PipelineError {
-    /// There is nothing to go to the origin with, and nothing that the person could connect.
+    /// No credential is available, and connecting an account would not provide one.
     pub(in crate::pipeline) fn credential_error(
         id: Option<&RawValue>,
         origin: &str,
@@ -18,18 +18,18 @@ impl PipelineError {
     ) -> Self {
         match error {
             CredentialError::Rejected => Self::credential_rejected(id, origin),
-            // Who refuses, and in what words, is in the event of the attempt.
+            // The event of the token exchange records which server refused and why.
             CredentialError::Refused(_) => Self::new(
                 StatusCode::OK,
                 code::GATEWAY,
                 "exchange_refused",
-                format!("your sign-in gives you no access to {origin}; ask an administrator, who finds the reason in the gateway's events"),
+                format!("Your sign-in does not give you access to {origin}. Ask an administrator; the gateway's events record the reason."),
             )
             .with_id(id)
             .denied(),
             error => {
-                // As with `upstream_failed`.
-                tracing::warn!(%error, origin, "there is no credential for an origin now");
+                // Only the log has the details, as in `upstream_failed`.
+                tracing::warn!(%error, origin, "failed to get credential for origin");
                 Self::credential_unavailable(id, origin)
             }
         }
@@ -38,7 +38,7 @@ impl PipelineError {
     pub(in crate::pipeline) fn credential_unavailable(id: Option<&RawValue>, origin: &str) -> Self {
         Self::unavailable(
             "credential_unavailable",
-            format!("the credential for {origin} is not to be had now; try again, and tell an administrator if it stays so"),
+            format!("The {origin} credential is temporarily unavailable. Try again; if it keeps failing, contact an administrator."),
         )
         .with_id(id)
     }
@@ -48,7 +48,7 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "credential_rejected",
-            format!("{origin} does not accept the credential that an administrator configured for it"),
+            format!("{origin} rejected the credential that is configured for it. Contact an administrator."),
         )
         .with_id(id)
         .upstream()
@@ -59,13 +59,14 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "forbidden_upstream",
-            format!("{origin} does not let the connected account do this; connect an account that may, or ask there for the right"),
+            format!("{origin} denied this request to the connected account. Connect an account with permission, or request permission at {origin}."),
         )
         .with_id(id)
         .upstream()
     }
 
-    /// The person has consented and is not asked again for now. A stream or a notification has nobody to tell it to.
+    /// The user consented recently, so the gateway does not request consent again yet. Without an id (a
+    /// stream or a notification), the scopes cannot be reported to the user.
     pub(in crate::pipeline) fn scope_denied(id: Option<&RawValue>, origin: &str, scopes: &[String]) -> Self {
         if id.is_none() {
             return Self::upstream_forbidden(id, origin);
@@ -75,13 +76,13 @@ impl PipelineError {
             StatusCode::OK,
             code::GATEWAY,
             "scope_refused",
-            format!("{origin} still refuses this for want of more rights ({scopes}), although they were asked for and agreed to just now. Ask at {origin} whether your account may have them; connecting again now would change nothing"),
+            format!("{origin} still denied this request, although you recently consented to the required scopes. Missing scopes: {scopes}. Ask at {origin} whether your account can have them; connecting again now would not help."),
         )
         .with_id(id)
         .upstream()
     }
 
-    /// The person has to ask somebody, or to sign in again, before this can be served.
+    /// The user must contact an administrator or sign in again before the gateway can serve this request.
     pub(in crate::pipeline) fn user_action_required(
         id: Option<&RawValue>,
         reason: &'static str,
@@ -90,7 +91,7 @@ impl PipelineError {
         Self::new(StatusCode::OK, code::GATEWAY, reason, sentence).with_id(id)
     }
 
-    /// `sentence` holds the link.
+    /// `sentence` contains the connect link.
     pub(in crate::pipeline) fn connect_required(
         id: Option<&RawValue>,
         reason: &'static str,
@@ -106,13 +107,13 @@ impl PipelineError {
             SendError::Disconnected(_) => "upstream_broke_off",
             SendError::InvalidUrl(_) => "upstream_url",
         };
-        // The details are the operator's to see, not the client's: they would map the network behind the gateway.
-        tracing::warn!(%error, reason, "an origin did not answer");
+        // Only the log has the details: they would reveal the network behind the gateway to clients.
+        tracing::warn!(%error, reason, "request to origin failed");
         Self::new(
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             reason,
-            "the origin behind this virtual MCP did not answer; try again, and tell an administrator if it stays so",
+            "The request to the origin of this virtual MCP failed. Try again; if it keeps failing, contact an administrator.",
         )
         .with_id(id)
         .upstream()
@@ -123,7 +124,7 @@ impl PipelineError {
             StatusCode::GATEWAY_TIMEOUT,
             code::GATEWAY,
             "upstream_timeout",
-            format!("the origin did not begin to answer within {limit_ms} ms"),
+            format!("The origin did not start to respond within {limit_ms} ms. Try again; if it keeps failing, contact an administrator."),
         )
         .with_id(id)
         .upstream()
@@ -134,7 +135,7 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "upstream_redirects",
-            format!("{origin} answers with a redirect, which is not followed; an administrator must configure its final URL"),
+            format!("{origin} responded with a redirect, which the gateway does not follow. Ask an administrator to configure the final URL."),
         )
         .with_id(id)
         .upstream()
@@ -145,7 +146,10 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "session_not_opened",
-            format!("the origin did not open a session (HTTP {}); initialize a new one", status.as_u16()),
+            format!(
+                "The origin did not open a session (HTTP {}). Initialize a new session.",
+                status.as_u16()
+            ),
         )
         .upstream()
     }
@@ -154,12 +158,12 @@ impl PipelineError {
         id: Option<&RawValue>,
         error: &(dyn std::error::Error + 'static),
     ) -> Self {
-        tracing::warn!(%error, "an origin broke off its answer");
+        tracing::warn!(%error, "origin response was interrupted");
         Self::new(
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "upstream_broke_off",
-            "the origin broke off its answer; try again",
+            "The response of the origin was interrupted. Try again.",
         )
         .with_id(id)
         .upstream()
@@ -170,19 +174,21 @@ impl PipelineError {
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "answer_too_large",
-            format!("the origin's answer is larger than the {limit} bytes that are allowed; ask for less at a time"),
+            format!(
+                "The response of the origin exceeds the limit of {limit} bytes. Request less data at a time."
+            ),
         )
         .with_id(id)
         .upstream()
     }
 
     pub(in crate::pipeline) fn response_unreadable(id: Option<&RawValue>, problem: &str) -> Self {
-        tracing::warn!(problem, "an origin's answer cannot be curated");
+        tracing::warn!(problem, "origin response is invalid");
         Self::new(
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
             "answer_unreadable",
-            "the origin's answer cannot be checked against policy, so it is not passed on",
+            "The response of the origin is invalid, so the gateway cannot apply its policy and rejects it. Contact an administrator.",
         )
         .with_id(id)
         .upstream()

@@ -1,4 +1,4 @@
-//! Golden test of `Mcp-Session-Id`: ids that clients hold have to open in the next version.
+//! Golden test of `Mcp-Session-Id`: the next version must open ids that clients hold.
 
 use portcullis_golden::assert_golden;
 
@@ -7,14 +7,14 @@ use crate::golden::{assert_sealed, context, headers, pretty};
 use crate::pipeline::audit_record::AuditRecord;
 use crate::pipeline::route::Routed;
 
-/// Whoever sends these headers, at the only route.
+/// The principal that sends these headers, at the only route.
 pub(in crate::pipeline) async fn caller(context: &Context, headers: &HeaderMap) -> Authenticated {
     let mut record = AuditRecord::disabled();
     let routed = Routed::find(&context.tables, "r", &mut record).ok().unwrap();
     Authenticated::authenticate(context, routed, headers, &mut record).await.ok().unwrap()
 }
 
-/// What is sealed before an account is connected.
+/// A session from before an account is connected.
 pub(in crate::pipeline) fn deferred() -> SessionKind {
     SessionKind::Deferred {
         initialize: r#"{"protocolVersion":"2025-11-25"}"#.to_owned(),

@@ -1,4 +1,4 @@
-//! Golden test of the Lease in which a replica reports: operators of other versions read it.
+//! Golden test of the Lease in which a replica reports. Operators of other versions read it.
 
 use portcullis_config_distribution::Rejection;
 use portcullis_golden::assert_golden;

@@ -1,4 +1,4 @@
-//! Golden test of the sealed snapshot: the next version starts from it where the API server is away.
+//! Golden test of the sealed snapshot. A later version starts from it while the API server is unavailable.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

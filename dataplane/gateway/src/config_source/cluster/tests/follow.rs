@@ -1,4 +1,5 @@
-//! When a replica serves, and from what: a fresh list, or else what it had sealed on disk. Time passes by itself here.
+//! Tests of when a replica serves, and from which source: a fresh list or the sealed snapshot. Time is paused
+//! and advances automatically.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::config_source::cluster::mirror::ConfigMirror;
 use crate::config_source::cluster::object::{WatchEvent, WatchedObject, WatchedResource};
 use crate::config_source::cluster::sealed_snapshot::SealedSnapshot;
 
-/// A replica whose watches are the test's.
+/// A replica with watch events from the test.
 struct TestReplica {
     tell: mpsc::Sender<WatchEvent>,
     tables: RouteTableHandle,
@@ -106,13 +107,13 @@ fn documents(operator: &mut Operator) -> Vec<WatchedObject> {
     ]
 }
 
-/// A folder in which an earlier process has left its snapshot.
+/// A folder with the snapshot of an earlier process.
 async fn folder_with_snapshot(operator: &mut Operator) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let replica = TestReplica::start(&folder, operator);
     replica.lists(&documents(operator)).await;
     let path = folder.path().join("snapshot.sealed");
-    // Written on a thread of its own, which knows nothing of the time here.
+    // A blocking thread writes the file; the paused time does not affect it.
     while !path.exists() {
         advance_millis(2_000).await;
         std::thread::sleep(Duration::from_millis(5));
@@ -144,7 +145,7 @@ async fn given_nothing_published_when_listed_then_the_replica_has_arrived_and_wa
     assert_eq!(replica.serves(), ["a"]);
     let gateway = operator.gateway("https://gateway.example");
     replica.send(WatchEvent::Deleted(WatchedResource::ConfigMaps, gateway)).await;
-    assert!(replica.tables.current().is_none(), "a gateway that is gone serves nobody");
+    assert!(replica.tables.current().is_none(), "a deleted gateway serves nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +171,7 @@ async fn given_an_api_server_that_is_away_when_started_then_the_snapshot_is_serv
     replica.lists(&fresh).await;
     assert_eq!(replica.serves(), ["a", "b"]);
     assert!(!replica.tally.serves_snapshot());
-    // Once served afresh, an outage changes nothing.
+    // After a fresh list, an outage changes nothing.
     replica.send(WatchEvent::Failed { unavailable: true }).await;
     assert_eq!(replica.serves(), ["a", "b"]);
 }

@@ -1,4 +1,4 @@
-//! What a replica makes of a publication, without a cluster: changes go in, tables and reports come out.
+//! Tests of the mirror: changes go in, tables and reports come out.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,11 +56,14 @@ fn given_a_publication_when_both_watches_have_listed_it_then_it_is_served_and_re
     let versions = [("configmaps", "104"), ("secrets", "105")];
     assert_eq!(report.observed, versions.map(|(of, version)| (of.to_owned(), version.to_owned())).into());
     assert_eq!(report.rejected, []);
-    // Another replica that holds the same says the same.
+    // A replica that restores the same objects writes the same report.
     let (other, _) = served(&mut Operator { keys: Arc::clone(&operator.keys), version: 500 });
     assert_eq!(report.table_hash.len(), 32);
     let hash_of_credentials_differs = other.report().table_hash;
-    assert_ne!(hash_of_credentials_differs, report.table_hash, "two sealings of one value differ");
+    assert_ne!(
+        hash_of_credentials_differs, report.table_hash,
+        "sealing one value twice gives different envelopes"
+    );
     let mut same = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
     same.restore(holdings.to_snapshot());
     assert_eq!(same.report(), report);
@@ -83,7 +86,7 @@ fn given_a_document_that_does_not_verify_when_it_comes_then_the_last_good_one_st
     let [rejection] = report.rejected.as_slice() else { panic!("{:?}", report.rejected) };
     assert_eq!((&rejection.name, rejection.resource_version.as_str()), (&route.name, "200"));
     assert!(rejection.reason.starts_with("Forged"), "{}", rejection.reason);
-    // The same again, as after a relist, is no other refusal.
+    // The same version again, as after a relist, does not count as another rejection.
     put(&mut holdings, &forged);
     assert_eq!(holdings.rejections(), 1);
     // A document of one route in the object of another, with its own MAC.
@@ -92,7 +95,7 @@ fn given_a_document_that_does_not_verify_when_it_comes_then_the_last_good_one_st
     put(&mut holdings, &moved);
     assert_eq!(holdings.rejections(), 2);
     assert_eq!(slugs(&holdings.table(2).unwrap()), ["a"]);
-    // Written again by the operator, all is well.
+    // The operator writes the document again: it is valid.
     let again = WatchedObject { version: 300, ..route };
     put(&mut holdings, &again);
     holdings.apply(WatchEvent::Deleted(WatchedResource::ConfigMaps, WatchedObject { version: 301, ..moved }));
@@ -114,7 +117,7 @@ fn given_objects_that_go_when_told_or_when_a_fresh_list_lacks_them_then_they_are
     assert_eq!(slugs(&holdings.table(2).unwrap()), ["b"]);
     list(&mut holdings, &[&gateway, &origin, &route, &team], &[&credential]);
     assert_eq!(slugs(&holdings.table(3).unwrap()), ["a"]);
-    // The list says what it has, no more.
+    // A list sets the observed version to its own highest version.
     assert_eq!(observed(&holdings)["configmaps"], "104");
     list(&mut holdings, &[], &[]);
     assert!(holdings.table(4).is_none());
@@ -160,7 +163,7 @@ fn given_a_gateway_with_a_sign_in_without_passwords_when_the_replica_listens_for
     put(&mut open, &development);
     assert!(open.table(1).is_none());
     assert!(open.report().rejected[0].reason.contains("development sign-in"));
-    assert!(!open.is_empty(), "there is something that should be served: not ready");
+    assert!(!open.is_empty(), "a gateway is published but not served: not ready");
     let mut closed = ConfigMirror::new(operator.keys, SocketAddr::from(([127, 0, 0, 1], 0)));
     put(&mut closed, &development);
     assert!(closed.table(1).is_some());
@@ -185,7 +188,7 @@ fn given_a_snapshot_when_restored_then_it_is_verified_and_what_was_listed_alread
     assert_eq!(
         slugs(&half.table(1).unwrap()),
         [] as [&str; 0],
-        "the route is gone, whatever the snapshot says"
+        "the fresh list without the route overrides the snapshot"
     );
     assert_eq!(observed(&half)["configmaps"], "102");
 
@@ -233,7 +236,7 @@ fn given_objects_of_other_kinds_when_they_come_then_they_are_left_alone() {
     put(&mut holdings, &strange);
     let owner = WatchedObject { label: "owner".to_owned(), ..strange.clone() };
     put(&mut holdings, &owner);
-    // A ConfigMap that says it were a credential.
+    // A ConfigMap with the label of a credential.
     let mut disguised = operator.credential("one");
     disguised.name = "n".to_owned();
     holdings.apply(WatchEvent::Applied(WatchedResource::ConfigMaps, disguised));

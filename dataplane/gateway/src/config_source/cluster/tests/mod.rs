@@ -1,4 +1,4 @@
-//! What a replica does, without a cluster.
+//! Tests of the cluster source without a cluster.
 
 mod follow;
 mod mirror;

@@ -1,4 +1,4 @@
-//! An operator that fits into a test.
+//! A minimal operator for tests: it signs documents.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::config_source::cluster::object::WatchedObject;
 
-/// What the credential is called.
+/// Key of the credential.
 pub(super) const TOKEN: &str = "mcp/key/token";
 
-/// An operator, as far as this room can tell.
+/// Produces published objects.
 pub(super) struct Operator {
     pub(super) keys: Arc<Keyring>,
     pub(super) version: u64,
