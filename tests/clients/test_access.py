@@ -1,4 +1,4 @@
-"""Teams decide who may use a route and which of its tools; access lost later is refused without sending the client in circles (Show 4)."""
+"""Teams decide who may use a route and which of its tools; access lost later is refused without sending the client in circles."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Every client signs in at the company's identity provider and calls a tool, in the era that it prefers (Show 2)."""
+"""Every client signs in at the company's identity provider and calls a tool, in the era that it prefers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Neither side ever sees the other's credential, and none lies in the state folder in the clear (Show 5)."""
+"""Neither side ever sees the other's credential, and none lies in the state folder in the clear."""
 
 import json
 import re

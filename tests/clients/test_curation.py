@@ -1,4 +1,4 @@
-"""What is not curated is neither listed nor reachable by name; what is renamed is renamed in lists and calls (Show 4)."""
+"""What is not curated is neither listed nor reachable by name; what is renamed is renamed in lists and calls."""
 
 import json
 

@@ -1,8 +1,9 @@
-"""The first command of the README: `portcullis demo` in an empty folder, and two real clients (Show 1)."""
+"""The first command of the README: `portcullis demo` in an empty folder, and two real clients."""
 
 import re
 import time
 
+import measured
 import pytest
 from browser import Browser
 from drivers import Driver
@@ -21,7 +22,7 @@ def demo(folder):
         wait_until(lambda: listening("127.0.0.1", port) or process.popen.poll() is not None, what="the demo to listen")
         ready = time.monotonic() - started
         url = wait_until(lambda: re.search(rf"http://127\.0\.0\.1:{port}/mcp/[\w-]+", process.text()), what="the URL to be printed")[0]
-        print(f"\nfrom start to ready: {ready * 1000:.0f} ms")
+        measured.note(f"demo: from start to ready {ready * 1000:.0f} ms")
         yield process, url, ready
 
 

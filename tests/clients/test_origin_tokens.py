@@ -1,4 +1,4 @@
-"""An origin's token that expires is refreshed unseen; one that is revoked, or never was, leads to connecting (Show 7)."""
+"""An origin's token that expires is refreshed unseen; one that is revoked, or never was, leads to connecting."""
 
 import json
 import re

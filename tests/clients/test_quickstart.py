@@ -1,5 +1,5 @@
 """`portcullis serve --manifests examples/quickstart`, with other ports and hosts and nothing else changed: every client signs in at an
-OpenID provider, connects an account where that is needed, and calls a tool (Show 2)."""
+OpenID provider, connects an account where that is needed, and calls a tool."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""Killed in the middle of traffic and started again, the gateway goes on with the tokens and sessions that clients have (Show 6)."""
+"""Killed in the middle of traffic and started again, the gateway goes on with the tokens and sessions that clients have."""
 
 import time
 
+import measured
 import pytest
 from raw import LEGACY, MODERN
 from traffic import Traffic
@@ -41,7 +42,7 @@ def test_clients_go_on_after_a_kill_in_the_middle_of_traffic(world):
         time.sleep(0.3)
         started = time.monotonic()
         world.gateway.start()
-        print(f"ready again after {time.monotonic() - started:.2f} s")
+        measured.note(f"restart: ready again after {time.monotonic() - started:.2f} s")
         time.sleep(0.5)
 
     for (name, route), client in clients.items():

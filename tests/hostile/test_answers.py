@@ -1,4 +1,4 @@
-"""What an origin answers to a call: without end, without measure, ambiguous, or with more in it than was asked for (Shows 4)."""
+"""What an origin answers to a call: without end, without measure, ambiguous, or with more in it than was asked for."""
 
 import json
 import time

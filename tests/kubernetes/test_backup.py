@@ -1,4 +1,4 @@
-"""The drill of docs/backup.md: keys and database into a fresh cluster; people, clients and connected accounts go on (Show 9)."""
+"""The drill of docs/backup.md: keys and database into a fresh cluster; people, clients and connected accounts go on."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is applied is served, by a data plane that knows of it only from the cluster; every edit takes effect without a restart (Show 1)."""
+"""What is applied is served, by a data plane that knows of it only from the cluster; every edit takes effect without a restart."""
 
 import time
 

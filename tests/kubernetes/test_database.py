@@ -1,4 +1,4 @@
-"""PostgreSQL away: what a replica has opened already goes on for `storeOutageGrace`, the rest says 503, and all heals (Show 5)."""
+"""PostgreSQL away: what a replica has opened already goes on for `storeOutageGrace`, the rest says 503, and all heals."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What is wrong with a resource is told in its conditions: which, why, and what to do. It stops nothing else (Show 6)."""
+"""What is wrong with a resource is told in its conditions: which, why, and what to do. It stops nothing else."""
 
 import time
 

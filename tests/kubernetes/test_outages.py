@@ -1,4 +1,4 @@
-"""What is away, and what goes on all the same: the API server, the operator (Show 5). The database has a module of its own."""
+"""What is away, and what goes on all the same: the API server, the operator. The database has a module of its own."""
 
 import time
 

@@ -1,6 +1,7 @@
-"""A small version of the scale suite's table: a change is one write of a document, however many routes it touches (Show 3)."""
+"""A small version of the scale suite's table: a change is one write of a document, however many routes it touches."""
 
 import manifests as m
+import measured
 import pytest
 from cluster_world import ClusterWorld
 from pace import Changes, fill
@@ -29,6 +30,6 @@ def test_given_many_routes_when_one_thing_is_changed_then_every_replica_serves_i
     if changes.number % 2:
         changes.number += 1  # so that the first change is one
     pace = changes.measure(what, SAMPLES, getattr(changes, what))
-    print(f"{what}: p50 {pace.percentile(0.5) * 1000:.0f} ms, most {max(pace.seconds) * 1000:.0f} ms, {pace.writes:.1f} writes a change")
+    measured.note(f"a change of a {what}: p50 {pace.percentile(0.5) * 1000:.0f} ms, most {max(pace.seconds) * 1000:.0f} ms, {pace.writes:.1f} writes a change")
     # The document and the diagnoses; status and event of the resource itself. An origin's routes are not rewritten.
     assert pace.writes <= 12, f"{pace.writes} writes for one change, among {ROUTES} routes"

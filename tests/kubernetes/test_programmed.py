@@ -1,4 +1,4 @@
-"""`Programmed` tells the truth: never True while a replica serves something older, Unknown where that cannot be told (Show 4)."""
+"""`Programmed` tells the truth: never True while a replica serves something older, Unknown where that cannot be told."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Ten users, three replicas, one database: an origin's token that has expired is refreshed once for each user (Show 8)."""
+"""Ten users, three replicas, one database: an origin's token that has expired is refreshed once for each user."""
 
 import threading
 from urllib.parse import parse_qs

@@ -1,4 +1,4 @@
-"""Who may only create resources in a namespace of their own gets at nothing of anybody else's (Show 7)."""
+"""Who may only create resources in a namespace of their own gets at nothing of anybody else's."""
 
 import base64
 import json

@@ -4,6 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
+import measured
 from gateway import Gateway
 from processes import wait_until
 
@@ -45,7 +46,7 @@ def holds_soon(condition, began: float, what: str):
     """As `wait_until`, for what is promised to hold on a replica within two seconds; prints how long after `began` it did. A machine may be
     busy: it fails after five, before the shortest of the tests' tokens would have ended by itself."""
     found = wait_until(condition, seconds=5, what=what)
-    print(f"{time.monotonic() - began:.2f} s of the promised 2 for {what}")
+    measured.note(f"{what}: {time.monotonic() - began:.2f} s of the promised 2")
     return found
 
 

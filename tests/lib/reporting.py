@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import measured
 import pytest
 
 counts = {"passed": 0, "failed": 0}
@@ -33,6 +34,13 @@ def pytest_runtest_logreport(report):
 def pytest_collectreport(report):
     if report.failed:
         counts["failed"] += 1
+
+
+def pytest_terminal_summary(terminalreporter):
+    if measured.lines:
+        terminalreporter.section("measured")
+        for line in measured.lines:
+            terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config):

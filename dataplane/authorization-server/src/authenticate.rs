@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use portcullis_clock::UnixMillis;
-use portcullis_policy::{Principal, PrincipalId, Route};
+use portcullis_policy::{Principal, PrincipalId, Route, RouteTable};
 use sha2::{Digest as _, Sha256};
 
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
@@ -43,16 +43,21 @@ pub(crate) struct VerifiedToken {
 }
 
 impl AuthorizationServer {
-    /// Verifies an access token for a route: signature (cached), expiry, audience, issuer, the route's UID,
+    /// Verifies an access token for a route of this table: signature (cached), expiry, audience, issuer, the route's UID,
     /// revocation. Returns the caller with the current principal. For a cached token this needs no access to
     /// the store.
     ///
     /// # Errors
     /// `Invalid` when the token is invalid for the route, `InsufficientScope` when it lacks the scope,
     /// `Unavailable` when the revocation feed is stale or the store fails.
-    pub async fn authenticate(&self, token: &str, route: &Route) -> Result<Arc<Caller>, AuthenticateError> {
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        route: &Route,
+        table: &RouteTable,
+    ) -> Result<Arc<Caller>, AuthenticateError> {
         let now = self.clock().now();
-        if !self.is_fresh(now) {
+        if !self.is_fresh(now, Some(table)) {
             return Err(AuthenticateError::Unavailable);
         }
         if token.len() > MAX_TOKEN_LEN {
@@ -63,7 +68,7 @@ impl AuthorizationServer {
         if let Some(verified) =
             self.tokens().get(&hash).filter(|verified| verified.keyring_generation == keyring_generation)
         {
-            self.check(&verified, route, now)?;
+            self.check(&verified, route, table, now)?;
             if verified.epoch == self.feed().epoch() {
                 return Ok(Arc::clone(&verified.caller));
             }
@@ -77,7 +82,7 @@ impl AuthorizationServer {
             .map_err(|_| AuthenticateError::Invalid(NOT_ISSUED_HERE))?;
         let suffices = claims.scope.split(' ').any(|scope| scope == SCOPE);
         let verified = VerifiedToken::from_claims(claims, keyring_generation);
-        self.check(&verified, route, now)?;
+        self.check(&verified, route, table, now)?;
         if !suffices {
             return Err(AuthenticateError::InsufficientScope);
         }
@@ -87,20 +92,23 @@ impl AuthorizationServer {
     /// Whether the revocation feed is fresh enough to accept tokens. Used for readiness.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_fresh(self.clock().now())
+        self.is_fresh(self.clock().now(), self.tables().current().as_deref())
     }
 
-    fn is_fresh(&self, now: UnixMillis) -> bool {
+    fn is_fresh(&self, now: UnixMillis, table: Option<&RouteTable>) -> bool {
         let Some(read_at) = self.feed().last_read_at() else { return false };
         let age = now.since(read_at);
         age <= FRESH_FEED_AGE
-            || self
-                .tables()
-                .current()
-                .is_some_and(|table| age <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
+            || table.is_some_and(|table| age <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
     }
 
-    fn check(&self, token: &VerifiedToken, route: &Route, now: UnixMillis) -> Result<(), AuthenticateError> {
+    fn check(
+        &self,
+        token: &VerifiedToken,
+        route: &Route,
+        table: &RouteTable,
+        now: UnixMillis,
+    ) -> Result<(), AuthenticateError> {
         if now >= token.caller.expires {
             return Err(AuthenticateError::Invalid(EXPIRED));
         }
@@ -111,7 +119,7 @@ impl AuthorizationServer {
         if self.feed().is_revoked(&token.caller.grant_id) {
             return Err(AuthenticateError::Invalid(REVOKED));
         }
-        if !self.is_client_registered(&token.caller.client_id) {
+        if !is_registered(table, &token.caller.client_id) {
             return Err(AuthenticateError::Invalid(UNKNOWN_WORKLOAD));
         }
         Ok(())
@@ -427,8 +435,9 @@ mod tests {
         world.store.close().await;
         assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
         let cold = world.replica_without_feed();
+        let table = world.identity.tables().current().unwrap();
         assert_eq!(
-            invalid(cold.authenticate(issued.text("access_token"), &world.route("a")).await),
+            invalid(cold.authenticate(issued.text("access_token"), &world.route("a"), &table).await),
             "unavailable"
         );
     }

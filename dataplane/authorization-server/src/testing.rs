@@ -318,7 +318,8 @@ impl TestServer {
         token: &str,
         slug: &str,
     ) -> Result<Arc<Caller>, AuthenticateError> {
-        self.identity.authenticate(token, &self.route(slug)).await
+        let table = self.tables.current().unwrap();
+        self.identity.authenticate(token, &self.route(slug), &table).await
     }
 }
 

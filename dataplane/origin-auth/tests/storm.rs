@@ -1,6 +1,5 @@
 //! A refresh storm: a thousand users, whose tokens expire together, at three replicas over one store. On
-//! SQLite; with the feature `test-postgres` on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES`, as `./tests/run
-//! store` does.
+//! SQLite, and on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES` that `./tests/run store` starts.
 
 #![allow(
     clippy::unwrap_used,
@@ -189,8 +188,8 @@ async fn given_a_thousand_tokens_that_end_together_then_each_is_refreshed_once_a
     RefreshStorm::new([store.clone(), store.clone(), store]).await.run().await;
 }
 
-#[cfg(feature = "test-postgres")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_the_same_on_postgresql_with_three_replicas_then_the_same() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let url = std::env::var("PORTCULLIS_TEST_POSTGRES").unwrap();

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,12 @@ use portcullis_key_encryption::KeyEncryptionArgs;
 use portcullis_policy::RouteTableHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::database::DatabaseArgs;
 use super::listen::ListenArgs;
 use super::shutdown_args::ShutdownArgs;
-use super::startup::{LoadedManifests, PreparedSource, Started, Startup, create_private_dir};
+use super::startup::{LoadedManifests, PreparedSource, Services, Started, Startup, create_private_dir};
 use crate::config_source::cluster::{self, SyncStats};
 use crate::edge::{CatalogEndpoint, PrivateListener, Readiness, Workers};
 use crate::reencrypt::Reencryption;
@@ -84,51 +86,37 @@ async fn serve(
     let mut signals = ShutdownSignals::new()?;
     let mut beside = std::pin::pin!(beside);
     // Errors in a folder are reported before the listeners open.
-    let prepared = match source {
-        ConfigSource::Folder(manifests) => {
-            PreparedSource::Folder(Box::new(LoadedManifests::read(&manifests, &state)?))
-        }
-        ConfigSource::Cluster(settings) => PreparedSource::Cluster(settings),
-    };
+    let prepared = prepare(source, &state)?;
     let delay = leave.shutdown_delay.unwrap_or(match prepared {
         PreparedSource::Folder(_) => Duration::ZERO,
         PreparedSource::Cluster(_) => CLUSTER_SHUTDOWN_DELAY,
     });
-    let listener = TcpListener::bind(listen.listen).await.with_context(|| {
-        format!(
-            "failed to listen on {}: the address may be in use; choose another with --listen",
-            listen.listen
-        )
-    })?;
-    let private_listener = TcpListener::bind(listen.admin_listen).await.with_context(|| {
-        format!(
-            "failed to listen on {}: the address may be in use; choose another with --admin-listen",
-            listen.admin_listen
-        )
-    })?;
+    let listener = bind(listen.listen, "--listen").await?;
+    let private_listener = bind(listen.admin_listen, "--admin-listen").await?;
     let (address, private_address) = (listener.local_addr()?, private_listener.local_addr()?);
     let egress = Egress::through(Proxies::from_environment(|name| std::env::var(name).ok())?);
     egress.deny_own_listener(address);
     egress.deny_own_listener(private_address);
     let (tables, readiness, shutdown) =
         (RouteTableHandle::default(), Readiness::default(), Shutdown::default());
-    let tally = matches!(prepared, PreparedSource::Cluster(_)).then(SyncStats::default);
-    let (witness, reencryption) = (CatalogEndpoint::default(), Reencryption::default());
-    let replica = match &prepared {
-        PreparedSource::Folder(_) => None,
-        PreparedSource::Cluster(settings) => Some(settings.replica.name.clone()),
+    let (catalog_endpoint, reencryption) = (CatalogEndpoint::default(), Reencryption::default());
+    let (replica, sync_stats) = match &prepared {
+        PreparedSource::Folder(_) => (None, None),
+        PreparedSource::Cluster(settings) => {
+            (Some(settings.replica.name.clone()), Some(SyncStats::default()))
+        }
     };
     let private = PrivateListener {
         readiness: readiness.clone(),
         shutdown: shutdown.clone(),
         tables: tables.clone(),
         events: events.clone(),
-        sync_stats: tally.clone(),
+        sync_stats: sync_stats.clone(),
         reencryption: reencryption.clone(),
-        catalog_endpoint: replica.as_ref().map(|_| witness.clone()),
+        catalog_endpoint: replica.as_ref().map(|_| catalog_endpoint.clone()),
     };
     let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future());
-    let opening = Startup {
+    let startup = Startup {
         state,
         database: database.clone(),
         address,
@@ -140,25 +128,22 @@ async fn serve(
         encryption,
         reencryption: reencryption.clone(),
     };
-    let opened = tokio::select! {
-        opened = opening.start(prepared, tally.unwrap_or_default()) => opened?,
+    let started_services = tokio::select! {
+        services = startup.start(prepared, sync_stats.unwrap_or_default()) => services?,
         ended = private.as_mut() => return ended.context("the private listener failed"),
         ended = beside.as_mut() => return ended.map(|never| match never {}),
         () = signals.shutdown_requested() => return Ok(()),
     };
-    let Started { services, mut source, ready: arrived } = opened;
+    let Started { services, mut source, ready: config_served } = started_services;
     readiness.services_started(services.context.identity.clone());
     if let Some(replica) = replica {
-        witness.enable(services.catalog_endpoint_state(replica));
+        catalog_endpoint.enable(services.catalog_endpoint_state(replica));
     }
-    let mut feed = tokio::spawn(services.context.identity.clone().follow_feed());
-    let mut database_url = tokio::spawn(database.follow(services.context.store.clone()));
-    let mut accounts = tokio::spawn(services.context.vault.clone().watch_connection_changes());
-    let mut reencrypted = tokio::spawn(services.reencrypt(reencryption));
+    let mut tasks = background_tasks(&services, database, reencryption);
     let count = listen.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
     let workers = Workers::start(count, leave.drain, &services.public())?;
     let announce = async {
-        if arrived.await.is_ok() {
+        if config_served.await.is_ok() {
             readiness.mark_config_served();
             tracing::info!(%address, startup_ms = started.elapsed().as_millis(), "ready");
             ready(address);
@@ -169,42 +154,83 @@ async fn serve(
         never = workers.accept(&listener) => match never {},
         never = announce => match never {},
         ended = private.as_mut() => ended.context("the private listener failed"),
-        _ = source.task() => Err(anyhow::anyhow!("the task that follows config changes ended unexpectedly")),
-        _ = &mut feed => Err(anyhow::anyhow!("the task that follows revocations ended unexpectedly")),
-        _ = &mut accounts => Err(anyhow::anyhow!("the task that follows disconnected accounts ended unexpectedly")),
-        _ = &mut database_url => Err(anyhow::anyhow!("the task that follows the database URL ended unexpectedly")),
-        _ = &mut reencrypted => Err(anyhow::anyhow!("the task that re-encrypts stored data ended unexpectedly")),
+        _ = source.task() => Err(unexpected_end("follows config changes")),
+        Some(task) = tasks.join_next() => Err(unexpected_end(task.unwrap_or("runs in the background"))),
         ended = beside.as_mut() => ended.map(|never| match never {}),
         () = signals.shutdown_requested() => Ok(()),
     };
     shutdown.start_termination();
-    let goodbye = async {
-        if ended.is_ok() && !delay.is_zero() {
-            tracing::info!(
-                delay_ms = delay.as_millis(),
-                "no longer ready; still serving for the shutdown delay"
-            );
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                never = workers.accept(&listener) => match never {},
-                _ = private.as_mut() => {}
-            }
-        }
-        shutdown.start_drain();
-        workers.accept_backlog(&listener);
-        drop(listener);
-        let drained = tokio::task::spawn_blocking(move || workers.drain());
-        tokio::select! {
-            drained = drained => drained.context("the drain failed"),
-            _ = private.as_mut() => Ok(()),
-        }
-    };
+    let delay = if ended.is_ok() { delay } else { Duration::ZERO };
     tokio::select! {
-        done = goodbye => done?,
+        done = drain(workers, listener, private.as_mut(), &shutdown, delay) => done?,
         () = signals.shutdown_requested() => tracing::warn!("second shutdown signal; aborting requests in progress"),
     }
     source.stop().await;
     ended
+}
+
+fn prepare(source: ConfigSource, state: &Path) -> anyhow::Result<PreparedSource> {
+    Ok(match source {
+        ConfigSource::Folder(manifests) => {
+            PreparedSource::Folder(Box::new(LoadedManifests::read(&manifests, state)?))
+        }
+        ConfigSource::Cluster(settings) => PreparedSource::Cluster(settings),
+    })
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("failed to listen on {address}: the address may be in use; choose another with {flag}")
+    })
+}
+
+/// Starts the tasks that run as long as the process does. Each one's output says what it does.
+fn background_tasks(
+    services: &Services,
+    database: DatabaseArgs,
+    reencryption: Reencryption,
+) -> JoinSet<&'static str> {
+    async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> &'static str {
+        task.await;
+        name
+    }
+    let context = &services.context;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(named("follows revocations", context.identity.clone().follow_feed()));
+    tasks.spawn(named("follows disconnected accounts", context.vault.clone().watch_connection_changes()));
+    tasks.spawn(named("follows the database URL", database.follow(context.store.clone())));
+    tasks.spawn(named("re-encrypts stored data", services.reencrypt(reencryption)));
+    tasks
+}
+
+fn unexpected_end(task: &str) -> anyhow::Error {
+    anyhow::anyhow!("the task that {task} ended unexpectedly")
+}
+
+/// Keeps serving for the delay, then stops accepting connections and drains requests in progress.
+async fn drain<T>(
+    workers: Workers,
+    listener: TcpListener,
+    mut private: Pin<&mut impl Future<Output = T>>,
+    shutdown: &Shutdown,
+    delay: Duration,
+) -> anyhow::Result<()> {
+    if !delay.is_zero() {
+        tracing::info!(delay_ms = delay.as_millis(), "no longer ready; still serving for the shutdown delay");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            never = workers.accept(&listener) => match never {},
+            _ = private.as_mut() => {}
+        }
+    }
+    shutdown.start_drain();
+    workers.accept_backlog(&listener);
+    drop(listener);
+    let drained = tokio::task::spawn_blocking(move || workers.drain());
+    tokio::select! {
+        drained = drained => drained.context("the drain failed"),
+        _ = private => Ok(()),
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use portcullis_policy::RouteTable;
 use portcullis_rate_limit::with_client_address;
 use tower::ServiceExt as _;
 
@@ -45,16 +46,19 @@ impl PublicListener {
         let table = self.context.tables.current();
         let trusted = table.as_ref().map_or(&[][..], |table| &table.gateway.trusted_proxies);
         let client = client_address::resolve(peer, request.headers(), trusted);
-        drop(table);
-        let mut response = with_client_address(client, self.dispatch(request)).await?;
+        let mut response = with_client_address(client, self.dispatch(request, table)).await?;
         if in_chunks || self.context.shutdown.is_terminating() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
 
-    async fn dispatch(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let Some(table) = self.context.tables.current() else {
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        table: Option<Arc<RouteTable>>,
+    ) -> Result<Response<Body>, Infallible> {
+        let Some(table) = table else {
             let mut response = plain_text_error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The gateway has not loaded its configuration yet. Try again shortly.",
@@ -84,11 +88,10 @@ impl PublicListener {
                     .await);
                 }
             };
-        drop(table);
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&request)
         } else {
-            pipeline::serve(&self.context, &self.upstreams, &slug, request).await
+            pipeline::serve(&self.context, &self.upstreams, table, &slug, request).await
         };
         if let Some(origin) = browser_origin {
             host_and_origin::add_cors_headers(response.headers_mut(), origin);

@@ -31,7 +31,7 @@ impl Authenticated {
         let Some(token) = bearer_token(headers) else {
             return Err(PipelineError::unauthenticated(challenge(None)));
         };
-        let caller = match context.identity.authenticate(token, route).await {
+        let caller = match context.identity.authenticate(token, route, routed.table()).await {
             Ok(caller) => caller,
             Err(AuthenticateError::Unavailable) => return Err(PipelineError::store_unavailable()),
             Err(error @ AuthenticateError::InsufficientScope) => {

@@ -58,8 +58,10 @@ async fn origin_url(asked: &Asked) -> String {
 async fn exchange(context: Context, request: &str) -> String {
     let (context, upstreams) = (Arc::new(context), Arc::new(UpstreamPool::new(Egress::default())));
     let (mut client, server) = tokio::io::duplex(1 << 20);
-    let service =
-        service_fn(async |request| Ok::<_, Infallible>(serve(&context, &upstreams, "r", request).await));
+    let service = service_fn(async |request| {
+        let table = context.tables.current().unwrap();
+        Ok::<_, Infallible>(serve(&context, &upstreams, table, "r", request).await)
+    });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
     let mut answer = String::new();
     let asking = async {

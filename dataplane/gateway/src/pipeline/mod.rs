@@ -52,7 +52,7 @@ use portcullis_clock::{Clock, Random};
 use portcullis_events::EventSink;
 use portcullis_keyring::Keyring;
 use portcullis_origin_auth::CredentialBroker;
-use portcullis_policy::RouteTableHandle;
+use portcullis_policy::{RouteTable, RouteTableHandle};
 use portcullis_portal::Portal;
 use portcullis_store::Store;
 
@@ -86,13 +86,15 @@ pub(crate) struct Context {
 pub(crate) async fn serve(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
+    table: Arc<RouteTable>,
     slug: &str,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let mut record = AuditRecord::new(context, &request);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
-    match steps(context, upstreams, slug, head, &mut body, &mut record).await {
+    let routed = route::Routed::find(table, slug, &mut record);
+    match steps(context, upstreams, routed, head, &mut body, &mut record).await {
         Ok(response) => response,
         Err(refusal) => {
             if let Some(unread) = body {
@@ -106,14 +108,13 @@ pub(crate) async fn serve(
 async fn steps(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
-    slug: &str,
+    routed: Result<route::Routed, PipelineError>,
     head: Parts,
     body: &mut Option<Incoming>,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let routed = route::Routed::find(&context.tables, slug, record)?;
     let authenticated =
-        authenticate::Authenticated::authenticate(context, routed, &head.headers, record).await?;
+        authenticate::Authenticated::authenticate(context, routed?, &head.headers, record).await?;
     match head.method {
         Method::POST => {
             let body = parse::read_body(&head.headers, body, record).await?;

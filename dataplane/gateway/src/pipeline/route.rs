@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_policy::{Route, RouteTable, RouteTableHandle};
+use portcullis_policy::{Route, RouteTable};
 
 use super::audit_record::AuditRecord;
 use super::error::PipelineError;
@@ -15,11 +15,10 @@ pub(super) struct Routed {
 
 impl Routed {
     pub(super) fn find(
-        tables: &RouteTableHandle,
+        table: Arc<RouteTable>,
         slug: &str,
         record: &mut AuditRecord,
     ) -> Result<Self, PipelineError> {
-        let table = tables.current().ok_or_else(PipelineError::not_ready)?;
         let route = Arc::clone(table.route(slug).ok_or_else(|| PipelineError::no_such_route(slug))?);
         record.route(&table, &route);
         Ok(Self { table, route })

@@ -1,5 +1,5 @@
-//! What the store promises, on SQLite and, with the feature `test-postgres`, on the PostgreSQL at `PORTCULLIS_TEST_POSTGRES`.
-//! `./tests/run store` starts one and runs these.
+//! What the store promises, on SQLite and on PostgreSQL. Tests that need PostgreSQL are ignored unless asked for: `./tests/run store`
+//! starts a server at `PORTCULLIS_TEST_POSTGRES` and runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod test_database;
@@ -26,5 +26,4 @@ mod sessions;
 mod sign_ins;
 mod step_ups;
 
-#[cfg(feature = "test-postgres")]
 mod outage;

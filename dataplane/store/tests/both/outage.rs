@@ -122,21 +122,25 @@ async fn outage(state: ProxyState) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_server_that_goes_when_asked_then_it_fails_soon_and_heals_by_itself() {
     outage(ProxyState::Down).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_network_that_swallows_packets_when_asked_then_it_fails_soon_and_heals_by_itself() {
     outage(ProxyState::Stuck).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_server_that_moved_when_asked_then_old_connections_are_given_up_for_new_ones() {
     outage(ProxyState::Moved).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_server_that_moved_while_it_was_being_asked_when_asked_again_then_there_are_connections() {
     let place = TestDatabase::postgres().await;
     let road = FaultyProxy::start(&place).await;
@@ -157,6 +161,7 @@ async fn given_a_server_that_moved_while_it_was_being_asked_when_asked_again_the
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_row_that_another_holds_when_written_then_the_wait_has_an_end() {
     use sqlx::Connection as _;
     let place = TestDatabase::postgres().await;
@@ -173,6 +178,7 @@ async fn given_a_row_that_another_holds_when_written_then_the_wait_has_an_end() 
 }
 
 #[tokio::test]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 async fn given_a_server_that_became_a_standby_when_it_refuses_writes_then_its_connections_are_given_up() {
     let place = TestDatabase::postgres().await;
     let road = FaultyProxy::start(&place).await;

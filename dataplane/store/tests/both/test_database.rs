@@ -17,7 +17,6 @@ impl TestDatabase {
     }
 
     /// A schema of its own. It goes when the server does.
-    #[cfg(feature = "test-postgres")]
     pub(crate) async fn postgres() -> Self {
         use sqlx::Connection as _;
         use std::sync::atomic::{AtomicU32, Ordering};
@@ -118,9 +117,9 @@ macro_rules! on_both_databases {
             })+
         }
 
-        #[cfg(feature = "test-postgres")]
-        mod postgres {
+            mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            #[ignore = "needs PostgreSQL: ./tests/run store"]
             async fn $name() {
                 super::$name(crate::test_database::TestDatabase::postgres().await).await;
             })+

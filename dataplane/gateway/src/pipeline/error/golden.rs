@@ -35,7 +35,6 @@ fn of_requests(id: Option<&RawValue>) -> Vec<PipelineError> {
     let malformed =
         |text: &'static str| PipelineError::malformed(&Message::parse(text.as_bytes()).unwrap_err());
     vec![
-        PipelineError::not_ready(),
         PipelineError::no_such_route("x"),
         PipelineError::unauthenticated(HeaderValue::from_static("Bearer")),
         PipelineError::insufficient_scope(HeaderValue::from_static("Bearer")),

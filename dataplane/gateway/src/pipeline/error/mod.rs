@@ -103,10 +103,6 @@ impl PipelineError {
         response
     }
 
-    pub(super) fn not_ready() -> Self {
-        Self::unavailable("not_ready", "The gateway has not loaded its configuration yet. Try again shortly.")
-    }
-
     pub(super) fn no_such_route(slug: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -10,7 +10,7 @@ use crate::pipeline::route::Routed;
 /// The principal that sends these headers, at the only route.
 pub(in crate::pipeline) async fn caller(context: &Context, headers: &HeaderMap) -> Authenticated {
     let mut record = AuditRecord::disabled();
-    let routed = Routed::find(&context.tables, "r", &mut record).ok().unwrap();
+    let routed = Routed::find(context.tables.current().unwrap(), "r", &mut record).ok().unwrap();
     Authenticated::authenticate(context, routed, headers, &mut record).await.ok().unwrap()
 }
 
