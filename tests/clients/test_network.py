@@ -142,7 +142,7 @@ def test_given_a_proxy_that_refuses_then_the_call_fails_clearly_and_its_password
     with proxied(folder, proxy, "gateway:let-me-out@", NO_PROXY=PROVIDER_HOST) as world:
         answer = world.caller("open").call("echo", text="x")
         assert answer.error["data"]["reason"] == "upstream_unreachable"
-        assert "it has to allow CONNECT" in world.gateway.log()
+        assert "it must allow CONNECT" in world.gateway.log()
         assert "let-me-out" not in world.gateway.log() + world.gateway.stdout.read_text() + answer.text
         # Whom NO_PROXY excepts was asked straight: somebody has signed in.
         assert set(proxy.asked()) == {f"{ORIGIN_HOST}:{world.origins['open'].port}"}
@@ -156,7 +156,7 @@ def test_given_a_proxy_that_cannot_be_used_when_started_then_it_says_how_to_writ
     listen = ("--listen", f"{HOST}:{free_port(HOST)}", "--admin-listen", f"{HOST}:{free_port(HOST)}")
     ended = command("serve", "--manifests", manifests.path, "--state", folder / "state", *listen)
     assert ended.returncode != 0
-    assert "HTTPS_PROXY" in ended.stderr and "write http://host:port" in ended.stderr and "let-me-out" not in ended.stderr
+    assert "HTTPS_PROXY" in ended.stderr and "use http://host:port" in ended.stderr and "let-me-out" not in ended.stderr
 
 
 # Whose request it is.

@@ -53,6 +53,6 @@ def test_given_no_database_when_calls_come_then_opened_credentials_go_on_for_the
     wait_until(lambda: here.call("whoami").status == 200, seconds=15, what="the first replica to heal")
     wait_until(lambda: elsewhere.call("whoami").status == 200, seconds=15, what="the second replica to heal")
     # Whose grace has not quite ended serves before it has read the log again.
-    wait_until(lambda: all("is being followed again" in each.log() for each in world.replicas), seconds=15, what="both to read the log")
+    wait_until(lambda: all("the revocation log is readable again" in each.log() for each in world.replicas), seconds=15, what="both to read the log")
     assert world.caller("accounts", world.browser("eve")).call("whoami").result["content"][0]["text"] == "eve"
     assert [each.starts for each in world.replicas] == [1, 1]

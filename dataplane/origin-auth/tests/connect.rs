@@ -182,7 +182,7 @@ async fn given_metadata_that_does_not_hold_then_nobody_is_sent_anywhere() {
         (json!({}), json!({"code_challenge_methods_supported": ["plain"]}), "S256"),
         (json!({}), json!({"authorization_endpoint": "javascript:alert(1)"}), "not http or https"),
         (json!({}), json!({"authorization_endpoint": "http://1.1.1.1/"}), "plain http"),
-        (json!({}), json!({"registration_endpoint": "http://169.254.169.254/"}), "may be reached"),
+        (json!({}), json!({"registration_endpoint": "http://169.254.169.254/"}), "no permitted address"),
         (json!({}), json!({"registration_endpoint": null}), "http://127.0.0.1:8080/connect/o1/callback"),
     ] {
         set(resource, server);

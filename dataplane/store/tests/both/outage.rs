@@ -199,6 +199,7 @@ async fn given_a_server_that_became_a_standby_when_it_refuses_writes_then_its_co
 
 /// Worker threads have runtimes of their own, and one may end before the others.
 #[test]
+#[ignore = "needs PostgreSQL: ./tests/run store"]
 fn given_connections_that_a_worker_opened_when_it_ends_then_what_others_do_with_them_goes_on() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let home = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

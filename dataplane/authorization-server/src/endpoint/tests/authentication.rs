@@ -83,8 +83,8 @@ async fn given_two_methods_at_a_time_then_the_request_is_invalid() {
     assert_eq!(error(&world.post(A, &of_another).await), (400, "invalid_request"));
     for (form, problem) in [
         (vec![TYPE], "client_assertion is missing"),
-        (vec![assert[1]], "client_assertion_type has to be "),
-        (vec![("client_assertion_type", "saml2"), assert[1]], "client_assertion_type has to be "),
+        (vec![assert[1]], "client_assertion_type must be "),
+        (vec![("client_assertion_type", "saml2"), assert[1]], "client_assertion_type must be "),
     ] {
         let form = [FORM.as_slice(), &[("client_id", id)], &form].concat();
         let answer = world.post(A, &form).await;
