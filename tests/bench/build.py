@@ -9,4 +9,6 @@ LOAD = Path(os.environ["CARGO_TARGET_DIR"]) / "release/portcullis-load"
 
 
 def build() -> None:
-    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "-p", "portcullis-load"], cwd=REPO, check=True)
+    """With the other programs, as tests/lib/prepare.sh does: alone it would be built with other features."""
+    programs = ["--bin", "portcullis", "--bin", "portcullis-operator", "--bin", "portcullis-load"]
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", *programs], cwd=REPO, check=True)

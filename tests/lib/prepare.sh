@@ -121,24 +121,18 @@ cargo_tool() {
   export PATH=$folder/bin:$PATH
 }
 
-gateway() {
-  say "building the gateway"
-  (cd "$repo" && cargo build --release --locked --bin portcullis) && return
-  echo "failed to build the gateway" >&2
-  return 1
-}
-
-operator() {
-  say "building the operator"
-  (cd "$repo" && cargo build --release --locked --bin portcullis-operator) && return
-  echo "failed to build the operator" >&2
+# The programs, in one go: apart, they would be built with different features of the libraries that they share.
+programs() {
+  say "building the programs"
+  (cd "$repo" && cargo build --release --locked --bin portcullis --bin portcullis-operator --bin portcullis-load) && return
+  echo "failed to build the programs" >&2
   return 1
 }
 
 # The gateway as the published image contains it: without the demo and its origin.
 image_gateway() {
   say "building the gateway for the image"
-  (cd "$repo" && cargo build --release --locked --no-default-features --bin portcullis) &&
+  (cd "$repo" && cargo build --release --locked --no-default-features --bin portcullis --bin portcullis-operator --bin portcullis-load) &&
     install -D "$PORTCULLIS_BIN" "$PORTCULLIS_IMAGE_BIN" && return
   echo "failed to build the gateway for the image" >&2
   return 1
@@ -173,8 +167,8 @@ prepare() {
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
   case " $* " in
-    *" node "*) node_packages && kubernetes_binaries node && operator && image_gateway || return 1 ;;
-    *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api && operator || return 1 ;;
+    *" node "*) node_packages && kubernetes_binaries node && image_gateway || return 1 ;;
+    *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz | mutants) ;; *) gateway ;; esac
+  case "$*" in unit | store | fuzz | mutants) ;; *) programs ;; esac
 }
