@@ -155,8 +155,8 @@ impl Reconciler {
     fn refresh_replicas(&mut self) -> bool {
         let now = Instant::now();
         let replicas = match self.context.replicas_from {
-            ReplicasFrom::Pods => self.context.cluster_state.replicas.from_pods(now),
-            ReplicasFrom::Leases => self.context.cluster_state.replicas.from_leases(now),
+            ReplicasFrom::Pods => self.context.cluster_state.replicas.list_from_pods(now),
+            ReplicasFrom::Leases => self.context.cluster_state.replicas.list_from_leases(now),
         };
         let differs = self.replicas != replicas;
         self.replicas = replicas;

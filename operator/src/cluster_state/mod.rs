@@ -316,7 +316,7 @@ mod tests {
         }
         assert!(cluster_state.is_complete());
         assert_eq!(cluster_state.resources.virtual_mcps.len(), 1);
-        assert_eq!(cluster_state.replicas.from_leases(tokio::time::Instant::now()).len(), 1);
+        assert_eq!(cluster_state.replicas.list_from_leases(tokio::time::Instant::now()).len(), 1);
     }
 
     #[test]

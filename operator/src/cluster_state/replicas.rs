@@ -83,7 +83,7 @@ impl Replicas {
     }
 
     /// The ready pods with their reports.
-    pub(crate) fn from_pods(&self, now: Instant) -> Vec<Replica> {
+    pub(crate) fn list_from_pods(&self, now: Instant) -> Vec<Replica> {
         let ready = self.pods.iter().filter(|(_, pod)| pod.ready);
         ready
             .map(|(id, pod)| {
@@ -99,7 +99,7 @@ impl Replicas {
     }
 
     /// The holders of Leases, if replicas do not run as pods.
-    pub(crate) fn from_leases(&self, now: Instant) -> Vec<Replica> {
+    pub(crate) fn list_from_leases(&self, now: Instant) -> Vec<Replica> {
         let held =
             self.leases.values().filter(|lease| now.duration_since(lease.seen) < LEASE_ABANDONED_AFTER);
         held.filter_map(|lease| {
@@ -155,15 +155,15 @@ mod tests {
     async fn given_a_report_when_it_is_not_renewed_then_it_says_nothing_any_more() {
         let mut replicas = Replicas::default();
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
-        assert!(replicas.from_leases(Instant::now())[0].report.is_some());
+        assert!(replicas.list_from_leases(Instant::now())[0].report.is_some());
         tokio::time::advance(Duration::from_secs(16)).await;
         // Observed again, but not renewed.
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:00.000000Z"));
-        assert_eq!(replicas.from_leases(Instant::now())[0].report, None);
+        assert_eq!(replicas.list_from_leases(Instant::now())[0].report, None);
         replicas.lease(id("a"), lease("a", "2026-01-01T00:00:16.000000Z"));
-        assert!(replicas.from_leases(Instant::now())[0].report.is_some());
+        assert!(replicas.list_from_leases(Instant::now())[0].report.is_some());
         tokio::time::advance(LEASE_ABANDONED_AFTER).await;
-        assert_eq!(replicas.from_leases(Instant::now()), []);
+        assert_eq!(replicas.list_from_leases(Instant::now()), []);
     }
 
     #[tokio::test(start_paused = true)]
@@ -173,7 +173,7 @@ mod tests {
         replicas.pod(id("starting"), &pod(false, false));
         replicas.pod(id("leaving"), &pod(true, true));
         replicas.lease(id("lease"), lease("ready", "2026-01-01T00:00:00.000000Z"));
-        let replicas = replicas.from_pods(Instant::now());
+        let replicas = replicas.list_from_pods(Instant::now());
         assert_eq!(replicas.len(), 1);
         assert!(replicas[0].name == "ready" && replicas[0].report.is_some());
         assert_eq!(replicas[0].private, "10.1.2.3:9090".parse().ok(), "the pod's address, the Lease's port");

@@ -147,7 +147,7 @@ impl Startup {
                     listen: self.address,
                     private_address: self.private_address,
                     catalogs,
-                    reencryption: reencryption,
+                    reencryption,
                     events: self.events,
                 };
                 let following = cluster.follow(publisher, beside, clock, random, tally, tell);
