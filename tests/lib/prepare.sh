@@ -85,12 +85,12 @@ go_program() {
 # vault: the program around HashiCorp Vault, built once for its source and what it stands on. Minutes, the first time.
 vault() {
   local module=$tests/peers/vault folder
-  if ! folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go"); then
-    say "building HashiCorp Vault in $folder (once; some minutes)"
-    rm -rf "$folder" && mkdir -p "$folder" || return 1
-    go_program "$module" '-s -w' -o "$folder/vault" . || return 1
-    touch "$folder/.complete"
-  fi
+  folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go") || (
+    flock 9
+    [ ! -e "$folder/.complete" ] || exit 0
+    say "building HashiCorp Vault in $folder (once; about ten minutes)"
+    mkdir -p "$folder" && go_program "$module" '-s -w' -o "$folder/vault" . && touch "$folder/.complete"
+  ) 9> "$folder.lock" || return 1
   export PATH=$folder:$PATH
 }
 
