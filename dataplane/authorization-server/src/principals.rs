@@ -33,7 +33,7 @@ impl AuthorizationServer {
     /// # Errors
     /// When the principal is not cached and the store fails.
     pub async fn principal(&self, id: &PrincipalId) -> Result<Option<Principal>, InternalError> {
-        Ok(self.load_principal(id).await?.map(|load_principal| (*load_principal).clone()))
+        Ok(self.load_principal(id).await?.map(|principal| (*principal).clone()))
     }
 
     /// The current principal of a caller, for streams that stay open after their token has expired. `None` if

@@ -237,13 +237,8 @@ impl TestGateway {
     /// Starts a sign-in: its authorization URL and its secrets.
     pub(crate) async fn begin(&self) -> (Url, SignInSecrets) {
         let proof = self.providers.new_secrets().unwrap();
-        let authorization_url =
-            AuthorizationRequest { state: "a-state", proof: &proof, another_account: false };
-        let url = self
-            .providers
-            .authorization_url(self.gateway(), self.provider(), &authorization_url)
-            .await
-            .unwrap();
+        let request = AuthorizationRequest { state: "a-state", proof: &proof, another_account: false };
+        let url = self.providers.authorization_url(self.gateway(), self.provider(), &request).await.unwrap();
         let url = Url::parse(&url).unwrap();
         let nonce = parameter(&url, "nonce").unwrap_or_default();
         self.idp.state.lock().unwrap().nonce = nonce;
