@@ -8,8 +8,11 @@
 //! bytes of a response  -> response::ResponseOutcome   (success, tool error, error)
 //! ```
 //!
+//! [`client`] is the MCP client for requests that Portcullis itself sends.
+//!
 //! *Architecture invariant:* no I/O, no policy, and a message is rewritten only where it must change.
 
+pub mod client;
 pub mod error;
 pub mod header;
 pub mod item;

@@ -44,7 +44,7 @@ pub struct List<'a> {
 struct ListContents<'a> {
     items: Option<Vec<RawItem<'a>>>,
     cache_scope: Option<&'a RawValue>,
-    has_next: bool,
+    next_cursor: Option<&'a RawValue>,
 }
 
 /// An item, found in the single pass over the response.
@@ -57,6 +57,8 @@ struct RawItem<'a> {
 /// Which member of the result holds the items, and which property of an item identifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListShape {
+    /// Name of the method.
+    pub method: &'static str,
     /// `tools`, `prompts`, `resources` or `resourceTemplates`.
     pub key: &'static str,
     /// `name`, `uri` or `uriTemplate`.
@@ -84,10 +86,10 @@ impl<'a> List<'a> {
         self.found.items.as_ref().map(|items| items.iter().map(|item| item.text))
     }
 
-    /// Whether another page follows.
+    /// The cursor of the next page, if it is a string.
     #[must_use]
-    pub fn has_next(&self) -> bool {
-        self.found.has_next
+    pub fn next_cursor(&self) -> Option<String> {
+        serde_json::from_str(self.found.next_cursor?.get()).ok()
     }
 
     /// Returns the curated response, or `None` if nothing changes. If `personal`, the list depends on the
@@ -207,7 +209,7 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
                     }
                 }
                 "nextCursor" if self.in_result => {
-                    self.found.has_next = map.next_value::<Option<IgnoredAny>>()?.is_some()
+                    self.found.next_cursor = map.next_value()?;
                 }
                 // A case-insensitive parser would show this list instead of the curated one.
                 other
@@ -308,7 +310,7 @@ mod tests {
 
     use super::*;
 
-    const TOOLS: ListShape = ListShape { key: "tools", identifier: "name" };
+    const TOOLS: ListShape = ListShape { method: "tools/list", key: "tools", identifier: "name" };
     const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"nextCursor":"c","tools":[{"name":"a","x":[1]}, {"name":"b"} ,{"n\u0061me":"c"}],"cacheScope":"public","ttlMs":5}}"#;
 
     fn curate(

@@ -62,14 +62,14 @@ impl Method {
     /// Shape of the response, for methods that list capabilities.
     #[must_use]
     pub fn list(self) -> Option<ListShape> {
-        let (key, identifier) = match self {
-            Self::ToolsList => ("tools", "name"),
-            Self::PromptsList => ("prompts", "name"),
-            Self::ResourcesList => ("resources", "uri"),
-            Self::ResourceTemplatesList => ("resourceTemplates", "uriTemplate"),
+        let (method, key, identifier) = match self {
+            Self::ToolsList => ("tools/list", "tools", "name"),
+            Self::PromptsList => ("prompts/list", "prompts", "name"),
+            Self::ResourcesList => ("resources/list", "resources", "uri"),
+            Self::ResourceTemplatesList => ("resources/templates/list", "resourceTemplates", "uriTemplate"),
             _ => return None,
         };
-        Some(ListShape { key, identifier })
+        Some(ListShape { method, key, identifier })
     }
 
     /// Whether the method invokes a capability.

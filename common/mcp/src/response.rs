@@ -134,6 +134,12 @@ impl<'a> StreamMessage<'a> {
         Ok(read)
     }
 
+    /// Whether this is a JSON-RPC error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Whether this is the response to a request.
     #[must_use]
     pub fn is_response(&self) -> bool {

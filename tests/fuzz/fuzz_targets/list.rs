@@ -9,7 +9,7 @@ use portcullis_mcp::item::JsonObject;
 use portcullis_mcp::list::{ItemAction, List, ListShape};
 use serde_json::Value;
 
-const TOOLS: ListShape = ListShape { key: "tools", identifier: "name" };
+const TOOLS: ListShape = ListShape { method: "tools/list", key: "tools", identifier: "name" };
 
 fuzz_target!(|data: &[u8]| {
     let Ok(list) = List::parse(data, TOOLS) else { return };
