@@ -4,11 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Method, Response};
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use http::{HeaderValue, Method};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -18,6 +15,7 @@ use url::Url;
 
 use crate::Destination;
 use crate::connector::Connector;
+use crate::response_stream::{Deadline, ResponseStream};
 use crate::{AddressPolicy, Egress, EgressError, HttpResponse, tls_config};
 
 /// Deadline for a whole request and response, unless the request sets its own.
@@ -145,24 +143,25 @@ impl HttpClient {
         request: reqwest::RequestBuilder,
         limit: usize,
     ) -> Result<HttpResponse, EgressError> {
-        let (request, host, within) = self.prepare(request)?;
-        let whole = async {
-            let response = self.open(request, &host).await?;
-            let (head, body) = response.into_parts();
-            let body = read(body, &host, limit).await?;
-            Ok(HttpResponse { status: head.status, headers: head.headers, body })
-        };
-        with_timeout(within, &host, whole).await
+        let mut response = self.send_for_stream(request).await?;
+        let body = response.read(limit).await?;
+        Ok(HttpResponse { status: response.status, headers: response.headers, body })
     }
 
-    /// Sends a request and returns the response without reading its body, which may be an endless stream.
+    /// Sends a request and returns the response with an unread body, which may be an endless stream. The
+    /// deadline of the request applies to the body too.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
-    pub async fn send_for_head(&self, request: reqwest::RequestBuilder) -> Result<HttpResponse, EgressError> {
-        let (request, host, within) = self.prepare(request)?;
-        let (head, _) = with_timeout(within, &host, self.open(request, &host)).await?.into_parts();
-        Ok(HttpResponse { status: head.status, headers: head.headers, body: Bytes::new() })
+    /// When the destination is not permitted, or there is no response in time.
+    pub async fn send_for_stream(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<ResponseStream, EgressError> {
+        let (request, deadline) = self.prepare(request)?;
+        let response = deadline.apply(self.client.request(request)).await?;
+        let (head, body) =
+            response.map_err(|error| EgressError::from_request_error(&deadline.host, &error))?.into_parts();
+        Ok(ResponseStream { status: head.status, headers: head.headers, body, deadline })
     }
 
     /// Checks that a URL may be requested, without sending a request. For URLs that a browser is redirected
@@ -177,32 +176,24 @@ impl HttpClient {
         self.egress.resolve(Destination { host, port, plain }, &self.policy).await.map(drop)
     }
 
-    /// Returns the request to send, its host, and its deadline.
+    /// Returns the request to send and its deadline.
     fn prepare(
         &self,
         request: reqwest::RequestBuilder,
-    ) -> Result<(http::Request<reqwest::Body>, String, Duration), EgressError> {
+    ) -> Result<(http::Request<reqwest::Body>, Deadline), EgressError> {
         let request =
             request.build().map_err(|error| EgressError::from_request_error("the request", &error))?;
         is_plain_http(request.url())?;
         let host = request.url().host_str().ok_or(EgressError::Url("it has no host"))?.to_owned();
-        let within = request.timeout().copied().unwrap_or(REQUEST_TIMEOUT);
+        let deadline = Deadline::new(host, request.timeout().copied().unwrap_or(REQUEST_TIMEOUT));
         let mut request = http::Request::<reqwest::Body>::try_from(request)
-            .map_err(|error| EgressError::from_request_error(&host, &error))?;
+            .map_err(|error| EgressError::from_request_error(&deadline.host, &error))?;
         let headers = request.headers_mut();
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        Ok((request, host, within))
-    }
-
-    async fn open(
-        &self,
-        request: http::Request<reqwest::Body>,
-        host: &str,
-    ) -> Result<Response<Incoming>, EgressError> {
-        self.client.request(request).await.map_err(|error| EgressError::from_request_error(host, &error))
+        Ok((request, deadline))
     }
 }
 
@@ -214,37 +205,6 @@ impl Resolve for NoResolver {
     fn resolve(&self, _: Name) -> Resolving {
         Box::pin(async { Err("send requests with HttpClient::send".into()) })
     }
-}
-
-async fn read(mut body: Incoming, host: &str, limit: usize) -> Result<Bytes, EgressError> {
-    let too_large = || EgressError::TooLarge { host: host.to_owned(), limit };
-    let announced = hyper::body::Body::size_hint(&body).lower();
-    if usize::try_from(announced).map_or(true, |length| length > limit) {
-        return Err(too_large());
-    }
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| EgressError::from_request_error(host, &error))?;
-        let Some(data) = frame.data_ref() else { continue };
-        if whole.len() + data.len() > limit {
-            return Err(too_large());
-        }
-        whole.extend_from_slice(data);
-    }
-    Ok(whole.freeze())
-}
-
-async fn with_timeout<T>(
-    within: Duration,
-    host: &str,
-    doing: impl Future<Output = Result<T, EgressError>>,
-) -> Result<T, EgressError> {
-    tokio::time::timeout(within, doing).await.unwrap_or_else(|_| {
-        Err(EgressError::NoResponse {
-            host: host.to_owned(),
-            problem: format!("no complete response within {} ms", within.as_millis()),
-        })
-    })
 }
 
 fn is_plain_http(url: &Url) -> Result<bool, EgressError> {

@@ -21,6 +21,7 @@ mod http_client;
 mod internal_host;
 mod proxy;
 mod response;
+mod response_stream;
 mod tls;
 
 pub use address_policy::AddressPolicy;
@@ -32,4 +33,5 @@ pub use http_client::{HttpClient, HttpClients};
 pub use internal_host::is_internal_host;
 pub use proxy::{Proxies, ProxyError};
 pub use response::{HttpResponse, parse_json_object};
+pub use response_stream::ResponseStream;
 pub use tls::tls_config;

@@ -2,12 +2,15 @@
 //! (RFC 9728), and the authorization server's metadata (RFC 8414, OpenID Connect Discovery). Follows MCP,
 //! basic/authorization.
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use portcullis_egress::{EgressError, HttpClient};
+use portcullis_mcp::client::{LEGACY_VERSION, Session};
 use portcullis_policy::Origin;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, json};
 use url::Url;
 
 use crate::ConnectError;
@@ -21,10 +24,12 @@ const MAX_SERVERS: usize = 4;
 
 /// Requests without a credential that provoke a challenge. All servers support both methods; some allow
 /// `initialize` without authorization.
-const PROBES: [&str; 2] = [
-    r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"portcullis","version":"1"}}}"#,
-    r#"{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{}}"#,
-];
+fn probes() -> [http::Request<Bytes>; 2] {
+    let session = Session::legacy();
+    let client = json!({"name": "portcullis", "version": "1"});
+    let params = json!({"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": client});
+    [session.initialize("portcullis", &params), session.request("tools/list", "portcullis", Map::new())]
+}
 
 /// Endpoints that the authorization server must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,15 +171,12 @@ async fn first_resource_metadata(
 }
 
 async fn fetch_challenge(http: &HttpClient, url: &Url) -> Result<Challenge, ConnectError> {
-    for probe in PROBES {
-        let request = http
-            .post(url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream")
-            .body(probe);
-        let answer = http.send_for_head(request).await?;
-        if answer.status == StatusCode::UNAUTHORIZED {
-            return Ok(Challenge::from_headers(&answer.headers).unwrap_or_default());
+    for probe in probes() {
+        let (head, body) = probe.into_parts();
+        let request = http.request(head.method, url.clone()).headers(head.headers).body(body);
+        let response = http.send_for_stream(request).await?;
+        if response.status == StatusCode::UNAUTHORIZED {
+            return Ok(Challenge::from_headers(&response.headers).unwrap_or_default());
         }
     }
     Ok(Challenge::default())

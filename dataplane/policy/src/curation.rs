@@ -51,6 +51,12 @@ impl Curation {
             .chain(known)
             .any(|template| templates.offers(template) && expands_to(template, uri))
     }
+
+    /// Whether a template that the origin has not listed yet could make this URI readable.
+    #[must_use]
+    pub fn depends_on_templates(&self, uri: &str) -> bool {
+        !self.resources.exclude.contains(uri) && self.resource_templates.may_offer_unlisted()
+    }
 }
 
 /// The rules of one kind of capability.
@@ -118,6 +124,11 @@ impl CapabilityRules {
     #[must_use]
     pub fn override_of(&self, name: &str) -> Option<&Override> {
         self.overrides.get(name).map(AsRef::as_ref)
+    }
+
+    /// Whether the rules can offer a name that they do not contain.
+    fn may_offer_unlisted(&self) -> bool {
+        self.include.as_ref().is_none_or(NameSet::has_globs)
     }
 
     /// Included names without a glob.

@@ -39,6 +39,12 @@ impl NameSet {
         self.literal.contains(name) || self.globs.iter().any(|glob| glob.matches(name))
     }
 
+    /// Whether the set contains globs.
+    #[must_use]
+    pub fn has_globs(&self) -> bool {
+        !self.globs.is_empty()
+    }
+
     /// The names without a glob.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.literal.iter().map(AsRef::as_ref)

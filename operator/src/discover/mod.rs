@@ -2,17 +2,17 @@
 //! a failure.
 //!
 //! ```text
-//! outcome      the outcome of a probe, for the rest of the operator
-//! probe        one probe of one origin: its protocol era and its lists
-//! mcp_session  JSON-RPC over POST, with responses as JSON or as SSE
+//! outcome    the outcome of a probe, for the rest of the operator
+//! probe      one probe of one origin: its protocol era and its lists
+//! transport  sends the requests of the MCP client
 //! ```
 //!
 //! Probes follow the same rules as calls: the same address checks, the same trust anchors, and the credential
 //! only where its Secret allows the host.
 
-mod mcp_session;
 pub(crate) mod outcome;
 mod probe;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

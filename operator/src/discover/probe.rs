@@ -5,16 +5,21 @@ use portcullis_compiler::Catalog;
 use portcullis_config_distribution::content_hash;
 use portcullis_crds::kinds::origin_mcp as kind;
 use portcullis_egress::{EgressError, HttpClient, HttpClients};
-use serde_json::{Value, json};
+use portcullis_mcp::client::{
+    Client, ClientError, Handshake, LEGACY_VERSION, ListReply, MODERN_VERSION, Reply, Session,
+};
+use portcullis_mcp::method::Method;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use super::Target;
-use super::mcp_session::{Session, client_info};
 use super::outcome::{DiscoveredCatalog, DiscoveryOutcome};
+use super::transport::TargetTransport;
 
-/// The stateless revision, which is tried first.
-const MODERN_VERSION: &str = "2026-07-28";
-/// The revision of the `initialize` request, for origins that do not support the stateless one.
-const LEGACY_VERSION: &str = "2025-11-25";
+/// Maximum size of one response, even if the origin's own limit is higher.
+const MAX_RESPONSE_BYTES: u64 = 10 * 1024 * 1024;
+
+type ProbeError = ClientError<EgressError>;
 
 /// Lists the capabilities of one origin.
 pub(super) async fn probe(clients: &HttpClients, target: &Target) -> DiscoveryOutcome {
@@ -26,42 +31,56 @@ pub(super) async fn probe(clients: &HttpClients, target: &Target) -> DiscoveryOu
     probe_modern(&http, target).await.unwrap_or_else(|error| DiscoveryOutcome::Unreachable(error.to_string()))
 }
 
-async fn probe_modern(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, EgressError> {
-    let mut session = Session::new(http, target, true, MODERN_VERSION);
-    let reply = session.request("server/discover", json!({})).await?;
-    if let Some(outcome) = outcome_of_status(reply.status, target) {
+async fn probe_modern(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, ProbeError> {
+    let session = Session::modern(MODERN_VERSION).with_client_info(client_info());
+    let mut client = client(http, target, session);
+    let reply = client.request("server/discover", Map::new()).await?;
+    if let Some(outcome) = outcome_of_status(reply.status(), target) {
         return Ok(outcome);
     }
-    if let Some(found) = reply.result().filter(|result| result.get("supportedVersions").is_some()) {
-        let capabilities = found.get("capabilities").cloned().unwrap_or_default();
-        return list_catalog(&mut session, &capabilities).await;
+    match reply.result().and_then(members).filter(|result| result.contains_key("supportedVersions")) {
+        Some(result) => list_catalog(&mut client, &result).await,
+        None => probe_legacy(http, target).await,
     }
-    probe_legacy(http, target).await
 }
 
 /// Probes with a session, as in revisions before 2026-07-28.
-async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, EgressError> {
-    let mut session = Session::new(http, target, false, LEGACY_VERSION);
+async fn probe_legacy(http: &HttpClient, target: &Target) -> Result<DiscoveryOutcome, ProbeError> {
+    let mut client = client(http, target, Session::legacy());
     let params = json!({"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": client_info()});
-    let reply = session.request("initialize", params).await?;
-    if let Some(outcome) = outcome_of_status(reply.status, target) {
-        return Ok(outcome);
-    }
-    let Some(found) = reply.result() else {
-        let message = format!(
-            "The origin responded to initialize with {}. Check that {} is the URL of its Streamable HTTP endpoint.",
-            reply.status, target.document.url
-        );
-        return Ok(DiscoveryOutcome::NotMcp(message));
+    let result = match client.initialize(&params).await? {
+        Handshake::Opened { result, .. } => result,
+        Handshake::Rejected(reply) => return Ok(outcome_of_rejection(&reply, target)),
     };
-    let text = |pointer| found.pointer(pointer).and_then(Value::as_str);
-    let capabilities = found.get("capabilities").cloned().unwrap_or_default();
-    session.protocol_version = text("/protocolVersion").unwrap_or(LEGACY_VERSION).to_owned();
-    session.id = reply.session;
-    session.notify("notifications/initialized").await?;
-    let outcome = list_catalog(&mut session, &capabilities).await;
-    session.end().await;
+    let outcome = list_catalog(&mut client, &members(&result).unwrap_or_default()).await;
+    // A session that is not ended expires at the origin.
+    client.end().await.ok();
     outcome
+}
+
+fn client<'a>(http: &'a HttpClient, target: &'a Target, session: Session) -> Client<TargetTransport<'a>> {
+    let limit = target.document.limits.response_bytes.min(MAX_RESPONSE_BYTES);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Client::new(TargetTransport { http, target }, session, "portcullis-operator", limit)
+}
+
+/// `clientInfo` of the operator.
+fn client_info() -> Value {
+    json!({"name": "portcullis-operator", "version": env!("CARGO_PKG_VERSION")})
+}
+
+fn members(result: &RawValue) -> Option<Map<String, Value>> {
+    serde_json::from_str(result.get()).ok()
+}
+
+fn outcome_of_rejection(reply: &Reply, target: &Target) -> DiscoveryOutcome {
+    outcome_of_status(reply.status(), target).unwrap_or_else(|| {
+        DiscoveryOutcome::NotMcp(format!(
+            "The origin responded to initialize with {}. Check that {} is the URL of its Streamable HTTP endpoint.",
+            reply.status(),
+            target.document.url
+        ))
+    })
 }
 
 /// The outcome of statuses that are final: they do not depend on the protocol era.
@@ -90,27 +109,32 @@ fn outcome_of_status(status: StatusCode, target: &Target) -> Option<DiscoveryOut
     }
 }
 
-/// Lists the capabilities that the origin declares.
+/// Lists the capabilities that the origin declares in its result of `initialize` or `server/discover`.
 async fn list_catalog(
-    session: &mut Session<'_>,
-    capabilities: &Value,
-) -> Result<DiscoveryOutcome, EgressError> {
+    client: &mut Client<TargetTransport<'_>>,
+    result: &Map<String, Value>,
+) -> Result<DiscoveryOutcome, ProbeError> {
+    let capabilities = result.get("capabilities").cloned().unwrap_or_default();
     let mut lists = Vec::new();
-    for (capability, method, key) in [
-        ("tools", "tools/list", "tools"),
-        ("prompts", "prompts/list", "prompts"),
-        ("resources", "resources/list", "resources"),
-        ("resources", "resources/templates/list", "resourceTemplates"),
+    for (capability, method) in [
+        ("tools", Method::ToolsList),
+        ("prompts", Method::PromptsList),
+        ("resources", Method::ResourcesList),
+        ("resources", Method::ResourceTemplatesList),
     ] {
         if capabilities.get(capability).is_none_or(Value::is_null) {
             lists.push(Vec::new());
             continue;
         }
-        match session.list(method, key).await? {
-            Ok(items) => lists.push(items),
+        match client.list(method).await? {
+            ListReply::Listed(list) => {
+                let items = list.items.iter().map(|item| serde_json::from_str(item.get()));
+                lists.push(items.filter_map(Result::ok).collect::<Vec<Value>>());
+            }
+            ListReply::Unsupported => lists.push(Vec::new()),
             // A server with resources does not have to support templates.
-            Err(_) if key == "resourceTemplates" => lists.push(Vec::new()),
-            Err(problem) => return Ok(DiscoveryOutcome::NotMcp(problem)),
+            ListReply::Failed(_) if method == Method::ResourceTemplatesList => lists.push(Vec::new()),
+            ListReply::Failed(reply) => return Ok(outcome_of_failed_list(method, &reply)),
         }
     }
     let [tools, prompts, resources, templates] = <[Vec<Value>; 4]>::try_from(lists).unwrap_or_default();
@@ -126,11 +150,18 @@ async fn list_catalog(
         hash: hash(&[&tools, &prompts, &resources, &templates]),
     };
     let names = Catalog { tools: Some(names(&tools)), prompts: Some(names(&prompts)), observed: false };
-    Ok(DiscoveryOutcome::Offers(DiscoveredCatalog {
-        protocol_version: session.protocol_version.clone(),
-        counts,
-        names,
-    }))
+    let protocol_version = client.session().protocol_version().unwrap_or(LEGACY_VERSION).to_owned();
+    Ok(DiscoveryOutcome::Offers(DiscoveredCatalog { protocol_version, counts, names }))
+}
+
+fn outcome_of_failed_list(method: Method, reply: &Reply) -> DiscoveryOutcome {
+    let method = method.list().map_or("a list request", |shape| shape.method);
+    let detail = reply.error().map(|error| error.message.chars().take(200).collect::<String>());
+    let detail = detail.map(|error| format!(" Its error: {error}")).unwrap_or_default();
+    let status = reply.status();
+    DiscoveryOutcome::NotMcp(format!(
+        "The origin responded to {method} with {status}. Check the origin's log.{detail}"
+    ))
 }
 
 /// A hash over all definitions that does not depend on their order.

@@ -20,6 +20,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -122,7 +123,10 @@ impl<T: Transport> Client<T> {
     ///
     /// # Errors
     /// As [`request`](Self::request).
-    pub async fn initialize(&mut self, params: &RawValue) -> Result<Handshake, ClientError<T::Error>> {
+    pub async fn initialize(
+        &mut self,
+        params: &(impl Serialize + ?Sized),
+    ) -> Result<Handshake, ClientError<T::Error>> {
         let id = self.next_id();
         let reply = self.exchange(self.session.initialize(&id, params), &id).await?;
         let Some(result) = reply.result().map(ToOwned::to_owned) else {
@@ -162,11 +166,7 @@ impl<T: Transport> Client<T> {
         list::read(self, method).await
     }
 
-    async fn exchange(
-        &mut self,
-        request: Request<Bytes>,
-        id: &str,
-    ) -> Result<Reply, ClientError<T::Error>> {
+    async fn exchange(&mut self, request: Request<Bytes>, id: &str) -> Result<Reply, ClientError<T::Error>> {
         let limit = self.max_response_bytes;
         let response = self.transport.send(request).await.map_err(ClientError::Transport)?;
         let (head, mut body) = response.into_parts();

@@ -47,13 +47,7 @@ impl Session {
     /// Requests of the legacy era, before the origin has chosen a revision or assigned a session id.
     #[must_use]
     pub fn legacy() -> Self {
-        Self {
-            modern: false,
-            protocol_version: None,
-            id: None,
-            client_info: None,
-            headers: HeaderMap::new(),
-        }
+        Self { modern: false, protocol_version: None, id: None, client_info: None, headers: HeaderMap::new() }
     }
 
     /// The client's name and version, for requests of the stateless era.
@@ -115,7 +109,7 @@ impl Session {
 
     /// `initialize`, which negotiates the revision and therefore carries no version header.
     #[must_use]
-    pub fn initialize(&self, id: &str, params: &RawValue) -> Request<Bytes> {
+    pub fn initialize(&self, id: &str, params: &(impl Serialize + ?Sized)) -> Request<Bytes> {
         let method = "initialize";
         let body = RequestBody { jsonrpc: "2.0", id: Some(id), method, params: Some(params) };
         let mut request = self.post(method, &body);
@@ -156,7 +150,9 @@ impl Session {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.remove(NAME);
         headers.remove(METHOD);
-        if self.modern && let Ok(method) = HeaderValue::from_str(method) {
+        if self.modern
+            && let Ok(method) = HeaderValue::from_str(method)
+        {
             headers.insert(METHOD, method);
         }
         *request.headers_mut() = headers;

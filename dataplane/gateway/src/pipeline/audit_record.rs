@@ -54,7 +54,8 @@ impl AuditRecord {
         Self(self.0.take())
     }
 
-    /// A record without an event, for the gateway's own requests to an origin.
+    /// A record without an event.
+    #[cfg(test)]
     pub(super) fn disabled() -> Self {
         Self(None)
     }

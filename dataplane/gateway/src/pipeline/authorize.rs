@@ -1,10 +1,10 @@
-//! Fourth step: checks the capability that a message names against the route's curation and the principal's
+//! Fourth step: checks the capability that a request names against the route's curation and the principal's
 //! teams, and translates its exposed name to the origin's name.
 
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_mcp::message::{JsonString, Message};
+use portcullis_mcp::message::{JsonString, Message, MessageKind};
 use portcullis_mcp::method::Method;
 use portcullis_policy::Route;
 
@@ -12,11 +12,12 @@ use super::Context;
 use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 use super::parse::Parsed;
+use crate::catalog::CatalogSection;
 
 /// The gateway's own tool, which returns the link to connect an account.
 pub(super) const CONNECT_TOOL: &str = "connect_account";
 
-/// A message that may be relayed to the origin.
+/// A request that may be relayed to the origin.
 pub(super) struct Authorized<'r> {
     parsed: Parsed<'r>,
     /// The origin's name of the capability, if it differs from the exposed name.
@@ -30,73 +31,31 @@ struct Renamed {
     name: String,
 }
 
+/// Result of authorization.
+pub(super) enum Authorization<'r> {
+    /// The request may be relayed.
+    Authorized(Authorized<'r>),
+    /// A URI may be readable through a template, but the origin's templates are not known yet. If they stay
+    /// unknown, the request fails with this error.
+    TemplatesUnknown(Parsed<'r>, PipelineError),
+}
+
 impl<'r> Authorized<'r> {
     pub(super) fn authorize(
         context: &Context,
-        received: Parsed<'r>,
+        parsed: Parsed<'r>,
         record: &mut AuditRecord,
-    ) -> Result<Self, PipelineError> {
-        let route = received.authenticated().route();
-        let message = received.message();
-        let mut renamed = None;
-        match message.method {
-            Method::ToolsCall => {
-                let name = required_param(message, message.name.as_ref(), "name")?;
-                record.capability(message.method, &name.value);
-                let original = (received.authenticated().admission().tools.allow(&name.value))
-                    .then(|| route.curation.tools.original(&name.value))
-                    .flatten();
-                // The gateway's own tool, which is offered if the origin requires an account.
-                if original.is_none() && route.needs_account() && name.value == CONNECT_TOOL {
-                    return Ok(Self { parsed: received, renamed: None, is_connect_tool: true });
-                }
-                renamed = rename(
-                    name,
-                    original.ok_or_else(|| PipelineError::unknown_tool(message.id, &name.value))?,
-                );
-            }
-            Method::PromptsGet => {
-                let name = required_param(message, message.name.as_ref(), "name")?;
-                record.capability(message.method, &name.value);
-                let original = route.curation.prompts.original(&name.value);
-                renamed = rename(
-                    name,
-                    original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &name.value))?,
-                );
-            }
-            // The modern era removed this method (2026-07-28, changelog). Clients use `subscriptions/listen`
-            // instead.
-            Method::ResourcesSubscribe if message.modern => {
-                return Err(PipelineError::unknown_method(message));
-            }
-            Method::ResourcesRead | Method::ResourcesSubscribe => {
-                let uri = required_param(message, message.uri.as_ref(), "uri")?;
-                record.capability(message.method, &uri.value);
-                check_readable(context, route, message, &uri.value)?;
-            }
-            Method::Complete => {
-                if let Some(prompt) = &message.reference_name {
-                    let original = route.curation.prompts.original(&prompt.value);
-                    renamed = rename(
-                        prompt,
-                        original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &prompt.value))?,
-                    );
-                }
-                if let Some(uri) = &message.reference_uri
-                    && !route.curation.resource_templates.offers(&uri.value)
-                {
-                    check_readable(context, route, message, &uri.value)?;
-                }
-            }
-            Method::Listen => {
-                for uri in &message.subscriptions {
-                    check_readable(context, route, message, &uri.value)?;
-                }
-            }
-            Method::Unknown if received.is_request() => return Err(PipelineError::unknown_method(message)),
-            _ => {}
-        }
-        Ok(Self { parsed: received, renamed, is_connect_tool: false })
+    ) -> Result<Authorization<'r>, PipelineError> {
+        let mut check = Check { context, parsed: &parsed, record, undecided: None };
+        let (renamed, is_connect_tool) = match parsed.message() {
+            Some(message) => check.message(message)?,
+            // GET and DELETE name no capability. The stream of a GET is curated event by event.
+            None => (None, false),
+        };
+        Ok(match check.undecided {
+            Some(denial) => Authorization::TemplatesUnknown(parsed, denial),
+            None => Authorization::Authorized(Self { parsed, renamed, is_connect_tool }),
+        })
     }
 
     pub(super) fn parsed(&self) -> &Parsed<'r> {
@@ -114,7 +73,8 @@ impl<'r> Authorized<'r> {
     }
 
     /// The body for the origin: the client's body, with a renamed capability replaced by the origin's name.
-    pub(super) fn body(&self, body: &Bytes) -> Bytes {
+    pub(super) fn body(&self) -> Bytes {
+        let body = self.parsed.body();
         let Some(Renamed { span, name }) = &self.renamed else { return body.clone() };
         let text = serde_json::to_vec(name).unwrap_or_default();
         let mut out = BytesMut::with_capacity(body.len() + text.len());
@@ -137,20 +97,102 @@ fn rename(text: &JsonString<'_>, original: Cow<'_, str>) -> Option<Renamed> {
     (original != text.value).then(|| Renamed { span: text.span.clone(), name: original.into_owned() })
 }
 
-fn check_readable(
-    context: &Context,
+/// Checks one message.
+struct Check<'a, 'r> {
+    context: &'a Context,
+    parsed: &'a Parsed<'r>,
+    record: &'a mut AuditRecord,
+    /// The denial of the first URI that only an unknown template could allow.
+    undecided: Option<PipelineError>,
+}
+
+impl Check<'_, '_> {
+    /// Returns the renamed capability, and whether the message calls the gateway's own tool.
+    fn message(&mut self, message: &Message<'_>) -> Result<(Option<Renamed>, bool), PipelineError> {
+        let route = self.parsed.authenticated().route();
+        let mut renamed = None;
+        match message.method {
+            Method::ToolsCall => return self.tool(message),
+            Method::PromptsGet => {
+                let name = required_param(message, message.name.as_ref(), "name")?;
+                self.record.capability(message.method, &name.value);
+                renamed = rename_prompt(route, message, name)?;
+            }
+            // The modern era removed this method (2026-07-28, changelog). Clients use `subscriptions/listen`
+            // instead.
+            Method::ResourcesSubscribe if message.modern => {
+                return Err(PipelineError::unknown_method(message));
+            }
+            Method::ResourcesRead | Method::ResourcesSubscribe => {
+                let uri = required_param(message, message.uri.as_ref(), "uri")?;
+                self.record.capability(message.method, &uri.value);
+                self.readable(message, &uri.value)?;
+            }
+            Method::Complete => {
+                if let Some(prompt) = &message.reference_name {
+                    renamed = rename_prompt(route, message, prompt)?;
+                }
+                if let Some(uri) = &message.reference_uri
+                    && !route.curation.resource_templates.offers(&uri.value)
+                {
+                    self.readable(message, &uri.value)?;
+                }
+            }
+            Method::Listen => {
+                for uri in &message.subscriptions {
+                    self.readable(message, &uri.value)?;
+                }
+            }
+            Method::Unknown if message.kind == MessageKind::Request => {
+                return Err(PipelineError::unknown_method(message));
+            }
+            _ => {}
+        }
+        Ok((renamed, false))
+    }
+
+    fn tool(&mut self, message: &Message<'_>) -> Result<(Option<Renamed>, bool), PipelineError> {
+        let by = self.parsed.authenticated();
+        let route = by.route();
+        let name = required_param(message, message.name.as_ref(), "name")?;
+        self.record.capability(message.method, &name.value);
+        let original = (by.admission().tools.allow(&name.value))
+            .then(|| route.curation.tools.original(&name.value))
+            .flatten();
+        // The gateway's own tool, which is offered if the origin requires an account.
+        if original.is_none() && route.needs_account() && name.value == CONNECT_TOOL {
+            return Ok((None, true));
+        }
+        let original = original.ok_or_else(|| PipelineError::unknown_tool(message.id, &name.value))?;
+        Ok((rename(name, original), false))
+    }
+
+    fn readable(&mut self, message: &Message<'_>, uri: &str) -> Result<(), PipelineError> {
+        let route = self.parsed.authenticated().route();
+        let (curation, catalogs) = (&route.curation, &self.context.catalogs);
+        if curation.resources.offers(uri) {
+            return Ok(());
+        }
+        let templates = catalogs.templates(&route.origin);
+        if curation.is_readable(uri, templates.iter().map(AsRef::as_ref)) {
+            return Ok(());
+        }
+        let denial = PipelineError::unknown_resource(message, uri);
+        let known = catalogs.items(&route.origin, CatalogSection::Templates).is_some();
+        if known || !curation.depends_on_templates(uri) {
+            return Err(denial);
+        }
+        self.undecided.get_or_insert(denial);
+        Ok(())
+    }
+}
+
+fn rename_prompt(
     route: &Route,
     message: &Message<'_>,
-    uri: &str,
-) -> Result<(), PipelineError> {
-    let curation = &route.curation;
-    if curation.resources.offers(uri) {
-        return Ok(());
-    }
-    let templates = context.catalogs.templates(&route.origin);
-    if curation.is_readable(uri, templates.iter().map(AsRef::as_ref)) {
-        Ok(())
-    } else {
-        Err(PipelineError::unknown_resource(message, uri))
-    }
+    name: &JsonString<'_>,
+) -> Result<Option<Renamed>, PipelineError> {
+    let original = route.curation.prompts.original(&name.value);
+    let original = original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &name.value))?;
+    Ok(rename(name, original))
 }

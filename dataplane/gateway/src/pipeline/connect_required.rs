@@ -10,6 +10,7 @@ use portcullis_events::{FailureOrigin, Outcome};
 use portcullis_mcp::error::{self, code};
 use portcullis_mcp::header::SESSION_ID;
 use portcullis_mcp::list::{Item, ItemAction};
+use portcullis_mcp::message::{Message, MessageKind};
 use portcullis_mcp::method::Method;
 use portcullis_origin_auth::ConnectionStatus;
 use serde_json::value::RawValue;
@@ -21,8 +22,9 @@ use super::authorize::{Authorized, CONNECT_TOOL};
 use super::body::{self, Body};
 use super::curate::Curator;
 use super::error::PipelineError;
-use super::parse::Parsed;
+use super::parse::{Parsed, RequestKind};
 use super::placeholder_stream::PlaceholderStream;
+use super::relay::session_ended;
 use super::session::{Session, SessionKind};
 use crate::catalog::CatalogSection;
 
@@ -65,59 +67,64 @@ impl ConnectRequired {
     }
 }
 
-/// Responds locally instead of forwarding the message to the origin.
+/// Responds locally instead of forwarding the request to the origin.
 pub(super) async fn respond(
     context: &Arc<Context>,
-    allowed: Authorized<'_>,
+    authorized: Authorized<'_>,
     lack: ConnectRequired,
-    body: &Bytes,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let received = allowed.parsed();
-    let responder = LocalResponder { context, received };
-    if !received.is_request() {
+    let parsed = authorized.parsed();
+    let by = parsed.authenticated();
+    let message = match parsed.kind() {
+        RequestKind::Message(message) => message,
+        RequestKind::OpenStream => return Ok(PlaceholderStream::legacy(context, by, record).respond()),
+        RequestKind::EndSession => return Ok(session_ended(record)),
+    };
+    if message.kind != MessageKind::Request {
         record.finish_with_status(StatusCode::ACCEPTED, 0);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         return Ok(response);
     }
-    let message = received.message();
+    let responder = LocalResponder { context, parsed, message };
     match message.method {
-        Method::Initialize => responder.initialize(body, record),
+        Method::Initialize => responder.initialize(record),
         Method::Discover => Ok(responder.result(responder.discover(), record)),
-        Method::Listen => Ok(PlaceholderStream::modern(context, received, record).respond()),
+        Method::Listen => Ok(PlaceholderStream::modern(context, by, message, record).respond()),
         Method::Neutral => Ok(responder.result(json!({}), record)),
         method if method.list().is_some() => Ok(responder.result(responder.list(method), record)),
         _ => match lack {
             ConnectRequired::Account(
                 status @ (ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded),
             ) => responder.explain_unavailable(status, record),
-            lack => responder.request_connect(&allowed, &lack, record).await,
+            lack => responder.request_connect(authorized.is_connect_tool(), &lack, record).await,
         },
     }
 }
 
 struct LocalResponder<'a, 'r> {
     context: &'a Arc<Context>,
-    received: &'a Parsed<'r>,
+    parsed: &'a Parsed<'r>,
+    message: &'a Message<'r>,
 }
 
 impl LocalResponder<'_, '_> {
     fn result(&self, result: Value, record: &mut AuditRecord) -> Response<Body> {
-        let message = self.received.message();
+        let message = self.message;
         local_response(record, error::result(message.id, mark_complete(message.modern, result)))
     }
 
     /// The sealed session id contains the client's `initialize` parameters. The session is opened at the
     /// origin once an account is connected.
-    fn initialize(&self, body: &Bytes, record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
-        let (by, message) = (self.received.authenticated(), self.received.message());
+    fn initialize(&self, record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
+        let (by, message) = (self.parsed.authenticated(), self.message);
         let asked = message.protocol_version.as_deref().unwrap_or_default();
         let version = LEGACY_VERSIONS.into_iter().find(|known| *known == asked).unwrap_or(LEGACY_VERSIONS[0]);
         let mut greeting = self.server_info(CatalogSection::Initialize);
         greeting.insert("protocolVersion".to_owned(), version.into());
         let kind = SessionKind::Deferred {
-            initialize: initialize_params(body, version)?,
+            initialize: initialize_params(self.parsed.body(), version)?,
             nonce: nonce(self.context)?,
         };
         let session = Session::seal(self.context, by, kind, message.url_elicitation)?;
@@ -137,7 +144,7 @@ impl LocalResponder<'_, '_> {
 
     /// The origin's own server info if it is known, with `listChanged` set for each list.
     fn server_info(&self, part: CatalogSection) -> serde_json::Map<String, Value> {
-        let route = self.received.authenticated().route();
+        let route = self.parsed.authenticated().route();
         let known = self.context.catalogs.items(&route.origin, part);
         let mut greeting: serde_json::Map<String, Value> = known
             .as_deref()
@@ -167,8 +174,8 @@ impl LocalResponder<'_, '_> {
     }
 
     fn list(&self, method: Method) -> Value {
-        let curate = Curator::for_request(&self.context.catalogs, self.received);
-        let origin = &self.received.authenticated().route().origin;
+        let curate = Curator::new(&self.context.catalogs, self.parsed);
+        let origin = &self.parsed.authenticated().route().origin;
         let known =
             CatalogSection::from_method(method).and_then(|part| self.context.catalogs.items(origin, part));
         let mut items: Vec<Value> = known
@@ -176,12 +183,12 @@ impl LocalResponder<'_, '_> {
             .flat_map(|items| items.iter())
             .filter_map(|item| visible_item(&curate, method, item))
             .collect();
-        if method == Method::ToolsList && self.received.authenticated().route().needs_account() {
+        if method == Method::ToolsList && self.parsed.authenticated().route().needs_account() {
             items.push(connect_tool(&origin.display_name));
         }
         let mut result = serde_json::Map::new();
         result.insert(method.list().map_or("items", |shape| shape.key).to_owned(), Value::Array(items));
-        if self.received.message().modern {
+        if self.message.modern {
             result.insert("ttlMs".to_owned(), 0.into());
             result.insert("cacheScope".to_owned(), "private".into());
         }
@@ -194,7 +201,7 @@ impl LocalResponder<'_, '_> {
         status: ConnectionStatus,
         record: &mut AuditRecord,
     ) -> Result<Response<Body>, PipelineError> {
-        let (by, message) = (self.received.authenticated(), self.received.message());
+        let (by, message) = (self.parsed.authenticated(), self.message);
         let origin = &by.route().origin.display_name;
         let (reason, failure, sentence) = if status == ConnectionStatus::SignInNeeded {
             let portal = &by.table().gateway.public_url;
@@ -223,11 +230,11 @@ impl LocalResponder<'_, '_> {
     /// message with the link.
     async fn request_connect(
         &self,
-        allowed: &Authorized<'_>,
+        is_connect_tool: bool,
         lack: &ConnectRequired,
         record: &mut AuditRecord,
     ) -> Result<Response<Body>, PipelineError> {
-        let (by, message) = (self.received.authenticated(), self.received.message());
+        let (by, message) = (self.parsed.authenticated(), self.message);
         let route = by.route();
         let url =
             self.context.portal.connect_link(by.table(), &by.caller().principal.id, route).await.map_err(
@@ -237,8 +244,7 @@ impl LocalResponder<'_, '_> {
                 },
             )?;
         let (reason, sentence) = (lack.reason(), lack.user_message(&route.origin.display_name, &url));
-        let elicit =
-            self.received.url_elicitation() && !allowed.is_connect_tool() && !message.has_input_responses;
+        let elicit = self.parsed.url_elicitation() && !is_connect_tool && !message.has_input_responses;
         if elicit && !message.modern {
             let elicitation = json!({"mode": "url", "elicitationId": nonce(self.context)?, "url": url, "message": sentence});
             let data = json!({"reason": reason, "elicitations": [elicitation]});
@@ -262,9 +268,9 @@ impl LocalResponder<'_, '_> {
         if message.method != Method::ToolsCall {
             return Err(PipelineError::connect_required(message.id, reason, &sentence));
         }
-        let outcome = if allowed.is_connect_tool() { Outcome::Success } else { Outcome::Denied };
+        let outcome = if is_connect_tool { Outcome::Success } else { Outcome::Denied };
         record.set_outcome(outcome, FailureOrigin::Client, reason);
-        let result = text_result(message.modern, &sentence, !allowed.is_connect_tool());
+        let result = text_result(message.modern, &sentence, !is_connect_tool);
         Ok(local_response(record, error::result(message.id, result)))
     }
 }
@@ -273,21 +279,21 @@ impl LocalResponder<'_, '_> {
 /// pending, otherwise says that the account is connected.
 pub(super) async fn call_connect_tool(
     context: &Arc<Context>,
-    allowed: Authorized<'_>,
-    body: &Bytes,
+    authorized: Authorized<'_>,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let message = allowed.parsed().message();
-    let by = allowed.parsed().authenticated();
+    let parsed = authorized.parsed();
+    let (by, id) = (parsed.authenticated(), parsed.id());
     let origin = &by.route().origin;
     let pending = context.vault.pending_scopes(&by.caller().principal.id, origin).await;
     let pending =
-        pending.map_err(|error| PipelineError::credential_error(message.id, &origin.display_name, &error))?;
+        pending.map_err(|error| PipelineError::credential_error(id, &origin.display_name, &error))?;
     if !pending.is_empty() {
-        return respond(context, allowed, ConnectRequired::Scopes(pending), body, record).await;
+        return respond(context, authorized, ConnectRequired::Scopes(pending), record).await;
     }
+    let modern = parsed.message().is_some_and(|message| message.modern);
     let text = format!("Your {} account is already connected. List the tools again.", origin.display_name);
-    Ok(local_response(record, error::result(message.id, text_result(message.modern, &text, false))))
+    Ok(local_response(record, error::result(id, text_result(modern, &text, false))))
 }
 
 /// A response by the gateway itself.

@@ -10,7 +10,6 @@ use portcullis_mcp::response::{ResponseOutcome, StreamMessage, response_outcome}
 use portcullis_policy::{CapabilityRules, CredentialSubject, Route, ToolRules};
 use serde_json::value::RawValue;
 
-use super::authenticate::Authenticated;
 use super::parse::Parsed;
 use crate::catalog::{CatalogSection, Catalogs};
 
@@ -42,24 +41,13 @@ impl Curated {
 
 impl Curator {
     /// Creates a curator for the responses to a request.
-    pub(super) fn for_request(catalogs: &Catalogs, received: &Parsed<'_>) -> Self {
-        let (by, message) = (received.authenticated(), received.message());
+    pub(super) fn new(catalogs: &Catalogs, parsed: &Parsed<'_>) -> Self {
+        let (by, message) = (parsed.authenticated(), parsed.message());
         Self {
             route: Arc::clone(by.route()),
             tools: by.admission().tools.clone(),
-            method: Some(message.method),
-            continues: message.has_cursor,
-            catalogs: catalogs.clone(),
-        }
-    }
-
-    /// Creates a curator for a stream that answers no request of its own (legacy GET).
-    pub(super) fn for_stream(catalogs: &Catalogs, by: &Authenticated) -> Self {
-        Self {
-            route: Arc::clone(by.route()),
-            tools: by.admission().tools.clone(),
-            method: None,
-            continues: false,
+            method: message.map(|message| message.method),
+            continues: message.is_some_and(|message| message.has_cursor),
             catalogs: catalogs.clone(),
         }
     }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request};
+use http::Request;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use portcullis_mcp::header::SESSION_ID;
 use portcullis_origin_auth::Credential;
 use portcullis_policy::Origin;
 use secrecy::ExposeSecret as _;
@@ -53,28 +51,14 @@ pub(super) async fn collect(
     }
 }
 
-/// Whether a response is an event stream.
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let Some(media) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    media.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
-}
-
-/// Adds the session and the credential to a request.
+/// Adds the credential to a request.
 ///
 /// *Architecture invariant:* this is the only place where a credential enters a request to an origin.
-pub(super) fn apply_credential<B>(
-    request: &mut Request<B>,
-    origin_session: Option<&str>,
-    credential: &Credential,
-) {
+pub(super) fn apply_credential<B>(request: &mut Request<B>, credential: &Credential) {
     if let Some(target) = credential.target().and_then(|target| target.expose_secret().parse().ok()) {
         *request.uri_mut() = target;
     }
-    let headers = request.headers_mut();
-    if let Some(session) = origin_session.and_then(|session| session.parse().ok()) {
-        headers.insert(SESSION_ID, session);
-    }
     if let Some((name, value)) = credential.header() {
-        headers.insert(name.clone(), value.clone());
+        request.headers_mut().insert(name.clone(), value.clone());
     }
 }

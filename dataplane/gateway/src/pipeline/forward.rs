@@ -1,10 +1,10 @@
-//! Forwards a message to an origin. If the origin rejects the credential, it is renewed and the message is
+//! Sixth step: forwards a request to an origin. If the origin rejects the credential, it is renewed and the message is
 //! sent once more. If that does not help, the user must connect an account or grant more scopes.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use portcullis_origin_auth::{Challenge, ConnectionStatus, Credential, CredentialError, StepUp};
 use portcullis_policy::CredentialSubject;
@@ -13,22 +13,20 @@ use serde_json::value::RawValue;
 use super::Context;
 use super::audit_record::AuditRecord;
 use super::authenticate::Authenticated;
+use super::authorize::Authorized;
 use super::connect_required::ConnectRequired;
+use super::credential::Credentialed;
 use super::error::PipelineError;
 use super::exchange::{apply_credential, send};
 use crate::upstream::{OriginResponse, UpstreamPool};
 
-/// A request to an origin.
+/// Sends requests of one caller to the origin of the caller's route.
 pub(super) struct Forwarder<'a> {
-    pub(super) context: &'a Arc<Context>,
-    pub(super) upstreams: &'a Arc<UpstreamPool>,
-    pub(super) authenticated: &'a Authenticated,
-    /// The id of the message, if it is a request.
-    pub(super) id: Option<&'a RawValue>,
-    pub(super) method: Method,
-    pub(super) headers: HeaderMap,
-    pub(super) session: Option<&'a str>,
-    pub(super) body: Bytes,
+    context: &'a Arc<Context>,
+    upstreams: &'a Arc<UpstreamPool>,
+    authenticated: &'a Authenticated,
+    /// The id of the caller's message, for errors.
+    id: Option<&'a RawValue>,
 }
 
 /// Result of forwarding a request.
@@ -38,34 +36,58 @@ pub(super) enum ForwardOutcome {
     ConnectRequired(ConnectRequired),
 }
 
+/// Result of forwarding the caller's request.
+pub(super) enum Forwarded<'r> {
+    Response(Authorized<'r>, OriginResponse),
+    /// The origin rejects the request until the user connects an account or grants scopes.
+    ConnectRequired(Authorized<'r>, ConnectRequired),
+}
+
+/// Forwards the caller's request.
+pub(super) async fn forward<'r>(
+    context: &Arc<Context>,
+    upstreams: &Arc<UpstreamPool>,
+    credentialed: Credentialed<'r>,
+    client: &HeaderMap,
+    record: &mut AuditRecord,
+) -> Result<Forwarded<'r>, PipelineError> {
+    let (authorized, request, mut credential) = credentialed.into_request(client);
+    let parsed = authorized.parsed();
+    let forwarder = Forwarder::new(context, upstreams, parsed.authenticated(), parsed.id());
+    Ok(match forwarder.send(&request, &mut credential, record).await? {
+        ForwardOutcome::OriginResponse(response) => Forwarded::Response(authorized, response),
+        ForwardOutcome::ConnectRequired(lack) => Forwarded::ConnectRequired(authorized, lack),
+    })
+}
+
 impl<'a> Forwarder<'a> {
-    /// Creates a request without a message: GET opens the origin's stream, DELETE ends a session.
-    pub(super) fn without_message(
+    pub(super) fn new(
         context: &'a Arc<Context>,
         upstreams: &'a Arc<UpstreamPool>,
-        by: &'a Authenticated,
-        method: Method,
-        headers: HeaderMap,
-        session: Option<&'a str>,
+        authenticated: &'a Authenticated,
+        id: Option<&'a RawValue>,
     ) -> Self {
-        Self { context, upstreams, authenticated: by, id: None, method, headers, session, body: Bytes::new() }
+        Self { context, upstreams, authenticated, id }
     }
 
+    /// Sends a request with the credential. If the credential is renewed, it is replaced.
     pub(super) async fn send(
         &self,
-        credential: Credential,
+        request: &Request<Bytes>,
+        credential: &mut Credential,
         record: &mut AuditRecord,
     ) -> Result<ForwardOutcome, PipelineError> {
-        let answer = self.send_once(&credential, record).await?;
+        let answer = self.send_once(request, credential, record).await?;
         match CredentialRejection::from_response(&answer) {
             None => Ok(ForwardOutcome::OriginResponse(answer)),
-            Some(refused) => Box::pin(self.retry(credential, answer, refused, record)).await,
+            Some(refused) => Box::pin(self.retry(request, credential, answer, refused, record)).await,
         }
     }
 
     async fn retry(
         &self,
-        credential: Credential,
+        request: &Request<Bytes>,
+        credential: &mut Credential,
         answer: OriginResponse,
         refused: CredentialRejection,
         record: &mut AuditRecord,
@@ -73,21 +95,21 @@ impl<'a> Forwarder<'a> {
         if self.authenticated.route().origin.credential_subject() != CredentialSubject::Person {
             return match refused {
                 CredentialRejection::InvalidToken(_) => {
-                    self.retry_shared_credential(&credential, record).await
+                    self.retry_shared_credential(request, credential, record).await
                 }
                 CredentialRejection::InsufficientScope(_) => Ok(ForwardOutcome::OriginResponse(answer)),
             };
         }
         drop(answer);
-        let renewed = match self.renew(&credential, refused).await? {
-            Renewed::Credential(renewed) => renewed,
+        match self.renew(credential, refused).await? {
+            Renewed::Credential(renewed) => *credential = renewed,
             Renewed::ConnectRequired(lack) => return Ok(ForwardOutcome::ConnectRequired(lack)),
-        };
-        let answer = self.send_once(&renewed, record).await?;
+        }
+        let answer = self.send_once(request, credential, record).await?;
         match CredentialRejection::from_response(&answer) {
             None => Ok(ForwardOutcome::OriginResponse(answer)),
             Some(refused) => {
-                self.require_connect(&renewed, refused).await.map(ForwardOutcome::ConnectRequired)
+                self.require_connect(credential, refused).await.map(ForwardOutcome::ConnectRequired)
             }
         }
     }
@@ -96,23 +118,20 @@ impl<'a> Forwarder<'a> {
     /// consent cannot fix a rejection here.
     async fn retry_shared_credential(
         &self,
-        refused: &Credential,
+        request: &Request<Bytes>,
+        credential: &mut Credential,
         record: &mut AuditRecord,
     ) -> Result<ForwardOutcome, PipelineError> {
         let origin = &self.authenticated.route().origin;
-        let renewed = match self
-            .context
-            .vault
-            .renew(&self.authenticated.caller().principal.id, origin, refused)
-            .await
-        {
-            Ok(renewed) => renewed,
+        let who = &self.authenticated.caller().principal.id;
+        match self.context.vault.renew(who, origin, credential).await {
+            Ok(renewed) => *credential = renewed,
             Err(CredentialError::NotConnected(status)) => {
                 return Ok(ForwardOutcome::ConnectRequired(ConnectRequired::Account(status)));
             }
             Err(error) => return Err(self.credential_error(&error)),
-        };
-        let answer = self.send_once(&renewed, record).await?;
+        }
+        let answer = self.send_once(request, credential, record).await?;
         if answer.response.status() != StatusCode::UNAUTHORIZED {
             return Ok(ForwardOutcome::OriginResponse(answer));
         }
@@ -126,14 +145,13 @@ impl<'a> Forwarder<'a> {
 
     async fn send_once(
         &self,
+        request: &Request<Bytes>,
         credential: &Credential,
         record: &mut AuditRecord,
     ) -> Result<OriginResponse, PipelineError> {
         let origin = &self.authenticated.route().origin;
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.headers_mut() = self.headers.clone();
-        apply_credential(&mut request, self.session, credential);
+        let mut request = request.clone().map(Full::new);
+        apply_credential(&mut request, credential);
         send(self.upstreams, origin, request, self.id, record).await
     }
 

@@ -38,7 +38,7 @@ async fn origin(State(asked): State<Asked>, request: Request<Page>) -> Answer {
     asked.lock().push(json!({"method": head.method.as_str(), "headers": shown(&head.headers), "body": body}));
     let result = match body["method"].as_str() {
         Some("initialize") => json!({"protocolVersion": "2025-06-18", "capabilities": {}}),
-        Some("resources/templates/list") => json!({"resourceTemplates": []}),
+        Some("resources/templates/list") => json!({"resourceTemplates": [{"uriTemplate": "notes://{id}"}]}),
         _ => json!({"contents": []}),
     };
     let own =
@@ -79,7 +79,7 @@ async fn requests_to_origins_are_stable() {
     let url = origin_url(&asked).await;
     context.tables.swap(table_with(|config| {
         config["origins"][0]["url"] = url.into();
-        config["routes"][0]["capabilities"]["resources"]["exclude"] = json!(["notes://secret"]);
+        config["routes"][0]["capabilities"]["resources"]["include"] = json!(["files://readme"]);
     }));
     let mut headers = headers(&context);
     let by = caller(&context, &headers).await;

@@ -1,14 +1,18 @@
-//! Steps of a request to `/mcp/{slug}`. Each step is a type that only the previous step can create, so
-//! leaving one out does not compile:
+//! Steps of a request to `/mcp/{slug}`, the same for every HTTP method. Each step is a type with private fields
+//! that only the previous step can create, so leaving one out does not compile:
 //!
 //! ```text
 //! Routed        finds the virtual MCP                   route.rs
 //! Authenticated verifies token and access to the route  authenticate.rs
-//! Parsed        parses the message, opens its session   parse.rs, session.rs
-//! Authorized    checks access to the named capability   authorize.rs
-//! Credentialed  gets the credential for the origin      credential.rs, connect_required.rs
-//! response      forwarded, curated and recorded         forward.rs, relay.rs, curate.rs, relayed_body.rs
+//! Parsed        parses the request, opens its session   parse.rs, session.rs
+//! Authorized    checks access to the named capability   authorize.rs, template_discovery.rs
+//! Credentialed  gets credential and session at origin   credential.rs, deferred_session.rs
+//! Forwarded     the origin's response                   forward.rs, exchange.rs
+//! response      curated and recorded                    relay.rs, curate.rs, relayed_body.rs
 //! ```
+//!
+//! Without a credential `connect_required.rs` responds. Requests that the gateway itself sends to the origin go
+//! through `origin_transport.rs`.
 //!
 //! Futures that few requests need are boxed (`Box::pin`): a future is as large as the largest future that it
 //! may await, and it is moved often.
@@ -33,6 +37,7 @@ mod forward;
 #[cfg(test)]
 mod golden;
 mod headers;
+mod origin_transport;
 mod parse;
 mod placeholder_stream;
 mod relay;
@@ -45,7 +50,7 @@ mod template_discovery;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use portcullis_authorization_server::AuthorizationServer;
 use portcullis_clock::{Clock, Random};
@@ -62,7 +67,11 @@ pub(crate) use discard::discard;
 
 use crate::catalog::Catalogs;
 use crate::pipeline::audit_record::AuditRecord;
+use crate::pipeline::authenticate::Authenticated;
+use crate::pipeline::authorize::{Authorization, Authorized};
+use crate::pipeline::credential::{CredentialOutcome, Credentialed};
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::parse::Parsed;
 use crate::shutdown::Shutdown;
 use crate::upstream::UpstreamPool;
 
@@ -113,30 +122,27 @@ async fn steps(
     body: &mut Option<Incoming>,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let authenticated =
-        authenticate::Authenticated::authenticate(context, routed?, &head.headers, record).await?;
-    match head.method {
-        Method::POST => {
-            let body = parse::read_body(&head.headers, body, record).await?;
-            let received = parse::Parsed::parse(context, &authenticated, &head.headers, &body, record)?;
-            template_discovery::discover(context, upstreams, &received, &head.headers).await?;
-            let allowed = authorize::Authorized::authorize(context, received, record)?;
-            match credential::Credentialed::resolve(context, upstreams, allowed, record).await? {
-                credential::CredentialOutcome::Credentialed(armed) if armed.authorized.is_connect_tool() => {
-                    Box::pin(connect_required::call_connect_tool(context, armed.authorized, &body, record))
-                        .await
-                }
-                credential::CredentialOutcome::Credentialed(armed) => {
-                    relay::post(context, upstreams, armed, &head.headers, &body, record).await
-                }
-                credential::CredentialOutcome::ConnectRequired(allowed, status) => {
-                    let lack = connect_required::ConnectRequired::Account(status);
-                    Box::pin(connect_required::respond(context, allowed, lack, &body, record)).await
-                }
-            }
+    let authenticated = Authenticated::authenticate(context, routed?, &head.headers, record).await?;
+    let body = parse::read_body(&head, body, record).await?;
+    let parsed = Parsed::parse(context, &authenticated, &head, &body, record)?;
+    let authorized = match Authorized::authorize(context, parsed, record)? {
+        Authorization::Authorized(authorized) => authorized,
+        Authorization::TemplatesUnknown(parsed, _) => {
+            let headers = &head.headers;
+            Box::pin(template_discovery::authorize(context, upstreams, parsed, headers, record)).await?
         }
-        Method::GET => relay::get(context, upstreams, &authenticated, &head.headers, record).await,
-        Method::DELETE => relay::delete(context, upstreams, &authenticated, &head.headers, record).await,
-        _ => Err(PipelineError::method_not_allowed()),
+    };
+    match Credentialed::resolve(context, upstreams, authorized, record).await? {
+        CredentialOutcome::Credentialed(credentialed) if credentialed.authorized().is_connect_tool() => {
+            let authorized = credentialed.into_authorized();
+            Box::pin(connect_required::call_connect_tool(context, authorized, record)).await
+        }
+        CredentialOutcome::Credentialed(credentialed) => {
+            relay::relay(context, upstreams, credentialed, &head.headers, record).await
+        }
+        CredentialOutcome::ConnectRequired(authorized, lack) => {
+            Box::pin(connect_required::respond(context, authorized, lack, record)).await
+        }
+        CredentialOutcome::NothingToEnd => Ok(relay::session_ended(record)),
     }
 }

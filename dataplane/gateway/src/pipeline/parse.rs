@@ -1,15 +1,18 @@
-//! Third step: parses the message strictly, once, and opens its session.
+//! Third step: parses the request strictly, once, and opens its session.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, Method as HttpMethod};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use portcullis_mcp::client::MODERN_VERSION;
 use portcullis_mcp::header;
-use portcullis_mcp::message::{Message, MessageKind};
+use portcullis_mcp::message::Message;
 use portcullis_mcp::method::Method;
+use serde_json::value::RawValue;
 
 use super::Context;
 use super::audit_record::AuditRecord;
@@ -22,23 +25,40 @@ const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Deadline for reading a request body.
 const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A message that every parser reads in the same way, and the caller's session.
+/// A request of a caller, and the caller's session.
 pub(super) struct Parsed<'r> {
     authenticated: &'r Authenticated,
-    message: Message<'r>,
+    kind: RequestKind<'r>,
+    body: &'r Bytes,
     session: Option<Session>,
 }
 
-/// Reads the complete body: policy applies to it before anything is forwarded.
+/// What a client requests.
+pub(super) enum RequestKind<'r> {
+    /// POST: a message that every parser reads in the same way.
+    Message(Message<'r>),
+    /// GET: the stream for messages that a legacy origin sends on its own initiative.
+    OpenStream,
+    /// DELETE: the end of a legacy session.
+    EndSession,
+}
+
+/// Reads the complete body of a POST: policy applies to it before anything is forwarded.
 pub(super) async fn read_body(
-    headers: &HeaderMap,
+    head: &Parts,
     body: &mut Option<Incoming>,
     record: &mut AuditRecord,
 ) -> Result<Bytes, PipelineError> {
-    if !is_json(headers) {
+    match head.method {
+        HttpMethod::POST => {}
+        HttpMethod::GET | HttpMethod::DELETE => return Ok(Bytes::new()),
+        _ => return Err(PipelineError::method_not_allowed()),
+    }
+    if !is_json(&head.headers) {
         return Err(PipelineError::not_json());
     }
-    if headers
+    if head
+        .headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok())
         .is_some_and(|length: usize| length > MAX_REQUEST_BYTES)
@@ -68,49 +88,100 @@ impl<'r> Parsed<'r> {
     pub(super) fn parse(
         context: &Context,
         by: &'r Authenticated,
-        headers: &HeaderMap,
-        body: &'r [u8],
+        head: &Parts,
+        body: &'r Bytes,
         record: &mut AuditRecord,
     ) -> Result<Self, PipelineError> {
-        let message = Message::parse(body).map_err(|error| PipelineError::malformed(&error))?;
-        record.message(&message, headers);
-        if let Some(name) = header::find_mismatch(headers, &message) {
-            return Err(PipelineError::header_mismatch(message.id, &name));
-        }
-        // A modern request has no session, even if it has the header (2026-07-28,
-        // basic/transports/streamable-http).
-        let session = if message.modern || message.method == Method::Initialize {
-            None
-        } else {
-            Session::open(context, by, headers)?
+        let headers = &head.headers;
+        let (kind, session) = match head.method {
+            HttpMethod::POST => {
+                let message = parse_message(headers, body, record)?;
+                let session = session_of_message(context, by, headers, &message)?;
+                (RequestKind::Message(message), session)
+            }
+            HttpMethod::GET => (RequestKind::OpenStream, legacy_session(context, by, headers)?),
+            HttpMethod::DELETE => (RequestKind::EndSession, legacy_session(context, by, headers)?),
+            _ => return Err(PipelineError::method_not_allowed()),
         };
         record.session(session.as_ref().map(Session::digest));
-        Ok(Self { authenticated: by, message, session })
+        Ok(Self { authenticated: by, kind, body, session })
     }
 
     pub(super) fn authenticated(&self) -> &'r Authenticated {
         self.authenticated
     }
 
-    pub(super) fn message(&self) -> &Message<'r> {
-        &self.message
+    pub(super) fn kind(&self) -> &RequestKind<'r> {
+        &self.kind
+    }
+
+    /// The message; `None` for GET and DELETE.
+    pub(super) fn message(&self) -> Option<&Message<'r>> {
+        match &self.kind {
+            RequestKind::Message(message) => Some(message),
+            RequestKind::OpenStream | RequestKind::EndSession => None,
+        }
+    }
+
+    /// The JSON-RPC id, if the client waits for a JSON-RPC response.
+    pub(super) fn id(&self) -> Option<&'r RawValue> {
+        self.message()?.id
+    }
+
+    /// The body as received; empty for GET and DELETE.
+    pub(super) fn body(&self) -> &'r Bytes {
+        self.body
     }
 
     pub(super) fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    pub(super) fn is_request(&self) -> bool {
-        self.message.kind == MessageKind::Request
-    }
-
     /// Whether the client supports URL elicitation. Modern clients declare it in each request, legacy clients
     /// in `initialize`; of the legacy revisions only 2025-11-25 has it.
     pub(super) fn url_elicitation(&self) -> bool {
-        if self.message.modern {
-            self.message.url_elicitation
-        } else {
-            self.session.as_ref().is_some_and(Session::url_elicitation)
+        match self.message() {
+            Some(message) if message.modern => message.url_elicitation,
+            _ => self.session.as_ref().is_some_and(Session::url_elicitation),
         }
     }
+}
+
+fn parse_message<'r>(
+    headers: &HeaderMap,
+    body: &'r Bytes,
+    record: &mut AuditRecord,
+) -> Result<Message<'r>, PipelineError> {
+    let message = Message::parse(body).map_err(|error| PipelineError::malformed(&error))?;
+    record.message(&message, headers);
+    match header::find_mismatch(headers, &message) {
+        Some(name) => Err(PipelineError::header_mismatch(message.id, &name)),
+        None => Ok(message),
+    }
+}
+
+/// A modern request has no session, even if it has the header (2026-07-28, basic/transports/streamable-http).
+fn session_of_message(
+    context: &Context,
+    by: &Authenticated,
+    headers: &HeaderMap,
+    message: &Message<'_>,
+) -> Result<Option<Session>, PipelineError> {
+    if message.modern || message.method == Method::Initialize {
+        return Ok(None);
+    }
+    Session::open(context, by, headers)
+}
+
+/// The session of a GET or DELETE, which only the legacy era has.
+fn legacy_session(
+    context: &Context,
+    by: &Authenticated,
+    headers: &HeaderMap,
+) -> Result<Option<Session>, PipelineError> {
+    let version = headers.get(header::PROTOCOL_VERSION);
+    if version.is_some_and(|version| version.as_bytes() >= MODERN_VERSION.as_bytes()) {
+        return Err(PipelineError::method_not_allowed());
+    }
+    Session::open(context, by, headers)
 }

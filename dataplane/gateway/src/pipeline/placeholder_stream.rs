@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Frame;
+use portcullis_mcp::message::Message;
 use portcullis_origin_auth::ConnectionChange;
 use portcullis_policy::{CredentialSubject, PrincipalId};
 use serde_json::{Value, json};
@@ -19,7 +20,6 @@ use super::Context;
 use super::audit_record::AuditRecord;
 use super::authenticate::Authenticated;
 use super::body::{Body, BodyError};
-use super::parse::Parsed;
 use super::stream_guard::{StreamGuard, StreamStatus};
 
 const SUBSCRIPTION_ID_KEY: &str = "io.modelcontextprotocol/subscriptionId";
@@ -52,17 +52,20 @@ impl PlaceholderStream {
     }
 
     /// Answers `subscriptions/listen` (2026-07-28, basic/patterns/subscriptions).
-    pub(super) fn modern(context: &Arc<Context>, received: &Parsed<'_>, record: &mut AuditRecord) -> Self {
-        let id: Value =
-            received.message().id.and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default();
+    pub(super) fn modern(
+        context: &Arc<Context>,
+        by: &Authenticated,
+        message: &Message<'_>,
+        record: &mut AuditRecord,
+    ) -> Self {
+        let id: Value = message.id.and_then(|id| serde_json::from_str(id.get()).ok()).unwrap_or_default();
         let notification = |method: String, mut params: Value| {
             if let Value::Object(params) = &mut params {
                 params.insert("_meta".to_owned(), json!({SUBSCRIPTION_ID_KEY: id}));
             }
             sse_event(&json!({"jsonrpc": "2.0", "method": method, "params": params}))
         };
-        let wanted: Vec<_> =
-            LIST_KINDS.iter().filter(|kind| received.message().subscribes_to_list(kind)).collect();
+        let wanted: Vec<_> = LIST_KINDS.iter().filter(|kind| message.subscribes_to_list(kind)).collect();
         let accepted: Value = wanted
             .iter()
             .map(|kind| (format!("{kind}ListChanged"), Value::from(true)))
@@ -78,7 +81,7 @@ impl PlaceholderStream {
             .collect();
         let done = subscription_complete_event(&id);
         news.push(done.clone());
-        Self::new(context, received.authenticated(), record, acknowledged, news, Some(done))
+        Self::new(context, by, record, acknowledged, news, Some(done))
     }
 
     fn new(

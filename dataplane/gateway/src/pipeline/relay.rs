@@ -1,15 +1,16 @@
-//! Sixth step: relays requests to the origin and responses to the client.
+//! Last step: relays the origin's response to the client.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode};
-use portcullis_mcp::header::{self, PROTOCOL_VERSION, SESSION_ID};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use portcullis_mcp::client::is_event_stream;
+use portcullis_mcp::header::SESSION_ID;
+use portcullis_mcp::message::Message;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::response::response_outcome;
-use portcullis_origin_auth::CredentialError;
 use serde_json::value::RawValue;
 
 use super::Context;
@@ -17,14 +18,14 @@ use super::audit_record::AuditRecord;
 use super::authenticate::Authenticated;
 use super::body::Body;
 use super::connect_required;
-use super::credential::{Credentialed, origin_session};
+use super::credential::Credentialed;
 use super::curate::{Curated, Curator};
 use super::error::PipelineError;
-use super::exchange::{collect, is_event_stream};
-use super::forward::{ForwardOutcome, Forwarder};
+use super::exchange::collect;
+use super::forward::{Forwarded, forward};
 use super::headers;
-use super::parse::Parsed;
-use super::placeholder_stream::{PlaceholderStream, subscription_complete_event};
+use super::parse::{Parsed, RequestKind};
+use super::placeholder_stream::subscription_complete_event;
 use super::relayed_body::RelayedBody;
 use super::session::{Session, SessionKind};
 use super::stream_guard::StreamGuard;
@@ -32,169 +33,71 @@ use crate::upstream::{OriginResponse, UpstreamPool};
 
 /// Maximum size of a response that is buffered and sent with its length. Larger ones are streamed.
 const MAX_BUFFERED_BYTES: u64 = 32 * 1024;
-/// The first stateless revision, which allows only POST (2026-07-28, basic/transports/streamable-http).
-const FIRST_MODERN_VERSION: &str = "2026-07-28";
-
-/// Relays a message and its response.
-pub(super) async fn post(
+/// Relays a request and its response.
+pub(super) async fn relay(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
-    armed: Credentialed<'_>,
+    credentialed: Credentialed<'_>,
     client: &HeaderMap,
-    body: &Bytes,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let Credentialed { authorized: allowed, credential, origin_session } = armed;
-    let received = allowed.parsed();
-    let (by, message) = (received.authenticated(), received.message());
-    let mut outgoing = headers::to_origin(client);
-    if let Some(name) = allowed.original_name()
-        && (message.modern || outgoing.contains_key(header::NAME))
-    {
-        outgoing.insert(header::NAME, header::encode(name));
-    }
-    let forwarder = Forwarder {
-        context,
-        upstreams,
-        authenticated: by,
-        id: message.id,
-        method: HttpMethod::POST,
-        headers: outgoing,
-        session: origin_session.as_deref(),
-        body: allowed.body(body),
-    };
-    match forwarder.send(credential, record).await? {
-        ForwardOutcome::OriginResponse(answer) => relay_response(context, received, answer, record).await,
-        ForwardOutcome::ConnectRequired(lack) => {
-            Box::pin(connect_required::respond(context, allowed, lack, body, record)).await
+    match forward(context, upstreams, credentialed, client, record).await? {
+        Forwarded::Response(authorized, response) => {
+            relay_response(context, authorized.parsed(), response, record).await
+        }
+        Forwarded::ConnectRequired(authorized, lack) => {
+            Box::pin(connect_required::respond(context, authorized, lack, record)).await
         }
     }
 }
 
-/// Relays the stream for messages that a legacy origin sends on its own initiative.
-pub(super) async fn get(
-    context: &Arc<Context>,
-    upstreams: &Arc<UpstreamPool>,
-    by: &Authenticated,
-    client: &HeaderMap,
-    record: &mut AuditRecord,
-) -> Result<Response<Body>, PipelineError> {
-    let session = legacy_session(context, by, client, record)?;
-    let origin = &by.route().origin;
-    let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
-        Ok(credential) => credential,
-        Err(CredentialError::NotConnected(_)) => {
-            return Ok(PlaceholderStream::legacy(context, by, record).respond());
-        }
-        Err(error) => return Err(PipelineError::credential_error(None, &origin.display_name, &error)),
-    };
-    record.auth_mode(credential.mode());
-    let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
-    let headers = headers::to_origin(client);
-    let session = origin_session.as_deref();
-    let forwarder = Forwarder::without_message(context, upstreams, by, HttpMethod::GET, headers, session);
-    match forwarder.send(credential, record).await? {
-        ForwardOutcome::OriginResponse(answer) => {
-            record.mark_open_ended();
-            let curate = Curator::for_stream(&context.catalogs, by);
-            let relay = ResponseRelay {
-                context,
-                authenticated: by,
-                id: None,
-                record,
-                stream: StreamPurpose::OpenEnded(None),
-            };
-            relay.relay(answer, curate, HeaderMap::new()).await
-        }
-        ForwardOutcome::ConnectRequired(_) => Ok(PlaceholderStream::legacy(context, by, record).respond()),
-    }
-}
-
-/// Relays the request that ends a session.
-pub(super) async fn delete(
-    context: &Arc<Context>,
-    upstreams: &Arc<UpstreamPool>,
-    by: &Authenticated,
-    client: &HeaderMap,
-    record: &mut AuditRecord,
-) -> Result<Response<Body>, PipelineError> {
-    let session = legacy_session(context, by, client, record)?;
-    let origin = &by.route().origin;
-    let opened = match session.as_ref().map(Session::kind) {
-        Some(SessionKind::Deferred { .. }) => {
-            context.deferred_sessions.is_opened(context, session.as_ref()).await?
-        }
-        _ => true,
-    };
-    let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
-        Ok(credential) if opened => credential,
-        // No session is open at the origin, or it cannot be closed without a credential.
-        Ok(_) | Err(CredentialError::NotConnected(_)) => {
-            record.finish_with_status(StatusCode::OK, 0);
-            return Ok(Response::new(Body::empty()));
-        }
-        Err(error) => return Err(PipelineError::credential_error(None, &origin.display_name, &error)),
-    };
-    record.auth_mode(credential.mode());
-    let origin_session = origin_session(context, upstreams, by, session.as_ref(), &credential).await?;
-    let headers = headers::to_origin(client);
-    let session = origin_session.as_deref();
-    let forwarder = Forwarder::without_message(context, upstreams, by, HttpMethod::DELETE, headers, session);
-    match forwarder.send(credential, record).await? {
-        ForwardOutcome::OriginResponse(answer) => {
-            let curate = Curator::for_stream(&context.catalogs, by);
-            let relay =
-                ResponseRelay { context, authenticated: by, id: None, record, stream: StreamPurpose::Call };
-            relay.relay(answer, curate, HeaderMap::new()).await
-        }
-        ForwardOutcome::ConnectRequired(_) => {
-            record.finish_with_status(StatusCode::OK, 0);
-            Ok(Response::new(Body::empty()))
-        }
-    }
-}
-
-fn legacy_session(
-    context: &Context,
-    by: &Authenticated,
-    client: &HeaderMap,
-    record: &mut AuditRecord,
-) -> Result<Option<Session>, PipelineError> {
-    if client
-        .get(PROTOCOL_VERSION)
-        .is_some_and(|version| version.as_bytes() >= FIRST_MODERN_VERSION.as_bytes())
-    {
-        return Err(PipelineError::method_not_allowed());
-    }
-    let session = Session::open(context, by, client)?;
-    record.session(session.as_ref().map(Session::digest));
-    Ok(session)
+/// The response to a DELETE if the origin has no such session, or it cannot be ended without a credential.
+pub(super) fn session_ended(record: &mut AuditRecord) -> Response<Body> {
+    record.finish_with_status(StatusCode::OK, 0);
+    Response::new(Body::empty())
 }
 
 async fn relay_response(
     context: &Arc<Context>,
-    received: &Parsed<'_>,
-    answer: OriginResponse,
+    parsed: &Parsed<'_>,
+    response: OriginResponse,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let (by, message) = (received.authenticated(), received.message());
     let mut extra = HeaderMap::new();
-    if message.method == Method::Initialize
-        && let Some(id) = answer.response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok())
-    {
-        let sealed = Session::seal(context, by, SessionKind::Origin(id.to_owned()), message.url_elicitation)?;
-        extra.insert(SESSION_ID, sealed);
-    }
-    let mut stream = StreamPurpose::Call;
-    if message.method == Method::Listen {
+    let stream = match parsed.kind() {
+        RequestKind::Message(message) => {
+            extra.extend(sealed_session(context, parsed, message, &response)?);
+            match message.method {
+                Method::Listen => {
+                    let id = message.id.and_then(|id| serde_json::from_str(id.get()).ok());
+                    StreamPurpose::OpenEnded(id.map(|id| subscription_complete_event(&id)))
+                }
+                _ => StreamPurpose::Call,
+            }
+        }
+        RequestKind::OpenStream => StreamPurpose::OpenEnded(None),
+        RequestKind::EndSession => StreamPurpose::Call,
+    };
+    if matches!(stream, StreamPurpose::OpenEnded(_)) {
         record.mark_open_ended();
-        let id = message.id.and_then(|id| serde_json::from_str(id.get()).ok());
-        stream = StreamPurpose::OpenEnded(id.map(|id| subscription_complete_event(&id)));
     }
-    let curate = Curator::for_request(&context.catalogs, received);
-    ResponseRelay { context, authenticated: by, id: message.id, record, stream }
-        .relay(answer, curate, extra)
-        .await
+    let curate = Curator::new(&context.catalogs, parsed);
+    let (by, id) = (parsed.authenticated(), parsed.id());
+    ResponseRelay { context, authenticated: by, id, record, stream }.relay(response, curate, extra).await
+}
+
+/// The sealed id of the session that the origin opened with this response.
+fn sealed_session(
+    context: &Context,
+    parsed: &Parsed<'_>,
+    message: &Message<'_>,
+    response: &OriginResponse,
+) -> Result<Option<(HeaderName, HeaderValue)>, PipelineError> {
+    let id = response.response.headers().get(SESSION_ID).and_then(|id| id.to_str().ok());
+    let Some(id) = id.filter(|_| message.method == Method::Initialize) else { return Ok(None) };
+    let kind = SessionKind::Origin(id.to_owned());
+    let sealed = Session::seal(context, parsed.authenticated(), kind, message.url_elicitation)?;
+    Ok(Some((SESSION_ID, sealed)))
 }
 
 /// Relays a response from the origin to the client.

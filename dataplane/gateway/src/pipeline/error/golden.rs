@@ -87,7 +87,7 @@ fn of_origins(id: Option<&RawValue>) -> Vec<PipelineError> {
         PipelineError::upstream_failed(id, &SendError::InvalidUrl(String::new())),
         PipelineError::upstream_timeout(id, 1),
         PipelineError::upstream_redirects(id, ""),
-        PipelineError::session_not_opened(StatusCode::NOT_FOUND),
+        PipelineError::session_not_opened(None, StatusCode::NOT_FOUND),
         PipelineError::response_interrupted(id, &error),
         PipelineError::response_too_large(id, 1),
         PipelineError::response_unreadable(id, ""),

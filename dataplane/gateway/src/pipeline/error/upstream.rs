@@ -141,7 +141,7 @@ impl PipelineError {
         .upstream()
     }
 
-    pub(in crate::pipeline) fn session_not_opened(status: StatusCode) -> Self {
+    pub(in crate::pipeline) fn session_not_opened(id: Option<&RawValue>, status: StatusCode) -> Self {
         Self::new(
             StatusCode::BAD_GATEWAY,
             code::GATEWAY,
@@ -151,6 +151,7 @@ impl PipelineError {
                 status.as_u16()
             ),
         )
+        .with_id(id)
         .upstream()
     }
 
