@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::Destination;
 use crate::connector::Connector;
-use crate::{AddressPolicy, Egress, EgressError, HttpResponse, tls_config};
+use crate::{AddressPolicy, Egress, EgressError, HttpClientError, HttpResponse, RequestFailure, tls_config};
 
 /// Deadline for a whole request and response, unless the request sets its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -110,13 +110,10 @@ impl HttpClient {
             .build(connector);
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured((*config).clone())
-            .proxy(
-                reqwest::Proxy::all("http://nobody.invalid")
-                    .map_err(|error| EgressError::Client(error.to_string()))?,
-            )
+            .proxy(reqwest::Proxy::all("http://nobody.invalid").map_err(HttpClientError::from)?)
             .dns_resolver(NoResolver)
             .build()
-            .map_err(|error| EgressError::Client(error.to_string()))?;
+            .map_err(HttpClientError::from)?;
         Ok(Self { policy, egress, builder, client })
     }
 
@@ -182,13 +179,14 @@ impl HttpClient {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<(http::Request<reqwest::Body>, String, Duration), EgressError> {
-        let request =
-            request.build().map_err(|error| EgressError::from_request_error("the request", &error))?;
+        let request = request
+            .build()
+            .map_err(|error| EgressError::from_request_error("the request", error.without_url()))?;
         is_plain_http(request.url())?;
         let host = request.url().host_str().ok_or(EgressError::Url("it has no host"))?.to_owned();
         let within = request.timeout().copied().unwrap_or(REQUEST_TIMEOUT);
         let mut request = http::Request::<reqwest::Body>::try_from(request)
-            .map_err(|error| EgressError::from_request_error(&host, &error))?;
+            .map_err(|error| EgressError::from_request_error(&host, error.without_url()))?;
         let headers = request.headers_mut();
         headers
             .entry(USER_AGENT)
@@ -202,7 +200,7 @@ impl HttpClient {
         request: http::Request<reqwest::Body>,
         host: &str,
     ) -> Result<Response<Incoming>, EgressError> {
-        self.client.request(request).await.map_err(|error| EgressError::from_request_error(host, &error))
+        self.client.request(request).await.map_err(|error| EgressError::from_request_error(host, error))
     }
 }
 
@@ -224,7 +222,7 @@ async fn read(mut body: Incoming, host: &str, limit: usize) -> Result<Bytes, Egr
     }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| EgressError::from_request_error(host, &error))?;
+        let frame = frame.map_err(|error| EgressError::from_request_error(host, error))?;
         let Some(data) = frame.data_ref() else { continue };
         if whole.len() + data.len() > limit {
             return Err(too_large());
@@ -239,12 +237,9 @@ async fn with_timeout<T>(
     host: &str,
     doing: impl Future<Output = Result<T, EgressError>>,
 ) -> Result<T, EgressError> {
-    tokio::time::timeout(within, doing).await.unwrap_or_else(|_| {
-        Err(EgressError::NoResponse {
-            host: host.to_owned(),
-            problem: format!("no complete response within {} ms", within.as_millis()),
-        })
-    })
+    tokio::time::timeout(within, doing)
+        .await
+        .unwrap_or_else(|_| Err(EgressError::no_response(host, RequestFailure::ResponseTimeout(within))))
 }
 
 fn is_plain_http(url: &Url) -> Result<bool, EgressError> {

@@ -15,6 +15,9 @@ const MAX_PAGES: usize = 100;
 /// Maximum size of one response, even if the origin's own limit is higher.
 const MAX_RESPONSE_BYTES: u64 = 10 * 1024 * 1024;
 
+/// Maximum length of an origin's error message in a status condition, in characters.
+const MAX_MESSAGE_LEN: usize = 200;
+
 /// A series of requests to one origin.
 pub(super) struct Session<'a> {
     http: &'a HttpClient,
@@ -34,6 +37,27 @@ pub(super) struct Reply {
     /// The JSON-RPC response to this request, if there was one.
     pub(super) response: Option<Value>,
     pub(super) session: Option<HeaderValue>,
+}
+
+/// Why a list cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListError {
+    /// The request failed.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The response is not a list.
+    #[error(
+        "The origin responded to {method} with {status}. Check the origin's log.{}",
+        .message.as_ref().map(|message| format!(" Its error: {message}")).unwrap_or_default()
+    )]
+    NotAList {
+        /// Method of the request.
+        method: String,
+        /// Status of the response.
+        status: StatusCode,
+        /// The beginning of the origin's error message, if it returned one.
+        message: Option<String>,
+    },
 }
 
 impl Reply {
@@ -88,27 +112,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// All items of a list, from all pages. The inner error is a message about a response that is not a list.
-    pub(super) async fn list(
-        &mut self,
-        method: &str,
-        key: &str,
-    ) -> Result<Result<Vec<Value>, String>, EgressError> {
+    /// All items of a list, from all pages.
+    pub(super) async fn list(&mut self, method: &str, key: &str) -> Result<Vec<Value>, ListError> {
         let mut items: Vec<Value> = Vec::new();
         let mut cursor: Option<Value> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({"cursor": cursor}));
             let reply = self.request(method, params).await?;
             let Some(result) = reply.result() else {
-                let error =
+                let message =
                     reply.response.as_ref().and_then(|response| response.pointer("/error/message")?.as_str());
-                let detail =
-                    error.map(|error| format!(" Its error: {}", error.chars().take(200).collect::<String>()));
-                let detail = detail.unwrap_or_default();
-                let status = reply.status;
-                return Ok(Err(format!(
-                    "The origin responded to {method} with {status}. Check the origin's log.{detail}"
-                )));
+                let message = message.map(|message| message.chars().take(MAX_MESSAGE_LEN).collect());
+                return Err(ListError::NotAList { method: method.to_owned(), status: reply.status, message });
             };
             items.extend(result.get(key).and_then(Value::as_array).into_iter().flatten().cloned());
             match result.get("nextCursor").filter(|cursor| cursor.is_string()) {
@@ -117,7 +132,7 @@ impl<'a> Session<'a> {
             }
         }
         items.truncate(MAX_ITEMS);
-        Ok(Ok(items))
+        Ok(items)
     }
 
     fn params(&self, mut params: Value) -> Value {

@@ -8,7 +8,7 @@ use portcullis_egress::{EgressError, HttpClient, HttpClients};
 use serde_json::{Value, json};
 
 use super::Target;
-use super::mcp_session::{Session, client_info};
+use super::mcp_session::{ListError, Session, client_info};
 use super::outcome::{DiscoveredCatalog, DiscoveryOutcome};
 
 /// The stateless revision, which is tried first.
@@ -106,11 +106,14 @@ async fn list_catalog(
             lists.push(Vec::new());
             continue;
         }
-        match session.list(method, key).await? {
+        match session.list(method, key).await {
             Ok(items) => lists.push(items),
+            Err(ListError::Egress(error)) => return Err(error),
             // A server with resources does not have to support templates.
-            Err(_) if key == "resourceTemplates" => lists.push(Vec::new()),
-            Err(problem) => return Ok(DiscoveryOutcome::NotMcp(problem)),
+            Err(ListError::NotAList { .. }) if key == "resourceTemplates" => lists.push(Vec::new()),
+            Err(error @ ListError::NotAList { .. }) => {
+                return Ok(DiscoveryOutcome::NotMcp(error.to_string()));
+            }
         }
     }
     let [tools, prompts, resources, templates] = <[Vec<Value>; 4]>::try_from(lists).unwrap_or_default();
