@@ -453,11 +453,11 @@ pub(crate) mod tests {
         apply(&mut cluster_state, &first, &keys, 7);
         resource(&mut cluster_state, "McpGateway", "gateway", 2, &json!({"publicUrl": 7}));
         resource(&mut cluster_state, "VirtualMcp", "a", 2, &virtual_mcp(Some("new")));
-        let gone: DynamicObject = serde_json::from_value(json!({
+        let deleted: DynamicObject = serde_json::from_value(json!({
             "metadata": {"name": "b", "namespace": "mcp", "resourceVersion": "9"},
         }))
         .unwrap();
-        cluster_state.handle(ClusterEvent::Resource("VirtualMcp", Event::Delete(gone)));
+        cluster_state.handle(ClusterEvent::Resource("VirtualMcp", Event::Delete(deleted)));
         let desired_state = desired_state(&cluster_state, &keys);
         let found = difference(&desired_state, &mut cluster_state.published, &keys);
         assert_eq!((names(&found.write), names(&found.remove)), (vec!["diagnoses"], vec!["route"]));
@@ -469,11 +469,11 @@ pub(crate) mod tests {
         let mut cluster_state = cluster_state(["a"]);
         let first = desired_state(&cluster_state, &keys);
         apply(&mut cluster_state, &first, &keys, 7);
-        let gone: DynamicObject = serde_json::from_value(json!({
+        let deleted: DynamicObject = serde_json::from_value(json!({
             "metadata": {"name": "gateway", "namespace": "mcp", "resourceVersion": "9"},
         }))
         .unwrap();
-        cluster_state.handle(ClusterEvent::Resource("McpGateway", Event::Delete(gone)));
+        cluster_state.handle(ClusterEvent::Resource("McpGateway", Event::Delete(deleted)));
         let desired_state = desired_state(&cluster_state, &keys);
         let found = difference(&desired_state, &mut cluster_state.published, &keys);
         assert_eq!(names(&found.remove), ["diagnoses", "route", "origin", "gateway"]);

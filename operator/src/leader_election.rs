@@ -4,6 +4,7 @@
 //! The Lease is claimed and renewed by compare-and-swap (its `resourceVersion`). Its expiry is measured from
 //! the last observed renewal, so the clocks of two machines are never compared.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -56,8 +57,8 @@ impl LeaderElector {
         loop {
             match timeout(REQUEST_TIMEOUT, self.acquire_or_renew()).await {
                 Ok(Ok(leads)) => self.set_leading(leads),
-                Ok(Err(error)) => self.handle_failure(&error.to_string()),
-                Err(_) => self.handle_failure("no response from the API server"),
+                Ok(Err(error)) => self.handle_failure(&error),
+                Err(_) => self.handle_failure(&"no response from the API server"),
             }
             tokio::select! {
                 () = sleep(RETRY_PERIOD) => {}
@@ -86,10 +87,10 @@ impl LeaderElector {
         }
     }
 
-    fn handle_failure(&mut self, problem: &str) {
+    fn handle_failure(&mut self, error: &dyn Display) {
         self.seen = self.seen.take().filter(|_| !*self.leading.borrow());
         tracing::warn!(
-            error = problem,
+            %error,
             lease = LEASE_NAME,
             "failed to read or renew the leader election Lease"
         );

@@ -275,17 +275,17 @@ mod tests {
     }
 
     #[test]
-    fn given_conditions_when_they_change_then_an_event_is_told_once() {
-        let told = |before: &[Condition], after: &[Condition]| {
+    fn given_conditions_when_they_change_then_an_event_is_recorded_once() {
+        let new_reasons = |before: &[Condition], after: &[Condition]| {
             transitions(before, after).iter().map(|it| it.reason.clone()).collect::<Vec<_>>()
         };
         let well = conditions(about(&[]), 1, &[], at(10));
-        assert_eq!(told(&[], &well), Vec::<String>::new());
+        assert_eq!(new_reasons(&[], &well), Vec::<String>::new());
         let found = [diagnostic(Severity::Error, "SlugTaken")];
         let ill = conditions(about(&found), 2, &well, at(20));
-        assert_eq!(told(&well, &ill), ["SlugTaken"]);
-        assert_eq!(told(&[], &ill), ["SlugTaken"]);
-        assert_eq!(told(&ill, &ill), Vec::<String>::new());
-        assert_eq!(told(&ill, &well), ["Accepted"]);
+        assert_eq!(new_reasons(&well, &ill), ["SlugTaken"]);
+        assert_eq!(new_reasons(&[], &ill), ["SlugTaken"]);
+        assert_eq!(new_reasons(&ill, &ill), Vec::<String>::new());
+        assert_eq!(new_reasons(&ill, &well), ["Accepted"]);
     }
 }

@@ -1,10 +1,9 @@
-//! Splits a config into one document per source.
+//! The documents that a config is published as: one per source.
 
-use portcullis_config::{Config, GatewayConfig, OriginConfig, RouteConfig, TeamConfig};
-use portcullis_keyring::MacRing;
+use portcullis_config::{GatewayConfig, OriginConfig, RouteConfig, SecretKey, TeamConfig};
 use serde::Serialize;
 
-use crate::{DocumentKind, SignError, SignedDocument, object_name, sign_document};
+use crate::{DocumentKind, object_name};
 
 /// One document of a config. Credentials are secret and published separately
 /// ([`SealedCredential`](crate::SealedCredential)).
@@ -50,19 +49,16 @@ impl<'a> ConfigDocument<'a> {
         object_name(self.kind(), self.identity())
     }
 
-    /// Serializes and signs the document, see [`sign_document`].
-    ///
-    /// # Errors
-    /// See [`sign_document`].
-    pub fn sign(self, ring: &MacRing) -> Result<SignedDocument, SignError> {
-        sign_document(ring, self.kind(), &self.object_name(), &self)
+    /// Credentials that the document refers to.
+    #[must_use]
+    pub fn credentials(self) -> Vec<&'a SecretKey> {
+        match self {
+            Self::Gateway(document) => {
+                let providers = document.identity_providers.iter();
+                providers.filter_map(|provider| provider.kind.client()?.client_secret.as_ref()).collect()
+            }
+            Self::Origin(document) => document.auth.secret().into_iter().collect(),
+            Self::Route(_) | Self::Team(_) => Vec::new(),
+        }
     }
-}
-
-/// The documents of a config, one per source.
-pub fn documents(config: &Config) -> impl Iterator<Item = ConfigDocument<'_>> {
-    let gateway = std::iter::once(ConfigDocument::Gateway(&config.gateway));
-    let origins = config.origins.iter().map(ConfigDocument::Origin);
-    let routes = config.routes.iter().map(ConfigDocument::Route);
-    gateway.chain(origins).chain(routes).chain(config.teams.iter().map(ConfigDocument::Team))
 }

@@ -2,8 +2,8 @@
 //! stored as objects in one dedicated namespace that only the operator writes.
 //!
 //! ```text
-//! Config --documents--> one document per source --sign--> data of an object (document, hash, mac)
-//! data --VerifiedDocument::from_object--> VerifiedDocument --VerifiedDocuments::join--> Config
+//! ConfigDocument, one per source --sign_document--> data of an object (document, hash, mac)
+//! data --VerifiedDocument::from_object--> VerifiedDocument, which the route table is built from
 //! ```
 //!
 //! In the other direction a replica sends a [`ReplicaReport`] of the config that it serves and, on a
@@ -30,7 +30,7 @@ pub use catalog_request::{
 };
 pub use credential::SealedCredential;
 pub use document_kind::DocumentKind;
-pub use documents::{ConfigDocument, documents};
+pub use documents::ConfigDocument;
 pub use observed_catalog::{ListKind, ObservedCatalog, ObservedCatalogs, ObservedItem};
 pub use report::{
     REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, Rejection, ReplicaReport, RolloutState,
@@ -39,7 +39,7 @@ pub use restored_uids::{RESTORED_UIDS_CONFIG_MAP, RestoredUids, sign_restored_ui
 pub use sign::{
     SignError, SignedDocument, VerifyError, content_hash, object_name, sign_document, verify_document,
 };
-pub use verified::{MissingDependency, VerifiedDocument, VerifiedDocuments};
+pub use verified::VerifiedDocument;
 
 pub use portcullis_keyring::MacRing;
 

@@ -137,21 +137,21 @@ impl ObservedCatalogs {
 
     /// Removes entries that were last seen before this time. Returns whether there were any.
     pub fn prune_before(&mut self, time: i64) -> bool {
-        let mut gone = false;
+        let mut removed = false;
         for observed in self.0.values_mut() {
             for list in observed.lists.values_mut() {
                 list.items.retain(|_, variants| {
                     let before = variants.len();
                     variants.retain(|_, seen| *seen >= time);
-                    gone |= variants.len() != before;
+                    removed |= variants.len() != before;
                     !variants.is_empty()
                 });
             }
             let before = observed.lists.len();
             observed.lists.retain(|_, list| list.seen >= time);
-            gone |= observed.lists.len() != before;
+            removed |= observed.lists.len() != before;
         }
-        gone
+        removed
     }
 
     /// Keeps only origins for which `is_there(uid, url)` returns true.

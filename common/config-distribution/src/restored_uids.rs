@@ -50,6 +50,6 @@ mod tests {
         let mut data = sign_restored_uids(&keys.mac, &restored_uids).unwrap().data();
         assert_eq!(verify_restored_uids(&keys.mac, &data).unwrap(), restored_uids);
         data.insert("document".to_owned(), r#"{"mine":"theirs"}"#.to_owned());
-        assert_eq!(verify_restored_uids(&keys.mac, &data), Err(VerifyError::Forged));
+        assert!(matches!(verify_restored_uids(&keys.mac, &data), Err(VerifyError::Forged)));
     }
 }

@@ -43,7 +43,7 @@ pub enum SignError {
 }
 
 /// Why an object fails verification. Its last valid version stays in use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// A part is missing.
     #[error("the object has no '{0}', so it was not written by the operator")]
@@ -59,7 +59,7 @@ pub enum VerifyError {
     #[error(
         "failed to decode the document: {0}; the versions of the operator and the data plane are too far apart"
     )]
-    NotUnderstood(String),
+    NotUnderstood(#[source] serde_json::Error),
     /// The credential cannot be opened.
     #[error("failed to open the credential; its key is no longer in the ring")]
     Unopenable,
@@ -158,5 +158,5 @@ pub(crate) fn verify_in_context<T: DeserializeOwned>(
     if content_hash(document) != *hash {
         return Err(VerifyError::WrongHash);
     }
-    serde_json::from_str(document).map_err(|error| VerifyError::NotUnderstood(error.to_string()))
+    serde_json::from_str(document).map_err(VerifyError::NotUnderstood)
 }

@@ -108,7 +108,7 @@ fn reports_of_replicas_keep_their_form() {
         VerifyError::Incomplete("mac"),
         VerifyError::WrongHash,
         VerifyError::Forged,
-        VerifyError::NotUnderstood(String::new()),
+        VerifyError::NotUnderstood(serde_json::from_str::<()>("").unwrap_err()),
         VerifyError::Unopenable,
     ];
     let mut text = pretty(&[&report, &ReplicaReport::default()]);

@@ -21,7 +21,8 @@ pub struct AddressPolicy {
 impl AddressPolicy {
     /// Permits public addresses only.
     #[must_use]
-    pub fn public_only() -> Self {
+    #[cfg(test)]
+    pub(crate) fn public_only() -> Self {
         Self { allowed: Arc::default() }
     }
 

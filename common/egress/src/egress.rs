@@ -9,7 +9,7 @@ use portcullis_config::canonical_ip;
 use tokio::net::TcpStream;
 
 use crate::proxy::Proxies;
-use crate::{AddressPolicy, Destination, EgressError};
+use crate::{AddressPolicy, Destination, EgressError, RequestFailure};
 
 /// Deadline for connecting to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,7 +108,7 @@ impl Egress {
         policy: &AddressPolicy,
     ) -> Result<TcpStream, EgressError> {
         let addresses = self.resolve(to, policy).await?;
-        let mut problem = String::new();
+        let mut last_failure = None;
         for address in addresses.into_iter().take(MAX_CONNECT_ATTEMPTS) {
             match self.dial(to, address).await {
                 Ok(stream) if self.is_own_listener(&stream) => {
@@ -118,22 +118,24 @@ impl Egress {
                     stream.set_nodelay(true).ok();
                     return Ok(stream);
                 }
-                Err(failed) => problem = failed,
+                Err(failure) => last_failure = Some(failure),
             }
         }
-        Err(EgressError::NoResponse { host: to.host.to_owned(), problem })
+        // `resolve` returns at least one address, so at least one attempt was made.
+        let failure = last_failure.unwrap_or(RequestFailure::ConnectTimeout(CONNECT_TIMEOUT));
+        Err(EgressError::no_response(to.host, failure))
     }
 
-    async fn dial(&self, to: Destination<'_>, address: SocketAddr) -> Result<TcpStream, String> {
+    async fn dial(&self, to: Destination<'_>, address: SocketAddr) -> Result<TcpStream, RequestFailure> {
         let connecting = async {
             match self.0.proxies.for_destination(to) {
                 Some(proxy) => proxy.connect(address).await,
-                None => TcpStream::connect(address).await.map_err(|error| error.to_string()),
+                None => Ok(TcpStream::connect(address).await?),
             }
         };
         tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))
+            .unwrap_or(Err(RequestFailure::ConnectTimeout(CONNECT_TIMEOUT)))
     }
 
     fn is_denied(&self, address: SocketAddr) -> bool {

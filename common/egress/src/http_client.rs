@@ -16,7 +16,7 @@ use url::Url;
 use crate::Destination;
 use crate::connector::Connector;
 use crate::response_stream::{Deadline, ResponseStream};
-use crate::{AddressPolicy, Egress, EgressError, HttpResponse, tls_config};
+use crate::{AddressPolicy, Egress, EgressError, HttpClientError, HttpResponse, tls_config};
 
 /// Deadline for a whole request and response, unless the request sets its own.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,13 +108,10 @@ impl HttpClient {
             .build(connector);
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured((*config).clone())
-            .proxy(
-                reqwest::Proxy::all("http://nobody.invalid")
-                    .map_err(|error| EgressError::Client(error.to_string()))?,
-            )
+            .proxy(reqwest::Proxy::all("http://nobody.invalid").map_err(HttpClientError::from)?)
             .dns_resolver(NoResolver)
             .build()
-            .map_err(|error| EgressError::Client(error.to_string()))?;
+            .map_err(HttpClientError::from)?;
         Ok(Self { policy, egress, builder, client })
     }
 
@@ -181,13 +178,14 @@ impl HttpClient {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<(http::Request<reqwest::Body>, Deadline), EgressError> {
-        let request =
-            request.build().map_err(|error| EgressError::from_request_error("the request", &error))?;
+        let request = request
+            .build()
+            .map_err(|error| EgressError::from_request_error("the request", error.without_url()))?;
         is_plain_http(request.url())?;
         let host = request.url().host_str().ok_or(EgressError::Url("it has no host"))?.to_owned();
         let deadline = Deadline::new(host, request.timeout().copied().unwrap_or(REQUEST_TIMEOUT));
         let mut request = http::Request::<reqwest::Body>::try_from(request)
-            .map_err(|error| EgressError::from_request_error(&deadline.host, &error))?;
+            .map_err(|error| EgressError::from_request_error(&deadline.host, error.without_url()))?;
         let headers = request.headers_mut();
         headers
             .entry(USER_AGENT)

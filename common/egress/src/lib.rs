@@ -28,7 +28,7 @@ pub use address_policy::AddressPolicy;
 pub use cache_control::cache_lifetime;
 pub use destination::Destination;
 pub use egress::Egress;
-pub use error::EgressError;
+pub use error::{CaBundleError, EgressError, HttpClientError, RequestFailure, error_chain};
 pub use http_client::{HttpClient, HttpClients};
 pub use internal_host::is_internal_host;
 pub use proxy::{Proxies, ProxyError};

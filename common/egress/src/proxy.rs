@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tokio::net::TcpStream;
 use tower_service::Service as _;
 
-use crate::Destination;
+use crate::{Destination, RequestFailure};
 
 /// The egress proxies from the environment variables `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, with the
 /// exceptions of `NO_PROXY`. Lower-case names work too; upper case takes precedence.
@@ -84,22 +84,20 @@ impl Proxies {
 
 impl Proxy {
     /// Opens a connection to an address through the proxy.
-    pub(crate) async fn connect(&self, address: SocketAddr) -> Result<TcpStream, String> {
-        let name =
+    pub(crate) async fn connect(&self, address: SocketAddr) -> Result<TcpStream, RequestFailure> {
+        let proxy =
             self.0.uri().authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
-        let to: Uri = format!("http://{address}/").parse().map_err(|error| format!("{error}"))?;
+        let to: Uri = format!("http://{address}/").parse()?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let mut tunnel = Tunnel::new(self.0.uri().clone(), connector);
         if let Some(credentials) = self.0.basic_auth() {
             tunnel = tunnel.with_auth(credentials.clone());
         }
-        let stream = tunnel.call(to).await.map_err(|error| {
-            format!(
-                "the egress proxy {name} failed to connect to {address}: {error}; it must allow CONNECT to that address and port"
-            )
-        })?;
-        Ok(stream.into_inner())
+        match tunnel.call(to).await {
+            Ok(stream) => Ok(stream.into_inner()),
+            Err(error) => Err(RequestFailure::Proxy { proxy, address, source: Box::new(error) }),
+        }
     }
 }
 

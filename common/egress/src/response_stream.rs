@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
-use crate::EgressError;
+use crate::{EgressError, RequestFailure};
 
 /// A response with an unread body. Dropping it closes the connection or the HTTP/2 stream.
 pub struct ResponseStream {
@@ -33,10 +33,8 @@ impl Deadline {
     }
 
     pub(crate) async fn apply<T>(&self, doing: impl Future<Output = T>) -> Result<T, EgressError> {
-        timeout_at(self.at, doing).await.map_err(|_| EgressError::NoResponse {
-            host: self.host.clone(),
-            problem: format!("no complete response within {} ms", self.within.as_millis()),
-        })
+        let timeout = |_| EgressError::no_response(&self.host, RequestFailure::ResponseTimeout(self.within));
+        timeout_at(self.at, doing).await.map_err(timeout)
     }
 }
 
@@ -48,7 +46,7 @@ impl ResponseStream {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
         while let Some(frame) = self.deadline.apply(self.body.frame()).await? {
             let frame =
-                frame.map_err(|error| EgressError::from_request_error(&self.deadline.host, &error))?;
+                frame.map_err(|error| EgressError::from_request_error(&self.deadline.host, error))?;
             // Trailers carry nothing that a caller needs.
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));

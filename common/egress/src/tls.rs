@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_platform_verifier::Verifier;
 
-use crate::EgressError;
+use crate::{CaBundleError, EgressError, HttpClientError};
 
 /// Maximum number of cached configurations. Limited because tenants write the bundles.
 const MAX_CACHED_CONFIGS: usize = 128;
@@ -39,26 +39,25 @@ pub fn tls_config(ca_bundle_pem: Option<&str>) -> Result<Arc<ClientConfig>, Egre
 }
 
 fn build_config(ca_bundle_pem: Option<&str>) -> Result<ClientConfig, EgressError> {
-    let bundle = |problem: String| EgressError::CaBundle(problem);
     let extra = match ca_bundle_pem {
         None => Vec::new(),
         Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| bundle(error.to_string()))?,
+            .map_err(CaBundleError::from)?,
     };
     if ca_bundle_pem.is_some() && extra.is_empty() {
-        return Err(bundle("it contains no certificate".to_owned()));
+        return Err(CaBundleError::Empty.into());
     }
     let has_extra = !extra.is_empty();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| EgressError::Client(error.to_string()))?;
+        .map_err(HttpClientError::from)?;
     match Verifier::new_with_extra_roots(extra, provider) {
         Ok(verifier) => {
             Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
         }
-        Err(error) if has_extra => Err(bundle(error.to_string())),
+        Err(error) if has_extra => Err(CaBundleError::Certificate(error).into()),
         Err(error) => {
             // Without trust anchors, https fails closed. Origins on plain http in private networks still
             // work.

@@ -111,23 +111,22 @@ mod tests {
         encryption: KeyEncryptionArgs,
     }
 
-    fn taken(arguments: &str) -> Result<bool, String> {
+    /// Whether the arguments configure a transit service.
+    fn configures_transit(arguments: &str) -> Result<bool, Box<dyn std::error::Error>> {
         let arguments = ["it"].into_iter().chain(arguments.split_whitespace());
-        let command = Command::try_parse_from(arguments).map_err(|error| error.to_string())?;
-        command
-            .encryption
-            .transit(&HttpClients::new())
-            .map(|it| it.is_some())
-            .map_err(|error| error.to_string())
+        let command = Command::try_parse_from(arguments)?;
+        Ok(command.encryption.transit(&HttpClients::new())?.is_some())
     }
 
     #[test]
-    fn given_arguments_when_they_are_not_whole_then_what_is_missing_is_told() {
+    fn given_incomplete_arguments_then_the_error_names_the_missing_ones() {
         let transit = "--keys-encryption transit --transit-address https://v.example --transit-key k";
-        assert_eq!(taken(""), Ok(false));
-        assert_eq!(taken(&format!("{transit} --transit-token-file t")), Ok(true));
-        assert_eq!(taken(&format!("{transit} --transit-kubernetes-role r --transit-namespace n")), Ok(true));
-        assert!(taken(transit).unwrap_err().contains("--transit-kubernetes-role"));
+        assert!(!configures_transit("").unwrap());
+        assert!(configures_transit(&format!("{transit} --transit-token-file t")).unwrap());
+        let in_cluster = format!("{transit} --transit-kubernetes-role r --transit-namespace n");
+        assert!(configures_transit(&in_cluster).unwrap());
+        let error = configures_transit(transit).unwrap_err().to_string();
+        assert!(error.contains("--transit-kubernetes-role"), "{error}");
         for arguments in [
             "--keys-encryption transit --transit-key k",
             "--transit-address https://v.example --transit-key k",
@@ -135,7 +134,7 @@ mod tests {
             &format!("{transit} --transit-token-file t --transit-kubernetes-role r"),
             &format!("{transit} --transit-token-file t --transit-ca missing.pem"),
         ] {
-            assert!(taken(arguments).is_err(), "{arguments}");
+            assert!(configures_transit(arguments).is_err(), "{arguments}");
         }
     }
 }

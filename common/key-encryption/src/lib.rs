@@ -45,7 +45,7 @@ pub enum KeyEncryptionError {
     #[error("the keys are unavailable because the request to the transit service failed: {0}")]
     Unreachable(#[from] portcullis_egress::EgressError),
     /// The service rejected the request.
-    #[error("the transit service at {host} refused to {what} (status {status}{told}); {advice}")]
+    #[error("the transit service at {host} refused to {what} (status {status}{details}); {advice}")]
     Refused {
         /// Host of the service.
         host: String,
@@ -54,7 +54,7 @@ pub enum KeyEncryptionError {
         /// HTTP status.
         status: u16,
         /// Error text of the service, after a colon. May be empty.
-        told: String,
+        details: String,
         /// What to check.
         advice: &'static str,
     },

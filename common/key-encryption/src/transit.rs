@@ -183,7 +183,7 @@ impl TransitClient {
 
     fn request_error(&self, what: &'static str, answer: &HttpResponse) -> KeyEncryptionError {
         let ErrorResponse { errors } = answer.json().unwrap_or_default();
-        let told: String =
+        let details: String =
             errors.join("; ").chars().filter(|it| !it.is_control()).take(MAX_ERROR_CHARS).collect();
         let advice = match answer.status.as_u16() {
             400 => "check that the rings were encrypted with this key",
@@ -194,12 +194,12 @@ impl TransitClient {
             429 | 472 | 473 | 500..=599 => "check that it is unsealed and healthy",
             _ => "check its audit log",
         };
-        let told = if told.is_empty() { told } else { format!(": {told}") };
+        let details = if details.is_empty() { details } else { format!(": {details}") };
         KeyEncryptionError::Refused {
             host: self.host.clone(),
             what,
             status: answer.status.as_u16(),
-            told,
+            details,
             advice,
         }
     }

@@ -64,9 +64,9 @@ async fn exchange(name: &str, login: impl Fn(&std::path::Path) -> String) {
         login(&credential)
     );
     let command = Command::parse_from(arguments.split_whitespace());
-    let custody = KeyEncryption::new(&command.encryption, &HttpClients::new()).unwrap();
-    let stored = custody.encrypt(RINGS).await.unwrap();
-    assert_eq!(*custody.decrypt(&stored).await.unwrap(), RINGS);
+    let encryption = KeyEncryption::new(&command.encryption, &HttpClients::new()).unwrap();
+    let stored = encryption.encrypt(RINGS).await.unwrap();
+    assert_eq!(*encryption.decrypt(&stored).await.unwrap(), RINGS);
     let requests = serde_json::to_string_pretty(&*requests.lock()).unwrap();
     assert_golden(&format!("key-encryption/requests-{name}.json"), &requests);
     assert_golden("key-encryption/stored.json", std::str::from_utf8(&stored).unwrap());

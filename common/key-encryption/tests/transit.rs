@@ -94,7 +94,7 @@ impl Harness {
         self.folder.path().join(name)
     }
 
-    fn custody(&self, key: &str, more: &str) -> KeyEncryption {
+    fn encryption(&self, key: &str, more: &str) -> KeyEncryption {
         let text = format!(
             "it --keys-encryption transit --transit-address {} --transit-mount team/transit --transit-key {key} {more}",
             self.address
@@ -104,7 +104,7 @@ impl Harness {
     }
 
     fn by_token(&self) -> KeyEncryption {
-        self.custody("gate", &format!("--transit-token-file {}", self.file("token").display()))
+        self.encryption("gate", &format!("--transit-token-file {}", self.file("token").display()))
     }
 
     fn seen(&self) -> Vec<String> {
@@ -115,20 +115,20 @@ impl Harness {
 #[tokio::test]
 async fn given_rings_when_closed_then_what_is_stored_tells_nothing_and_opens_by_the_service_alone() {
     let world = Harness::new().await;
-    let custody = world.by_token();
-    let stored = custody.encrypt(RINGS).await.unwrap();
+    let encryption = world.by_token();
+    let stored = encryption.encrypt(RINGS).await.unwrap();
     assert!(!String::from_utf8_lossy(&stored).contains("signing"));
-    assert_eq!(*custody.decrypt(&stored).await.unwrap(), RINGS);
+    assert_eq!(*encryption.decrypt(&stored).await.unwrap(), RINGS);
     assert_eq!(world.seen(), ["team/transit/encrypt/gate", "team/transit/decrypt/gate"]);
     assert!(
-        custody.is_up_to_date(&stored)
-            && !custody.is_up_to_date(RINGS)
+        encryption.is_up_to_date(&stored)
+            && !encryption.is_up_to_date(RINGS)
             && !KeyEncryption::plain().is_up_to_date(&stored)
     );
     // A token that an agent has renewed.
     std::fs::write(world.file("token"), "another-token").unwrap();
     world.service.lock().token = "another-token".to_owned();
-    assert_eq!(*custody.decrypt(&stored).await.unwrap(), RINGS);
+    assert_eq!(*encryption.decrypt(&stored).await.unwrap(), RINGS);
     let without = KeyEncryption::plain().decrypt(&stored).await.err().unwrap();
     assert!(matches!(&without, KeyEncryptionError::Encrypted { key, .. } if key == "gate"), "{without}");
 }
@@ -147,7 +147,7 @@ async fn given_another_key_on_the_command_line_when_opened_then_it_is_by_the_key
     let world = Harness::new().await;
     let stored = world.by_token().encrypt(RINGS).await.unwrap();
     let login = format!("--transit-token-file {}", world.file("token").display());
-    let later = world.custody("newer", &login);
+    let later = world.encryption("newer", &login);
     assert_eq!(*later.decrypt(&stored).await.unwrap(), RINGS);
     assert!(!later.is_up_to_date(&stored), "so that it is closed anew");
 }
@@ -155,14 +155,14 @@ async fn given_another_key_on_the_command_line_when_opened_then_it_is_by_the_key
 #[tokio::test]
 async fn given_a_service_account_when_the_service_is_asked_then_it_signs_in_first_and_says_its_namespace() {
     let world = Harness::new().await;
-    let custody = world.custody(
+    let encryption = world.encryption(
         "gate",
         &format!(
             "--transit-kubernetes-role gateway --transit-kubernetes-mount cluster --transit-namespace team-a --transit-service-account-token {}",
             world.file("jwt").display()
         ),
     );
-    custody.encrypt(RINGS).await.unwrap();
+    encryption.encrypt(RINGS).await.unwrap();
     let service = world.service.lock();
     let (path, headers, body) = &service.seen[0];
     assert_eq!(
@@ -178,8 +178,8 @@ async fn given_a_service_account_when_the_service_is_asked_then_it_signs_in_firs
 async fn given_a_service_that_refuses_or_speaks_nonsense_when_asked_then_it_fails_with_what_to_look_at_and_without_a_secret()
  {
     let world = Harness::new().await;
-    let custody = world.by_token();
-    let stored = custody.encrypt(RINGS).await.unwrap();
+    let encryption = world.by_token();
+    let stored = encryption.encrypt(RINGS).await.unwrap();
     let cases = [
         (503, json!({"errors": ["Vault is sealed"]}), "Vault is sealed); check that it is unsealed"),
         (403, json!({"errors": ["permission\ndenied"]}), "permissiondenied); check that the policy"),
@@ -192,21 +192,24 @@ async fn given_a_service_that_refuses_or_speaks_nonsense_when_asked_then_it_fail
     ];
     for (status, body, expected) in cases {
         world.service.lock().instead = Some((status, body));
-        let error = custody.decrypt(&stored).await.err().unwrap().to_string();
+        let error = encryption.decrypt(&stored).await.err().unwrap().to_string();
         assert!(error.contains(expected) && error.contains("127.0.0.1"), "{error}");
         assert!(!error.contains("a-token"), "{error}");
     }
     world.service.lock().instead = None;
     std::fs::remove_file(world.file("token")).unwrap();
-    assert!(matches!(custody.decrypt(&stored).await.err().unwrap(), KeyEncryptionError::Credential { .. }));
+    assert!(matches!(
+        encryption.decrypt(&stored).await.err().unwrap(),
+        KeyEncryptionError::Credential { .. }
+    ));
 }
 
 #[tokio::test]
 async fn given_nobody_at_the_address_when_asked_then_it_is_told_as_an_outage() {
     let mut world = Harness::new().await;
     let stored = world.by_token().encrypt(RINGS).await.unwrap();
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    world.address = format!("http://{gone}");
+    let unreachable = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    world.address = format!("http://{unreachable}");
     let error = world.by_token().decrypt(&stored).await.err().unwrap();
     assert!(matches!(error, KeyEncryptionError::Unreachable(_)), "{error}");
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::KeyringError;
 use crate::key_entry::{DecodedKey, KeyEntry};
+use crate::{KeyDocumentError, KeyringError};
 
 /// The key rings as they are stored, with the state of a rotation. The keys are only readable within this
 /// crate, and in its [`text`](Self::text).
@@ -65,9 +65,8 @@ impl KeyDocument {
     /// # Errors
     /// If the document is invalid, or contains a key that is too short, not random, published, or duplicated.
     pub fn read(text: &[u8]) -> Result<Self, KeyringError> {
-        let document: Self = serde_json::from_slice(text)
-            .map_err(|error| KeyringError::Document(format!("not a key file: {error}")))?;
-        document.check().map_err(KeyringError::Document)?;
+        let document: Self = serde_json::from_slice(text).map_err(KeyDocumentError::Json)?;
+        document.check()?;
         Ok(document)
     }
 
@@ -76,9 +75,7 @@ impl KeyDocument {
     /// # Errors
     /// Never for a document that was parsed or generated here.
     pub fn text(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        serde_json::to_vec_pretty(self)
-            .map(Zeroizing::new)
-            .map_err(|error| KeyringError::Document(error.to_string()))
+        Ok(serde_json::to_vec_pretty(self).map(Zeroizing::new).map_err(KeyDocumentError::Unwritable)?)
     }
 
     /// Digest of the keys' ids and their current roles. It contains no key, and ignores when keys are
@@ -113,29 +110,26 @@ impl KeyDocument {
         }
     }
 
-    pub(crate) fn decode(&self, ring: Ring) -> Result<Vec<DecodedKey>, String> {
+    pub(crate) fn decode(&self, ring: Ring) -> Result<Vec<DecodedKey>, KeyDocumentError> {
         self.ring(ring).iter().map(KeyEntry::decode).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), KeyDocumentError> {
         let mut seen: Vec<DecodedKey> = Vec::new();
         for ring in Ring::ALL {
-            let name = ring.name();
             if ring != Ring::Mac && self.ring(ring).is_empty() {
-                return Err(format!("the ring '{name}' is empty"));
+                return Err(KeyDocumentError::EmptyRing(ring));
             }
             if self.ring(ring).first().is_some_and(|first| first.announced_at.is_some()) {
-                return Err(format!(
-                    "the ring '{name}' begins with an announced key, but the first key must be the current one"
-                ));
+                return Err(KeyDocumentError::AnnouncedFirst(ring));
             }
             let first = seen.len();
             for key in self.decode(ring)? {
                 if seen.iter().skip(first).any(|other| other.id == key.id) {
-                    return Err(format!("the ring '{name}' has two keys with the id {}", key.id));
+                    return Err(KeyDocumentError::DuplicateId { ring, id: key.id });
                 }
                 if let Some(other) = seen.iter().find(|other| *other.bytes == *key.bytes) {
-                    return Err(format!("the keys {} and {} are the same", other.id, key.id));
+                    return Err(KeyDocumentError::DuplicateKey { first: other.id.clone(), second: key.id });
                 }
                 seen.push(key);
             }

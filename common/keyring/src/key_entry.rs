@@ -6,6 +6,7 @@ use portcullis_clock::{NoRandomness, Random};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::KeyDocumentError;
 use crate::weak_keys::weakness;
 
 /// A key of 256 bits in base64url. The id is public. Times are Unix milliseconds.
@@ -42,20 +43,18 @@ impl KeyEntry {
         })
     }
 
-    pub(crate) fn decode(&self) -> Result<DecodedKey, String> {
-        let bytes = Zeroizing::new(
-            URL_SAFE_NO_PAD
-                .decode(self.key.as_bytes())
-                .map_err(|_| format!("key {} is not base64url", self.id))?,
-        );
+    pub(crate) fn decode(&self) -> Result<DecodedKey, KeyDocumentError> {
+        let id = || self.id.clone();
+        let bytes = URL_SAFE_NO_PAD.decode(self.key.as_bytes());
+        let bytes = Zeroizing::new(bytes.map_err(|_| KeyDocumentError::Encoding { id: id() })?);
         let key: [u8; 32] = bytes
             .as_slice()
             .try_into()
-            .map_err(|_| format!("key {} has {} bytes, not 32", self.id, bytes.len()))?;
+            .map_err(|_| KeyDocumentError::Length { id: id(), length: bytes.len() })?;
         let bytes = Zeroizing::new(key);
         match weakness(&bytes) {
-            Some(why) => Err(format!("key {} {why}", self.id)),
-            None => Ok(DecodedKey { id: self.id.clone(), bytes, announced: self.announced_at.is_some() }),
+            Some(weakness) => Err(KeyDocumentError::Weak { id: id(), weakness }),
+            None => Ok(DecodedKey { id: id(), bytes, announced: self.announced_at.is_some() }),
         }
     }
 }

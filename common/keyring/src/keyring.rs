@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use portcullis_clock::{NoRandomness, Random};
 use zeroize::Zeroizing;
 
-use crate::{KeyDocument, MacRing, Ring, SealingRing, SigningRing};
+use crate::{KeyDocument, KeyDocumentError, MacRing, Ring, SealingRing, SigningRing};
 
 /// All key rings in use. [`replace_with`](Self::replace_with) replaces them; every holder then uses the new
 /// rings.
@@ -47,7 +47,7 @@ pub enum KeyringError {
         "the keys are invalid: {0}. Restore keys.json from a backup: without it, issued tokens and stored credentials cannot be read. \
          If nothing was stored yet, `portcullis keys generate` creates new keys"
     )]
-    Document(String),
+    Document(#[from] KeyDocumentError),
     /// No randomness to generate keys.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -59,11 +59,10 @@ impl Keyring {
     /// # Errors
     /// If a key is invalid.
     pub fn from_document(document: &KeyDocument) -> Result<Self, KeyringError> {
-        let decode = |ring| document.decode(ring).map_err(KeyringError::Document);
         Ok(Self {
-            signing: SigningRing::new(decode(Ring::Signing)?).map_err(KeyringError::Document)?,
-            sealing: SealingRing::new(decode(Ring::Sealing)?).map_err(KeyringError::Document)?,
-            mac: MacRing::new(decode(Ring::Mac)?),
+            signing: SigningRing::new(document.decode(Ring::Signing)?)?,
+            sealing: SealingRing::new(document.decode(Ring::Sealing)?)?,
+            mac: MacRing::new(document.decode(Ring::Mac)?),
             fingerprint: ArcSwap::from_pointee(document.fingerprint()),
             generation: AtomicU64::new(0),
         })
@@ -77,7 +76,7 @@ impl Keyring {
     pub fn from_json(text: &[u8]) -> Result<Self, KeyringError> {
         let keys = Self::from_document(&KeyDocument::read(text)?)?;
         if keys.mac.is_empty() {
-            return Err(KeyringError::Document("the ring 'mac' is missing".to_owned()));
+            return Err(KeyDocumentError::MissingRing(Ring::Mac).into());
         }
         Ok(keys)
     }

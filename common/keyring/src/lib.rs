@@ -11,6 +11,7 @@
 //! key of the ring. Envelopes and tokens contain the id of their key.
 
 mod document;
+mod document_error;
 mod key_entry;
 mod key_file;
 mod keyring;
@@ -21,6 +22,7 @@ mod signing;
 mod weak_keys;
 
 pub use document::{KeyDocument, Ring};
+pub use document_error::KeyDocumentError;
 pub use key_file::{KeyFile, KeyFileLock};
 pub use keyring::{Keyring, KeyringError};
 pub use mac::{InvalidMac, MacRing, NoMacKey};

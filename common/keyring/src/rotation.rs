@@ -161,8 +161,8 @@ impl KeyDocument {
         let mut dropped = Vec::new();
         for ring in Ring::ALL {
             let entries = self.ring_mut(ring);
-            let gone = entries.extract_if(1.., |entry| !is_needed(ring, entry, standing, now));
-            dropped.extend(gone.map(|entry| (ring, entry.id)));
+            let unneeded = entries.extract_if(1.., |entry| !is_needed(ring, entry, standing, now));
+            dropped.extend(unneeded.map(|entry| (ring, entry.id)));
         }
         (!dropped.is_empty()).then_some(RotationStep::Dropped(dropped))
     }
@@ -230,14 +230,15 @@ mod tests {
         assert_eq!(turn(&mut it, "1", unheard, retired), None, "somebody may still sign with the old one");
         assert_eq!(turn(&mut it, "1", ALL, retired), Some(RotationStep::Retired));
         assert_eq!(turn(&mut it, "1", ALL, retired.after_seconds(3599)), None);
-        let Some(RotationStep::Dropped(gone)) = turn(&mut it, "1", ALL, retired.after_seconds(3600)) else {
+        let Some(RotationStep::Dropped(dropped)) = turn(&mut it, "1", ALL, retired.after_seconds(3600))
+        else {
             panic!()
         };
-        assert_eq!(gone.iter().map(|(ring, _)| *ring).collect::<Vec<_>>(), [Ring::Mac]);
+        assert_eq!(dropped.iter().map(|(ring, _)| *ring).collect::<Vec<_>>(), [Ring::Mac]);
         assert_eq!(turn(&mut it, "1", ALL, retired.after_seconds(25 * 3600 - 1)), None);
-        let gone = turn(&mut it, "1", ALL, retired.after_seconds(25 * 3600));
-        assert!(gone.as_ref().unwrap().to_string().ends_with(&format!("signing {}", old[0])));
-        assert_eq!(gone, Some(RotationStep::Dropped(vec![(Ring::Signing, old[0].clone())])));
+        let step = turn(&mut it, "1", ALL, retired.after_seconds(25 * 3600));
+        assert!(step.as_ref().unwrap().to_string().ends_with(&format!("signing {}", old[0])));
+        assert_eq!(step, Some(RotationStep::Dropped(vec![(Ring::Signing, old[0].clone())])));
         let month = retired.after_seconds(31 * 24 * 3600);
         assert_eq!(turn(&mut it, "1", RotationStatus { reencrypted: false, ..ALL }, month), None);
         assert!(matches!(turn(&mut it, "1", ALL, month), Some(RotationStep::Dropped(_))));

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::key_entry::DecodedKey;
+use crate::{KeyDocumentError, Ring};
 
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
@@ -82,9 +83,9 @@ pub enum SealError {
 pub struct OpenError;
 
 impl SealingRing {
-    pub(crate) fn new(keys: Vec<DecodedKey>) -> Result<Self, String> {
+    pub(crate) fn new(keys: Vec<DecodedKey>) -> Result<Self, KeyDocumentError> {
         if keys.is_empty() {
-            return Err("the sealing ring is empty".to_owned());
+            return Err(KeyDocumentError::EmptyRing(Ring::Sealing));
         }
         let keys = keys.iter().map(SealingKey::new).collect::<Result<_, _>>()?;
         Ok(Self { keys: ArcSwap::from_pointee(keys) })
@@ -190,18 +191,18 @@ impl SealingRing {
 }
 
 impl SealingKey {
-    fn new(key: &DecodedKey) -> Result<Self, String> {
+    fn new(key: &DecodedKey) -> Result<Self, KeyDocumentError> {
         let id = URL_SAFE_NO_PAD
             .decode(&key.id)
             .ok()
             .and_then(|id| <[u8; KEY_ID_LEN]>::try_from(id).ok())
-            .ok_or_else(|| format!("the sealing key id {} is not four bytes in base64url", key.id))?;
+            .ok_or_else(|| KeyDocumentError::SealingKeyId { id: key.id.clone() })?;
         let announced = key.announced;
         let derive = Hkdf::<Sha256>::new(None, &*key.bytes);
         let cipher = |purpose: Purpose| {
             let mut derived = Zeroizing::new([0; 32]);
-            derive.expand(purpose.label(), &mut *derived).map_err(|error| error.to_string())?;
-            Aes256Gcm::new_from_slice(&*derived).map_err(|error| error.to_string())
+            derive.expand(purpose.label(), &mut *derived).map_err(KeyDocumentError::Derive)?;
+            Ok::<_, KeyDocumentError>(Aes256Gcm::new((&*derived).into()))
         };
         let [a, b, c, d, e] = Purpose::ALL.map(cipher);
         Ok(Self { id, announced, ciphers: [a?, b?, c?, d?, e?] })

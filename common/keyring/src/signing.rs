@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::key_entry::DecodedKey;
+use crate::{KeyDocumentError, Ring};
 
 /// Ed25519 keys that sign and verify JWTs (RFC 8037).
 pub struct SigningRing {
@@ -37,9 +38,9 @@ pub enum GatewayTokenError {
 }
 
 impl SigningRing {
-    pub(crate) fn new(seeds: Vec<DecodedKey>) -> Result<Self, String> {
+    pub(crate) fn new(seeds: Vec<DecodedKey>) -> Result<Self, KeyDocumentError> {
         if seeds.is_empty() {
-            return Err("the signing ring is empty".to_owned());
+            return Err(KeyDocumentError::EmptyRing(Ring::Signing));
         }
         let keys =
             seeds.into_iter().map(|seed| SigningKey::new(seed.id, &seed.bytes)).collect::<Result<_, _>>()?;
@@ -105,10 +106,12 @@ impl SigningRing {
 }
 
 impl SigningKey {
-    fn new(id: String, seed: &[u8; 32]) -> Result<Self, String> {
+    fn new(id: String, seed: &[u8; 32]) -> Result<Self, KeyDocumentError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed)
-            .map_err(|error| format!("signing key {id}: {error}"))?;
-        let pkcs8 = pair.to_pkcs8().map_err(|_| format!("signing key {id} cannot be encoded"))?;
+            .map_err(|source| KeyDocumentError::SigningKey { id: id.clone(), source })?;
+        let pkcs8 = pair
+            .to_pkcs8()
+            .map_err(|source| KeyDocumentError::SigningKeyEncoding { id: id.clone(), source })?;
         let public = pair.public_key().as_ref().to_vec();
         Ok(Self {
             id,

@@ -13,8 +13,6 @@ pub mod code {
     pub const METHOD_NOT_FOUND: i64 = -32601;
     /// Unknown tool or prompt (MCP server/tools, "Error Handling").
     pub const INVALID_PARAMS: i64 = -32602;
-    /// Internal error of the gateway (JSON-RPC 2.0 section 5.1).
-    pub const INTERNAL_ERROR: i64 = -32603;
     /// Resource not found, legacy era (MCP 2025-11-25 server/resources, "Error Handling").
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
     /// URL elicitation required, 2025-11-25 only (client/elicitation).

@@ -83,17 +83,28 @@ pub struct Message<'a> {
 }
 
 /// Why the body is not a message that may be forwarded.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum MessageError {
     /// Not JSON, or an object contains a key twice.
     #[error("the body is not valid JSON: {0}")]
-    Json(String),
+    Json(#[from] JsonError),
     /// A JSON-RPC batch, which no supported revision allows.
     #[error("the body is a JSON-RPC batch; send one message per POST (MCP removed batching in 2025-06-18)")]
     Batch,
     /// JSON, but not a request, notification or response.
     #[error("the body is not a JSON-RPC 2.0 message: {0}")]
     NotJsonRpc(&'static str),
+}
+
+/// Why the body is not valid JSON.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// RFC 8259, section 8.1.
+    #[error("it is not UTF-8")]
+    Utf8(#[from] std::str::Utf8Error),
+    /// Invalid syntax, or an object contains a key twice.
+    #[error(transparent)]
+    Syntax(#[from] serde_json::Error),
 }
 
 impl<'a> Message<'a> {
@@ -105,13 +116,13 @@ impl<'a> Message<'a> {
         if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
             return Err(MessageError::Batch);
         }
-        let text = std::str::from_utf8(body).map_err(|_| MessageError::Json("it is not UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(body).map_err(JsonError::from)?;
         let mut reading = Parser::new(text);
         let mut deserializer = serde_json::Deserializer::from_str(text);
         ValueVisitor { reading: &mut reading, at: Location::Root }
             .deserialize(&mut deserializer)
             .and_then(|()| deserializer.end())
-            .map_err(|error| MessageError::Json(error.to_string()))?;
+            .map_err(JsonError::from)?;
         reading.finish()
     }
 
@@ -428,18 +439,16 @@ mod tests {
     }
 
     #[test]
-    fn given_shapes_when_read_then_each_is_told_apart() {
+    fn given_messages_then_their_kinds_are_distinguished() {
         let shape = |text: &str| Message::parse(text.as_bytes()).map(|message| message.kind);
-        assert_eq!(
-            shape(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
-            Ok(MessageKind::Notification)
-        );
-        assert_eq!(shape(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(MessageKind::Response));
-        assert_eq!(
-            shape(r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#),
-            Ok(MessageKind::Response)
-        );
-        assert_eq!(shape(" [ ]"), Err(MessageError::Batch));
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, MessageKind::Notification),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, MessageKind::Response),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":""}}"#, MessageKind::Response),
+        ] {
+            assert_eq!(shape(text).unwrap(), expected, "{text}");
+        }
+        assert!(matches!(shape(" [ ]"), Err(MessageError::Batch)));
         for bad in [
             r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
             r#"{"id":1,"method":"ping"}"#,

@@ -11,27 +11,27 @@ fn sound() -> Folder {
 /// Checks that a folder has exactly one error, which contains these words.
 #[track_caller]
 fn refused(folder: &Folder, words: &[&str]) {
-    let told = folder.told();
-    let errors: Vec<_> = told.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert_eq!(errors.len(), 1, "{told}");
+    let report = folder.report();
+    let errors: Vec<_> = report.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{report}");
     for word in words {
-        assert!(errors[0].contains(word), "'{word}' is missing in: {told}");
+        assert!(errors[0].contains(word), "'{word}' is missing in: {report}");
     }
 }
 
 /// Checks that a folder has no errors, but warnings that contain these words.
 #[track_caller]
 fn warned(folder: &Folder, words: &[&str]) {
-    let told = folder.told();
-    assert!(!told.contains("error: "), "{told}");
+    let report = folder.report();
+    assert!(!report.contains("error: "), "{report}");
     for word in words {
-        assert!(told.contains(word), "'{word}' is missing in: {told}");
+        assert!(report.contains(word), "'{word}' is missing in: {report}");
     }
 }
 
 #[test]
 fn given_a_sound_folder_then_nothing_is_said() {
-    assert_eq!(sound().told(), "");
+    assert_eq!(sound().report(), "");
 }
 
 // The gateway.
@@ -76,7 +76,7 @@ fn given_a_public_url_in_plain_http_then_only_loopback_is_taken() {
         ["http://localhost:8080", "http://[::1]:8080", "https://mcp.example.com", "http://127.0.0.1:8080/"]
     {
         assert_eq!(
-            sound().edit("publicUrl: http://127.0.0.1:8080", &format!("publicUrl: '{url}'")).told(),
+            sound().edit("publicUrl: http://127.0.0.1:8080", &format!("publicUrl: '{url}'")).report(),
             "",
             "{url}"
         );
@@ -98,7 +98,7 @@ fn given_an_identity_provider_without_exactly_one_protocol_then_the_choices_are_
 #[test]
 fn given_an_oauth_provider_then_the_address_of_its_userinfo_is_held_to_the_same_rules_as_others() {
     let oauth = |url: &str| sound().edit("oidc: {issuer", &format!("oauth: {{userinfoUrl: '{url}', issuer"));
-    assert_eq!(oauth("https://api.example.com/user").told(), "");
+    assert_eq!(oauth("https://api.example.com/user").report(), "");
     refused(&oauth("https://api.example.com/#user"), &["oauth.userinfoUrl", "(InvalidUrl)"]);
     refused(&oauth("https://ana:secret@api.example.com/"), &["oauth.userinfoUrl", "(CredentialInUrl)"]);
     refused(&oauth("http://169.254.169.254/user"), &["oauth.userinfoUrl", "(AddressNeverAllowed)"]);
@@ -111,7 +111,7 @@ fn given_the_development_sign_in_then_the_public_url_must_be_on_loopback() {
         let users = "development: {users: [{email: ana@example.com}]} # ";
         sound().edit("oidc: {issuer", &format!("{users}oidc: {{issuer"))
     };
-    assert_eq!(development().told(), "");
+    assert_eq!(development().report(), "");
     let public = development().edit("http://127.0.0.1:8080", "https://mcp.example.com");
     refused(
         &public,
@@ -128,7 +128,7 @@ fn given_an_issuer_that_cannot_be_called_then_it_is_told_why() {
     );
     refused(&with("https://idp.example.com?tenant=x"), &["oidc.issuer", "has a query"]);
     refused(&with("http://127.0.0.1:8080"), &["oidc.issuer", "the gateway's own publicUrl"]);
-    assert_eq!(with("http://127.0.0.2:9000").told(), "");
+    assert_eq!(with("http://127.0.0.2:9000").report(), "");
 }
 
 #[test]
@@ -224,12 +224,12 @@ fn given_a_secret_without_the_key_then_the_keys_that_it_has_are_told() {
 
 #[test]
 fn given_a_secret_that_cannot_be_read_then_the_reference_says_so() {
-    let told = sound().edit("{clientSecret: not very secret}", "{clientSecret: 5}").told();
+    let report = sound().edit("{clientSecret: not very secret}", "{clientSecret: 5}").report();
     assert!(
-        told.contains("Secret default/idp: stringData.clientSecret: the value is not a string"),
-        "{told}"
+        report.contains("Secret default/idp: stringData.clientSecret: the value is not a string"),
+        "{report}"
     );
-    assert!(told.contains("Secret default/idp is invalid; fix it first"), "{told}");
+    assert!(report.contains("Secret default/idp is invalid; fix it first"), "{report}");
 }
 
 /// A folder with an origin that requires an API key.
@@ -252,7 +252,7 @@ fn allowed(hosts: &str) -> String {
 #[test]
 fn given_a_key_for_a_host_that_its_secret_allows_then_it_is_taken() {
     for hosts in ["mcp.linear.app", "a.example, MCP.linear.app", "*.linear.app"] {
-        assert_eq!(keyed(&allowed(hosts)).told(), "", "{hosts}");
+        assert_eq!(keyed(&allowed(hosts)).report(), "", "{hosts}");
     }
 }
 
@@ -265,14 +265,17 @@ fn given_a_key_for_another_host_then_whoever_owns_it_is_asked() {
         (allowed("linear.app"), "lists only linear.app"),
     ] {
         let folder = keyed(&annotation);
-        let told = folder.told();
+        let report = folder.report();
         assert!(
-            told.contains("spec.auth.header.valueRef: Secret default/key may not be sent to mcp.linear.app"),
-            "{told}"
+            report
+                .contains("spec.auth.header.valueRef: Secret default/key may not be sent to mcp.linear.app"),
+            "{report}"
         );
         assert!(
-            told.contains(says) && told.contains("portcullis.dev/allowed-hosts") && !told.contains("hunter2"),
-            "{told}"
+            report.contains(says)
+                && report.contains("portcullis.dev/allowed-hosts")
+                && !report.contains("hunter2"),
+            "{report}"
         );
     }
 }
@@ -290,8 +293,8 @@ fn given_a_value_that_no_header_can_carry_then_it_is_refused_without_being_shown
     for (value, says) in
         [(r#""hunter2\n""#, "ends with a line break"), (r#""hünter2""#, "not printable ASCII")]
     {
-        let told = folder.clone().edit("hunter2", value).told();
-        assert!(told.contains(says) && !told.contains("nter2"), "{told}");
+        let report = folder.clone().edit("hunter2", value).report();
+        assert!(report.contains(says) && !report.contains("nter2"), "{report}");
     }
 }
 
@@ -300,14 +303,14 @@ fn given_a_value_that_no_header_can_carry_then_it_is_refused_without_being_shown
 #[test]
 fn given_none_or_two_kinds_of_auth_then_the_choices_are_told() {
     let with = |auth| {
-        let told = sound().edit("auth: {none: {}}", auth).told();
+        let report = sound().edit("auth: {none: {}}", auth).report();
         assert!(
-            told.contains(
+            report.contains(
                 "OriginMcp default/linear: spec.auth: auth must have exactly one of none, header, queryParameter, userOAuth, sharedOAuth"
             ),
-            "{told}"
+            "{report}"
         );
-        told
+        report
     };
     assert!(with("auth: {none: {}, userOAuth: {}}").contains("found none, userOAuth"));
     assert!(with("auth: {}").contains("found none; write 'none: {}' to send no credential"));
@@ -319,20 +322,20 @@ fn given_a_header_of_the_protocol_then_it_carries_no_credential() {
     for name in
         ["Host", "Cookie", "content-length", "Mcp-Session-Id", "MCP-Protocol-Version", "Transfer-Encoding"]
     {
-        let told = keyed(&allowed("*")).edit("X-Api-Key", name).told();
+        let report = keyed(&allowed("*")).edit("X-Api-Key", name).report();
         assert!(
-            told.contains(&format!("spec.auth.header.name: the header {name} is reserved for HTTP or MCP")),
-            "{told}"
+            report.contains(&format!("spec.auth.header.name: the header {name} is reserved for HTTP or MCP")),
+            "{report}"
         );
     }
-    assert_eq!(keyed(&allowed("*")).edit("X-Api-Key", "Authorization").told(), "");
-    let told = keyed(&allowed("*")).edit("name: X-Api-Key", "name: 'X Api Key'").told();
-    assert!(told.contains("'X Api Key' is not a valid HTTP header name"), "{told}");
+    assert_eq!(keyed(&allowed("*")).edit("X-Api-Key", "Authorization").report(), "");
+    let report = keyed(&allowed("*")).edit("name: X-Api-Key", "name: 'X Api Key'").report();
+    assert!(report.contains("'X Api Key' is not a valid HTTP header name"), "{report}");
 }
 
 #[test]
 fn given_an_origin_that_may_not_be_called_then_it_is_told_why() {
-    let with = |url: &str| sound().edit("https://mcp.linear.app/mcp", url).told();
+    let with = |url: &str| sound().edit("https://mcp.linear.app/mcp", url).report();
     for (url, says) in [
         (
             "http://10.0.0.4:9002/mcp",
@@ -346,12 +349,12 @@ fn given_an_origin_that_may_not_be_called_then_it_is_told_why() {
         ("https://mcp.linear.app/mcp#x", "has a fragment"),
         ("mcp.linear.app", "is not a valid URL; start it with https://"),
     ] {
-        let told = with(url);
+        let report = with(url);
         assert!(
-            told.contains("OriginMcp default/linear: spec.url: ") && told.contains(says),
-            "{url}: {told}"
+            report.contains("OriginMcp default/linear: spec.url: ") && report.contains(says),
+            "{url}: {report}"
         );
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(!report.contains("hunter2"), "{report}");
     }
     for url in ["http://127.0.0.4:9002/mcp", "http://localhost:9002/mcp", "http://linear.internal/mcp"] {
         assert_eq!(with(url), "", "{url}");
@@ -361,7 +364,7 @@ fn given_an_origin_that_may_not_be_called_then_it_is_told_why() {
 #[test]
 fn given_no_private_networks_then_loopback_names_and_plain_http_are_refused() {
     let with = |url: &str| {
-        sound().edit(", privateNetworks: [127.0.0.0/8]", "").edit("https://mcp.linear.app/mcp", url).told()
+        sound().edit(", privateNetworks: [127.0.0.0/8]", "").edit("https://mcp.linear.app/mcp", url).report()
     };
     assert!(with("http://127.0.0.4:9002/mcp").contains("127.0.0.4 is a private address"));
     assert!(with("https://localhost:9002/mcp").contains("localhost is a private address"));
@@ -390,19 +393,19 @@ fn given_a_client_by_hand_then_its_secret_and_method_must_agree() {
             &format!("auth: {{userOAuth: {{registration: {{client: {client}}}}}}}"),
         )
     };
-    assert_eq!(with("{id: x}").told(), "");
-    assert_eq!(with("{id: x, secretRef: {name: key, key: value}}").told(), "");
+    assert_eq!(with("{id: x}").report(), "");
+    assert_eq!(with("{id: x, secretRef: {name: key, key: value}}").report(), "");
     assert!(
         with("{id: x, tokenEndpointAuthMethod: client_secret_post}")
-            .told()
+            .report()
             .contains("client.tokenEndpointAuthMethod: tokenEndpointAuthMethod and secretRef do not match")
     );
     assert!(
         with("{id: x, secretRef: {name: key, key: value}, keyId: k1}")
-            .told()
+            .report()
             .contains("client.keyId: keyId has no effect without a private key")
     );
-    let unsent = with("{id: x, secretRef: {name: idp, key: clientSecret}}").told();
+    let unsent = with("{id: x, secretRef: {name: idp, key: clientSecret}}").report();
     assert!(
         unsent.contains("registration.client.secretRef: Secret default/idp does not list allowed hosts"),
         "{unsent}"
@@ -411,14 +414,14 @@ fn given_a_client_by_hand_then_its_secret_and_method_must_agree() {
 
 #[test]
 fn given_trust_anchors_that_are_none_then_pem_is_asked_for() {
-    let told = sound()
+    let report = sound()
         .edit("auth: {none: {}}", "auth: {none: {}}, network: {caBundleRef: {name: idp, key: clientSecret}}")
-        .told();
+        .report();
     assert!(
-        told.contains(
+        report.contains(
             "spec.network.caBundleRef: 'clientSecret' in Secret default/idp contains no PEM certificate"
         ),
-        "{told}"
+        "{report}"
     );
 }
 
@@ -438,10 +441,10 @@ fn given_an_origin_that_does_not_exist_then_the_nearest_is_told() {
 
 #[test]
 fn given_an_origin_with_errors_then_the_virtual_mcp_says_where_to_look() {
-    let told = sound().edit("auth: {none: {}}", "auth: {}").told();
+    let report = sound().edit("auth: {none: {}}", "auth: {}").report();
     assert!(
-        told.contains("spec.origins[0].name: OriginMcp default/linear is invalid; fix it first"),
-        "{told}"
+        report.contains("spec.origins[0].name: OriginMcp default/linear is invalid; fix it first"),
+        "{report}"
     );
 }
 
@@ -461,30 +464,30 @@ fn given_a_slug_twice_then_the_first_keeps_it() {
     let folder = sound()
         .edit("{name: linear-read}", "{name: linear-read, creationTimestamp: '2026-02-01T00:00:00Z'}")
         .add(&older);
-    assert!(folder.told().contains("VirtualMcp default/linear-read: spec.slug: the slug 'linear-read' is already used by VirtualMcp default/second"));
+    assert!(folder.report().contains("VirtualMcp default/linear-read: spec.slug: the slug 'linear-read' is already used by VirtualMcp default/second"));
 }
 
 #[test]
 fn given_a_name_that_is_no_slug_then_a_slug_is_asked_for() {
     let folder = sound().edit("linear-read", "linear.read");
-    let told = folder.told();
+    let report = folder.report();
     assert!(
-        told.contains(
+        report.contains(
             "spec.slug: 'linear.read' is not a valid slug; the slug defaults to the name; set spec.slug"
         ),
-        "{told}"
+        "{report}"
     );
-    assert_eq!(folder.edit("spec: {origins", "spec: {slug: linear-read, origins").told(), "");
+    assert_eq!(folder.edit("spec: {origins", "spec: {slug: linear-read, origins").report(), "");
 }
 
 #[test]
 fn given_an_identity_provider_that_does_not_exist_then_those_that_do_are_told() {
-    let told = sound().edit("access: Everyone", "identityProvider: compny").told();
+    let report = sound().edit("access: Everyone", "identityProvider: compny").report();
     assert!(
-        told.contains(
+        report.contains(
             "spec.identityProvider: the gateway has no identity provider 'compny'; did you mean 'company'?"
         ),
-        "{told}"
+        "{report}"
     );
 }
 
@@ -505,31 +508,33 @@ fn given_a_rename_onto_a_name_in_use_then_it_is_refused() {
         ),
         ("{overrides: [{name: a, as: b}, {name: b, title: B}]}", "overrides[0].as: the name 'b' is in use"),
     ] {
-        let told = curated(tools).told();
-        assert!(told.contains(says) && told.contains("(NameInUse)"), "{told}");
+        let report = curated(tools).report();
+        assert!(report.contains(says) && report.contains("(NameInUse)"), "{report}");
     }
     for tools in [
         "{include: [a, b], overrides: [{name: a, as: b}, {name: b, as: a}]}",
         "{include: [a, b], exclude: [b], overrides: [{name: a, as: b}]}",
     ] {
-        assert!(!curated(tools).told().contains("error"), "{tools}");
+        assert!(!curated(tools).report().contains("error"), "{tools}");
     }
 }
 
 #[test]
 fn given_lists_of_names_that_cannot_match_then_they_are_refused_or_warned_of() {
-    assert!(curated("{include: [' list_*']}").told().contains("error: all.yaml: VirtualMcp default/linear-read: spec.capabilities.tools.include[0]: ' list_*' matches nothing"));
+    assert!(curated("{include: [' list_*']}").report().contains("error: all.yaml: VirtualMcp default/linear-read: spec.capabilities.tools.include[0]: ' list_*' matches nothing"));
     assert!(
-        curated("{exclude: ['']}").told().contains("spec.capabilities.tools.exclude[0]: the value is empty")
+        curated("{exclude: ['']}")
+            .report()
+            .contains("spec.capabilities.tools.exclude[0]: the value is empty")
     );
     assert!(
         curated("{overrides: [{name: 'list_*', title: x}]}")
-            .told()
+            .report()
             .contains("overrides[0].name: 'list_*' is a glob")
     );
     assert!(
         curated("{overrides: [{name: a, as: 'a b'}]}")
-            .told()
+            .report()
             .contains("overrides[0].as: 'a b' is not a name that all clients accept")
     );
     warned(&curated("{include: ['list_**']}"), &["tools.include[0]", "write 'list_*'"]);
@@ -550,7 +555,7 @@ fn given_nothing_at_all_to_offer_then_it_is_warned_of() {
         &sound().edit("access: Everyone", &format!("access: Everyone, {all}")),
         &["clients see nothing", "(NothingOffered)"],
     );
-    assert_eq!(curated("{include: []}").told(), "");
+    assert_eq!(curated("{include: []}").report(), "");
 }
 
 // Teams.
@@ -591,7 +596,7 @@ fn given_teams_and_routes_for_nobody_then_it_is_warned_of() {
 #[test]
 fn given_service_accounts_then_they_are_namespace_and_name() {
     let with = |account: &str| sound().edit("groups: [finance]", &format!("serviceAccounts: [{account}]"));
-    assert_eq!(with("mcp/reporter").told(), "");
+    assert_eq!(with("mcp/reporter").report(), "");
     refused(
         &with("reporter"),
         &["members.serviceAccounts", "'reporter' is not a service account", "namespace/name"],
@@ -615,9 +620,9 @@ fn workloads(workloads: &str) -> Folder {
 fn given_a_workload_then_it_has_one_credential_that_can_be_used() {
     let secret = "{name: reporter, secretRef: {name: reporter, key: secret}}";
     let key = "{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}";
-    assert_eq!(workloads(secret).told(), "");
-    assert_eq!(workloads(&format!("{{name: reporter, jwks: {{keys: [{key}]}}}}")).told(), "");
-    assert_eq!(workloads("{name: reporter, jwksUri: 'https://reporter.example.com/keys'}").told(), "");
+    assert_eq!(workloads(secret).report(), "");
+    assert_eq!(workloads(&format!("{{name: reporter, jwks: {{keys: [{key}]}}}}")).report(), "");
+    assert_eq!(workloads("{name: reporter, jwksUri: 'https://reporter.example.com/keys'}").report(), "");
     refused(
         &workloads("{name: reporter}"),
         &["clients.workloads[0]", "exactly one of secretRef, jwks, jwksUri"],
@@ -649,7 +654,7 @@ fn given_a_team_of_workloads_then_the_gateway_has_to_know_them() {
         workloads("{name: reporter, secretRef: {name: reporter, key: secret}}")
             .edit("groups: [finance]", &format!("workloads: [{name}]"))
     };
-    assert_eq!(team("reporter").told(), "");
+    assert_eq!(team("reporter").report(), "");
     warned(&team("reportr"), &["members.workloads[0]", "no workload 'reportr'; did you mean 'reporter'?"]);
 }
 
@@ -667,40 +672,40 @@ fn tenant(tenancy: &str) -> Folder {
 
 #[test]
 fn given_a_namespace_that_tenancy_does_not_serve_then_its_resources_are_refused() {
-    let told = tenant("- {namespaces: [default]}").told();
+    let report = tenant("- {namespaces: [default]}").report();
     for id in ["OriginMcp sales/linear", "VirtualMcp sales/linear-read", "Team sales/finance"] {
         let says = format!(
             "{id}: metadata.namespace: the gateway does not serve the namespace 'sales'; ask the owner of the gateway to add it to spec.tenancy of McpGateway default/gateway"
         );
-        assert!(told.contains(&says), "{told}");
+        assert!(report.contains(&says), "{report}");
     }
-    assert_eq!(tenant("- {namespaces: [sales], everyone: true}").told(), "");
+    assert_eq!(tenant("- {namespaces: [sales], everyone: true}").report(), "");
 }
 
 #[test]
 fn given_no_tenancy_then_only_the_gateways_own_namespace_is_served() {
     let listed =
         "  tenancy:\n    - {namespaces: [default], everyone: true, privateNetworks: [127.0.0.0/8]}\n";
-    assert_eq!(sound().edit(listed, "").told(), "");
+    assert_eq!(sound().edit(listed, "").report(), "");
     let other = tenant("- {namespaces: [sales]}").edit("  tenancy:\n    - {namespaces: [sales]}\n", "");
-    assert!(other.told().contains("does not serve the namespace 'sales'"));
+    assert!(other.report().contains("does not serve the namespace 'sales'"));
 }
 
 #[test]
 fn given_a_namespace_without_everyone_then_its_virtual_mcps_are_for_teams() {
     let folder = tenant("- {namespaces: [sales]}");
-    let told = folder.told();
-    assert!(told.contains("VirtualMcp sales/linear-read: spec.access: virtual MCPs of the namespace 'sales' may not use access: Everyone"), "{told}");
-    assert_eq!(folder.edit("access: Everyone", "access: Teams").told(), "");
+    let report = folder.report();
+    assert!(report.contains("VirtualMcp sales/linear-read: spec.access: virtual MCPs of the namespace 'sales' may not use access: Everyone"), "{report}");
+    assert_eq!(folder.edit("access: Everyone", "access: Teams").report(), "");
 }
 
 #[test]
 fn given_private_networks_of_one_namespace_then_another_has_none_of_them() {
     let tenancy = "- {namespaces: [default], privateNetworks: [127.0.0.0/8]}\n    - {namespaces: [sales], everyone: true}";
-    let told = tenant(tenancy).edit("https://mcp.linear.app/mcp", "http://127.0.0.4/mcp").told();
+    let report = tenant(tenancy).edit("https://mcp.linear.app/mcp", "http://127.0.0.4/mcp").report();
     assert!(
-        told.contains("127.0.0.4 is a private address") && told.contains("an entry for 'sales'"),
-        "{told}"
+        report.contains("127.0.0.4 is a private address") && report.contains("an entry for 'sales'"),
+        "{report}"
     );
 }
 
@@ -724,7 +729,7 @@ fn given_an_origin_of_another_namespace_then_its_owner_must_allow_it() {
             folder
                 .clone()
                 .edit("auth: {none: {}}", &format!("auth: {{none: {{}}}}, allowedNamespaces: {allowed}"))
-                .told(),
+                .report(),
             ""
         );
     }
@@ -749,21 +754,21 @@ fn given_a_known_catalog_when_a_curation_names_what_is_not_in_it_then_that_is_a_
     resources.catalogs.insert(id.clone(), catalog.clone());
     let compiled = portcullis_compiler::compile(&resources);
     let of_the_catalog = compiled.diagnostics.iter().filter(|diagnostic| diagnostic.reason == "NotInCatalog");
-    let told: Vec<_> = of_the_catalog.map(ToString::to_string).collect();
+    let report: Vec<_> = of_the_catalog.map(ToString::to_string).collect();
     let expected = [
         "spec.capabilities.tools.include[1]: the origin has no tool 'ekko' (NotInCatalog)",
         "spec.capabilities.tools.exclude[0]: the origin has no tool 'ad'; did you mean 'add'? (NotInCatalog)",
         "spec.capabilities.tools.overrides[0].name: the origin has no tool 'eco'; did you mean 'echo'? (NotInCatalog)",
     ];
-    assert_eq!(told.len(), expected.len(), "{told:?}");
-    for (told, expected) in told.iter().zip(expected) {
-        assert!(told.starts_with("warning: ") && told.ends_with(expected), "{told} is not {expected}");
+    assert_eq!(report.len(), expected.len(), "{report:?}");
+    for (report, expected) in report.iter().zip(expected) {
+        assert!(report.starts_with("warning: ") && report.ends_with(expected), "{report} is not {expected}");
     }
     assert_eq!(compiled.config.unwrap().routes.len(), 1);
     // An observed catalog may be incomplete.
     let observed = portcullis_compiler::Catalog { observed: true, ..catalog };
     resources.catalogs.insert(id, observed);
-    let told = portcullis_compiler::compile(&resources).diagnostics;
+    let report = portcullis_compiler::compile(&resources).diagnostics;
     let expected = "the origin has not yet shown a tool 'ad' to any user; did you mean 'add'?";
-    assert!(told.iter().any(|diagnostic| diagnostic.message == expected), "{told:?}");
+    assert!(report.iter().any(|diagnostic| diagnostic.message == expected), "{report:?}");
 }

@@ -23,7 +23,7 @@ fn folder(auth: &str, hosts: &str) -> Folder {
 }
 
 fn compiled(folder: &Folder) -> OriginAuth {
-    assert_eq!(folder.told(), "");
+    assert_eq!(folder.report(), "");
     let config = folder.compile().config.unwrap();
     let text = serde_json::to_string(&config).unwrap();
     assert!(!text.contains("hunter2"), "{text}");
@@ -35,8 +35,8 @@ fn compiled(folder: &Folder) -> OriginAuth {
 }
 
 fn refused(auth: &str, says: &str) {
-    let told = folder(auth, "auth.example.com").told();
-    assert!(told.contains(says) && !told.contains("hunter2"), "{told}");
+    let report = folder(auth, "auth.example.com").report();
+    assert!(report.contains(says) && !report.contains("hunter2"), "{report}");
 }
 
 const CLIENT: &str = "client: {id: gateway, secretRef: {name: key, key: value}}";
@@ -114,7 +114,11 @@ fn given_client_credentials_then_they_name_the_server_or_leave_it_to_the_origin(
     let unsent =
         folder(&format!("clientCredentials: {{{}}}", CLIENT.replace("name: key", "name: mute")), "*")
             .add(mute);
-    assert!(unsent.told().contains("Secret default/mute does not list allowed hosts"), "{}", unsent.told());
+    assert!(
+        unsent.report().contains("Secret default/mute does not list allowed hosts"),
+        "{}",
+        unsent.report()
+    );
 }
 
 /// Requirements: client.exchange.hosts
@@ -145,7 +149,7 @@ fn given_a_token_exchange_then_the_gateways_owner_says_where_identity_tokens_may
         panic!("no exchange")
     };
     assert_eq!(subject_token, SubjectToken::IdToken);
-    let elsewhere = allowed(&endpoint, "sts.example.com").told();
+    let elsewhere = allowed(&endpoint, "sts.example.com").report();
     assert!(elsewhere.contains("may not be sent to auth.example.com"), "{elsewhere}");
     // Without tenancy only the gateway's own namespace is served.
     let tenancy =
@@ -180,8 +184,8 @@ fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
                 tokenEndpointAuthMethod: private_key_jwt, keyId: k1}}";
     refused(auth, "client.secretRef: the value of 'value' in Secret default/key is not a usable private key");
     for kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
-        let told = folder(auth, "*").edit("hunter2", &pem(kind, b"hunter2")).told();
-        assert!(told.contains("openssl pkcs8 -topk8 -nocrypt"), "{told}");
+        let report = folder(auth, "*").edit("hunter2", &pem(kind, b"hunter2")).report();
+        assert!(report.contains("openssl pkcs8 -topk8 -nocrypt"), "{report}");
     }
     let key_pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let pem = &pem("PRIVATE KEY", key_pair.to_pkcs8v1().unwrap().as_ref());
@@ -191,6 +195,6 @@ fn given_a_client_with_a_key_then_it_is_one_in_pem_and_its_id_goes_with_it() {
     };
     assert_eq!(client.token_endpoint_auth_method, TokenEndpointAuthMethod::PrivateKeyJwt);
     assert_eq!((client.secret, client.key_id.as_deref()), (Some(key()), Some("k1")));
-    let mute = folder(auth, "").edit("hunter2", pem).told();
+    let mute = folder(auth, "").edit("hunter2", pem).report();
     assert!(mute.contains("Secret default/key does not list allowed hosts"), "{mute}");
 }

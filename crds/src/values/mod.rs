@@ -17,6 +17,7 @@ pub use selection::{
     PromptOverride, PromptSelection, ResourceOverride, ResourceSelection, ToolAnnotations, ToolOverride,
     ToolSelection, VisibleTools,
 };
+pub use syntax::SyntaxError;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,16 +28,33 @@ pub struct Empty {}
 /// Checks a text against a pattern of our schemas. The error explains the expected form in words. `None` if
 /// the pattern is not one of ours.
 #[must_use]
-pub fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), String>> {
-    fn parsed<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<(), String> {
-        text.parse::<T>().map(drop).map_err(|error| error.to_string())
+pub fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), PatternError>> {
+    fn parse<T: std::str::FromStr<Err: Into<PatternError>>>(text: &str) -> Result<(), PatternError> {
+        text.parse::<T>().map(drop).map_err(Into::into)
     }
     match pattern {
-        duration::PATTERN => Some(parsed::<Duration>(text)),
-        byte_size::PATTERN => Some(parsed::<ByteSize>(text)),
-        cidr::PATTERN => Some(parsed::<Cidr>(text)),
-        _ => syntax::check_pattern(pattern, text),
+        duration::PATTERN => Some(parse::<Duration>(text)),
+        byte_size::PATTERN => Some(parse::<ByteSize>(text)),
+        cidr::PATTERN => Some(parse::<Cidr>(text)),
+        _ => Some(syntax::check_pattern(pattern, text)?.map_err(PatternError::Syntax)),
     }
+}
+
+/// Why a text does not match a pattern of our schemas. The message explains the expected form.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Not a duration.
+    #[error(transparent)]
+    Duration(#[from] DurationError),
+    /// Not a size.
+    #[error(transparent)]
+    ByteSize(#[from] ByteSizeError),
+    /// Not a network.
+    #[error(transparent)]
+    Cidr(#[from] CidrError),
+    /// Not a name, header, service account or URL.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
 }
 
 /// Implements serde and the schema for a type that is written as a string and parsed with `FromStr`.

@@ -72,7 +72,16 @@ pub fn is_reserved_header(name: &str) -> bool {
     RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("mcp-")
 }
 
-pub(super) fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), String>> {
+/// A text does not have the form of its pattern.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not {form}")]
+pub struct SyntaxError {
+    text: String,
+    /// The expected form, in words.
+    form: &'static str,
+}
+
+pub(super) fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), SyntaxError>> {
     let all = |allowed: fn(char) -> bool| !text.is_empty() && text.chars().all(allowed);
     let (sound, form) = match pattern {
         DNS_LABEL => (
@@ -98,7 +107,7 @@ pub(super) fn check_pattern(pattern: &str, text: &str) -> Option<Result<(), Stri
         ),
         _ => return None,
     };
-    Some(if sound { Ok(()) } else { Err(format!("'{text}' is not {form}")) })
+    Some(if sound { Ok(()) } else { Err(SyntaxError { text: text.to_owned(), form }) })
 }
 
 #[cfg(test)]
@@ -128,7 +137,7 @@ mod tests {
             (SERVICE_ACCOUNT, "mcp/reporter", "mcp/jobs/reporter"),
         ] {
             assert_eq!(check_pattern(pattern, sound), Some(Ok(())));
-            let error = check_pattern(pattern, wrong).and_then(Result::err).unwrap_or_default();
+            let error = check_pattern(pattern, wrong).unwrap().unwrap_err().to_string();
             assert!(error.starts_with(&format!("'{wrong}' is not ")), "{error}");
         }
         assert_eq!(check_pattern("^x$", "x"), None);

@@ -24,6 +24,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use portcullis_egress::error_chain;
 use tracing_subscriber::EnvFilter;
 
 /// A forwarded call makes a few dozen small allocations. With the system allocator they would be a tenth of
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     match command::Command::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!(error = %format_args!("{error:#}"), "portcullis failed");
+            tracing::error!(error = %error_chain(&*error), "portcullis failed");
             ExitCode::FAILURE
         }
     }

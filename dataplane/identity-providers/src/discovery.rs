@@ -94,13 +94,13 @@ impl IdentityProviders {
     /// When the provider's metadata cannot be fetched, or has no `jwks_uri`.
     pub async fn key_source(&self, client: &ProviderClient) -> Result<JwksSource, JwtError> {
         let discovered = self.discover(client, true).await.map_err(|error| match error {
-            ProviderError::Unavailable(problem) => JwtError::KeysUnavailable(problem),
-            error => JwtError::KeysUnusable(error.to_string()),
+            ProviderError::Unavailable(problem) => JwtError::KeysUnavailable(problem.into()),
+            error => JwtError::KeysUnusable(error.into()),
         })?;
         let place = discovered.jwks_location(client);
         place
             .map(JwksSource::Remote)
-            .ok_or_else(|| JwtError::KeysUnusable("the provider's metadata has no jwks_uri".to_owned()))
+            .ok_or_else(|| JwtError::KeysUnusable("the provider's metadata has no jwks_uri".into()))
     }
 }
 

@@ -55,7 +55,7 @@ impl From<EgressError> for ProviderError {
 impl From<JwtError> for ProviderError {
     fn from(error: JwtError) -> Self {
         match error {
-            JwtError::KeysUnavailable(problem) => Self::Unavailable(problem),
+            JwtError::KeysUnavailable(error) => Self::Unavailable(error.to_string()),
             error => Self::InvalidResponse(error.to_string()),
         }
     }

@@ -121,8 +121,8 @@ fn reasons_are_stable() {
         JwtError::NotYetValid,
         JwtError::LifetimeTooLong,
         JwtError::Reused,
-        JwtError::KeysUnavailable(text()),
-        JwtError::KeysUnusable(text()),
+        JwtError::KeysUnavailable(text().into()),
+        JwtError::KeysUnusable(text().into()),
     ];
     let reasons = json!({
         "sign-in": provider.map(|error| error.reason()),

@@ -1,5 +1,7 @@
 //! Reasons for rejecting a JWT.
 
+use std::error::Error;
+
 /// Why a JWT is rejected. The messages are for the client or provider that created it.
 #[derive(Debug, thiserror::Error)]
 pub enum JwtError {
@@ -38,10 +40,10 @@ pub enum JwtError {
     Reused,
     /// The keys are temporarily unavailable.
     #[error("the keys to verify it could not be fetched: {0}")]
-    KeysUnavailable(String),
+    KeysUnavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The document with the keys is invalid.
     #[error("the keys to verify it are invalid: {0}")]
-    KeysUnusable(String),
+    KeysUnusable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl JwtError {

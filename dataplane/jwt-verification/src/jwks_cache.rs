@@ -8,7 +8,7 @@ use http::header::ACCEPT;
 use ipnet::IpNet;
 use moka::sync::Cache;
 use portcullis_clock::UnixMillis;
-use portcullis_egress::{HttpResponse, cache_lifetime};
+use portcullis_egress::{EgressError, HttpResponse, cache_lifetime};
 use portcullis_rate_limit::RateLimit;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -53,6 +53,17 @@ pub(crate) struct JwksCache {
     rate_limit: RateLimit,
 }
 
+/// Why a document was not fetched.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("too many key sets are being fetched; try again shortly")]
+    Busy,
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error("the server answered with status {0}")]
+    Status(u16),
+}
+
 impl JwksCache {
     pub(crate) fn new() -> Self {
         Self {
@@ -87,10 +98,9 @@ impl JwtVerifier {
 
     async fn fetch_keys(&self, place: &JwksEndpoint) -> Result<Arc<CachedJwks>, JwtError> {
         let answer = self.fetch_json(place).await?;
-        let unusable = |problem: String| JwtError::KeysUnusable(problem);
         let document = portcullis_egress::parse_json_object(&answer.body)
-            .map_err(|error| unusable(error.to_string()))?;
-        let keys = JwkSet::read(&document).map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error| JwtError::KeysUnusable(error.into()))?;
+        let keys = JwkSet::read(&document).map_err(|error| JwtError::KeysUnusable(error.into()))?;
         let now = self.clock.now();
         let fetched = Arc::new(CachedJwks {
             keys,
@@ -106,8 +116,8 @@ impl JwtVerifier {
     /// # Errors
     /// If the request fails, or too many are in progress.
     pub async fn fetch_json(&self, place: &JwksEndpoint) -> Result<HttpResponse, JwtError> {
-        let away = |problem: String| JwtError::KeysUnavailable(problem);
-        let busy = || away("too many key sets are being fetched; try again shortly".to_owned());
+        let unavailable = |error: FetchError| JwtError::KeysUnavailable(error.into());
+        let busy = || unavailable(FetchError::Busy);
         let _turn = self.jwks_cache.fetch_slots.try_acquire().map_err(|_| busy())?;
         if !self.jwks_cache.rate_limit.take(self.clock.now()) {
             return Err(busy());
@@ -115,12 +125,12 @@ impl JwtVerifier {
         let http = self
             .http
             .http(&place.private_networks, place.ca_bundle_pem.as_deref())
-            .map_err(|error| away(error.to_string()))?;
+            .map_err(|error| unavailable(error.into()))?;
         let request = http.get(place.url.clone()).header(ACCEPT, "application/json");
-        let answer = http.send(request, MAX_KEY_SET_LEN).await.map_err(|error| away(error.to_string()))?;
+        let answer = http.send(request, MAX_KEY_SET_LEN).await.map_err(|error| unavailable(error.into()))?;
         match answer.status.as_u16() {
             200 => Ok(answer),
-            status => Err(away(format!("the server answered with status {status}"))),
+            status => Err(unavailable(FetchError::Status(status))),
         }
     }
 }

@@ -27,7 +27,7 @@ impl JwtVerifier {
         let place = match source {
             JwksSource::Inline(keys) => {
                 let keys = JwkSet::read(keys);
-                return keys.map_err(|error| JwtError::KeysUnusable(error.to_string()))?.verify(assertion);
+                return keys.map_err(|error| JwtError::KeysUnusable(error.into()))?.verify(assertion);
             }
             JwksSource::Remote(place) => place,
         };

@@ -195,13 +195,6 @@ impl RouteTable {
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()
     }
-
-    /// The route whose URL equals the `resource` of a client (RFC 8707).
-    #[must_use]
-    pub fn route_by_resource(&self, resource: &str) -> Option<&Arc<Route>> {
-        let slug = resource.strip_prefix(&*self.gateway.public_url)?.strip_prefix("/mcp/")?;
-        self.route(slug)
-    }
 }
 
 /// The current route table. Cheap to clone; readers never wait.

@@ -219,17 +219,17 @@ async fn given_somebody_in_no_team_when_they_sign_in_then_they_are_told_and_the_
     let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("guarded", &[])).await;
-    let told = sign_in(&mut browser, &page, EVE).await;
-    assert_eq!(told.status, 200);
+    let answer = sign_in(&mut browser, &page, EVE).await;
+    assert_eq!(answer.status, 200);
     for said in ["no access", "team", "Route guarded", EVE, "Sign in with another account"] {
-        assert!(told.has(said), "{said} is not on {}", told.html);
+        assert!(answer.has(said), "{said} is not on {}", answer.html);
     }
     let denied = &world.events("policy.denied").await[0];
     assert_eq!(
         (&denied["route"], &denied["subject"]),
         (&"guarded".into(), &"company:eve@example.com".into())
     );
-    let done = browser.submit(&told, "", "deny").await;
+    let done = browser.submit(&answer, "", "deny").await;
     assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
     let page = browser.get(&world.authorize("guarded", &[("prompt", "none")])).await;
     assert_eq!(page.parameter("error").as_deref(), Some("access_denied"));
@@ -240,8 +240,8 @@ async fn given_somebody_in_no_team_when_they_sign_in_as_somebody_else_then_they_
     let world = TestGateway::new().await;
     let mut browser = world.browser();
     let page = browser.get(&world.authorize("guarded", &[])).await;
-    let told = sign_in(&mut browser, &page, EVE).await;
-    let users = browser.submit(&told, "decision", "switch").await;
+    let answer = sign_in(&mut browser, &page, EVE).await;
+    let users = browser.submit(&answer, "decision", "switch").await;
     let confirm = browser.submit(&users, "user", ANA).await;
     assert!(confirm.has(ANA), "{}", confirm.html);
     assert!(is_code(&browser.submit(&confirm, "decision", "approve").await));

@@ -200,9 +200,9 @@ async fn given_a_connect_link_when_its_person_opens_it_then_they_connect_and_it_
     let done = browser.get(&idp.complete_authorization(&leaving.url)).await;
     assert!(done.has("account is connected"), "{}", done.html);
     assert_eq!(world.connection("1").await, ConnectionStatus::Connected);
-    let gone = browser.get(&link).await;
-    assert_eq!(gone.status, 410);
-    assert!(gone.has("new link"), "{}", gone.html);
+    let expired = browser.get(&link).await;
+    assert_eq!(expired.status, 410);
+    assert!(expired.has("new link"), "{}", expired.html);
 }
 
 /// Requirements: client.link
@@ -309,8 +309,8 @@ async fn given_the_portal_then_it_shows_what_one_may_use_and_connects_and_discon
     assert!(mine.has("Disconnect Origin accounts") && mine.has("Since"), "{}", mine.html);
     let mine = browser.submit(&mine, "", "/disconnect").await;
     assert!(mine.has("Not connected") && mine.has(">Connect Origin accounts"), "{}", mine.html);
-    let gone = browser.submit(&mine, "", "/sign-out").await;
-    assert!(gone.has("Sign in with company"));
+    let signed_out = browser.submit(&mine, "", "/sign-out").await;
+    assert!(signed_out.has("Sign in with company"));
     assert!(browser.cookies.is_empty());
 }
 

@@ -98,14 +98,14 @@ async fn given_an_account_when_it_is_connected_and_used_up_then_the_page_says_ho
     assert!(listed["connected_at"].is_string() && listed["last_used_at"].is_null(), "{listed}");
 
     let row = world.store.connection(listed["person"].as_str().unwrap(), "accounts").await.unwrap().unwrap();
-    let wish = StepUpRow {
+    let step_up = StepUpRow {
         principal_id: row.principal_id.clone(),
         origin_uid: row.origin_uid.clone(),
         origin_url: row.origin_url.clone(),
         wanted: "files:write".to_owned(),
         ..StepUpRow::default()
     };
-    assert!(world.store.put_step_up(&wish, None).await.unwrap());
+    assert!(world.store.put_step_up(&step_up, None).await.unwrap());
     let page = browser.get("/connections").await;
     assert!(page.has(">Allow more at Origin accounts") && page.has("Also requested"), "{}", page.html);
     assert!(world.store.mark_connection_dead(&row, "dead").await.unwrap());

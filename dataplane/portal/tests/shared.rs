@@ -51,7 +51,7 @@ async fn given_a_shared_account_when_an_administrator_connects_it_on_the_page_th
     let page = boss.get("/admin/origins").await;
     assert!(page.has("no user can use it") && page.has("one account for all users"), "{}", page.html);
     let back = format!("{PUBLIC_URL}/connect/id-accounts/callback");
-    assert!(page.has(&back), "for whoever registers the gateway at the origin by hand");
+    assert!(page.has(&back), "the page shows the redirect URI for manual registration");
     let (_, found) = boss.api(Method::GET, "/api/admin/origins", None).await;
     assert_eq!(found["origins"][0]["redirect_uri"], back);
     let leaving = boss.submit(&page, "", "for all users").await;

@@ -59,7 +59,7 @@ use crate::database::Database;
 pub enum StoreError {
     /// The database returned an error, or the connection failed.
     #[error("database operation failed: {0}")]
-    Database(sqlx::Error),
+    Database(#[from] sqlx::Error),
     /// The time limit is exceeded, or no connection became free.
     #[error(
         "the database did not respond within {seconds} s; check that it is running, reachable and not overloaded"
@@ -70,7 +70,7 @@ pub enum StoreError {
     },
     /// Applying the migrations failed.
     #[error("failed to migrate the database schema: {0}")]
-    Migration(sqlx::migrate::MigrateError),
+    Migration(#[from] sqlx::migrate::MigrateError),
     /// The database URL is invalid. The message does not contain it, because it can contain a password.
     #[error("invalid database URL; use sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
     Url,
@@ -82,20 +82,6 @@ pub enum StoreError {
         /// Error of the parser.
         source: serde_json::Error,
     },
-}
-
-// Not `#[from]`: the messages above already contain their causes, and code that prints the chain would repeat
-// them.
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<sqlx::migrate::MigrateError> for StoreError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self::Migration(error)
-    }
 }
 
 /// The database. Cheap to clone.

@@ -146,7 +146,8 @@ impl PublishedConfig {
     }
 
     fn remove(&mut self, name: &str, version: Option<u64>) {
-        if self.objects.get(name).is_some_and(|known| version.is_none_or(|gone| known.version <= gone)) {
+        if self.objects.get(name).is_some_and(|known| version.is_none_or(|deleted| known.version <= deleted))
+        {
             self.objects.remove(name);
         }
     }

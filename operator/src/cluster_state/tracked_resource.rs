@@ -129,7 +129,10 @@ impl WatchedObject for DynamicObject {
     }
 
     fn remove(cluster_state: &mut ClusterState, id: &ResourceId, version: Option<u64>, _: WatchSource) {
-        if cluster_state.tracked.get(id).is_none_or(|known| version.is_some_and(|gone| gone < known.version))
+        if cluster_state
+            .tracked
+            .get(id)
+            .is_none_or(|known| version.is_some_and(|deleted| deleted < known.version))
         {
             return;
         }

@@ -81,7 +81,7 @@ pub(crate) async fn discover(
     changes: mpsc::Sender<ClusterEvent>,
     interval: Duration,
 ) {
-    let abreast = Arc::new(Semaphore::new(MAX_CONCURRENT_PROBES));
+    let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_PROBES));
     let (done, mut answers) = mpsc::channel::<(String, Target, DiscoveryOutcome)>(MAX_CONCURRENT_PROBES);
     let mut states: BTreeMap<String, TargetState> = BTreeMap::new();
     loop {
@@ -89,9 +89,9 @@ pub(crate) async fn discover(
         for (uid, state) in states.iter_mut().filter(|(_, state)| !state.asking && state.due <= now) {
             state.asking = true;
             let (uid, target) = (uid.clone(), state.target.clone());
-            let (clients, abreast, done) = (clients.clone(), Arc::clone(&abreast), done.clone());
+            let (clients, permits, done) = (clients.clone(), Arc::clone(&permits), done.clone());
             tokio::spawn(async move {
-                let Ok(_permit) = abreast.acquire().await else { return };
+                let Ok(_permit) = permits.acquire().await else { return };
                 let outcome = probe::probe(&clients, &target).await;
                 done.send((uid, target, outcome)).await.ok();
             });

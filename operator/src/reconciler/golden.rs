@@ -150,11 +150,11 @@ async fn writes_of_objects_statuses_events_and_keys_stay() {
     }
     reconciler.context.cluster_state.handle(lease());
     settle(&mut reconciler).await;
-    let gone = json!({"metadata": {"name": "finance", "namespace": "mcp", "resourceVersion": "200"}});
+    let deleted = json!({"metadata": {"name": "finance", "namespace": "mcp", "resourceVersion": "200"}});
     reconciler
         .context
         .cluster_state
-        .handle(ClusterEvent::Resource("Team", Event::Delete(serde_json::from_value(gone).unwrap())));
+        .handle(ClusterEvent::Resource("Team", Event::Delete(serde_json::from_value(deleted).unwrap())));
     settle(&mut reconciler).await;
     // The signing key that is announced at START becomes the current one.
     reconciler.context.clock.advance(Duration::from_secs(600));

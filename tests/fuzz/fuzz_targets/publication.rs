@@ -1,5 +1,5 @@
-//! What lies in the publication's namespace: nothing is believed that the operator did not write, and what it wrote is read to
-//! the end or refused.
+//! Objects in the publication's namespace: those that the operator did not write are rejected, and those that it wrote are
+//! served or rejected.
 
 #![no_main]
 
@@ -9,7 +9,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use portcullis_clock::Random;
 use portcullis_keyring::Keyring;
-use portcullis_config_distribution::{DocumentKind, VerifiedDocument, VerifiedDocuments, VerifyError, sign_document};
+use portcullis_config_distribution::{DocumentKind, VerifiedDocument, VerifyError, sign_document};
+use portcullis_policy::RouteTableBuilder;
 use serde_json::Value;
 
 static KEYS: LazyLock<Keyring> =
@@ -20,19 +21,25 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, document)) = data.split_first() else { return };
     let kind = KINDS[usize::from(*kind) % KINDS.len()];
     let text = String::from_utf8_lossy(document).into_owned();
-    // Somebody else's: any MAC, any hash.
+    // An object of another author: any MAC, any hash.
     let forged: BTreeMap<String, String> =
         ["document", "hash", "mac"].map(|name| (name.to_owned(), text.clone())).into();
     assert!(matches!(VerifiedDocument::from_object(&KEYS, kind, "x", &forged), Err(VerifyError::Forged)));
-    // The operator's, of another version perhaps.
+    // An object of the operator, possibly of another version.
     let Ok(value) = serde_json::from_slice::<Value>(document) else { return };
     let written = sign_document(&KEYS.mac, kind, "x", &value).unwrap().data();
     for other in KINDS.into_iter().filter(|other| *other != kind) {
         assert!(matches!(VerifiedDocument::from_object(&KEYS, other, "x", &written), Err(VerifyError::Forged)));
     }
-    if let Ok(Some(piece)) = VerifiedDocument::from_object(&KEYS, kind, "x", &written) {
-        let mut pieces = VerifiedDocuments::default();
-        pieces.insert("x", piece);
-        assert!(pieces.join().0.is_none() || kind == DocumentKind::Gateway, "a contract without a gateway");
+    let Ok(Some(document)) = VerifiedDocument::from_object(&KEYS, kind, "x", &written) else { return };
+    let mut builder = RouteTableBuilder::default();
+    match document {
+        VerifiedDocument::Gateway(document) => builder.put_gateway(document),
+        VerifiedDocument::Origin(document) => builder.put_origin(document),
+        VerifiedDocument::Route(document) => builder.put_route(document),
+        VerifiedDocument::Team(document) => builder.put_team(&document),
+        VerifiedDocument::Credential(key, value) => builder.put_credential(key, value),
     }
+    let (table, _) = builder.table(1);
+    assert!(table.is_none() || kind == DocumentKind::Gateway, "a route table without a gateway");
 });

@@ -95,8 +95,8 @@ pub(super) fn compile(
 impl AuthCompiler<'_, '_> {
     fn header(&mut self, header: &HeaderAuth) -> Option<config::OriginAuth> {
         let field = "spec.auth.header.name";
-        if let Some(Err(message)) = values::check_pattern(HEADER_NAME, &header.name) {
-            self.diagnostics.error(field, "InvalidValue", message);
+        if let Some(Err(error)) = values::check_pattern(HEADER_NAME, &header.name) {
+            self.diagnostics.error(field, "InvalidValue", error.to_string());
         } else if is_reserved_header(&header.name) {
             let message = format!(
                 "the header {} is reserved for HTTP or MCP and cannot carry a credential; use the header that the origin \

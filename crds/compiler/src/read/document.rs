@@ -1,5 +1,7 @@
 //! Splits a file into YAML documents and identifies the resource in each.
 
+use std::fmt::Display;
+
 use portcullis_crds::{GROUP, VERSION};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -27,18 +29,22 @@ pub(super) fn documents(text: &str) -> Vec<Result<YamlDocument, Problem>> {
     for document in serde_yaml::Deserializer::from_str(text) {
         // serde_yaml's own value type rejects repeated keys.
         let value = serde_yaml::Value::deserialize(document)
-            .map_err(|error| redacted_error(&error))
-            .and_then(|value| serde_json::to_value(value).map_err(|error| error.to_string()));
+            .map_err(|error| invalid_yaml(redacted_error(&error)))
+            .and_then(|value| serde_json::to_value(value).map_err(invalid_yaml));
         match value {
             Ok(Value::Null) => {}
             Ok(value) => documents.push(Ok(YamlDocument(value))),
-            Err(error) => {
-                documents.push(Err(Problem::new("", "InvalidYaml", format!("invalid YAML: {error}"))));
+            Err(problem) => {
+                documents.push(Err(problem));
                 break;
             }
         }
     }
     documents
+}
+
+fn invalid_yaml(error: impl Display) -> Problem {
+    Problem::new("", "InvalidYaml", format!("invalid YAML: {error}"))
 }
 
 /// The parser's error. It quotes a value that does not match its tag; that value is removed, because it may

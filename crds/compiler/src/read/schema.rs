@@ -62,7 +62,7 @@ fn wrong_type(schema: &JSONSchemaProps, expected: &str, value: &Value) -> String
         // For `10` as a duration, the pattern's own message is more useful than "write it in quotes".
         let text = value.to_string();
         return match schema.pattern.as_deref().and_then(|pattern| values::check_pattern(pattern, &text)) {
-            Some(Err(message)) => message,
+            Some(Err(error)) => error.to_string(),
             _ => format!("{text} is not a string; write it in quotes: \"{text}\""),
         };
     }
@@ -155,10 +155,10 @@ fn check_text(schema: &JSONSchemaProps, text: &str, path: &str, problems: &mut V
         let message = format!("'{text}' is not one of {}{hint}", values.join(", "));
         problems.push(Problem::new(path, "InvalidValue", message));
     }
-    if let Some(Err(message)) =
+    if let Some(Err(error)) =
         schema.pattern.as_deref().and_then(|pattern| values::check_pattern(pattern, text))
     {
-        problems.push(Problem::new(path, "InvalidValue", message));
+        problems.push(Problem::new(path, "InvalidValue", error.to_string()));
     } else if let Some(least) = schema.min_length.filter(|least| length < *least) {
         let message = match text {
             "" => "the value is empty; write a value or leave the field out".to_owned(),

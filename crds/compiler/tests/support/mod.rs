@@ -86,7 +86,7 @@ impl Folder {
     }
 
     /// All diagnostics, one per line.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         self.compile().diagnostics.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
     }
 }

@@ -47,13 +47,6 @@ impl Client {
     pub fn allows_redirect(&self, redirect_uri: &str) -> bool {
         self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
     }
-
-    /// Whether all redirect URIs lead to the user's own machine. Any program can listen there, so users are
-    /// warned.
-    #[must_use]
-    pub fn loopback_only(&self) -> bool {
-        self.redirect_uris.iter().all(|uri| redirect::is_loopback(uri))
-    }
 }
 
 /// The message to an unknown client.
@@ -95,30 +88,5 @@ impl AuthorizationServer {
         }
         let registration = self.registration(client_id).await?.ok_or(ClientError::Unknown)?;
         Ok(Arc::new(registration.client))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn given_a_client_when_one_of_its_redirects_leaves_the_machine_then_it_is_not_of_loopback_alone() {
-        let (loopback, web) = ("http://127.0.0.1/cb", "https://a.example/cb");
-        for (redirects, loopback_only) in [
-            (vec![loopback, "http://localhost:8787/cb"], true),
-            (vec![loopback, web], false),
-            (vec!["cursor://x/cb"], false),
-        ] {
-            let client = Client {
-                id: "x".to_owned(),
-                name: "x".to_owned(),
-                redirect_uris: redirects.iter().map(|uri| (*uri).to_owned()).collect(),
-                from_document: false,
-                client_uri: None,
-                logo_uri: None,
-            };
-            assert_eq!(client.loopback_only(), loopback_only, "{redirects:?}");
-        }
     }
 }

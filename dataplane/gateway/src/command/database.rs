@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use portcullis_egress::error_chain;
 use portcullis_store::{Store, StoreError};
 
 /// Delay between connection attempts while the database is unavailable at startup.
@@ -72,7 +73,7 @@ impl DatabaseArgs {
                     (known, logged) = (Some(url), None);
                 }
                 Err(error) => {
-                    let problem = error.to_string();
+                    let problem = error_chain(&*error);
                     if logged.as_ref() != Some(&problem) {
                         tracing::warn!(
                             file = %path.display(),

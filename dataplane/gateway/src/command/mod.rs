@@ -3,6 +3,7 @@
 mod database;
 #[cfg(feature = "demo")]
 mod demo;
+mod drain;
 #[cfg(test)]
 mod golden;
 mod keys;

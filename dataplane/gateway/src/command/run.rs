@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use portcullis_egress::{Egress, Proxies};
 use portcullis_events::EventSink;
 use portcullis_key_encryption::KeyEncryptionArgs;
@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::database::DatabaseArgs;
+use super::drain::with_private_listener;
 use super::listen::ListenArgs;
 use super::shutdown_args::ShutdownArgs;
 use super::startup::{LoadedManifests, PreparedSource, Services, Started, Startup, create_private_dir};
@@ -115,7 +116,7 @@ async fn serve(
         reencryption: reencryption.clone(),
         catalog_endpoint: replica.as_ref().map(|_| catalog_endpoint.clone()),
     };
-    let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future());
+    let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future().fuse());
     let startup = Startup {
         state,
         database: database.clone(),
@@ -162,7 +163,7 @@ async fn serve(
     shutdown.start_termination();
     let delay = if ended.is_ok() { delay } else { Duration::ZERO };
     tokio::select! {
-        done = drain(workers, listener, private.as_mut(), &shutdown, delay) => done?,
+        done = with_private_listener(drain(workers, listener, &shutdown, delay), private.as_mut()) => done?,
         () = signals.shutdown_requested() => tracing::warn!("second shutdown signal; aborting requests in progress"),
     }
     source.stop().await;
@@ -208,10 +209,9 @@ fn unexpected_end(task: &str) -> anyhow::Error {
 }
 
 /// Keeps serving for the delay, then stops accepting connections and drains requests in progress.
-async fn drain<T>(
+async fn drain(
     workers: Workers,
     listener: TcpListener,
-    mut private: Pin<&mut impl Future<Output = T>>,
     shutdown: &Shutdown,
     delay: Duration,
 ) -> anyhow::Result<()> {
@@ -220,17 +220,12 @@ async fn drain<T>(
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             never = workers.accept(&listener) => match never {},
-            _ = private.as_mut() => {}
         }
     }
     shutdown.start_drain();
     workers.accept_backlog(&listener);
     drop(listener);
-    let drained = tokio::task::spawn_blocking(move || workers.drain());
-    tokio::select! {
-        drained = drained => drained.context("the drain failed"),
-        _ = private => Ok(()),
-    }
+    tokio::task::spawn_blocking(move || workers.drain()).await.context("the drain failed")
 }
 
 /// SIGTERM and SIGINT.

@@ -1,5 +1,6 @@
 //! Arguments for a graceful shutdown.
 
+use std::num::ParseIntError;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,17 +23,26 @@ impl Default for ShutdownArgs {
     }
 }
 
+/// Why a text is not a length of time.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum DurationError {
+    #[error("invalid time \"{text}\"; use for example 500ms, 5s or 2m")]
+    Number { text: String, source: ParseIntError },
+    #[error("unknown time unit \"{0}\"; use ms, s or m")]
+    Unit(String),
+}
+
 /// Parses `500ms`, `5s` or `2m`. A number without a unit is in seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, DurationError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u32 =
-        number.parse().map_err(|_| format!("invalid time \"{text}\"; use for example 500ms, 5s or 2m"))?;
+        number.parse().map_err(|source| DurationError::Number { text: text.to_owned(), source })?;
     match unit {
         "ms" => Ok(Duration::from_millis(number.into())),
         "" | "s" => Ok(Duration::from_secs(number.into())),
         "m" => Ok(Duration::from_secs(u64::from(number) * 60)),
-        _ => Err(format!("unknown time unit \"{unit}\"; use ms, s or m")),
+        _ => Err(DurationError::Unit(unit.to_owned())),
     }
 }
 

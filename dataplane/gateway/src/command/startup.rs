@@ -111,8 +111,9 @@ impl Startup {
         let (clock, random) = (Clock::system(), Random::system());
         let mut publisher =
             TablePublisher::new(self.tables.clone(), self.events.clone(), clock.clone(), self.address);
-        let (tell, arrived) = oneshot::channel();
-        let custody = KeyEncryption::new(&self.encryption, &HttpClients::through(self.egress.clone()))?;
+        let (ready_sender, ready) = oneshot::channel();
+        let key_encryption =
+            KeyEncryption::new(&self.encryption, &HttpClients::through(self.egress.clone()))?;
         let reencryption = self.reencryption.clone();
         match source {
             PreparedSource::Folder(manifests) => {
@@ -121,22 +122,23 @@ impl Startup {
                 publisher.publish(&config)?;
                 folder.commit_uids(given)?;
                 let store = self.database.open(&self.state).await?;
-                let folder_keys = FolderKeys::new(&self.state, custody, random.clone(), clock.clone());
+                let folder_keys = FolderKeys::new(&self.state, key_encryption, random.clone(), clock.clone());
                 let (keys, followed) = folder_keys.open(store.has_sealed_rows().await?).await?;
                 let services = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
                 // No token is accepted before the revocation feed has been read.
                 services.context.identity.read_feed().await?;
-                tell.send(()).ok();
+                ready_sender.send(()).ok();
                 let follow = async move {
                     tokio::select! {
                         () = follow_folder(edits, folder, publisher) => {}
                         () = followed.follow(keys, reencryption, self.events) => {}
                     }
                 };
-                Ok(Started { services, source: FollowedSource::Folder(tokio::spawn(follow)), ready: arrived })
+                Ok(Started { services, source: FollowedSource::Folder(tokio::spawn(follow)), ready })
             }
             PreparedSource::Cluster(settings) => {
-                let cluster = ClusterSource::open(settings, custody, &self.state, &self.egress).await?;
+                let cluster =
+                    ClusterSource::open(settings, key_encryption, &self.state, &self.egress).await?;
                 let store = self.database.open_with_retry(&self.state).await?;
                 let reviewer: Arc<dyn TokenReviewer> = Arc::new(KubeTokenReviewer::new(cluster.client()));
                 let services = self
@@ -150,8 +152,8 @@ impl Startup {
                     reencryption,
                     events: self.events,
                 };
-                let following = cluster.follow(publisher, beside, clock, random, tally, tell);
-                Ok(Started { services, source: FollowedSource::Cluster(following), ready: arrived })
+                let following = cluster.follow(publisher, beside, clock, random, tally, ready_sender);
+                Ok(Started { services, source: FollowedSource::Cluster(following), ready })
             }
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use portcullis_clock::{Clock, Random};
+use portcullis_egress::error_chain;
 use portcullis_events::EventSink;
 use portcullis_key_encryption::KeyEncryption;
 use portcullis_keyring::{KeyDocument, KeyFile, KeyFileLock, Keyring, RotationStatus};
@@ -24,7 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// The key file of a state folder, and how it is encrypted.
 pub(crate) struct FolderKeys {
     folder: KeyFile,
-    custody: KeyEncryption,
+    key_encryption: KeyEncryption,
     random: Random,
     clock: Clock,
 }
@@ -42,8 +43,8 @@ pub(crate) struct KeyFollower {
 }
 
 impl FolderKeys {
-    pub(crate) fn new(state: &Path, custody: KeyEncryption, random: Random, clock: Clock) -> Self {
-        Self { folder: KeyFile::new(state), custody, random, clock }
+    pub(crate) fn new(state: &Path, key_encryption: KeyEncryption, random: Random, clock: Clock) -> Self {
+        Self { folder: KeyFile::new(state), key_encryption, random, clock }
     }
 
     /// Reads the key rings, or creates them if the file is missing. `are_needed`: the database contains data
@@ -52,7 +53,7 @@ impl FolderKeys {
         let path = self.folder.path().display().to_string();
         let _held = self.lock().await?;
         let known = match self.read().await.context(path.clone())? {
-            Some(known) if self.custody.is_up_to_date(&known.stored) => known,
+            Some(known) if self.key_encryption.is_up_to_date(&known.stored) => known,
             Some(known) => {
                 tracing::info!(file = %path, "encrypting the key file");
                 self.write(known.document).await?
@@ -90,13 +91,13 @@ impl FolderKeys {
 
     async fn read(&self) -> anyhow::Result<Option<LoadedKeys>> {
         let Some(stored) = self.folder.read()? else { return Ok(None) };
-        let text = self.custody.decrypt(&stored).await?;
+        let text = self.key_encryption.decrypt(&stored).await?;
         Ok(Some(LoadedKeys { stored, document: KeyDocument::read(&text)? }))
     }
 
     /// The caller must hold the lock.
     async fn write(&self, document: KeyDocument) -> anyhow::Result<LoadedKeys> {
-        let stored = self.custody.encrypt(&document.text()?).await?;
+        let stored = self.key_encryption.encrypt(&document.text()?).await?;
         self.folder.write(&stored)?;
         Ok(LoadedKeys { stored, document })
     }
@@ -111,15 +112,15 @@ impl FolderKeys {
 
 impl KeyFollower {
     /// Follows the file and advances a rotation when its next step is due, until dropped.
-    pub(crate) async fn follow(mut self, keys: Arc<Keyring>, resealing: Reencryption, events: EventSink) {
+    pub(crate) async fn follow(mut self, keys: Arc<Keyring>, reencryption: Reencryption, events: EventSink) {
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut logged = String::new();
         loop {
             tick.tick().await;
-            let problem = match self.sync(&keys, &resealing, &events).await {
+            let problem = match self.sync(&keys, &reencryption, &events).await {
                 Ok(()) => String::new(),
-                Err(error) => format!("{error:#}"),
+                Err(error) => error_chain(&*error),
             };
             if !problem.is_empty() {
                 if problem != logged {
@@ -134,7 +135,7 @@ impl KeyFollower {
     async fn sync(
         &mut self,
         keys: &Keyring,
-        resealing: &Reencryption,
+        reencryption: &Reencryption,
         events: &EventSink,
     ) -> anyhow::Result<()> {
         let Some(stored) = self.source.folder.read()? else {
@@ -148,7 +149,7 @@ impl KeyFollower {
         }
         let standing = RotationStatus {
             distributed: true,
-            reencrypted: resealing.key_id() == keys.sealing.current_key_id(),
+            reencrypted: reencryption.key_id() == keys.sealing.current_key_id(),
             // Folder mode publishes nothing.
             republished: true,
         };
@@ -182,13 +183,13 @@ mod tests {
     struct Fixture {
         state: tempfile::TempDir,
         clock: Clock,
-        resealing: Reencryption,
+        reencryption: Reencryption,
     }
 
     impl Fixture {
         fn new() -> Self {
             let state = tempfile::tempdir().unwrap();
-            Self { state, clock: Clock::manual(START), resealing: Reencryption::default() }
+            Self { state, clock: Clock::manual(START), reencryption: Reencryption::default() }
         }
 
         fn folder(&self) -> FolderKeys {
@@ -196,7 +197,7 @@ mod tests {
         }
 
         async fn sync(&self, followed: &mut KeyFollower, keys: &Keyring) {
-            followed.sync(keys, &self.resealing, &EventSink::new().0).await.unwrap();
+            followed.sync(keys, &self.reencryption, &EventSink::new().0).await.unwrap();
         }
 
         fn path(&self) -> std::path::PathBuf {
@@ -231,7 +232,7 @@ mod tests {
             keys.sealing.open(Purpose::McpSession, &[], &sealed).is_ok(),
             "the store is not re-encrypted yet"
         );
-        world.resealing.set_key_id(&keys.sealing.current_key_id());
+        world.reencryption.set_key_id(&keys.sealing.current_key_id());
         world.sync(&mut followed, &keys).await;
         assert!(keys.sealing.open(Purpose::McpSession, &[], &sealed).is_err());
         // The file and memory have the same content.
@@ -247,12 +248,12 @@ mod tests {
         let (before, good) = (keys.fingerprint(), std::fs::read(world.path()).unwrap());
         for bad in [&b"{}"[..], b""] {
             std::fs::write(world.path(), bad).unwrap();
-            assert!(followed.sync(&keys, &world.resealing, &EventSink::new().0).await.is_err());
+            assert!(followed.sync(&keys, &world.reencryption, &EventSink::new().0).await.is_err());
             assert_eq!(std::fs::read(world.path()).unwrap(), bad);
         }
         std::fs::remove_file(world.path()).unwrap();
         let error =
-            followed.sync(&keys, &world.resealing, &EventSink::new().0).await.unwrap_err().to_string();
+            followed.sync(&keys, &world.reencryption, &EventSink::new().0).await.unwrap_err().to_string();
         assert!(error.contains("was deleted; restore it"), "{error}");
         assert_eq!(keys.fingerprint(), before);
         KeyFile::new(world.state.path()).write(&good).unwrap();

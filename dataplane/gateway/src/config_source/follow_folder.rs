@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use portcullis_egress::error_chain;
 use tokio::sync::mpsc;
 
 use super::folder::{Loaded, ManifestFolder};
@@ -62,7 +63,7 @@ fn reload(folder: &mut ManifestFolder, publisher: &mut TablePublisher) {
             return publisher.record_rejection(reason, &text);
         }
         Err(error) => {
-            let (reason, text) = rejected("unreadable_folder", format!("{error:#}"));
+            let (reason, text) = rejected("unreadable_folder", error_chain(&*error));
             return publisher.record_rejection(reason, &text);
         }
     };
@@ -72,7 +73,7 @@ fn reload(folder: &mut ManifestFolder, publisher: &mut TablePublisher) {
     }
     if let Err(error) = folder.commit_uids(given) {
         tracing::error!(
-            error = %format_args!("{error:#}"),
+            error = %error_chain(&*error),
             "failed to store the identities of new resources; they are lost when this process ends"
         );
     }

@@ -38,8 +38,12 @@ struct Worker {
 
 impl Workers {
     /// Starts `count` threads, each with its own upstream connections. During a drain, open connections get
-    /// `patience` to finish.
-    pub(crate) fn start(count: usize, patience: Duration, public: &PublicListener) -> anyhow::Result<Self> {
+    /// `drain_timeout` to finish.
+    pub(crate) fn start(
+        count: usize,
+        drain_timeout: Duration,
+        public: &PublicListener,
+    ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let threads = (0..count.max(1))
             .map(|number| {
@@ -47,7 +51,7 @@ impl Workers {
                     upstreams: Arc::new(public.upstreams.new_for_worker()),
                     ..public.clone()
                 };
-                Worker::start(number, patience, public, stopped.clone())
+                Worker::start(number, drain_timeout, public, stopped.clone())
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { threads, stop })
@@ -105,7 +109,7 @@ impl Worker {
 
     fn start(
         number: usize,
-        patience: Duration,
+        drain_timeout: Duration,
         public: PublicListener,
         stopped: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
@@ -117,7 +121,7 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                runtime.block_on(serve(incoming, patience, public, stopped));
+                runtime.block_on(serve(incoming, drain_timeout, public, stopped));
                 // Aborts the connections that are left after the drain.
                 runtime.shutdown_background();
             })
@@ -128,7 +132,7 @@ impl Worker {
 
 async fn serve(
     mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
-    patience: Duration,
+    drain_timeout: Duration,
     public: PublicListener,
     stopped: watch::Receiver<bool>,
 ) {
@@ -142,7 +146,7 @@ async fn serve(
         }
     }
     connections.close();
-    if tokio::time::timeout(patience, connections.wait()).await.is_err() {
+    if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!(
             open_connections = connections.len(),
             "closing connections that did not finish before the drain timeout"

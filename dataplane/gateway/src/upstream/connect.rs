@@ -9,9 +9,10 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use portcullis_egress::{AddressPolicy, Destination, Egress, EgressError};
 use portcullis_policy::Origin;
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{InvalidDnsNameError, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 
 /// Timeout of the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,13 +35,30 @@ pub(crate) enum ConnectError {
     #[error(transparent)]
     Egress(#[from] EgressError),
     /// The TLS or HTTP handshake failed.
-    #[error("handshake with {host} failed: {problem}")]
+    #[error("handshake with {host} failed: {source}")]
     Handshake {
         /// Host of the origin's URL.
         host: String,
         /// Cause of the failure.
-        problem: String,
+        source: HandshakeError,
     },
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// The host is not a valid name for TLS.
+    #[error(transparent)]
+    ServerName(#[from] InvalidDnsNameError),
+    /// The TLS handshake was not complete in time.
+    #[error("the TLS handshake timed out")]
+    TlsTimeout,
+    /// The TLS handshake failed.
+    #[error(transparent)]
+    Tls(#[from] std::io::Error),
+    /// The HTTP handshake failed.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
 }
 
 impl ConnectError {
@@ -61,25 +79,29 @@ pub(super) async fn connect(egress: &Egress, origin: &Origin) -> Result<OriginCo
 }
 
 async fn handshake(origin: &Origin, host: &str, stream: TcpStream) -> Result<OriginConnection, ConnectError> {
-    let failed = |problem: String| ConnectError::Handshake { host: host.to_owned(), problem };
+    let failed = |source: HandshakeError| ConnectError::Handshake { host: host.to_owned(), source };
     if origin.url.scheme() != "https" {
-        return http1(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()));
+        return http1(TokioIo::new(stream)).await.map_err(|error| failed(error.into()));
     }
     let mut config = (*portcullis_egress::tls_config(origin.network.ca_bundle_pem.as_deref())?).clone();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-        .map_err(|error| failed(error.to_string()))?;
-    let tls =
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, stream))
-            .await
-            .map_err(|_| failed("the TLS handshake timed out".to_owned()))?
-            .map_err(|error| failed(error.to_string()))?;
-    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return http1(TokioIo::new(tls)).await.map_err(|error| failed(error.to_string()));
-    }
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls))
+    tls_handshake(config, host, stream).await.map_err(failed)
+}
+
+async fn tls_handshake(
+    config: ClientConfig,
+    host: &str,
+    stream: TcpStream,
+) -> Result<OriginConnection, HandshakeError> {
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let tls = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
         .await
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|_| HandshakeError::TlsTimeout)??;
+    if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Ok(http1(TokioIo::new(tls)).await?);
+    }
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(tls)).await?;
     spawn_connection(connection);
     Ok(OriginConnection::Http2(sender))
 }

@@ -4,4 +4,6 @@
 mod connect;
 mod pool;
 
+#[cfg(test)]
+pub(crate) use pool::OriginUrlError;
 pub(crate) use pool::{ConnectionLease, OriginResponse, SendError, UpstreamPool};

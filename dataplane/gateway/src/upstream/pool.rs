@@ -40,10 +40,24 @@ pub(crate) enum SendError {
     Connect(#[from] ConnectError),
     /// The connection was closed. The origin may have received the request, so it is not retried.
     #[error("the connection to the origin was closed: {0}")]
-    Disconnected(hyper::Error),
+    Disconnected(#[source] hyper::Error),
     /// The origin's URL is invalid.
     #[error("the URL of the origin is invalid: {0}")]
-    InvalidUrl(String),
+    InvalidUrl(#[from] OriginUrlError),
+}
+
+/// Why an origin's URL is not a request target.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OriginUrlError {
+    #[error(transparent)]
+    Syntax(#[from] http::uri::InvalidUri),
+    #[error("it has no host")]
+    NoHost,
+    #[error(transparent)]
+    Host(#[from] http::header::InvalidHeaderValue),
+    /// The parser's error is omitted, because it could quote the query, which may contain a credential.
+    #[error("its query is invalid")]
+    Query,
 }
 
 /// A response, with the lease of its connection. The connection is reusable after the body has been read.
@@ -156,10 +170,7 @@ impl UpstreamPool {
                 return Ok((pool.target.clone(), pool.host.clone()));
             }
         }
-        let url = |problem: String| SendError::InvalidUrl(problem);
-        let target: Uri = origin.url.as_str().parse().map_err(|error| url(format!("{error}")))?;
-        let authority = target.authority().ok_or_else(|| url("it has no host".to_owned()))?.as_str();
-        let host = HeaderValue::from_str(authority).map_err(|error| url(error.to_string()))?;
+        let (target, host) = request_target(origin)?;
         let pool = OriginPool {
             origin: Arc::clone(origin),
             target: target.clone(),
@@ -203,8 +214,15 @@ impl UpstreamPool {
 fn replace_path_and_query(target: Uri, path: &Uri) -> Result<Uri, SendError> {
     let mut parts = target.into_parts();
     parts.path_and_query = path.path_and_query().cloned();
-    // Drop the error: its message could quote the query, which may contain a credential.
-    Uri::from_parts(parts).map_err(|_| SendError::InvalidUrl("its query is invalid".to_owned()))
+    Ok(Uri::from_parts(parts).map_err(|_| OriginUrlError::Query)?)
+}
+
+/// The origin's URL and the `Host` header of its requests.
+fn request_target(origin: &Origin) -> Result<(Uri, HeaderValue), OriginUrlError> {
+    let target: Uri = origin.url.as_str().parse()?;
+    let authority = target.authority().ok_or(OriginUrlError::NoHost)?.as_str();
+    let host = HeaderValue::from_str(authority)?;
+    Ok((target, host))
 }
 
 impl ConnectionLease {

@@ -8,20 +8,20 @@ on_both_databases! {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].add_code(&code()).await.unwrap();
         replicas[0].redeem_code("code", &grant("g"), "t").await.unwrap();
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.revoke_grant("g", 1_000, 9_000).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
-        let heard = [IdentityChangeRow {
+        assert_eq!(count_winners(&outcomes), 1);
+        let expected = [IdentityChangeRow {
             change: IdentityChange::RevokedGrant("g".into()),
             changed_at: 1_000,
             expires_at: 9_000,
         }];
         for store in &replicas {
-            assert_eq!(store.changes_since(i64::MIN, 2_000).await.unwrap(), heard);
-            assert_eq!(store.changes_since(1_000, 2_000).await.unwrap(), heard);
+            assert_eq!(store.changes_since(i64::MIN, 2_000).await.unwrap(), expected);
+            assert_eq!(store.changes_since(1_000, 2_000).await.unwrap(), expected);
         }
         assert_eq!(replicas[1].changes_since(1_001, 2_000).await.unwrap(), []);
         assert_eq!(replicas[1].changes_since(0, 9_000).await.unwrap(), []);

@@ -77,15 +77,15 @@ on_both_databases! {
     async fn given_a_code_when_three_replicas_redeem_it_at_once_then_there_is_one_grant(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].add_code(&code()).await.unwrap();
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move {
                 store.redeem_code("code", &grant(&format!("g{task}")), &format!("t{task}")).await.unwrap()
             }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
-        let winner = told.iter().position(|won| *won).unwrap();
+        assert_eq!(count_winners(&outcomes), 1);
+        let winner = outcomes.iter().position(|won| *won).unwrap();
         let used = replicas[1].code("code").await.unwrap().unwrap();
         assert_eq!(used.grant_id, Some(format!("g{winner}")));
         assert_eq!(place.count("SELECT COUNT(*) FROM grants").await, 1);

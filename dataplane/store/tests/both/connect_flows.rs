@@ -35,11 +35,11 @@ on_both_databases! {
     async fn given_a_flow_when_many_take_it_at_once_then_one_has_it(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.begin_connect_flow(&flow(), 0).await.unwrap();
-        let told = run_concurrently((0..16).map(|task| {
+        let outcomes = run_concurrently((0..16).map(|task| {
             let store = if task % 2 == 0 { one.clone() } else { two.clone() };
             async move { store.take_connect_flow("s", 1).await.unwrap().is_some() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
     }
 }

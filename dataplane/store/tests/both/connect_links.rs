@@ -27,11 +27,11 @@ on_both_databases! {
     async fn given_a_connect_link_when_many_use_it_at_once_then_one_does(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_connect_link(&connect_link()).await.unwrap();
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.use_connect_link("digest", 1).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
     }
 }

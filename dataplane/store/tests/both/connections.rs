@@ -75,25 +75,25 @@ on_both_databases! {
         replicas[0].put_connection(&row()).await.unwrap();
         for round in 0..5 {
             let now = 10_000 * (round + 1);
-            let told = run_concurrently((0..24).map(|task: i64| {
+            let outcomes = run_concurrently((0..24).map(|task: i64| {
                 let store = replicas[usize::try_from(task % 3).unwrap()].clone();
                 async move { store.lease_connection(&row(), now + task % 7, now + 10_000).await.unwrap() }
             }))
             .await;
-            assert_eq!(count_winners(&told), 1, "round {round}");
+            assert_eq!(count_winners(&outcomes), 1, "round {round}");
         }
     }
 
     async fn given_a_link_when_many_write_what_they_refreshed_then_one_is_kept(place: TestDatabase) {
         let (one, two) = (place.store().await, place.store().await);
         one.put_connection(&row()).await.unwrap();
-        let told = run_concurrently((0..24).map(|task| {
+        let outcomes = run_concurrently((0..24).map(|task| {
             let store = if task % 2 == 0 { one.clone() } else { two.clone() };
             async move { store.renew_connection(&row(), &renewal(&format!("n{task}"))).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
-        let winner = told.iter().position(|won| *won).unwrap();
+        assert_eq!(count_winners(&outcomes), 1);
+        let winner = outcomes.iter().position(|won| *won).unwrap();
         assert_eq!(one.connection("ana", "o1").await.unwrap().unwrap().revision, format!("n{winner}"));
     }
 
@@ -118,23 +118,23 @@ on_both_databases! {
         store.put_connection(&row()).await.unwrap();
         assert!(store.lease_connection(&row(), 2_000, 12_000).await.unwrap());
         assert!(store.mark_connection_dead(&row(), "r2").await.unwrap());
-        let buried = store.connection("ana", "o1").await.unwrap().unwrap();
-        assert_eq!((buried.dead, buried.leased_until, buried.revision.as_str()), (1, 0, "r2"));
+        let dead = store.connection("ana", "o1").await.unwrap().unwrap();
+        assert_eq!((dead.dead, dead.leased_until, dead.revision.as_str()), (1, 0, "r2"));
     }
 
     async fn given_links_when_they_come_and_go_then_every_replica_hears_of_each(place: TestDatabase) {
         let (store, other) = (place.store().await, place.store().await);
-        let heard = async |since| {
+        let changes = async |since| {
             let mut rows = other.connection_changes_since(since, 2_000).await.unwrap();
             rows.sort_by_key(|row| row.changed_at);
             rows.into_iter().map(|row| (row.principal_id, row.origin_uid, row.connected, row.changed_at)).collect::<Vec<_>>()
         };
         store.put_connection(&row()).await.unwrap();
-        assert_eq!(heard(0).await, [("ana".into(), "o1".into(), true, 1_000)]);
+        assert_eq!(changes(0).await, [("ana".into(), "o1".into(), true, 1_000)]);
         store.remove_connection("ana", "o1", 3_000).await.unwrap();
-        assert_eq!(heard(1_001).await, [("ana".into(), "o1".into(), false, 3_000)]);
+        assert_eq!(changes(1_001).await, [("ana".into(), "o1".into(), false, 3_000)]);
         store.remove_connection("ana", "o1", 4_000).await.unwrap();
-        assert_eq!(heard(3_001).await, [], "there was none to remove");
+        assert_eq!(changes(3_001).await, [], "there was none to remove");
         assert_eq!(other.changes_since(0, 0).await.unwrap(), [], "that log is about grants and people");
     }
 

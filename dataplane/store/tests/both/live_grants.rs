@@ -52,9 +52,9 @@ on_both_databases! {
         assert_eq!(ended.len(), 2);
         assert!(ended.iter().all(|grant| grant.revoked_at == Some(1_000) && grant.principal == "ana"));
         assert!(store.revoke_grants(GrantFilter::Person("ana"), 1_001, 9_000).await.unwrap().is_empty());
-        let mut heard: Vec<_> = store.changes_since(0, 1_000).await.unwrap().into_iter().map(|row| row.change).collect();
-        heard.sort_by_key(|change| format!("{change:?}"));
-        assert_eq!(heard, [IdentityChange::RevokedGrant("g1".into()), IdentityChange::RevokedGrant("g2".into())]);
+        let mut changes: Vec<_> = store.changes_since(0, 1_000).await.unwrap().into_iter().map(|row| row.change).collect();
+        changes.sort_by_key(|change| format!("{change:?}"));
+        assert_eq!(changes, [IdentityChange::RevokedGrant("g1".into()), IdentityChange::RevokedGrant("g2".into())]);
         assert_eq!(ids(&store, GrantFilter::Client("c"), "", 10).await, ["g3"]);
     }
 

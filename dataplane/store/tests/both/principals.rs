@@ -35,12 +35,12 @@ on_both_databases! {
 
     async fn given_a_person_when_all_replicas_hear_the_same_of_them_at_once_then_it_is_one_change(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.put_principal(&ana(), 1_000, 9_000).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
         assert_eq!(replicas[0].changes_since(0, 0).await.unwrap()[0].changed_at, 1_000);
     }
 

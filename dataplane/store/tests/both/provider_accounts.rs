@@ -28,7 +28,7 @@ on_both_databases! {
         store.put_provider_account(&without).await.unwrap();
         let kept = store.provider_account("ana").await.unwrap().unwrap();
         let expected = ProviderAccountRow { renewed_at: 200, leased_until: 160, ..first.clone() };
-        assert_eq!(kept, expected, "whoever renews it goes on");
+        assert_eq!(kept, expected, "the renewal continues");
 
         store.put_provider_account(&account(Some("two"), None, "c")).await.unwrap();
         assert_eq!(store.provider_account("ana").await.unwrap().unwrap(), account(Some("two"), None, "c"));

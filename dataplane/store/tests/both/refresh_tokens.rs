@@ -29,12 +29,12 @@ on_both_databases! {
     /// Requirements: as.refresh.grace
     async fn given_a_refresh_token_when_three_replicas_rotate_it_at_once_then_it_has_one_successor(place: TestDatabase) {
         let (replicas, first) = granted(&place).await;
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let (store, first) = (replicas[task % 3].clone(), first.clone());
             async move { store.rotate_refresh_token(&first, &format!("t{task}"), 1_000).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
         assert_eq!(place.count("SELECT COUNT(*) FROM refresh_tokens").await, 2);
     }
 

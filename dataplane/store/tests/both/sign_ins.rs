@@ -37,12 +37,12 @@ on_both_databases! {
     async fn given_a_sign_in_when_its_state_comes_to_three_replicas_at_once_then_one_has_it(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_sign_in(&sign_in()).await.unwrap();
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.take_sign_in("state", "mine", 1).await.unwrap().is_some() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
     }
 
     async fn given_an_authorization_when_two_browsers_want_it_then_the_first_has_it(place: TestDatabase) {
@@ -62,17 +62,17 @@ on_both_databases! {
     async fn given_an_authorization_when_many_browsers_take_it_up_at_once_then_one_has_it_and_one_answers(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         replicas[0].put_pending_authorization(&pending()).await.unwrap();
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.bind_authorization("id", &format!("browser {task}")).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
-        let told = run_concurrently((0..24).map(|task: usize| {
+        assert_eq!(count_winners(&outcomes), 1);
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.finish_authorization("id").await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
     }
 }

@@ -35,12 +35,12 @@ on_both_databases! {
     async fn given_two_scopes_when_many_replicas_note_them_at_once_upon_the_same_then_one_does(place: TestDatabase) {
         let replicas = [place.store().await, place.store().await, place.store().await];
         assert!(replicas[0].put_step_up(&step_up("a"), None).await.unwrap());
-        let told = run_concurrently((0..24).map(|task: usize| {
+        let outcomes = run_concurrently((0..24).map(|task: usize| {
             let store = replicas[task % 3].clone();
             async move { store.put_step_up(&step_up(&format!("a s{task}")), Some(&step_up("a"))).await.unwrap() }
         }))
         .await;
-        assert_eq!(count_winners(&told), 1);
+        assert_eq!(count_winners(&outcomes), 1);
     }
 
     async fn given_a_disconnected_account_then_what_was_asked_of_it_is_forgotten_and_nothing_elses(place: TestDatabase) {

@@ -101,8 +101,8 @@ where
 }
 
 /// How many were told that they won.
-pub(crate) fn count_winners(told: &[bool]) -> usize {
-    told.iter().filter(|won| **won).count()
+pub(crate) fn count_winners(outcomes: &[bool]) -> usize {
+    outcomes.iter().filter(|won| **won).count()
 }
 
 /// Tests that take a [`TestDatabase`] and run once per database.

@@ -1,5 +1,6 @@
 //! Checks the complete content of every response.
 
+use anyhow::Context as _;
 use parking_lot::RwLock;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -76,7 +77,7 @@ impl Check {
     }
 
     /// Checks a response. The error describes what is wrong.
-    pub(super) fn verify(&self, answer: &Response<'_>, id: Id) -> Result<(), String> {
+    pub(super) fn verify(&self, answer: &Response<'_>, id: Id) -> anyhow::Result<()> {
         if answer.status != 200 || !answer.is_json {
             return Err(wrong_response("is not status 200 with JSON", answer));
         }
@@ -108,18 +109,18 @@ impl Check {
     }
 }
 
-fn parse<'a, R: Deserialize<'a>>(answer: &Response<'a>, id: &Id) -> Result<Message<'a, R>, String> {
+fn parse<'a, R: Deserialize<'a>>(answer: &Response<'a>, id: &Id) -> anyhow::Result<Message<'a, R>> {
     let message: Message<'a, R> = serde_json::from_slice(answer.body)
-        .map_err(|error| wrong_response(&format!("is not the expected message ({error})"), answer))?;
+        .with_context(|| wrong_response("is not the expected message", answer))?;
     if message.jsonrpc != "2.0" || message.id.get().as_bytes() != id {
         return Err(wrong_response("has the id of another request", answer));
     }
     Ok(message)
 }
 
-fn wrong_response(what: &str, answer: &Response<'_>) -> String {
+fn wrong_response(what: &str, answer: &Response<'_>) -> anyhow::Error {
     let start = String::from_utf8_lossy(&answer.body[..answer.body.len().min(300)]);
-    format!("a response {what}: {} {start}", answer.status)
+    anyhow::anyhow!("a response {what}: {} {start}", answer.status)
 }
 
 #[cfg(test)]
@@ -147,7 +148,7 @@ mod tests {
     fn given_an_expected_text_then_another_id_text_status_or_an_error_is_wrong() {
         let check = Check::text("issue {id}").unwrap();
         let right = called("1000000007", "issue 1000000007", false);
-        assert_eq!(check.verify(&answer(&right), ID), Ok(()));
+        check.verify(&answer(&right), ID).unwrap();
         for body in [
             called("1000000008", "issue 1000000007", false),
             called("1000000007", "issue 1000000008", false),
@@ -166,7 +167,7 @@ mod tests {
         let check = Check::names(vec!["a".into(), "b".into()]);
         for id in [ID, *b"1000000009"] {
             let body = listed(std::str::from_utf8(&id).unwrap(), &["a", "b"]);
-            assert_eq!(check.verify(&answer(&body), id), Ok(()));
+            check.verify(&answer(&body), id).unwrap();
         }
         assert!(check.verify(&answer(&listed("1000000009", &["a", "b"])), ID).is_err());
         assert!(check.verify(&answer(&listed("1000000007", &["a", "c"])), ID).is_err());

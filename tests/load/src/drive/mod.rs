@@ -132,18 +132,16 @@ async fn run_connection(
     let mut sent = Instant::now();
     while sent < window.end {
         let id = numbers.next();
-        let judged = match connection.exchange(template.request(id)).await {
-            Ok(answer) => check.verify(&answer, id),
-            Err(error) => Err(format!("{error:#}")),
-        };
+        let response = connection.exchange(template.request(id)).await;
+        let judged = response.and_then(|response| check.verify(&response, id));
         let answered = Instant::now();
         match judged {
             Ok(()) if answered >= window.start && answered <= window.end => {
                 tally.record_success(answered - sent)
             }
             Ok(()) => {}
-            Err(why) => {
-                tally.record_error(&why);
+            Err(error) => {
+                tally.record_error(&format!("{error:#}"));
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 match Connection::open(&template.address).await {
                     Ok(fresh) => connection = fresh,

@@ -154,8 +154,8 @@ impl ConfigFollower {
             other
         });
         let arrived = self.publisher.is_serving() || (complete && self.mirror.is_empty());
-        if arrived && let Some(tell) = self.ready.take() {
-            tell.send(()).ok();
+        if arrived && let Some(ready) = self.ready.take() {
+            ready.send(()).ok();
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_clock::Clock;
 use portcullis_events::EventSink;
-use portcullis_key_encryption::KeyEncryption;
-use portcullis_keyring::Keyring;
+use portcullis_key_encryption::{KeyEncryption, KeyEncryptionError};
+use portcullis_keyring::{Keyring, KeyringError};
 use tokio::sync::watch;
 
 use super::key_source::{ActiveKeys, StoredKeys, read_keys, save_copy};
@@ -20,7 +20,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Applies the key rings that it receives.
 pub(super) struct KeyRotator {
     pub(super) active_keys: ActiveKeys,
-    pub(super) custody: KeyEncryption,
+    pub(super) key_encryption: KeyEncryption,
     /// Path of the copy for a start without the API server.
     pub(super) keys_copy: Option<PathBuf>,
     pub(super) offered: watch::Receiver<StoredKeys>,
@@ -31,11 +31,14 @@ pub(super) struct KeyRotator {
 }
 
 /// Why received key rings are not applied.
-enum KeyRingError {
+#[derive(Debug, thiserror::Error)]
+enum ApplyError {
     /// The content is invalid; retrying does not help.
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] KeyringError),
     /// The transit service that decrypts them is unavailable.
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(#[from] KeyEncryptionError),
 }
 
 impl KeyRotator {
@@ -50,14 +53,14 @@ impl KeyRotator {
                         logged.clear();
                         break;
                     }
-                    Err(KeyRingError::Invalid(problem)) => {
+                    Err(ApplyError::Invalid(error)) => {
                         tracing::error!(
-                            error = %problem,
+                            %error,
                             "received invalid key rings; the key rings in memory stay in use"
                         );
                         break;
                     }
-                    Err(KeyRingError::Unavailable(problem)) => problem,
+                    Err(ApplyError::Unavailable(error)) => error.to_string(),
                 };
                 if problem != logged {
                     tracing::warn!(
@@ -71,15 +74,10 @@ impl KeyRotator {
         }
     }
 
-    async fn apply(&mut self, stored: &StoredKeys) -> Result<(), KeyRingError> {
+    async fn apply(&mut self, stored: &StoredKeys) -> Result<(), ApplyError> {
         if *stored != self.active_keys.stored {
-            let text = self
-                .custody
-                .decrypt(stored)
-                .await
-                .map_err(|error| KeyRingError::Unavailable(error.to_string()))?;
-            let other =
-                Keyring::from_json(&text).map_err(|error| KeyRingError::Invalid(error.to_string()))?;
+            let text = self.key_encryption.decrypt(stored).await?;
+            let other = Keyring::from_json(&text)?;
             self.active_keys.stored = stored.clone();
             if self.active_keys.keys.fingerprint() != other.fingerprint() {
                 tracing::info!("using changed key rings");
@@ -133,13 +131,13 @@ mod tests {
         std::fs::write(&path, &*first).unwrap();
         let keys = Arc::new(Keyring::from_json(&first).unwrap());
         let (offer, offered) = watch::channel(first.clone());
-        let (tell_turned, turned) = watch::channel(0);
+        let (rotations, turned) = watch::channel(0);
         let turning = KeyRotator {
             active_keys: ActiveKeys { keys: Arc::clone(&keys), stored: first },
-            custody: KeyEncryption::plain(),
+            key_encryption: KeyEncryption::plain(),
             keys_copy: None,
             offered,
-            key_rotations: tell_turned,
+            key_rotations: rotations,
             events: EventSink::new().0,
             clock: Clock::system(),
         };

@@ -2,7 +2,7 @@
 //! that an earlier process of this replica stored.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use portcullis_keyring::Keyring;
 use zeroize::Zeroizing;
 
 use super::atomic_file;
-use super::watches::{error_chain, is_unavailable};
+use super::watches::{is_unavailable, kube_error_message};
 
 /// Delay between attempts to load the keys.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -40,17 +40,37 @@ pub(super) struct KeySources<'a> {
     pub(super) copy: Option<&'a Path>,
 }
 
+/// Why there are no stored keys.
+#[derive(Debug, thiserror::Error)]
+enum FindKeysError {
+    /// The mounted file has no content.
+    #[error("{} is missing, empty or unreadable", .0.display())]
+    NoFile(PathBuf),
+    /// The operator did not create the Secret yet.
+    #[error("Secret {namespace}/{KEYS_SECRET} does not exist yet; the operator creates it")]
+    NoSecret { namespace: String },
+    /// The API server rejected the request.
+    #[error("failed to read Secret {namespace}/{KEYS_SECRET}: {}", kube_error_message(.source))]
+    Rejected { namespace: String, source: kube::Error },
+    /// The API server is unavailable, and there is no copy.
+    #[error("the API server is unavailable: {}", kube_error_message(.0))]
+    Unavailable(#[source] kube::Error),
+    /// The API server did not respond in time, and there is no copy.
+    #[error("the API server did not respond within {} s", REQUEST_TIMEOUT.as_secs())]
+    Timeout,
+}
+
 impl KeySources<'_> {
     /// Waits for keys that can be decrypted. The operator creates them when it is first installed, and a
     /// transit service may become available after this process starts.
     ///
     /// # Errors
     /// When retrying does not help: the keys are invalid, or the key encryption is not configured for them.
-    pub(super) async fn wait_for_keys(&self, custody: &KeyEncryption) -> anyhow::Result<ActiveKeys> {
+    pub(super) async fn wait_for_keys(&self, key_encryption: &KeyEncryption) -> anyhow::Result<ActiveKeys> {
         let mut logged = None;
         loop {
             let problem = match self.find().await {
-                Ok(stored) => match custody.decrypt(&stored).await {
+                Ok(stored) => match key_encryption.decrypt(&stored).await {
                     Ok(text) => {
                         let keys = Arc::new(Keyring::from_json(&text)?);
                         if let Some(kept) = self.copy {
@@ -65,7 +85,7 @@ impl KeySources<'_> {
                     }
                     Err(error) => error.to_string(),
                 },
-                Err(problem) => problem,
+                Err(error) => error.to_string(),
             };
             if logged.as_ref() != Some(&problem) {
                 tracing::warn!(error = %problem, "keys unavailable, retrying");
@@ -75,30 +95,22 @@ impl KeySources<'_> {
         }
     }
 
-    async fn find(&self) -> Result<StoredKeys, String> {
+    async fn find(&self) -> Result<StoredKeys, FindKeysError> {
         if let Some(path) = self.mounted {
-            return read_keys(path)
-                .ok_or_else(|| format!("{} is missing, empty or unreadable", path.display()));
+            return read_keys(path).ok_or_else(|| FindKeysError::NoFile(path.to_owned()));
         }
-        let namespace = self.namespace;
-        let problem = match tokio::time::timeout(REQUEST_TIMEOUT, fetch_secret(self.client, namespace)).await
-        {
+        let namespace = || self.namespace.to_owned();
+        let fetching = fetch_secret(self.client, self.namespace);
+        let error = match tokio::time::timeout(REQUEST_TIMEOUT, fetching).await {
             Ok(Ok(Some(text))) => return Ok(text),
-            Ok(Ok(None)) => {
-                return Err(format!(
-                    "Secret {namespace}/{KEYS_SECRET} does not exist yet; the operator creates it"
-                ));
+            Ok(Ok(None)) => return Err(FindKeysError::NoSecret { namespace: namespace() }),
+            Ok(Err(source)) if !is_unavailable(&source) => {
+                return Err(FindKeysError::Rejected { namespace: namespace(), source });
             }
-            Ok(Err(error)) if !is_unavailable(&error) => {
-                return Err(format!(
-                    "failed to read Secret {namespace}/{KEYS_SECRET}: {}",
-                    error_chain(&error)
-                ));
-            }
-            Ok(Err(error)) => format!("the API server is unavailable: {}", error_chain(&error)),
-            Err(_) => format!("the API server did not respond within {} s", REQUEST_TIMEOUT.as_secs()),
+            Ok(Err(error)) => FindKeysError::Unavailable(error),
+            Err(_) => FindKeysError::Timeout,
         };
-        let kept = self.copy.and_then(read_keys).ok_or(problem)?;
+        let kept = self.copy.and_then(read_keys).ok_or(error)?;
         tracing::warn!("API server unavailable; using the stored copy of the keys");
         Ok(kept)
     }

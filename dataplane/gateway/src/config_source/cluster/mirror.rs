@@ -8,7 +8,7 @@ use std::sync::Arc;
 use portcullis_config::SecretKey;
 use portcullis_config_distribution::{
     DocumentKind, KEYS_LABEL_VALUE, OWNER_LABEL_VALUE, Rejection, ReplicaReport, VerifiedDocument,
-    object_name,
+    VerifyError, object_name,
 };
 use portcullis_keyring::Keyring;
 use portcullis_policy::{DocumentRef, RouteTable, RouteTableBuilder};
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::object::{WatchEvent, WatchedObject, WatchedResource};
 use super::sealed_snapshot::ConfigSnapshot;
-use crate::config_source::table_publisher::check_servable;
+use crate::config_source::table_publisher::{PublishError, check_servable};
 
 /// Maximum number of rejections in a report, which is limited by the size of an annotation.
 const MAX_REJECTIONS: usize = 300;
@@ -55,6 +55,20 @@ enum DocumentId {
     Credential(SecretKey),
 }
 
+/// Why a published object is rejected. The message starts with a machine-readable reason.
+#[derive(Debug, thiserror::Error)]
+enum RejectError {
+    /// The object fails verification.
+    #[error("{}: {}", .0.reason(), .0)]
+    Verify(#[from] VerifyError),
+    /// This process cannot serve the gateway.
+    #[error("Unusable: {0}")]
+    Unusable(#[from] PublishError),
+    /// The object contains the document of another one.
+    #[error("Misnamed: the object's name does not match its document")]
+    Misnamed,
+}
+
 /// Follow-up work for the caller of [`ConfigMirror::apply`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MirrorEffect {
@@ -85,17 +99,17 @@ impl ConfigMirror {
         match change {
             WatchEvent::Listed(resource, objects) => {
                 let there: HashSet<String> = objects.iter().map(|object| object.name.clone()).collect();
-                let is_gone = |name: &str| !there.contains(name);
-                let gone: Vec<String> = self
+                let is_removed = |name: &str| !there.contains(name);
+                let removed: Vec<String> = self
                     .accepted
                     .iter()
-                    .filter(|(name, held)| held.kind.resource() == resource.plural() && is_gone(name))
+                    .filter(|(name, held)| held.kind.resource() == resource.plural() && is_removed(name))
                     .map(|(name, _)| name.clone())
                     .collect();
-                for name in gone {
+                for name in removed {
                     self.remove(&name);
                 }
-                self.rejected.retain(|name, (of, ..)| *of != resource || !is_gone(name));
+                self.rejected.retain(|name, (of, ..)| *of != resource || !is_removed(name));
                 // An object that is no longer listed was deleted at a later version, which a list does not
                 // contain.
                 self.observed.insert(resource, 0);
@@ -291,7 +305,7 @@ impl ConfigMirror {
                 self.stale = true;
             }
             Ok(None) => {}
-            Err(reason) => self.reject(resource, object, reason),
+            Err(error) => self.reject(resource, object, error.to_string()),
         }
         MirrorEffect::Nothing
     }
@@ -300,13 +314,12 @@ impl ConfigMirror {
         &self,
         kind: DocumentKind,
         object: &WatchedObject,
-    ) -> Result<Option<(DocumentId, VerifiedDocument)>, String> {
-        let piece = VerifiedDocument::from_object(&self.keys, kind, &object.name, &object.data)
-            .map_err(|refused| format!("{}: {refused}", refused.reason()))?;
+    ) -> Result<Option<(DocumentId, VerifiedDocument)>, RejectError> {
+        let piece = VerifiedDocument::from_object(&self.keys, kind, &object.name, &object.data)?;
         let Some(piece) = piece else { return Ok(None) };
         let identity = match &piece {
             VerifiedDocument::Gateway(document) => {
-                check_servable(document, self.listen).map_err(|error| format!("Unusable: {error}"))?;
+                check_servable(document, self.listen)?;
                 DocumentId::Gateway
             }
             VerifiedDocument::Origin(document) => DocumentId::Uid(document.uid.clone()),
@@ -322,7 +335,7 @@ impl ConfigMirror {
         // The MAC binds the document to the object's name. This check binds the name to the document's
         // identity, so one object cannot replace the document of another.
         if object_name(kind, named) != object.name {
-            return Err("Misnamed: the object's name does not match its document".to_owned());
+            return Err(RejectError::Misnamed);
         }
         Ok(Some((identity, piece)))
     }

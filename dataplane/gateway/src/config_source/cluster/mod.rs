@@ -96,7 +96,7 @@ pub(crate) struct ClusterSource {
     settings: ClusterSettings,
     client: Client,
     active_keys: ActiveKeys,
-    custody: KeyEncryption,
+    key_encryption: KeyEncryption,
     keys_copy: Option<PathBuf>,
     snapshot_path: PathBuf,
 }
@@ -122,7 +122,7 @@ impl ClusterSource {
     /// Connects to the API server and waits for the keys. `state` is a folder that only this replica uses.
     pub(crate) async fn open(
         settings: ClusterSettings,
-        custody: KeyEncryption,
+        key_encryption: KeyEncryption,
         state: &Path,
         egress: &Egress,
     ) -> anyhow::Result<Self> {
@@ -141,9 +141,16 @@ impl ClusterSource {
             mounted: settings.keys.as_deref(),
             copy: kept.as_deref(),
         };
-        let rings = places.wait_for_keys(&custody).await?;
+        let rings = places.wait_for_keys(&key_encryption).await?;
         let sealed = state.join("snapshot.sealed");
-        Ok(Self { settings, client, active_keys: rings, custody, keys_copy: kept, snapshot_path: sealed })
+        Ok(Self {
+            settings,
+            client,
+            active_keys: rings,
+            key_encryption,
+            keys_copy: kept,
+            snapshot_path: sealed,
+        })
     }
 
     pub(crate) fn keys(&self) -> Arc<Keyring> {
@@ -165,19 +172,24 @@ impl ClusterSource {
         tally: SyncStats,
         arrived: oneshot::Sender<()>,
     ) -> FollowHandle {
-        let Self { settings, client, active_keys: rings, custody, keys_copy: kept, snapshot_path: sealed } =
-            self;
+        let Self {
+            settings,
+            client,
+            active_keys: rings,
+            key_encryption,
+            keys_copy: kept,
+            snapshot_path: sealed,
+        } = self;
         let keys = Arc::clone(&rings.keys);
         let file = SealedSnapshot::new(sealed, Arc::clone(&keys), random, &settings.namespace);
         let (show_report, reports) = watch::channel(Default::default());
         let (show_publication, publications) = watch::channel(Default::default());
-        let ReplicaContext { listen, private_address: private, catalogs, reencryption: resealing, events } =
-            beside;
+        let ReplicaContext { listen, private_address: private, catalogs, reencryption, events } = beside;
         let (offer, offered) = watch::channel(rings.stored.clone());
         let (tell_turned, turned) = watch::channel(0);
         let turning = KeyRotator {
             active_keys: rings,
-            custody,
+            key_encryption,
             keys_copy: kept,
             offered,
             key_rotations: tell_turned,
@@ -192,7 +204,7 @@ impl ClusterSource {
             }
             None => Some(offer),
         };
-        let reporter = Reporter::new(&client, settings.replica, clock, private, catalogs, resealing);
+        let reporter = Reporter::new(&client, settings.replica, clock, private, catalogs, reencryption);
         let reporter = tokio::spawn(reporter.run(reports));
         tokio::spawn(file.clone().follow(publications));
         let follower = ConfigFollower {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant as Monotonic, sleep_until, timeout};
 
 use super::ReplicaIdentity;
-use super::watches::error_chain;
+use super::watches::kube_error_message;
 use crate::catalog::Catalogs;
 use crate::reencrypt::Reencryption;
 
@@ -41,6 +41,23 @@ pub(super) struct Reporter {
     reencryption: Reencryption,
 }
 
+/// Why a report was not written.
+#[derive(Debug, thiserror::Error)]
+enum ReportError {
+    /// A time of the Lease is out of range.
+    #[error(transparent)]
+    Time(#[from] jiff::Error),
+    /// The report cannot be serialized.
+    #[error(transparent)]
+    Serialize(#[from] serde_json::Error),
+    /// The API server rejected the Lease, or is unavailable.
+    #[error("{}", kube_error_message(.0))]
+    Api(#[from] kube::Error),
+    /// The API server did not respond in time.
+    #[error("the API server did not respond within {} s", WRITE_TIMEOUT.as_secs())]
+    Timeout,
+}
+
 impl Reporter {
     pub(super) fn new(
         client: &Client,
@@ -48,7 +65,7 @@ impl Reporter {
         clock: Clock,
         private: SocketAddr,
         catalogs: Catalogs,
-        resealing: Reencryption,
+        reencryption: Reencryption,
     ) -> Self {
         let since = clock.now();
         Self {
@@ -58,7 +75,7 @@ impl Reporter {
             started_at: since,
             private,
             catalogs,
-            reencryption: resealing,
+            reencryption,
         }
     }
 
@@ -79,8 +96,8 @@ impl Reporter {
             let written = self.write(Some(&report)).await;
             match &written {
                 Ok(()) if !healthy => tracing::info!("writing reports works again"),
-                Err(problem) if healthy => tracing::warn!(
-                    error = %problem,
+                Err(error) if healthy => tracing::warn!(
+                    %error,
                     "failed to write the report of this replica; the operator cannot tell what it serves"
                 ),
                 _ => {}
@@ -97,14 +114,13 @@ impl Reporter {
         self.write(None).await.ok();
     }
 
-    async fn write(&self, report: Option<&ReplicaReport>) -> Result<(), String> {
+    async fn write(&self, report: Option<&ReplicaReport>) -> Result<(), ReportError> {
         let lease = lease(&self.replica, report, self.started_at, self.clock.now())?;
         let (name, how) = (&self.replica.name, PatchParams::apply(FIELD_MANAGER).force());
-        match timeout(WRITE_TIMEOUT, self.leases.patch(name, &how, &Patch::Apply(&lease))).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error_chain(&error)),
-            Err(_) => Err(format!("the API server did not respond within {} s", WRITE_TIMEOUT.as_secs())),
-        }
+        timeout(WRITE_TIMEOUT, self.leases.patch(name, &how, &Patch::Apply(&lease)))
+            .await
+            .map_err(|_| ReportError::Timeout)??;
+        Ok(())
     }
 }
 
@@ -114,10 +130,9 @@ fn lease(
     report: Option<&ReplicaReport>,
     since: UnixMillis,
     now: UnixMillis,
-) -> Result<Lease, String> {
-    let time =
-        |at: UnixMillis| Timestamp::from_millisecond(at.0).map(MicroTime).map_err(|error| error.to_string());
-    let text = report.map(serde_json::to_string).transpose().map_err(|error| error.to_string())?;
+) -> Result<Lease, ReportError> {
+    let time = |at: UnixMillis| Timestamp::from_millisecond(at.0).map(MicroTime);
+    let text = report.map(serde_json::to_string).transpose()?;
     let owner = replica.pod_uid.as_ref().map(|uid| OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),

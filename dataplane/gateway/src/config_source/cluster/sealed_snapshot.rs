@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_clock::Random;
-use portcullis_keyring::{Keyring, Purpose};
+use portcullis_keyring::{Keyring, Purpose, SealError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -66,7 +66,9 @@ pub(super) enum SnapshotError {
     #[error("{0} cannot be opened with this installation's keys; it will be replaced by a new snapshot")]
     Unopenable(PathBuf),
     #[error("failed to seal the snapshot: {0}")]
-    Seal(String),
+    Seal(#[source] SealError),
+    #[error("failed to seal the snapshot: {0}")]
+    Serialize(#[source] serde_json::Error),
 }
 
 impl SealedSnapshot {
@@ -99,12 +101,12 @@ impl SealedSnapshot {
             data: &object.data,
         });
         let written = SnapshotRef { observed: &publication.observed, objects: objects.collect() };
-        let text = serde_json::to_vec(&written).map_err(|error| SnapshotError::Seal(error.to_string()))?;
+        let text = serde_json::to_vec(&written).map_err(SnapshotError::Serialize)?;
         let envelope = self
             .keys
             .sealing
             .seal(&self.random, Purpose::PublishedConfig, &self.associated_data(), &text)
-            .map_err(|error| SnapshotError::Seal(error.to_string()))?;
+            .map_err(SnapshotError::Seal)?;
         atomic_file::replace(&self.path, &envelope)
             .map_err(|source| SnapshotError::Io { path: self.path.clone(), source })
     }

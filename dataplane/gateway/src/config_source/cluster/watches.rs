@@ -69,7 +69,7 @@ where
                     healthy = false;
                     tracing::warn!(
                         resource = resource.plural(),
-                        error = %error_chain(&error),
+                        error = %kube_error_message(&error),
                         "watch failed, retrying; the last received config stays in use"
                     );
                 }
@@ -91,12 +91,13 @@ where
     }
 }
 
-/// Message of an error with all its sources. For a response of the API server: the server's message.
-pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
+/// Message of an error with all its sources. For a response of the API server: the server's message, because
+/// the message of `kube`'s error prints the whole response.
+pub(super) fn kube_error_message(error: &(dyn Error + 'static)) -> String {
     if let Some(kube::Error::Api(status)) = error.downcast_ref() {
         return status.message.clone();
     }
-    match error.source().map(error_chain) {
+    match error.source().map(kube_error_message) {
         Some(behind) => format!("{}: {behind}", without_source(error, &behind)),
         None => error.to_string(),
     }

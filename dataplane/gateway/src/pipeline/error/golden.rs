@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::golden::pretty;
-use crate::upstream::SendError;
+use crate::upstream::{OriginUrlError, SendError};
 
 async fn seen(refusal: PipelineError) -> Value {
     let ErrorDetails { event, outcome, failure, .. } = &*refusal.0;
@@ -84,7 +84,7 @@ fn of_origins(id: Option<&RawValue>) -> Vec<PipelineError> {
         PipelineError::connect_required(id, "reason", ""),
         PipelineError::upstream_failed(id, &SendError::Connect(forbidden.into())),
         PipelineError::upstream_failed(id, &SendError::Connect(EgressError::Url("").into())),
-        PipelineError::upstream_failed(id, &SendError::InvalidUrl(String::new())),
+        PipelineError::upstream_failed(id, &SendError::InvalidUrl(OriginUrlError::NoHost)),
         PipelineError::upstream_timeout(id, 1),
         PipelineError::upstream_redirects(id, ""),
         PipelineError::session_not_opened(None, StatusCode::NOT_FOUND),

@@ -26,7 +26,7 @@ use crate::config_source::cluster::sealed_snapshot::SealedSnapshot;
 
 /// A replica with watch events from the test.
 struct TestReplica {
-    tell: mpsc::Sender<WatchEvent>,
+    sender: mpsc::Sender<WatchEvent>,
     tables: RouteTableHandle,
     reports: watch::Receiver<ReplicaReport>,
     arrived: oneshot::Receiver<()>,
@@ -35,7 +35,7 @@ struct TestReplica {
 
 impl TestReplica {
     fn start(folder: &TempDir, operator: &Operator) -> Self {
-        let (tell, changes) = mpsc::channel(16);
+        let (sender, changes) = mpsc::channel(16);
         let (tables, tally) = (RouteTableHandle::default(), SyncStats::default());
         let (show_report, reports) = watch::channel(ReplicaReport::default());
         let (show_publication, publications) = watch::channel(Default::default());
@@ -52,7 +52,7 @@ impl TestReplica {
         let (tell_turned, turned) = watch::channel(0);
         let turning = KeyRotator {
             active_keys: ActiveKeys { keys: Arc::clone(&keys), stored: Zeroizing::default() },
-            custody: KeyEncryption::plain(),
+            key_encryption: KeyEncryption::plain(),
             keys_copy: Some(folder.path().join("keys.json")),
             offered,
             key_rotations: tell_turned,
@@ -72,11 +72,11 @@ impl TestReplica {
             ready: Some(tell_arrived),
         };
         tokio::spawn(follower.run(changes));
-        Self { tell, tables, reports, arrived, tally }
+        Self { sender, tables, reports, arrived, tally }
     }
 
     async fn send(&self, change: WatchEvent) {
-        self.tell.send(change).await.ok().unwrap();
+        self.sender.send(change).await.ok().unwrap();
         advance_millis(100).await;
     }
 
