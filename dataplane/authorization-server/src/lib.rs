@@ -9,7 +9,7 @@
 //! renewal.rs             renews the sign-in at the identity provider when a client refreshes its tokens
 //! revocation.rs          ends grants, for clients, users and administrators
 //! revocation_feed.rs     the change log in memory: revoked grants and changed principals
-//! follow_feed.rs         reads the change log, on every replica
+//! feed_reader.rs         reads the change log, on every replica
 //! ```
 //!
 //! *Architecture invariant:* a verified token is accepted again without the store, but never after its
@@ -19,19 +19,22 @@ mod authenticate;
 mod authorization_code;
 mod authorization_server;
 mod caller;
+mod challenge;
 mod claims;
 mod client;
 mod digest;
 mod endpoint;
 mod error;
-mod follow_feed;
+mod feed_reader;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 #[cfg(test)]
 mod golden;
+mod grant_event;
 mod issue_token;
 mod issuer;
 mod principals;
+mod prune;
 mod renewal;
 mod revocation;
 mod revocation_feed;
@@ -39,11 +42,16 @@ mod service_account;
 #[cfg(test)]
 mod testing;
 
-pub use authorization_code::ApprovedRequest;
+pub use authenticate::AccessTokenVerifier;
+pub use authorization_code::{ApprovedRequest, AuthorizationCodes};
 pub use authorization_server::{AuthorizationServer, AuthorizationServerDependencies};
 pub use caller::{AuthenticateError, Caller};
-pub use client::{Client, ClientError, RedirectError};
+pub use challenge::challenge;
+pub use client::{Client, ClientError, ClientRegistry, DocumentError, MetadataError, RedirectError};
 pub use error::InternalError;
+pub use feed_reader::FeedReader;
 pub use issuer::{Issuer, TargetError};
-pub use revocation::RevokedCounts;
+pub use principals::Principals;
+pub use renewal::SignInRenewal;
+pub use revocation::{GrantRevocation, RevokedCounts};
 pub use service_account::{ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer};

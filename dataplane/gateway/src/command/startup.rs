@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies, TokenReviewer};
+use portcullis_authorization_server::{
+    AuthorizationServer, AuthorizationServerDependencies, FeedReader, TokenReviewer,
+};
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::{Egress, HttpClients};
 use portcullis_events::EventSink;
@@ -125,7 +127,7 @@ impl Startup {
                 let (keys, followed) = folder_keys.open(store.has_sealed_rows().await?).await?;
                 let services = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
                 // No token is accepted before the revocation feed has been read.
-                services.context.identity.read_feed().await?;
+                services.feed_reader.read().await?;
                 tell.send(()).ok();
                 let follow = async move {
                     tokio::select! {
@@ -194,6 +196,7 @@ impl Startup {
 /// All services of the process. Built once.
 pub(super) struct Services {
     pub(super) context: Arc<Context>,
+    pub(super) feed_reader: Arc<FeedReader>,
     pages: axum::Router,
     egress: Egress,
     providers: IdentityProviders,
@@ -218,7 +221,7 @@ impl Services {
             ..
         } = parts.clone();
         let identity = AuthorizationServer::new(parts);
-        let sign_ins = SignInTokens { identity: identity.clone(), tables: tables.clone() };
+        let sign_ins = SignInTokens { sign_ins: identity.sign_ins, tables: tables.clone() };
         let vault = CredentialBroker::new(BrokerDependencies {
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -230,7 +233,10 @@ impl Services {
         });
         let portal = Portal::new(PortalDependencies {
             tables: tables.clone(),
-            identity: identity.clone(),
+            clients: identity.clients,
+            codes: identity.codes,
+            principals: identity.principals,
+            revocation: identity.revocation,
             vault: vault.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -239,12 +245,12 @@ impl Services {
             random: random.clone(),
             events: events.clone(),
         });
-        let pages = identity.router().merge(portal.router());
+        let pages = identity.router.merge(portal.router());
         let catalogs = Catalogs::load(store.clone(), clock.clone()).await?;
         let late = DeferredSessions::default();
         let context = Context {
             tables,
-            identity,
+            access_tokens: identity.access_tokens,
             portal,
             vault,
             store,
@@ -256,7 +262,7 @@ impl Services {
             events,
             shutdown: ending,
         };
-        Ok(Self { context: Arc::new(context), pages, egress, providers })
+        Ok(Self { context: Arc::new(context), feed_reader: identity.feed_reader, pages, egress, providers })
     }
 
     /// State of the catalog endpoint, through which the operator reads the catalogs of the named replica.

@@ -92,11 +92,12 @@ async fn log_out(
     let ending = async {
         match &logout.provider_session {
             Some(session) => {
-                ended += portal.identity.end_provider_session(table, session, &logout.people, REASON).await?;
+                ended +=
+                    portal.revocation.end_provider_session(table, session, &logout.people, REASON).await?;
             }
             None => {
                 for person in &logout.people {
-                    ended += portal.identity.sign_out_everywhere(table, person, REASON).await?;
+                    ended += portal.revocation.sign_out_everywhere(table, person, REASON).await?;
                 }
             }
         }
