@@ -78,7 +78,7 @@ impl AuthorizationServer {
             store.clone(),
             clock.clone(),
             events.clone(),
-            dependencies.providers.clone(),
+            Arc::clone(&dependencies.providers.renewal),
             Arc::clone(&feed),
             Arc::clone(&principals),
         ));
@@ -86,7 +86,7 @@ impl AuthorizationServer {
             tables.clone(),
             clock.clone(),
             events.clone(),
-            dependencies.providers.clone(),
+            Arc::clone(&dependencies.providers.renewal),
             Arc::clone(&principals),
             Arc::clone(&revocation),
         ));

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
-use portcullis_identity_providers::{
-    IdentityProviders, IdentityTokens, ProviderError, RenewalError, Renewed,
-};
+use portcullis_identity_providers::{IdentityTokens, ProviderError, RenewalClient, RenewalError, Renewed};
 use portcullis_policy::{PrincipalId, RouteTable, RouteTableHandle};
 
 use crate::{GrantRevocation, InternalError, Principals};
@@ -34,6 +32,13 @@ impl Failed {
     fn gateway(error: &impl std::fmt::Display) -> Self {
         Self(Outcome::GatewayError, FailureOrigin::Gateway, "store_unavailable", error.to_string())
     }
+
+    fn provider(error: &ProviderError) -> Self {
+        match error {
+            ProviderError::Gateway(problem) => Self::gateway(problem),
+            error => Self(Outcome::UpstreamError, FailureOrigin::Upstream, error.reason(), error.to_string()),
+        }
+    }
 }
 
 /// Renews sign-ins, and applies the results to principals and grants.
@@ -41,7 +46,7 @@ pub struct SignInRenewal {
     tables: RouteTableHandle,
     clock: Clock,
     events: EventSink,
-    providers: IdentityProviders,
+    provider_client: Arc<RenewalClient>,
     principals: Arc<Principals>,
     revocation: Arc<GrantRevocation>,
 }
@@ -51,11 +56,11 @@ impl SignInRenewal {
         tables: RouteTableHandle,
         clock: Clock,
         events: EventSink,
-        providers: IdentityProviders,
+        provider_client: Arc<RenewalClient>,
         principals: Arc<Principals>,
         revocation: Arc<GrantRevocation>,
     ) -> Self {
-        Self { tables, clock, events, providers, principals, revocation }
+        Self { tables, clock, events, provider_client, principals, revocation }
     }
 
     /// Renews a user's sign-in, unless it was renewed within the lifetime of an access token.
@@ -67,7 +72,7 @@ impl SignInRenewal {
             let now = renewal.clock.now();
             let interval = i64::try_from(table.gateway.tokens.access_seconds).unwrap_or(i64::MAX);
             let since = UnixMillis(now.0.saturating_sub(interval.saturating_mul(1000)));
-            let renewed = renewal.providers.renew(&table.gateway, &who, Some(since)).await;
+            let renewed = renewal.provider_client.renew(&table.gateway, &who, Some(since)).await;
             renewal.apply(&table, &who, renewed.as_ref()).await
         });
         match tokio::time::timeout(RENEWAL_TIMEOUT, asking).await {
@@ -88,7 +93,7 @@ impl SignInRenewal {
         let Some(table) = self.tables.current() else { return Err(RenewalError::NoRefreshToken) };
         let (renewal, who) = (Arc::clone(self), who.clone());
         let asking = tokio::spawn(async move {
-            match renewal.providers.identity_tokens(&table.gateway, &who).await {
+            match renewal.provider_client.identity_tokens(&table.gateway, &who).await {
                 Ok((tokens, None)) => Ok(tokens),
                 Ok((tokens, Some(renewed))) => {
                     renewal.apply(&table, &who, Ok(&renewed)).await;
@@ -100,7 +105,7 @@ impl SignInRenewal {
                 }
             }
         });
-        asking.await.unwrap_or_else(|error| Err(RenewalError::Postponed(error.to_string())))
+        asking.await.unwrap_or_else(|error| Err(error.into()))
     }
 
     /// Applies the result of a renewal: updates the principal or signs the user out, and records an event.
@@ -124,11 +129,7 @@ impl SignInRenewal {
                 }
                 Some(Failed(Outcome::Denied, FailureOrigin::Client, SIGN_IN_ENDED, message))
             }
-            Err(RenewalError::Failed(ProviderError::Gateway(error))) => Some(Failed::gateway(error)),
-            Err(RenewalError::Failed(error)) => {
-                let (outcome, origin) = (Outcome::UpstreamError, FailureOrigin::Upstream);
-                Some(Failed(outcome, origin, error.reason(), error.to_string()))
-            }
+            Err(RenewalError::Failed(error)) => Some(Failed::provider(error)),
             // No renewal was attempted.
             Err(_) => return status,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_events::{Event, EventKind, EventSink, Outcome};
-use portcullis_identity_providers::IdentityProviders;
+use portcullis_identity_providers::RenewalClient;
 use portcullis_policy::{PrincipalId, RouteTable};
 use portcullis_store::{GrantFilter, GrantRow, SessionFilter, Store};
 
@@ -38,7 +38,7 @@ pub struct GrantRevocation {
     store: Store,
     clock: Clock,
     events: EventSink,
-    providers: IdentityProviders,
+    renewal: Arc<RenewalClient>,
     feed: Arc<RevocationFeed>,
     principals: Arc<Principals>,
 }
@@ -48,11 +48,11 @@ impl GrantRevocation {
         store: Store,
         clock: Clock,
         events: EventSink,
-        providers: IdentityProviders,
+        renewal: Arc<RenewalClient>,
         feed: Arc<RevocationFeed>,
         principals: Arc<Principals>,
     ) -> Self {
-        Self { store, clock, events, providers, feed, principals }
+        Self { store, clock, events, renewal, feed, principals }
     }
 
     /// Signs a user out everywhere: ends their browser sessions, revokes their grants, and deletes the
@@ -71,7 +71,7 @@ impl GrantRevocation {
             self.revoke_all(table, SessionFilter::Person(id), GrantFilter::Person(id), reason).await?;
         // Last: if the sign-out fails before this, the next renewal finds the sign-in ended again and
         // completes it.
-        self.providers.delete_refresh_token(who).await?;
+        self.renewal.delete_refresh_token(who).await?;
         Ok(ended)
     }
 

@@ -36,23 +36,24 @@ mod userinfo;
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::HttpClients;
-use portcullis_jwt_verification::{JwksEndpoint, JwtVerifier};
+use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::Keyring;
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 
-use crate::discovery::DiscoveredProvider;
-use crate::id_token::IdTokenKeys;
-use crate::renewal::RenewalCache;
+use crate::id_token::IdTokenVerifier;
+use crate::identify::UserIdentifier;
+use crate::stored_account::StoredAccounts;
 
 pub use authorization_request::{AuthorizationRequest, SignInSecrets};
-pub use backchannel_logout::{LogoutError, LogoutRequest};
-pub use error::ProviderError;
-pub use renewal::{IdentityTokens, RenewalError, Renewed};
-pub use sign_in::{AuthorizationResponse, CompletedSignIn};
+pub use backchannel_logout::{LogoutError, LogoutRequest, LogoutVerifier};
+pub use discovery::ProviderDirectory;
+pub use error::{Problem, ProviderError};
+pub use reencrypt::TokenReencryption;
+pub use renewal::{IdentityTokens, RenewalClient, RenewalError, Renewed};
+pub use sign_in::{AuthorizationResponse, CompletedSignIn, SignInClient};
 pub use user_profile::{MissingSubject, UserClaims, UserProfile};
 
 /// Maximum number of providers whose metadata and keys are cached.
@@ -74,31 +75,53 @@ pub struct IdentityProvidersDependencies {
     pub random: Random,
 }
 
-/// The client of all identity providers. Cheap to clone.
+/// The client of all identity providers: one part per responsibility. Cheap to clone.
 #[derive(Clone)]
-pub struct IdentityProviders(Arc<Inner>);
-
-struct Inner {
-    dependencies: IdentityProvidersDependencies,
-    discovered: Cache<JwksEndpoint, Arc<DiscoveredProvider>>,
-    id_token_keys: Cache<JwksEndpoint, Arc<IdTokenKeys>>,
-    renewals: RenewalCache,
+pub struct IdentityProviders {
+    /// Looks up providers.
+    pub directory: Arc<ProviderDirectory>,
+    /// Signs users in.
+    pub sign_in: Arc<SignInClient>,
+    /// Renews sign-ins.
+    pub renewal: Arc<RenewalClient>,
+    /// Verifies logout tokens.
+    pub logout: Arc<LogoutVerifier>,
+    /// Re-encrypts stored refresh tokens after a key rotation.
+    pub reencryption: Arc<TokenReencryption>,
 }
 
 impl IdentityProviders {
     /// Creates a client with empty caches.
     #[must_use]
     pub fn new(dependencies: IdentityProvidersDependencies) -> Self {
-        Self(Arc::new(Inner {
-            dependencies,
-            discovered: Cache::new(MAX_CACHED_PROVIDERS),
-            id_token_keys: Cache::new(MAX_CACHED_PROVIDERS),
-            renewals: RenewalCache::new(),
-        }))
-    }
-
-    fn dependencies(&self) -> &IdentityProvidersDependencies {
-        &self.0.dependencies
+        let IdentityProvidersDependencies { verifier, store, keys, http, clock, random } = dependencies;
+        let directory = Arc::new(ProviderDirectory::new(Arc::clone(&verifier), http, clock.clone()));
+        let id_tokens = IdTokenVerifier::new(Arc::clone(&verifier), clock.clone());
+        let users = Arc::new(UserIdentifier::new(id_tokens));
+        let accounts =
+            Arc::new(StoredAccounts::new(store.clone(), Arc::clone(&keys), clock.clone(), random.clone()));
+        let sign_in = SignInClient::new(
+            Arc::clone(&directory),
+            Arc::clone(&users),
+            Arc::clone(&accounts),
+            random.clone(),
+        );
+        let renewal = RenewalClient::new(
+            Arc::clone(&directory),
+            users,
+            accounts,
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+        );
+        let logout = LogoutVerifier::new(Arc::clone(&directory), verifier, store.clone(), clock);
+        Self {
+            directory,
+            sign_in: Arc::new(sign_in),
+            renewal: Arc::new(renewal),
+            logout: Arc::new(logout),
+            reencryption: Arc::new(TokenReencryption::new(store, keys, random)),
+        }
     }
 }
 

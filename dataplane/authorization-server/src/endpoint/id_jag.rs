@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_clock::Clock;
 use portcullis_config::{IdentityProviderKind, ProviderClient};
-use portcullis_identity_providers::{IdentityProviders, UserProfile};
+use portcullis_identity_providers::{ProviderDirectory, UserProfile};
 use portcullis_jwt_verification::{JwtError, JwtVerifier, UnverifiedJwt};
 use portcullis_policy::{IdentityProvider, PrincipalId};
 
@@ -17,7 +17,7 @@ use crate::issuer::is_route_url;
 
 /// Grants for identity assertions.
 pub(super) struct IdJagGrant {
-    providers: IdentityProviders,
+    providers: Arc<ProviderDirectory>,
     verifier: Arc<JwtVerifier>,
     clock: Clock,
     principals: Arc<Principals>,
@@ -26,7 +26,7 @@ pub(super) struct IdJagGrant {
 
 impl IdJagGrant {
     pub(super) const fn new(
-        providers: IdentityProviders,
+        providers: Arc<ProviderDirectory>,
         verifier: Arc<JwtVerifier>,
         clock: Clock,
         principals: Arc<Principals>,

@@ -145,7 +145,7 @@ fn grant_types(
     let headless =
         Arc::new(HeadlessGrants::new(store.clone(), clock.clone(), random.clone(), Arc::clone(principals)));
     let id_jag = IdJagGrant::new(
-        dependencies.providers.clone(),
+        Arc::clone(&dependencies.providers.directory),
         Arc::clone(&dependencies.verifier),
         clock.clone(),
         Arc::clone(principals),

@@ -13,7 +13,7 @@ use portcullis_authorization_server::{
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::{Egress, HttpClients};
 use portcullis_events::EventSink;
-use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies, TokenReencryption};
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionArgs};
 use portcullis_keyring::Keyring;
@@ -199,7 +199,7 @@ pub(super) struct Services {
     pub(super) feed_reader: Arc<FeedReader>,
     pages: axum::Router,
     egress: Egress,
-    providers: IdentityProviders,
+    sign_in_reencryption: Arc<TokenReencryption>,
 }
 
 impl Services {
@@ -262,7 +262,13 @@ impl Services {
             events,
             shutdown: ending,
         };
-        Ok(Self { context: Arc::new(context), feed_reader: identity.feed_reader, pages, egress, providers })
+        Ok(Self {
+            context: Arc::new(context),
+            feed_reader: identity.feed_reader,
+            pages,
+            egress,
+            sign_in_reencryption: providers.reencryption,
+        })
     }
 
     /// State of the catalog endpoint, through which the operator reads the catalogs of the named replica.
@@ -281,7 +287,7 @@ impl Services {
         let Context { vault, tables, keys, clock, events, .. } = &*self.context;
         let work = ReencryptTargets {
             vault: vault.clone(),
-            providers: self.providers.clone(),
+            sign_ins: Arc::clone(&self.sign_in_reencryption),
             tables: tables.clone(),
         };
         reencryption.run(work, Arc::clone(keys), clock.clone(), events.clone())

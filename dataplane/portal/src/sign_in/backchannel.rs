@@ -87,7 +87,7 @@ async fn log_out(
     token: &str,
 ) -> Result<RevokedCounts, LogoutFailure> {
     let provider = table.gateway.identity_providers.iter().find(|provider| *provider.name == *name);
-    let logout = portal.providers.verify_logout_token(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
+    let logout = portal.providers.logout.verify(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
     let mut ended = RevokedCounts::default();
     let ending = async {
         match &logout.provider_session {
@@ -111,7 +111,7 @@ async fn log_out(
             ours: true,
         }
     })?;
-    portal.providers.mark_logout_done(&logout).await?;
+    portal.providers.logout.mark_done(&logout).await?;
     Ok(ended)
 }
 
