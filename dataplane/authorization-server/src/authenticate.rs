@@ -72,9 +72,9 @@ impl AccessTokenVerifier {
         Self { tables, keys, clock, feed, principals, verified }
     }
 
-    /// Verifies an access token for a route of this table: signature (cached), expiry, audience, issuer, the route's UID,
-    /// revocation. Returns the caller with the current principal. For a cached token this needs no access to
-    /// the store.
+    /// Verifies an access token for a route of this table: signature (cached), expiry, audience, issuer, the
+    /// route's UID, revocation. Returns the caller with the current principal. For a cached token this needs
+    /// no access to the store.
     ///
     /// # Errors
     /// `Invalid` when the token is invalid for the route, `InsufficientScope` when it lacks the scope,

@@ -1,15 +1,20 @@
 //! The OAuth authorization server for MCP clients: client registration, grants, tokens and metadata. Its
 //! pages are in the portal.
 //!
+//! Each part is a type with the dependencies that it uses. [`AuthorizationServer`] builds all of them:
+//!
 //! ```text
-//! client/                registers clients (RFC 7591), or reads their metadata documents
-//! authorization_code.rs  issues a single-use code after a user approved the client on the portal's pages
-//! endpoint/token.rs      redeems the code: a grant with an access token and a refresh token
-//! authenticate.rs        checks access tokens in memory: signature, revocation, current principal
-//! renewal.rs             renews the sign-in at the identity provider when a client refreshes its tokens
-//! revocation.rs          ends grants, for clients, users and administrators
-//! revocation_feed.rs     the change log in memory: revoked grants and changed principals
-//! feed_reader.rs         reads the change log, on every replica
+//! client/                ClientRegistry       registered clients (RFC 7591) and metadata documents
+//! authorization_code.rs  AuthorizationCodes   a single-use code after a user approved a client in the portal
+//! endpoint/token.rs      TokenEndpoint        tokens for codes, refresh tokens, assertions (grant_types.rs)
+//! issue_token.rs         TokenIssuer          signs access tokens
+//! authenticate.rs        AccessTokenVerifier  in memory: signature, revocation, current principal
+//! principals.rs          Principals           users, workloads and service accounts
+//! renewal.rs             SignInRenewal        asks the identity provider when a client refreshes its tokens
+//! revocation.rs          GrantRevocation      ends grants, for clients, users and administrators
+//! revocation_feed.rs     RevocationFeed       the change log in memory: revoked grants, changed principals
+//! feed_reader.rs         FeedReader           reads the change log, on every replica
+//! prune.rs               ExpiredRows          deletes expired rows
 //! ```
 //!
 //! *Architecture invariant:* a verified token is accepted again without the store, but never after its

@@ -22,7 +22,7 @@ impl Problem {
         Self { description: description.into(), source: None }
     }
 
-    /// Adds an error that the description does not quote.
+    /// Keeps the error that caused the failure. The description must quote what users need of it.
     pub(crate) fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self

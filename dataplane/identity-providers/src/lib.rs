@@ -1,13 +1,16 @@
 //! The client of identity providers: OpenID Connect providers, and OAuth servers with a userinfo endpoint.
 //!
+//! Each part is a type with the dependencies that it uses. [`IdentityProviders`] builds all of them:
+//!
 //! ```text
-//! discovery              the provider's metadata and keys (OpenID Connect Discovery, RFC 8414)
-//! authorization_request  starts a sign-in: state, nonce, PKCE
-//! sign_in                completes it: redeems the code (token_endpoint), identifies the user (identify)
-//! identify               the user's claims, from id_token and userinfo (user_profile)
-//! stored_account         stores the refresh token, encrypted
-//! renewal                renews the sign-in: current claims, or its end; tokens for token exchange
-//! backchannel_logout     verifies the provider's logout tokens (OpenID Connect Back-Channel Logout)
+//! discovery              ProviderDirectory  metadata and keys (OpenID Connect Discovery, RFC 8414)
+//! sign_in                SignInClient       authorization request, then redeems the code (token_endpoint)
+//! identify               UserIdentifier     the user's claims, from id_token and userinfo (user_profile)
+//! id_token               IdTokenVerifier    verifies id_tokens
+//! stored_account         StoredAccounts     stores the refresh token, encrypted
+//! renewal                RenewalClient      current claims, or the end of the sign-in; identity tokens
+//! backchannel_logout     LogoutVerifier     logout tokens (OpenID Connect Back-Channel Logout)
+//! reencrypt              TokenReencryption  after a key rotation
 //! ```
 //!
 //! Sessions, grants and pages are in other crates.

@@ -19,8 +19,8 @@ use super::public_keys::PublicKeys;
 /// Maximum length of a `client_id` that is a URL.
 const MAX_URL_LEN: usize = 2048;
 
-/// A metadata document or its URL is invalid, or the document cannot be fetched. Messages follow "the client's
-/// metadata document is invalid:" or "cannot be fetched:".
+/// A metadata document or its URL is invalid, or the document cannot be fetched. Messages follow "the
+/// client's metadata document is invalid:" or "cannot be fetched:".
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// The gateway has no settings yet.

@@ -110,13 +110,15 @@ impl TokenEndpoint {
     ) -> Result<TokenResponse, TokenEndpointError> {
         let table = table.ok_or(TokenEndpointError::NotReady)?;
         let form = Form::parse(headers, body).map_err(TokenEndpointError::Form)?;
-        // invalid_grant if the route does not exist any more: with another error the client would retry forever.
+        // invalid_grant if the route does not exist any more: with another error the client would retry
+        // forever.
         let issuer = Issuer::at(table, slug).ok_or(ROUTE_GONE)?;
         let grant_type = form.get("grant_type").ok_or(TokenEndpointError::Missing("grant_type"))?.to_owned();
         let at = IssuerContext { table, issuer: &issuer };
         let client = match self.clients.authenticate(at, headers, &form).await {
             Ok(client) => Some(client),
-            // Client authentication is optional: the assertion identifies the subject (RFC 7521, section 4.1).
+            // Client authentication is optional: the assertion identifies the subject (RFC 7521, section
+            // 4.1).
             Err(ClientAuthError::MissingClientId) if grant_type == JWT_BEARER => None,
             Err(error) => return Err(TokenEndpointError::Client(error)),
         };
