@@ -1,14 +1,22 @@
-//! Issues authorization codes for approved requests.
+//! Authorization codes: issued for approved requests.
 
+use portcullis_clock::{Clock, Random};
 use portcullis_policy::{PrincipalId, Route};
-use portcullis_store::CodeRow;
+use portcullis_rate_limit::RateLimit;
+use portcullis_store::{CodeRow, Store};
 
 use crate::digest::digest;
 use crate::issue_token::SCOPE;
-use crate::{AuthorizationServer, Client, InternalError, Issuer};
+use crate::issuer::root_issuer;
+use crate::{Client, InternalError, Issuer};
 
 /// Lifetime of a code.
 const CODE_LIFETIME_SECONDS: u64 = 60;
+/// New authorization requests per IP address: burst, and rate per second. They need no authentication, and
+/// each occupies a row in the store until the user decides or the request expires.
+const PENDING_REQUEST_LIMIT: (u32, u32) = (200, 2);
+/// The same for all addresses together.
+const TOTAL_PENDING_REQUEST_LIMIT: (u32, u32) = (1_000, 10);
 
 /// An authorization request that the authorization endpoint checked and a user approved.
 pub struct ApprovedRequest<'a> {
@@ -30,17 +38,36 @@ pub struct ApprovedRequest<'a> {
     pub scope: &'a str,
 }
 
-impl AuthorizationServer {
+/// Issues authorization codes, and limits the requests for them.
+pub struct AuthorizationCodes {
+    store: Store,
+    clock: Clock,
+    random: Random,
+    pending_limit: RateLimit,
+}
+
+impl AuthorizationCodes {
+    pub(crate) fn new(store: Store, clock: Clock, random: Random) -> Self {
+        let pending_limit = RateLimit::new(PENDING_REQUEST_LIMIT, TOTAL_PENDING_REQUEST_LIMIT);
+        Self { store, clock, random, pending_limit }
+    }
+
+    /// Whether the rate limit allows another pending authorization request. Counts the request.
+    #[must_use]
+    pub fn allow_pending_request(&self) -> bool {
+        self.pending_limit.take(self.clock.now())
+    }
+
     /// Issues an authorization code. It can be redeemed once, within 60 s, at the same issuer, with the PKCE
     /// verifier.
     ///
     /// # Errors
     /// When the store or the random source fails.
-    pub async fn issue_code(&self, approved: ApprovedRequest<'_>) -> Result<String, InternalError> {
-        let code = format!("pc_code_{}", self.random().token()?);
+    pub async fn issue(&self, approved: ApprovedRequest<'_>) -> Result<String, InternalError> {
+        let code = format!("pc_code_{}", self.random.token()?);
         let issuer = match approved.issuer {
             Issuer::Route(route) => route.url.to_string(),
-            Issuer::Root => crate::authenticate::root_issuer(approved.route).to_owned(),
+            Issuer::Root => root_issuer(approved.route).to_owned(),
         };
         let row = CodeRow {
             digest: digest(&code),
@@ -53,12 +80,12 @@ impl AuthorizationServer {
             redirect_uri: approved.redirect_uri.to_owned(),
             code_challenge: approved.code_challenge.to_owned(),
             scope: SCOPE.to_owned(),
-            expires_at: self.clock().now().after_seconds(CODE_LIFETIME_SECONDS).0,
+            expires_at: self.clock.now().after_seconds(CODE_LIFETIME_SECONDS).0,
             consumed_at: None,
             grant_id: None,
             provider_session: approved.provider_session.map(ToOwned::to_owned),
         };
-        self.store().add_code(&row).await?;
+        self.store.add_code(&row).await?;
         Ok(code)
     }
 }

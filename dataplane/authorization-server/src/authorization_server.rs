@@ -1,43 +1,24 @@
-//! The authorization server with its dependencies, caches and rate limits.
+//! Builds the parts of the authorization server, each with the dependencies that it uses.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use moka::sync::Cache;
+use axum::Router;
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
 use portcullis_identity_providers::IdentityProviders;
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::Keyring;
-use portcullis_policy::{RouteTable, RouteTableHandle};
-use portcullis_rate_limit::RateLimit;
+use portcullis_policy::RouteTableHandle;
 use portcullis_store::Store;
 
-use crate::authenticate::{TokenHash, VerifiedToken};
-use crate::client::DocumentCache;
+use crate::client::{MetadataDocuments, Registrations};
+use crate::endpoint::{ClientAuthenticator, Endpoints};
 use crate::revocation_feed::RevocationFeed;
-use crate::{Issuer, TokenReviewer};
-
-/// Maximum number of cached verified tokens. A token that was evicted costs another signature check.
-const MAX_CACHED_TOKENS: u64 = 50_000;
-/// A cached token is evicted if it is not used for this time.
-const TOKEN_IDLE_TIMEOUT: Duration = Duration::from_secs(1800);
-/// Client registrations per IP address: burst, and rate per second. All clients behind an untrusted proxy
-/// share one address.
-const REGISTRATION_LIMIT: (u32, u32) = (60, 1);
-/// The same for all addresses together.
-const TOTAL_REGISTRATION_LIMIT: (u32, u32) = (300, 5);
-
-/// Token reviews of service account tokens per IP address: burst, and rate per second.
-const TOKEN_REVIEW_LIMIT: (u32, u32) = (50, 10);
-/// The same for all addresses together.
-const TOTAL_TOKEN_REVIEW_LIMIT: (u32, u32) = (100, 20);
-/// New authorization requests per IP address: burst, and rate per second. They need no authentication, and
-/// each occupies a row in the store until the user decides or the request expires.
-const PENDING_AUTHORIZATION_LIMIT: (u32, u32) = (200, 2);
-/// The same for all addresses together.
-const TOTAL_PENDING_AUTHORIZATION_LIMIT: (u32, u32) = (1_000, 10);
+use crate::{
+    AccessTokenVerifier, AuthorizationCodes, ClientRegistry, FeedReader, GrantRevocation, Principals,
+    SignInRenewal, TokenReviewer,
+};
 
 /// Dependencies of [`AuthorizationServer`].
 #[derive(Clone)]
@@ -64,112 +45,88 @@ pub struct AuthorizationServerDependencies {
     pub reviewer: Option<Arc<dyn TokenReviewer>>,
 }
 
-/// The authorization server. Cheap to clone.
-#[derive(Clone)]
-pub struct AuthorizationServer(Arc<Inner>);
-
-struct Inner {
-    dependencies: AuthorizationServerDependencies,
-    feed: RevocationFeed,
-    tokens: Cache<TokenHash, Arc<VerifiedToken>>,
-    documents: DocumentCache,
-    registration_limit: RateLimit,
-    token_review_limit: RateLimit,
-    pending_authorization_limit: RateLimit,
+/// The authorization server: one part per responsibility. The rest of the process holds the parts that it
+/// uses.
+pub struct AuthorizationServer {
+    /// Clients, by their id.
+    pub clients: Arc<ClientRegistry>,
+    /// Issues authorization codes.
+    pub codes: Arc<AuthorizationCodes>,
+    /// Users, workloads and service accounts.
+    pub principals: Arc<Principals>,
+    /// Verifies access tokens. Accepts none until [`feed_reader`](Self::feed_reader) has read the change log.
+    pub access_tokens: Arc<AccessTokenVerifier>,
+    /// Revokes grants.
+    pub revocation: Arc<GrantRevocation>,
+    /// Renews sign-ins at identity providers.
+    pub sign_ins: Arc<SignInRenewal>,
+    /// Reads the change log.
+    pub feed_reader: Arc<FeedReader>,
+    /// The HTTP endpoints.
+    pub router: Router,
 }
 
 impl AuthorizationServer {
-    /// Creates an authorization server. It accepts no access token until [`follow_feed`](Self::follow_feed)
-    /// runs.
+    /// Creates an authorization server.
     #[must_use]
     pub fn new(dependencies: AuthorizationServerDependencies) -> Self {
-        Self(Arc::new(Inner {
-            dependencies,
-            feed: RevocationFeed::new(),
-            tokens: Cache::builder().max_capacity(MAX_CACHED_TOKENS).time_to_idle(TOKEN_IDLE_TIMEOUT).build(),
-            documents: DocumentCache::new(),
-            registration_limit: RateLimit::new(REGISTRATION_LIMIT, TOTAL_REGISTRATION_LIMIT),
-            token_review_limit: RateLimit::new(TOKEN_REVIEW_LIMIT, TOTAL_TOKEN_REVIEW_LIMIT),
-            pending_authorization_limit: RateLimit::new(
-                PENDING_AUTHORIZATION_LIMIT,
-                TOTAL_PENDING_AUTHORIZATION_LIMIT,
-            ),
-        }))
-    }
-
-    /// The issuer at `{publicUrl}/mcp/{slug}`, or the root issuer without a slug. `None` if the slug is not
-    /// served.
-    #[must_use]
-    pub fn issuer(&self, table: &RouteTable, slug: Option<&str>) -> Option<Issuer> {
-        match slug {
-            Some(slug) => table.route(slug).cloned().map(Issuer::Route),
-            None => Some(Issuer::Root),
+        let AuthorizationServerDependencies { tables, store, keys, clock, random, events, .. } =
+            &dependencies;
+        let feed = Arc::new(RevocationFeed::new());
+        let principals = Arc::new(Principals::new(store.clone(), clock.clone(), Arc::clone(&feed)));
+        let revocation = Arc::new(GrantRevocation::new(
+            store.clone(),
+            clock.clone(),
+            events.clone(),
+            Arc::clone(&dependencies.providers.renewal),
+            Arc::clone(&feed),
+            Arc::clone(&principals),
+        ));
+        let sign_ins = Arc::new(SignInRenewal::new(
+            tables.clone(),
+            clock.clone(),
+            events.clone(),
+            Arc::clone(&dependencies.providers.renewal),
+            Arc::clone(&principals),
+            Arc::clone(&revocation),
+        ));
+        let registrations = Arc::new(Registrations::new(store.clone(), clock.clone(), random.clone()));
+        let documents =
+            MetadataDocuments::new(tables.clone(), dependencies.http.clone(), clock.clone(), events.clone());
+        let clients = Arc::new(ClientRegistry::new(Arc::clone(&registrations), documents));
+        let client_authenticator = Arc::new(ClientAuthenticator::new(
+            Arc::clone(&clients),
+            Arc::clone(&registrations),
+            Arc::clone(&dependencies.verifier),
+            clock.clone(),
+        ));
+        let access_tokens = AccessTokenVerifier::new(
+            tables.clone(),
+            Arc::clone(keys),
+            clock.clone(),
+            Arc::clone(&feed),
+            Arc::clone(&principals),
+        );
+        let codes = AuthorizationCodes::new(store.clone(), clock.clone(), random.clone());
+        let feed_reader =
+            FeedReader::new(tables.clone(), store.clone(), clock.clone(), feed, Arc::clone(&principals));
+        let endpoints = Endpoints::new(
+            &dependencies,
+            registrations,
+            client_authenticator,
+            Arc::clone(&principals),
+            Arc::clone(&revocation),
+            Arc::clone(&sign_ins),
+        );
+        Self {
+            clients,
+            codes: Arc::new(codes),
+            principals,
+            access_tokens: Arc::new(access_tokens),
+            revocation,
+            sign_ins,
+            feed_reader: Arc::new(feed_reader),
+            router: endpoints.router(),
         }
-    }
-
-    /// Whether the rate limit allows another pending authorization request. Counts the request.
-    #[must_use]
-    pub fn allow_pending_authorization(&self) -> bool {
-        self.0.pending_authorization_limit.take(self.clock().now())
-    }
-
-    pub(crate) fn tables(&self) -> &RouteTableHandle {
-        &self.0.dependencies.tables
-    }
-
-    pub(crate) fn store(&self) -> &Store {
-        &self.0.dependencies.store
-    }
-
-    pub(crate) fn keys(&self) -> &Keyring {
-        &self.0.dependencies.keys
-    }
-
-    pub(crate) fn http(&self) -> &HttpClients {
-        &self.0.dependencies.http
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.0.dependencies.clock
-    }
-
-    pub(crate) fn random(&self) -> &Random {
-        &self.0.dependencies.random
-    }
-
-    pub(crate) fn events(&self) -> &EventSink {
-        &self.0.dependencies.events
-    }
-
-    pub(crate) fn feed(&self) -> &RevocationFeed {
-        &self.0.feed
-    }
-
-    pub(crate) fn tokens(&self) -> &Cache<TokenHash, Arc<VerifiedToken>> {
-        &self.0.tokens
-    }
-
-    pub(crate) fn documents(&self) -> &DocumentCache {
-        &self.0.documents
-    }
-
-    pub(crate) fn verifier(&self) -> &JwtVerifier {
-        &self.0.dependencies.verifier
-    }
-
-    pub(crate) fn providers(&self) -> &IdentityProviders {
-        &self.0.dependencies.providers
-    }
-
-    pub(crate) fn registration_limit(&self) -> &RateLimit {
-        &self.0.registration_limit
-    }
-
-    pub(crate) fn token_review_limit(&self) -> &RateLimit {
-        &self.0.token_review_limit
-    }
-
-    pub(crate) fn reviewer(&self) -> Option<&dyn TokenReviewer> {
-        self.0.dependencies.reviewer.as_deref()
     }
 }

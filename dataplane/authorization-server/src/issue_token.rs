@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use portcullis_clock::UnixMillis;
-use portcullis_events::Event;
-use portcullis_policy::{PrincipalId, RouteTable};
+use portcullis_clock::{Random, UnixMillis};
+use portcullis_keyring::Keyring;
+use portcullis_policy::RouteTable;
 use portcullis_store::GrantRow;
 
+use crate::InternalError;
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
-use crate::{AuthorizationServer, InternalError};
 
 /// The only scope. Teams decide what a user may do, not the requested scope.
 pub(crate) const SCOPE: &str = "mcp";
@@ -21,7 +21,17 @@ pub(crate) struct AccessToken {
     pub(crate) expires_in: i64,
 }
 
-impl AuthorizationServer {
+/// Creates access tokens and refresh tokens.
+pub(crate) struct TokenIssuer {
+    keys: Arc<Keyring>,
+    random: Random,
+}
+
+impl TokenIssuer {
+    pub(crate) const fn new(keys: Arc<Keyring>, random: Random) -> Self {
+        Self { keys, random }
+    }
+
     /// Signs an access token for a grant. It expires no later than the grant.
     pub(crate) fn sign_access_token(
         &self,
@@ -40,35 +50,17 @@ impl AuthorizationServer {
             sub: grant.principal.clone(),
             client_id: grant.client_id.clone(),
             client_name: grant.client_name.clone(),
-            jti: self.random().token()?,
+            jti: self.random.token()?,
             iat,
             exp,
             scope: grant.scope.clone(),
             grant: grant.id.clone(),
             route: grant.route_uid.clone(),
         };
-        Ok(AccessToken {
-            token: self.keys().signing.sign(ACCESS_TOKEN_TYPE, &claims)?,
-            expires_in: exp - iat,
-        })
+        Ok(AccessToken { token: self.keys.signing.sign(ACCESS_TOKEN_TYPE, &claims)?, expires_in: exp - iat })
     }
 
     pub(crate) fn new_refresh_token(&self) -> Result<String, InternalError> {
-        Ok(format!("{REFRESH_PREFIX}{}", self.random().token()?))
-    }
-
-    /// Sets the fields of an event that describe a grant.
-    pub(crate) async fn add_grant_to_event(&self, event: &mut Event, table: &RouteTable, grant: &GrantRow) {
-        event.gateway = Some(Arc::clone(&table.gateway.name));
-        event.client_id = Some(grant.client_id.as_str().into());
-        event.client_name = Some(grant.client_name.as_str().into());
-        if let Some(route) = table.route_by_uid(&grant.route_uid) {
-            event.route = Some(Arc::clone(&route.slug));
-            event.origin = Some(Arc::clone(&route.origin.name));
-        }
-        // If the lookup fails, record the event without its subject.
-        if let Ok(Some(person)) = self.load_principal(&PrincipalId::from_stored(&grant.principal)).await {
-            event.subject = Some(Arc::clone(&person.subject));
-        }
+        Ok(format!("{REFRESH_PREFIX}{}", self.random.token()?))
     }
 }

@@ -30,6 +30,16 @@ pub enum TargetError {
 }
 
 impl Issuer {
+    /// The issuer at `{publicUrl}/mcp/{slug}`, or the root issuer without a slug. `None` if the slug is not
+    /// served.
+    #[must_use]
+    pub fn at(table: &RouteTable, slug: Option<&str>) -> Option<Self> {
+        match slug {
+            Some(slug) => table.route(slug).cloned().map(Self::Route),
+            None => Some(Self::Root),
+        }
+    }
+
     /// The issuer identifier (RFC 8414, section 2). `iss` in redirects and tokens is byte for byte the same.
     #[must_use]
     pub fn identifier(&self, table: &RouteTable) -> String {
@@ -59,6 +69,11 @@ impl Issuer {
             (Self::Root, None) => sole_route(table).ok_or(TargetError::Ambiguous),
         }
     }
+}
+
+/// The gateway's public URL, which is the identifier of the root issuer: a route's URL without `/mcp/{slug}`.
+pub(crate) fn root_issuer(route: &Route) -> &str {
+    route.url.strip_suffix(&*route.slug).and_then(|url| url.strip_suffix("/mcp/")).unwrap_or(&route.url)
 }
 
 /// The route of a gateway that has exactly one.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_clock::UnixMillis;
-use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
-use portcullis_identity_providers::{IdentityTokens, ProviderError, RenewalError, Renewed};
-use portcullis_policy::{PrincipalId, RouteTable};
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
+use portcullis_identity_providers::{IdentityTokens, ProviderError, RenewalClient, RenewalError, Renewed};
+use portcullis_policy::{PrincipalId, RouteTable, RouteTableHandle};
 
-use crate::{AuthorizationServer, InternalError};
+use crate::{GrantRevocation, InternalError, Principals};
 
 /// How long a token request waits for a renewal. A later result is applied in the background.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(4);
@@ -32,23 +32,51 @@ impl Failed {
     fn gateway(error: &impl std::fmt::Display) -> Self {
         Self(Outcome::GatewayError, FailureOrigin::Gateway, "store_unavailable", error.to_string())
     }
+
+    fn provider(error: &ProviderError) -> Self {
+        match error {
+            ProviderError::Gateway(problem) => Self::gateway(problem),
+            error => Self(Outcome::UpstreamError, FailureOrigin::Upstream, error.reason(), error.to_string()),
+        }
+    }
 }
 
-impl AuthorizationServer {
+/// Renews sign-ins, and applies the results to principals and grants.
+pub struct SignInRenewal {
+    tables: RouteTableHandle,
+    clock: Clock,
+    events: EventSink,
+    provider_client: Arc<RenewalClient>,
+    principals: Arc<Principals>,
+    revocation: Arc<GrantRevocation>,
+}
+
+impl SignInRenewal {
+    pub(crate) const fn new(
+        tables: RouteTableHandle,
+        clock: Clock,
+        events: EventSink,
+        provider_client: Arc<RenewalClient>,
+        principals: Arc<Principals>,
+        revocation: Arc<GrantRevocation>,
+    ) -> Self {
+        Self { tables, clock, events, provider_client, principals, revocation }
+    }
+
     /// Renews a user's sign-in, unless it was renewed within the lifetime of an access token.
-    pub(crate) async fn renew_sign_in(&self, who: &PrincipalId) -> SignInStatus {
-        let Some(table) = self.tables().current() else { return SignInStatus::Active };
-        let (identity, who) = (self.clone(), who.clone());
+    pub(crate) async fn renew(self: &Arc<Self>, who: &PrincipalId) -> SignInStatus {
+        let Some(table) = self.tables.current() else { return SignInStatus::Active };
+        let (renewal, who) = (Arc::clone(self), who.clone());
         // In a separate task: the renewal must complete even if the client disconnects.
         let asking = tokio::spawn(async move {
-            let now = identity.clock().now();
+            let now = renewal.clock.now();
             let interval = i64::try_from(table.gateway.tokens.access_seconds).unwrap_or(i64::MAX);
             let since = UnixMillis(now.0.saturating_sub(interval.saturating_mul(1000)));
-            let renewed = identity.providers().renew(&table.gateway, &who, Some(since)).await;
-            identity.apply_renewal(&table, &who, renewed.as_ref()).await
+            let renewed = renewal.provider_client.renew(&table.gateway, &who, Some(since)).await;
+            renewal.apply(&table, &who, renewed.as_ref()).await
         });
         match tokio::time::timeout(RENEWAL_TIMEOUT, asking).await {
-            Ok(Ok(renewal)) => renewal,
+            Ok(Ok(status)) => status,
             _ => SignInStatus::Active,
         }
     }
@@ -58,55 +86,54 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// See [`RenewalError`]. After [`RenewalError::NoRefreshToken`], signing in again may help.
-    pub async fn identity_tokens(&self, who: &PrincipalId) -> Result<Arc<IdentityTokens>, RenewalError> {
-        let Some(table) = self.tables().current() else { return Err(RenewalError::NoRefreshToken) };
-        let (identity, who) = (self.clone(), who.clone());
+    pub async fn identity_tokens(
+        self: &Arc<Self>,
+        who: &PrincipalId,
+    ) -> Result<Arc<IdentityTokens>, RenewalError> {
+        let Some(table) = self.tables.current() else { return Err(RenewalError::NoRefreshToken) };
+        let (renewal, who) = (Arc::clone(self), who.clone());
         let asking = tokio::spawn(async move {
-            match identity.providers().identity_tokens(&table.gateway, &who).await {
+            match renewal.provider_client.identity_tokens(&table.gateway, &who).await {
                 Ok((tokens, None)) => Ok(tokens),
                 Ok((tokens, Some(renewed))) => {
-                    identity.apply_renewal(&table, &who, Ok(&renewed)).await;
+                    renewal.apply(&table, &who, Ok(&renewed)).await;
                     Ok(tokens)
                 }
                 Err(error) => {
-                    identity.apply_renewal(&table, &who, Err(&error)).await;
+                    renewal.apply(&table, &who, Err(&error)).await;
                     Err(error)
                 }
             }
         });
-        asking.await.unwrap_or_else(|error| Err(RenewalError::Postponed(error.to_string())))
+        asking.await.unwrap_or_else(|error| Err(error.into()))
     }
 
     /// Applies the result of a renewal: updates the principal or signs the user out, and records an event.
-    async fn apply_renewal(
+    async fn apply(
         &self,
         table: &RouteTable,
         who: &PrincipalId,
         renewed: Result<&Renewed, &RenewalError>,
     ) -> SignInStatus {
-        let mut renewal = SignInStatus::Active;
+        let mut status = SignInStatus::Active;
         let failed = match renewed {
             Ok(renewed) => {
                 self.update_principal(who, renewed).await.err().map(|error| Failed::gateway(&error))
             }
             Err(error @ RenewalError::Ended(_)) => {
-                renewal = SignInStatus::Ended;
+                status = SignInStatus::Ended;
                 let mut message = error.to_string();
-                if let Err(error) = self.sign_out_everywhere(table, who, SIGN_IN_ENDED).await {
+                if let Err(error) = self.revocation.sign_out_everywhere(table, who, SIGN_IN_ENDED).await {
                     tracing::error!(%error, "failed to sign out a user whose identity provider ended the sign-in");
                     message = format!("{message}; the sign-out is incomplete: {error}");
                 }
                 Some(Failed(Outcome::Denied, FailureOrigin::Client, SIGN_IN_ENDED, message))
             }
-            Err(RenewalError::Failed(ProviderError::Gateway(error))) => Some(Failed::gateway(error)),
-            Err(RenewalError::Failed(error)) => {
-                let (outcome, origin) = (Outcome::UpstreamError, FailureOrigin::Upstream);
-                Some(Failed(outcome, origin, error.reason(), error.to_string()))
-            }
+            Err(RenewalError::Failed(error)) => Some(Failed::provider(error)),
             // No renewal was attempted.
-            Err(_) => return renewal,
+            Err(_) => return status,
         };
-        let mut event = Event::new(self.clock().now(), EventKind::Renewed, Outcome::Success);
+        let mut event = Event::new(self.clock.now(), EventKind::Renewed, Outcome::Success);
         event.gateway = Some(Arc::clone(&table.gateway.name));
         if let Some(Failed(outcome, origin, reason, message)) = failed {
             event.outcome = outcome;
@@ -115,16 +142,16 @@ impl AuthorizationServer {
             event.message = Some(message.into());
         }
         // If the lookup fails, record the event without its subject.
-        if let Ok(Some(person)) = self.load_principal(who).await {
+        if let Ok(Some(person)) = self.principals.load(who).await {
             event.subject = Some(Arc::clone(&person.subject));
         }
-        self.events().record(event);
-        renewal
+        self.events.record(event);
+        status
     }
 
     async fn update_principal(&self, who: &PrincipalId, renewed: &Renewed) -> Result<(), InternalError> {
-        let known = if renewed.is_whole { None } else { self.load_principal(who).await? };
+        let known = if renewed.is_whole { None } else { self.principals.load(who).await? };
         let principal = renewed.description.principal(&renewed.identity_provider, known.as_deref());
-        self.save_principal(&principal).await
+        self.principals.save(&principal).await
     }
 }

@@ -1,12 +1,17 @@
 //! Revokes grants: a single one, or all of a user, a client or a route. Signing out a user also ends their
 //! browser sessions. Effective immediately on this replica, and within two seconds on the others.
 
-use portcullis_clock::UnixMillis;
-use portcullis_events::{Event, EventKind, Outcome};
-use portcullis_policy::{PrincipalId, RouteTable};
-use portcullis_store::{GrantFilter, GrantRow, SessionFilter};
+use std::sync::Arc;
 
-use crate::{AuthorizationServer, InternalError};
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_events::{Event, EventKind, EventSink, Outcome};
+use portcullis_identity_providers::RenewalClient;
+use portcullis_policy::{PrincipalId, RouteTable};
+use portcullis_store::{GrantFilter, GrantRow, SessionFilter, Store};
+
+use crate::grant_event::add_grant_to_event;
+use crate::revocation_feed::RevocationFeed;
+use crate::{InternalError, Principals};
 
 /// Minimum time that a revoked grant stays in the change log. It is longer if the settings allow access
 /// tokens a longer lifetime.
@@ -28,7 +33,28 @@ impl std::ops::AddAssign for RevokedCounts {
     }
 }
 
-impl AuthorizationServer {
+/// Revokes grants and ends sessions.
+pub struct GrantRevocation {
+    store: Store,
+    clock: Clock,
+    events: EventSink,
+    renewal: Arc<RenewalClient>,
+    feed: Arc<RevocationFeed>,
+    principals: Arc<Principals>,
+}
+
+impl GrantRevocation {
+    pub(crate) const fn new(
+        store: Store,
+        clock: Clock,
+        events: EventSink,
+        renewal: Arc<RenewalClient>,
+        feed: Arc<RevocationFeed>,
+        principals: Arc<Principals>,
+    ) -> Self {
+        Self { store, clock, events, renewal, feed, principals }
+    }
+
     /// Signs a user out everywhere: ends their browser sessions, revokes their grants, and deletes the
     /// refresh token of their identity provider.
     ///
@@ -45,7 +71,7 @@ impl AuthorizationServer {
             self.revoke_all(table, SessionFilter::Person(id), GrantFilter::Person(id), reason).await?;
         // Last: if the sign-out fails before this, the next renewal finds the sign-in ended again and
         // completes it.
-        self.providers().delete_refresh_token(who).await?;
+        self.renewal.delete_refresh_token(who).await?;
         Ok(ended)
     }
 
@@ -61,7 +87,7 @@ impl AuthorizationServer {
         people: &[PrincipalId],
         reason: &'static str,
     ) -> Result<RevokedCounts, InternalError> {
-        self.store().clear_provider_session_tokens(session).await?;
+        self.store.clear_provider_session_tokens(session).await?;
         let (sessions, grants) =
             (SessionFilter::ProviderSession(session), GrantFilter::ProviderSession(session));
         let mut ended = self.revoke_all(table, sessions, grants, reason).await?;
@@ -81,7 +107,7 @@ impl AuthorizationServer {
         reason: &'static str,
     ) -> Result<RevokedCounts, InternalError> {
         // Sessions first: a signed-in browser could create new grants meanwhile.
-        let sessions = self.store().end_sessions(sessions).await?;
+        let sessions = self.store.end_sessions(sessions).await?;
         Ok(RevokedCounts { sessions, grants: self.revoke_grants(table, grants, reason).await? })
     }
 
@@ -96,10 +122,10 @@ impl AuthorizationServer {
         grant: &GrantRow,
         reason: &'static str,
     ) -> Result<(), InternalError> {
-        let now = self.clock().now();
+        let now = self.clock.now();
         let until = retained_until(table, now);
-        let ended = self.store().revoke_grant(&grant.id, now.0, until.0).await?;
-        self.feed().add_revocations([grant.id.clone()], until, now);
+        let ended = self.store.revoke_grant(&grant.id, now.0, until.0).await?;
+        self.feed.add_revocations([grant.id.clone()], until, now);
         if ended {
             self.record_revocation(table, grant, reason).await;
         }
@@ -118,17 +144,17 @@ impl AuthorizationServer {
         reason: &'static str,
     ) -> Result<usize, InternalError> {
         // Codes first: a code that is being redeemed meanwhile becomes a grant, which is found below.
-        self.store().invalidate_codes(whose, self.clock().now().0).await?;
+        self.store.invalidate_codes(whose, self.clock.now().0).await?;
         let mut count = 0;
         loop {
-            let now = self.clock().now();
+            let now = self.clock.now();
             let until = retained_until(table, now);
-            let ended = self.store().revoke_grants(whose, now.0, until.0).await?;
+            let ended = self.store.revoke_grants(whose, now.0, until.0).await?;
             if ended.is_empty() {
                 return Ok(count);
             }
             count += ended.len();
-            self.feed().add_revocations(ended.iter().map(|grant| grant.id.clone()), until, now);
+            self.feed.add_revocations(ended.iter().map(|grant| grant.id.clone()), until, now);
             for grant in &ended {
                 self.record_revocation(table, grant, reason).await;
             }
@@ -136,10 +162,10 @@ impl AuthorizationServer {
     }
 
     async fn record_revocation(&self, table: &RouteTable, grant: &GrantRow, reason: &'static str) {
-        let mut event = Event::new(self.clock().now(), EventKind::Revoked, Outcome::Success);
+        let mut event = Event::new(self.clock.now(), EventKind::Revoked, Outcome::Success);
         event.reason = Some(reason);
-        self.add_grant_to_event(&mut event, table, grant).await;
-        self.events().record(event);
+        add_grant_to_event(&mut event, table, grant, &self.principals).await;
+        self.events.record(event);
     }
 }
 
@@ -170,17 +196,17 @@ mod tests {
             assert!(other.authenticate(&token, route).await.is_ok());
             tokens.push((token, route));
         }
-        let table = world.identity.tables().current().unwrap();
+        let table = world.table();
         let ana = ana();
         let whose = GrantFilter::Person(ana.id.as_str());
-        let ended = world.identity.revoke_grants(&table, whose, "by_admin").await.unwrap();
+        let ended = world.identity.revocation.revoke_grants(&table, whose, "by_admin").await.unwrap();
         assert_eq!(ended, 2);
-        other.identity.read_feed().await.unwrap();
+        other.identity.feed_reader.read().await.unwrap();
         for (token, route) in &tokens {
             assert!(world.authenticate(token, route).await.is_err());
             assert!(other.authenticate(token, route).await.is_err());
         }
-        assert_eq!(world.identity.revoke_grants(&table, whose, "by_admin").await.unwrap(), 0);
+        assert_eq!(world.identity.revocation.revoke_grants(&table, whose, "by_admin").await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -210,13 +236,17 @@ mod tests {
                 code_challenge: &digest(VERIFIER),
                 scope: "mcp",
             };
-            let code = world.identity.issue_code(approved).await.unwrap();
+            let code = world.identity.codes.issue(approved).await.unwrap();
             let issued = world.exchange("/oauth/token", &client, &code, &[]).await;
             tokens.push(issued.text("access_token").to_owned());
         }
         let people = std::slice::from_ref(&ana);
-        let ended =
-            world.identity.end_provider_session(&table, "laptop", people, "by_provider").await.unwrap();
+        let ended = world
+            .identity
+            .revocation
+            .end_provider_session(&table, "laptop", people, "by_provider")
+            .await
+            .unwrap();
         assert_eq!(ended, RevokedCounts { grants: 3, sessions: 3 });
         for (number, token) in tokens.iter().enumerate() {
             let left = world.store.browser_session(&number.to_string(), now.0).await.unwrap();

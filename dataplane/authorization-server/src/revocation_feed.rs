@@ -1,7 +1,7 @@
 //! The change log in memory: which grants were revoked, and which principals changed.
 //!
 //! Every replica reads the log each second.
-//! [`AuthorizationServer::authenticate`](crate::AuthorizationServer::authenticate) checks the copy in memory
+//! [`AccessTokenVerifier::authenticate`](crate::AccessTokenVerifier::authenticate) checks the copy in memory
 //! on every call, without waiting.
 
 use std::collections::HashMap;

@@ -14,8 +14,14 @@ pub struct ServiceAccount {
 
 /// The review failed. The token may be valid or not.
 #[derive(Debug, thiserror::Error)]
-#[error("the TokenReview failed: {0}")]
-pub struct TokenReviewError(pub String);
+pub enum TokenReviewError {
+    /// The cluster did not respond in time.
+    #[error("the TokenReview failed: the API server did not respond in time")]
+    Timeout,
+    /// The request failed.
+    #[error("the TokenReview failed: {0}")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
 
 /// Result of a review. `None` if the token is invalid for the audience, or not a service account token.
 pub type TokenReviewFuture<'a> =

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::digest::digest;
+use crate::prune::ExpiredRows;
 use crate::{
     ApprovedRequest, AuthenticateError, AuthorizationServer, AuthorizationServerDependencies, Caller, Client,
     Issuer, ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer,
@@ -181,9 +182,9 @@ impl TestServer {
             events: sink,
             reviewer,
         });
-        identity.read_feed().await.unwrap();
-        identity.save_principal(&ana()).await.unwrap();
-        let router = identity.router();
+        identity.feed_reader.read().await.unwrap();
+        identity.principals.save(&ana()).await.unwrap();
+        let router = identity.router.clone();
         Self { identity, clock, store, keys, tables, events: Mutex::new(events), router }
     }
 
@@ -197,6 +198,11 @@ impl TestServer {
 
     pub(crate) fn route(&self, slug: &str) -> Arc<Route> {
         Arc::clone(self.table().route(slug).unwrap())
+    }
+
+    pub(crate) async fn prune(&self) {
+        let rows = ExpiredRows::new(self.tables.clone(), self.store.clone(), self.clock.clone());
+        rows.delete().await.unwrap();
     }
 
     /// Advances the clock without reading the change log.
@@ -249,7 +255,7 @@ impl TestServer {
         let document =
             json!({"client_name": "Test", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none"});
         let answer = self.register("/register", &document).await;
-        self.identity.client(answer.text("client_id")).await.unwrap()
+        self.identity.clients.client(answer.text("client_id")).await.unwrap()
     }
 
     /// A code for a request that Ana approved, at the route's issuer or the root issuer.
@@ -277,7 +283,7 @@ impl TestServer {
             code_challenge: &digest(verifier),
             scope: "mcp offline_access",
         };
-        self.identity.issue_code(approved).await.unwrap()
+        self.identity.codes.issue(approved).await.unwrap()
     }
 
     pub(crate) async fn exchange(
@@ -319,7 +325,7 @@ impl TestServer {
         slug: &str,
     ) -> Result<Arc<Caller>, AuthenticateError> {
         let table = self.tables.current().unwrap();
-        self.identity.authenticate(token, &self.route(slug), &table).await
+        self.identity.access_tokens.authenticate(token, &self.route(slug), &table).await
     }
 }
 
@@ -340,7 +346,7 @@ impl TokenReviewer for FakeCluster {
         Box::pin(async move {
             let Some(claims) = cluster_key().open(token) else { return Ok(None) };
             if claims["away"] == true {
-                return Err(TokenReviewError("the API server does not answer".to_owned()));
+                return Err(TokenReviewError::Timeout);
             }
             let is_for_us = claims["aud"].as_array().is_some_and(|list| list.contains(&json!(audience)));
             let account = claims["sub"].as_str().and_then(|sub| sub.strip_prefix("system:serviceaccount:"));

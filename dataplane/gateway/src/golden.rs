@@ -148,8 +148,8 @@ pub(crate) async fn context() -> Context {
         events: events.clone(),
         reviewer: None,
     });
-    identity.read_feed().await.unwrap();
-    identity.save_principal(&ana()).await.unwrap();
+    identity.feed_reader.read().await.unwrap();
+    identity.principals.save(&ana()).await.unwrap();
     let vault = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -161,7 +161,10 @@ pub(crate) async fn context() -> Context {
     });
     let portal = Portal::new(PortalDependencies {
         tables: tables.clone(),
-        identity: identity.clone(),
+        clients: identity.clients,
+        codes: identity.codes,
+        principals: identity.principals,
+        revocation: identity.revocation,
         vault: vault.clone(),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -174,7 +177,7 @@ pub(crate) async fn context() -> Context {
     let (late, ending) = (DeferredSessions::default(), Shutdown::default());
     Context {
         tables,
-        identity,
+        access_tokens: identity.access_tokens,
         portal,
         vault,
         store,

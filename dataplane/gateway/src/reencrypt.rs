@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use portcullis_clock::Clock;
 use portcullis_events::{Event, EventKind, EventSink, Outcome};
-use portcullis_identity_providers::{IdentityProviders, ProviderError};
+use portcullis_identity_providers::{ProviderError, TokenReencryption};
 use portcullis_keyring::Keyring;
 use portcullis_origin_auth::{CredentialBroker, ReencryptError, ReencryptProgress};
 use portcullis_policy::RouteTableHandle;
@@ -25,7 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(30);
 /// The components whose stored data is sealed.
 pub(crate) struct ReencryptTargets {
     pub(crate) vault: CredentialBroker,
-    pub(crate) providers: IdentityProviders,
+    pub(crate) sign_ins: Arc<TokenReencryption>,
     pub(crate) tables: RouteTableHandle,
 }
 
@@ -121,8 +121,8 @@ impl Reencryption {
         };
         let table = work.tables.current().ok_or(PassError::NoTable)?;
         work.vault.reencrypt(each).await?;
-        work.providers
-            .reencrypt(&table.gateway, |anew| {
+        work.sign_ins
+            .run(&table.gateway, |anew| {
                 each(ReencryptProgress { rows: u64::from(anew), unopenable: u64::from(!anew) });
             })
             .await?;

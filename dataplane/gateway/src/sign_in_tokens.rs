@@ -1,7 +1,9 @@
 //! Supplies the credential broker with a user's identity tokens. They come from the session at the identity
 //! provider that the user's sign-in created.
 
-use portcullis_authorization_server::AuthorizationServer;
+use std::sync::Arc;
+
+use portcullis_authorization_server::SignInRenewal;
 use portcullis_config::SubjectToken;
 use portcullis_identity_providers::RenewalError;
 use portcullis_origin_auth::{
@@ -10,14 +12,14 @@ use portcullis_origin_auth::{
 use portcullis_policy::{PrincipalId, RouteTableHandle};
 
 pub(crate) struct SignInTokens {
-    pub(crate) identity: AuthorizationServer,
+    pub(crate) sign_ins: Arc<SignInRenewal>,
     pub(crate) tables: RouteTableHandle,
 }
 
 impl IdentityTokenSource for SignInTokens {
     fn token<'a>(&'a self, who: &'a PrincipalId, kind: SubjectToken) -> IdentityTokenFuture<'a> {
         Box::pin(async move {
-            let tokens = self.identity.identity_tokens(who).await.map_err(identity_token_error)?;
+            let tokens = self.sign_ins.identity_tokens(who).await.map_err(identity_token_error)?;
             let token = match kind {
                 SubjectToken::AccessToken => Some(tokens.access_token.clone()),
                 SubjectToken::IdToken => tokens.id_token.clone(),

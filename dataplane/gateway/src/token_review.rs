@@ -37,8 +37,8 @@ impl KubeTokenReviewer {
         let parameters = PostParams::default();
         let answer = timeout(REQUEST_TIMEOUT, self.0.create(&parameters, &asked))
             .await
-            .map_err(|_| TokenReviewError("the API server did not respond in time".to_owned()))?
-            .map_err(|error| TokenReviewError(error.to_string()))?;
+            .map_err(|_| TokenReviewError::Timeout)?
+            .map_err(|error| TokenReviewError::Request(error.into()))?;
         Ok(answer.status.and_then(|status| service_account(status, audience)))
     }
 }

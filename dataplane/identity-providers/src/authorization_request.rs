@@ -3,13 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_clock::NoRandomness;
-use portcullis_policy::{Gateway, IdentityProvider};
+use portcullis_policy::Gateway;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::ProviderError;
 use crate::provider::Provider;
-use crate::{IdentityProviders, ProviderError};
 
 /// Parameters of an authorization request.
 pub struct AuthorizationRequest<'a> {
@@ -31,52 +30,39 @@ pub struct SignInSecrets {
     pub(crate) verifier: String,
 }
 
-impl IdentityProviders {
-    /// Creates the secrets of a new sign-in.
-    ///
-    /// # Errors
-    /// When the random source fails.
-    pub fn new_secrets(&self) -> Result<SignInSecrets, NoRandomness> {
-        let random = &self.dependencies().random;
-        Ok(SignInSecrets { nonce: random.token()?, verifier: random.token()? })
+/// The URL of the authorization request (RFC 6749, section 4.1.1). It has no `resource` parameter, because
+/// only the gateway uses the token and some providers reject the parameter.
+pub(crate) fn authorization_url(
+    gateway: &Gateway,
+    provider: &Provider<'_>,
+    begin: &AuthorizationRequest<'_>,
+) -> Result<String, ProviderError> {
+    let mut url = provider
+        .discovered
+        .metadata
+        .authorization_endpoint
+        .clone()
+        .ok_or_else(|| ProviderError::invalid("its metadata has no authorization_endpoint"))?;
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&begin.proof.verifier));
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("response_type", "code")
+        .append_pair("client_id", &provider.client.client_id)
+        .append_pair("redirect_uri", &redirect_uri(gateway))
+        .append_pair("state", begin.state)
+        .append_pair("code_challenge", &challenge)
+        .append_pair("code_challenge_method", "S256");
+    if let Some(scope) = scope(provider) {
+        query.append_pair("scope", &scope);
     }
-
-    /// The URL of the authorization request (RFC 6749, section 4.1.1). It has no `resource` parameter,
-    /// because only the gateway uses the token and some providers reject the parameter.
-    ///
-    /// # Errors
-    /// When the provider's metadata cannot be fetched, or has no authorization endpoint.
-    pub async fn authorization_url(
-        &self,
-        gateway: &Gateway,
-        provider: &IdentityProvider,
-        begin: &AuthorizationRequest<'_>,
-    ) -> Result<String, ProviderError> {
-        let provider = self.provider(provider).await?;
-        let mut url = provider.discovered.metadata.authorization_endpoint.clone().ok_or_else(|| {
-            ProviderError::InvalidResponse("its metadata has no authorization_endpoint".to_owned())
-        })?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&begin.proof.verifier));
-        let mut query = url.query_pairs_mut();
-        query
-            .append_pair("response_type", "code")
-            .append_pair("client_id", &provider.client.client_id)
-            .append_pair("redirect_uri", &redirect_uri(gateway))
-            .append_pair("state", begin.state)
-            .append_pair("code_challenge", &challenge)
-            .append_pair("code_challenge_method", "S256");
-        if let Some(scope) = scope(&provider) {
-            query.append_pair("scope", &scope);
+    if provider.is_openid() {
+        query.append_pair("nonce", &begin.proof.nonce);
+        if begin.another_account {
+            query.append_pair("prompt", "login");
         }
-        if provider.is_openid() {
-            query.append_pair("nonce", &begin.proof.nonce);
-            if begin.another_account {
-                query.append_pair("prompt", "login");
-            }
-        }
-        drop(query);
-        Ok(url.into())
     }
+    drop(query);
+    Ok(url.into())
 }
 
 /// The redirect URI of all sign-ins.

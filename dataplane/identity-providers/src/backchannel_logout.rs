@@ -1,13 +1,16 @@
 //! Verifies logout tokens of identity providers (OpenID Connect Back-Channel Logout 1.0).
 
-use portcullis_clock::UnixMillis;
+use std::sync::Arc;
+
+use portcullis_clock::{Clock, UnixMillis};
 use portcullis_config::{IdentityProviderKind, ProviderClient};
-use portcullis_jwt_verification::{Claims, JwtError, ReplayError, UnverifiedJwt};
+use portcullis_jwt_verification::{Claims, JwtError, JwtVerifier, ReplayError, UnverifiedJwt};
 use portcullis_policy::{IdentityProvider, PrincipalId};
-use portcullis_store::StoreError;
+use portcullis_store::{Store, StoreError};
 use serde_json::Value;
 
-use crate::{IdentityProviders, account_key, session_key};
+use crate::discovery::ProviderDirectory;
+use crate::{account_key, session_key};
 
 /// The member of `events` that identifies a logout token (section 2.4).
 const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -61,15 +64,32 @@ impl From<ReplayError> for LogoutError {
     }
 }
 
-impl IdentityProviders {
+/// Verifies logout tokens of identity providers.
+pub struct LogoutVerifier {
+    directory: Arc<ProviderDirectory>,
+    verifier: Arc<JwtVerifier>,
+    store: Store,
+    clock: Clock,
+}
+
+impl LogoutVerifier {
+    pub(crate) const fn new(
+        directory: Arc<ProviderDirectory>,
+        verifier: Arc<JwtVerifier>,
+        store: Store,
+        clock: Clock,
+    ) -> Self {
+        Self { directory, verifier, store, clock }
+    }
+
     /// Verifies a logout token (section 2.6) and returns the principals and session that it names.
     ///
-    /// The token stays usable until the caller calls [`mark_logout_done`](Self::mark_logout_done), so the
+    /// The token stays usable until the caller calls [`mark_done`](Self::mark_done), so the
     /// provider can retry a logout that failed halfway.
     ///
     /// # Errors
     /// When the token is not valid for this provider and this gateway, has expired, or was used before.
-    pub async fn verify_logout_token(
+    pub async fn verify(
         &self,
         provider: &IdentityProvider,
         token: &str,
@@ -81,10 +101,9 @@ impl IdentityProviders {
         }
         // Check the issuer before fetching keys: a token of another issuer must not cause a request.
         unverified.claims().check_text("iss", &client.issuer)?;
-        let verifier = &self.dependencies().verifier;
-        let claims = verifier.verify(&self.key_source(client).await?, &unverified).await?;
-        let until = check(&claims, client, self.dependencies().clock.now())?;
-        verifier.check_unused(&claims).await?;
+        let claims = self.verifier.verify(&self.directory.key_source(client).await?, &unverified).await?;
+        let until = check(&claims, client, self.clock.now())?;
+        self.verifier.check_unused(&claims).await?;
         let (sub, sid) = (optional_text(&claims, "sub")?, optional_text(&claims, "sid")?);
         if sub.is_none() && sid.is_none() {
             return Err(JwtError::Claim("sub").into());
@@ -105,8 +124,8 @@ impl IdentityProviders {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn mark_logout_done(&self, logout: &LogoutRequest) -> Result<(), LogoutError> {
-        match self.dependencies().verifier.use_once(&logout.claims, logout.until).await {
+    pub async fn mark_done(&self, logout: &LogoutRequest) -> Result<(), LogoutError> {
+        match self.verifier.use_once(&logout.claims, logout.until).await {
             // A concurrent request used the same token. The logout is done in any case.
             Ok(()) | Err(ReplayError::Assertion(_)) => Ok(()),
             Err(ReplayError::Store(error)) => Err(error.into()),
@@ -120,7 +139,7 @@ impl IdentityProviders {
         client: &ProviderClient,
         sub: &str,
     ) -> Result<Vec<PrincipalId>, StoreError> {
-        let known = self.dependencies().store.principals_of_account(&account_key(provider, sub)).await?;
+        let known = self.store.principals_of_account(&account_key(provider, sub)).await?;
         let mut people: Vec<_> = known.iter().map(|id| PrincipalId::from_stored(id)).collect();
         let themselves = PrincipalId::of(provider, sub);
         if client.claims.subject == "sub" && !people.contains(&themselves) {

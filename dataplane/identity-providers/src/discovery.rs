@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_clock::UnixMillis;
-use portcullis_config::ProviderClient;
-use portcullis_egress::parse_json_object;
-use portcullis_jwt_verification::{JwksEndpoint, JwksSource, JwtError};
+use moka::sync::Cache;
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_config::{IdentityProviderKind, ProviderClient};
+use portcullis_egress::{HttpClients, parse_json_object};
+use portcullis_jwt_verification::{JwksEndpoint, JwksSource, JwtError, JwtVerifier};
+use portcullis_policy::IdentityProvider;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{IdentityProviders, ProviderError};
+use crate::MAX_CACHED_PROVIDERS;
+use crate::error::{Problem, ProviderError};
+use crate::provider::Provider;
 
 /// How long a provider's metadata is cached.
 const METADATA_TTL: Duration = Duration::from_secs(3600);
@@ -54,9 +58,39 @@ impl DiscoveredProvider {
     }
 }
 
-impl IdentityProviders {
+/// Looks up providers: their metadata and their keys.
+pub struct ProviderDirectory {
+    verifier: Arc<JwtVerifier>,
+    http: HttpClients,
+    clock: Clock,
+    discovered: Cache<JwksEndpoint, Arc<DiscoveredProvider>>,
+}
+
+impl ProviderDirectory {
+    pub(crate) fn new(verifier: Arc<JwtVerifier>, http: HttpClients, clock: Clock) -> Self {
+        Self { verifier, http, clock, discovered: Cache::new(MAX_CACHED_PROVIDERS) }
+    }
+
+    /// A provider with its metadata.
+    pub(crate) async fn provider<'a>(
+        &self,
+        provider: &'a IdentityProvider,
+    ) -> Result<Provider<'a>, ProviderError> {
+        let (client, userinfo_url) = match &provider.kind {
+            IdentityProviderKind::Oidc(client) => (client, None),
+            IdentityProviderKind::Oauth { client, userinfo_url } => (client, Some(userinfo_url)),
+            IdentityProviderKind::Development { .. } => {
+                return Err(ProviderError::invalid("the development sign-in has no identity provider"));
+            }
+        };
+        let http = self.http.http(&client.private_networks, client.ca_bundle_pem.as_deref())?;
+        let discovered = self.discover(client, userinfo_url.is_none()).await?;
+        let secret = provider.client_secret.as_ref();
+        Ok(Provider { name: &provider.name, client, secret, discovered, http, userinfo_url })
+    }
+
     /// The metadata of a provider, at most an hour old unless the provider is unavailable.
-    pub(crate) async fn discover(
+    async fn discover(
         &self,
         client: &ProviderClient,
         openid: bool,
@@ -65,26 +99,27 @@ impl IdentityProviders {
             client,
             if openid { openid_metadata_url(client)? } else { oauth_metadata_url(client)? },
         );
-        let now = self.dependencies().clock.now();
-        let known = self.0.discovered.get(&place);
+        let now = self.clock.now();
+        let known = self.discovered.get(&place);
         if let Some(known) = known.as_ref().filter(|known| now.since(known.fetched_at) < METADATA_TTL) {
             return Ok(Arc::clone(known));
         }
-        let answer = match (self.dependencies().verifier.fetch_json(&place).await, known) {
+        let answer = match (self.verifier.fetch_json(&place).await, known) {
             // Use the cached metadata: the provider may work although its metadata cannot be fetched.
             (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
             (answer, _) => answer?,
         };
-        let metadata: ProviderMetadata = parse_json_object(&answer.body)
-            .map_err(|error| ProviderError::InvalidResponse(format!("its metadata is invalid: {error}")))?;
+        let metadata: ProviderMetadata = parse_json_object(&answer.body).map_err(|error| {
+            ProviderError::InvalidResponse(Problem::caused_by("its metadata is invalid", error))
+        })?;
         if metadata.issuer != client.issuer {
-            return Err(ProviderError::InvalidResponse(format!(
+            return Err(ProviderError::invalid(format!(
                 "its metadata has the issuer {:?}, but the gateway is configured with {:?}",
                 metadata.issuer, client.issuer
             )));
         }
         let discovered = Arc::new(DiscoveredProvider { fetched_at: now, metadata });
-        self.0.discovered.insert(place, Arc::clone(&discovered));
+        self.discovered.insert(place, Arc::clone(&discovered));
         Ok(discovered)
     }
 
@@ -112,15 +147,18 @@ fn remote_document(client: &ProviderClient, url: Url) -> JwksEndpoint {
 /// Appended to the issuer's path (OpenID Connect Discovery 1.0, section 4.1).
 fn openid_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
     let text = format!("{}/.well-known/openid-configuration", client.issuer.trim_end_matches('/'));
-    Url::parse(&text)
-        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}")))
+    Url::parse(&text).map_err(invalid_issuer)
 }
 
 /// Inserted between the issuer's host and path (RFC 8414, section 3.1).
 fn oauth_metadata_url(client: &ProviderClient) -> Result<Url, ProviderError> {
-    let mut url = Url::parse(&client.issuer)
-        .map_err(|error| ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}")))?;
+    let mut url = Url::parse(&client.issuer).map_err(invalid_issuer)?;
     let path = format!("/.well-known/oauth-authorization-server{}", url.path().trim_end_matches('/'));
     url.set_path(&path);
     Ok(url)
+}
+
+/// The issuer in the settings is not a URL.
+pub(crate) fn invalid_issuer(error: url::ParseError) -> ProviderError {
+    ProviderError::InvalidResponse(Problem::caused_by("its issuer is not a valid URL", error))
 }

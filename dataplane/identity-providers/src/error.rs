@@ -1,5 +1,7 @@
 //! The error of requests to identity providers.
 
+use std::borrow::Cow;
+
 use portcullis_clock::NoRandomness;
 use portcullis_egress::EgressError;
 use portcullis_jwt_verification::JwtError;
@@ -7,15 +9,45 @@ use portcullis_store::StoreError;
 
 use crate::token_endpoint::TokenRequestError;
 
+/// A description of a failure, with the error that caused it.
+#[derive(Debug, thiserror::Error)]
+#[error("{description}")]
+pub struct Problem {
+    description: Cow<'static, str>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Problem {
+    pub(crate) fn new(description: impl Into<Cow<'static, str>>) -> Self {
+        Self { description: description.into(), source: None }
+    }
+
+    /// Keeps the error that caused the failure. The description must quote what users need of it.
+    pub(crate) fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// A failure that is described by its context and its cause.
+    pub(crate) fn caused_by(context: &str, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::new(format!("{context}: {source}")).with_source(source)
+    }
+
+    /// A failure that is described by its cause alone.
+    pub(crate) fn of(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::new(source.to_string()).with_source(source)
+    }
+}
+
 /// A sign-in or another request to an identity provider failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// The provider did not respond, or reported that it is temporarily unavailable.
     #[error("the identity provider is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] Problem),
     /// The provider's response is invalid, or the gateway's settings do not match the provider.
-    #[error("{0}")]
-    InvalidResponse(String),
+    #[error(transparent)]
+    InvalidResponse(Problem),
     /// The response names another issuer (RFC 9207).
     #[error("the response is from another issuer than the configured identity provider; sign in again")]
     OtherIssuer,
@@ -28,11 +60,16 @@ pub enum ProviderError {
         description: Option<String>,
     },
     /// The gateway's store, keys or random source failed.
-    #[error("{0}")]
-    Gateway(String),
+    #[error(transparent)]
+    Gateway(Problem),
 }
 
 impl ProviderError {
+    /// A response that violates the protocol.
+    pub(crate) fn invalid(description: impl Into<Cow<'static, str>>) -> Self {
+        Self::InvalidResponse(Problem::new(description))
+    }
+
     /// Reason in events.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -48,15 +85,17 @@ impl ProviderError {
 
 impl From<EgressError> for ProviderError {
     fn from(error: EgressError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(Problem::of(error))
     }
 }
 
 impl From<JwtError> for ProviderError {
     fn from(error: JwtError) -> Self {
         match error {
-            JwtError::KeysUnavailable(error) => Self::Unavailable(error.to_string()),
-            error => Self::InvalidResponse(error.to_string()),
+            JwtError::KeysUnavailable(source) => {
+                Self::Unavailable(Problem { description: source.to_string().into(), source: Some(source) })
+            }
+            error => Self::InvalidResponse(Problem::of(error)),
         }
     }
 }
@@ -66,7 +105,7 @@ impl From<TokenRequestError> for ProviderError {
         match error {
             TokenRequestError::Unavailable(problem) => Self::Unavailable(problem),
             error @ TokenRequestError::Refused { .. } => {
-                Self::InvalidResponse(format!("it rejected the token request: {error}"))
+                Self::InvalidResponse(Problem::caused_by("it rejected the token request", error))
             }
             TokenRequestError::InvalidResponse(problem) => Self::InvalidResponse(problem),
         }
@@ -75,12 +114,12 @@ impl From<TokenRequestError> for ProviderError {
 
 impl From<StoreError> for ProviderError {
     fn from(error: StoreError) -> Self {
-        Self::Gateway(error.to_string())
+        Self::Gateway(Problem::of(error))
     }
 }
 
 impl From<NoRandomness> for ProviderError {
     fn from(error: NoRandomness) -> Self {
-        Self::Gateway(error.to_string())
+        Self::Gateway(Problem::of(error))
     }
 }

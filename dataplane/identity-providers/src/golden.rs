@@ -7,9 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::ProviderClient;
-use portcullis_egress::HttpClients;
 use portcullis_golden::assert_golden;
-use portcullis_jwt_verification::{JwtError, JwtVerifier};
+use portcullis_jwt_verification::JwtError;
 use portcullis_keyring::{Keyring, Purpose};
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
@@ -17,10 +16,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::stored_account::StoredAccount;
-use crate::{
-    IdentityProviders, IdentityProvidersDependencies, LogoutError, ProviderError, account_key, session_key,
-};
+use crate::stored_account::{StoredAccount, StoredAccounts};
+use crate::{LogoutError, Problem, ProviderError, account_key, session_key};
 
 /// Fixed key rings. They are derived, because the repository must not contain usable keys.
 fn keys() -> Arc<Keyring> {
@@ -29,16 +26,9 @@ fn keys() -> Arc<Keyring> {
     Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
 }
 
-async fn providers() -> IdentityProviders {
+async fn accounts() -> StoredAccounts {
     let (store, clock) = (Store::in_memory().await.unwrap(), Clock::manual(UnixMillis(0)));
-    IdentityProviders::new(IdentityProvidersDependencies {
-        verifier: Arc::new(JwtVerifier::new(HttpClients::new(), store.clone(), clock.clone())),
-        store,
-        keys: keys(),
-        http: HttpClients::new(),
-        clock,
-        random: Random::system(),
-    })
+    StoredAccounts::new(store, keys(), clock, Random::system())
 }
 
 fn client() -> ProviderClient {
@@ -59,7 +49,7 @@ async fn a_stored_refresh_token_opens_as_before() {
     const FILE: &str = "identity-providers/stored-refresh-tokens.json";
     let path = format!("{}/../../tests/golden/files/{FILE}", env!("CARGO_MANIFEST_DIR"));
     let kept: Value = serde_json::from_slice(&std::fs::read(path).unwrap_or_default()).unwrap_or_default();
-    let (providers, client, who) = (providers().await, client(), PrincipalId::from_stored("principal-id"));
+    let (accounts, client, who) = (accounts().await, client(), PrincipalId::from_stored("principal-id"));
     let bound_to = ["principal-id", "company", "https://idp.example", "client-id"];
     let mut golden = Map::new();
     for (name, nonce) in [("OpenID Connect", Some("nonce")), ("OAuth", None)] {
@@ -68,21 +58,16 @@ async fn a_stored_refresh_token_opens_as_before() {
             sub: "sub".to_owned(),
             nonce: nonce.map(str::to_owned),
         };
-        let fresh = providers.seal_account(&who, "company", &client, &account).unwrap();
+        let fresh = accounts.seal(&who, "company", &client, &account).unwrap();
         let sealed = kept[name]["sealed"].as_str().unwrap_or(&fresh);
-        let opened = providers.open_account(&who, "company", &client, sealed).unwrap();
+        let opened = accounts.open(&who, "company", &client, sealed).unwrap();
         assert_eq!(
             (&opened.sub, &opened.nonce),
             (&account.sub, &account.nonce),
             "{name} of an earlier build"
         );
         let envelope = URL_SAFE_NO_PAD.decode(sealed).unwrap();
-        let text = providers
-            .dependencies()
-            .keys
-            .sealing
-            .open(Purpose::IdentityProvider, &bound_to, &envelope)
-            .unwrap();
+        let text = keys().sealing.open(Purpose::IdentityProvider, &bound_to, &envelope).unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         let entry = json!({"purpose": "provider", "bound_to": bound_to, "text": text, "sealed": sealed});
         golden.insert(name.to_owned(), entry);
@@ -103,11 +88,11 @@ fn digests_of_subjects_and_sessions_are_stable() {
 fn reasons_are_stable() {
     let text = String::new;
     let provider = [
-        ProviderError::Unavailable(text()),
-        ProviderError::InvalidResponse(text()),
+        ProviderError::Unavailable(Problem::new("")),
+        ProviderError::invalid(""),
         ProviderError::OtherIssuer,
         ProviderError::Refused { code: text(), description: None },
-        ProviderError::Gateway(text()),
+        ProviderError::Gateway(Problem::new("")),
     ];
     let assertion = [
         JwtError::Malformed,

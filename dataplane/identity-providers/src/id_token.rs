@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::sync::Cache;
 use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
 use openidconnect::{
     ClaimsVerificationError, ClientId, ClientSecret, IssuerUrl, Nonce, SignatureVerificationError,
 };
-use portcullis_clock::UnixMillis;
+use portcullis_clock::{Clock, UnixMillis};
 use portcullis_egress::parse_json_object;
-use portcullis_jwt_verification::JwtError;
+use portcullis_jwt_verification::{JwksEndpoint, JwtError, JwtVerifier};
 use secrecy::ExposeSecret as _;
 
+use crate::discovery::invalid_issuer;
+use crate::error::{Problem, ProviderError};
 use crate::provider::Provider;
-use crate::{IdentityProviders, ProviderError, UserClaims};
+use crate::{MAX_CACHED_PROVIDERS, UserClaims};
 
 /// How long a provider's keys are cached.
 const KEYS_TTL: Duration = Duration::from_secs(3600);
@@ -39,9 +42,9 @@ pub(crate) enum ExpectedNonce<'a> {
 }
 
 impl ExpectedNonce<'_> {
-    fn check(self, found: Option<&Nonce>) -> Result<(), String> {
+    fn check(self, found: Option<&Nonce>) -> Result<(), &'static str> {
         let (expected, found) = match (self, found) {
-            (Self::Required(_), None) => return Err("it has no nonce".to_owned()),
+            (Self::Required(_), None) => return Err("it has no nonce"),
             (Self::IfPresent(_), None) => return Ok(()),
             (Self::Required(nonce), Some(found)) => (Some(nonce), found),
             (Self::IfPresent(nonce), Some(found)) => (nonce, found),
@@ -49,35 +52,46 @@ impl ExpectedNonce<'_> {
         // `Nonce` compares digests, so the timing reveals nothing.
         match expected.map(|nonce| Nonce::new(nonce.to_owned())) {
             Some(expected) if expected == *found => Ok(()),
-            _ => Err("its nonce belongs to another sign-in".to_owned()),
+            _ => Err("its nonce belongs to another sign-in"),
         }
     }
 }
 
-impl IdentityProviders {
+/// Verifies id_tokens with the keys of their provider.
+pub(crate) struct IdTokenVerifier {
+    verifier: Arc<JwtVerifier>,
+    clock: Clock,
+    keys: Cache<JwksEndpoint, Arc<IdTokenKeys>>,
+}
+
+impl IdTokenVerifier {
+    pub(crate) fn new(verifier: Arc<JwtVerifier>, clock: Clock) -> Self {
+        Self { verifier, clock, keys: Cache::new(MAX_CACHED_PROVIDERS) }
+    }
+
     /// Verifies an id_token that this provider issued to the gateway, and returns its claims.
-    pub(crate) async fn verify_id_token(
+    pub(crate) async fn verify(
         &self,
         provider: &Provider<'_>,
         id_token: &str,
         nonce: ExpectedNonce<'_>,
     ) -> Result<UserClaims, ProviderError> {
         let token = CoreIdToken::from_str(id_token)
-            .map_err(|_| ProviderError::InvalidResponse("its id_token is malformed".to_owned()))?;
-        let keys = self.id_token_keys(provider, KEYS_TTL).await?;
+            .map_err(|error| ProviderError::InvalidResponse(malformed().with_source(error)))?;
+        let keys = self.keys(provider, KEYS_TTL).await?;
         let mut verified = self.check(provider, &keys, &token, nonce)?;
         if let Err(ClaimsVerificationError::SignatureVerification(
             SignatureVerificationError::NoMatchingKey,
         )) = verified
         {
             // The provider may have rotated its keys since they were cached.
-            let keys = self.id_token_keys(provider, MIN_KEYS_REFETCH_INTERVAL).await?;
+            let keys = self.keys(provider, MIN_KEYS_REFETCH_INTERVAL).await?;
             verified = self.check(provider, &keys, &token, nonce)?;
         }
-        verified
-            .map_err(|error| ProviderError::InvalidResponse(format!("its id_token is invalid: {error}")))?;
-        decode_claims(id_token)
-            .ok_or_else(|| ProviderError::InvalidResponse("its id_token is malformed".to_owned()))
+        verified.map_err(|error| {
+            ProviderError::InvalidResponse(Problem::caused_by("its id_token is invalid", error))
+        })?;
+        decode_claims(id_token).ok_or_else(|| ProviderError::InvalidResponse(malformed()))
     }
 
     fn check(
@@ -88,9 +102,7 @@ impl IdentityProviders {
         nonce: ExpectedNonce<'_>,
     ) -> Result<Result<(), ClaimsVerificationError>, ProviderError> {
         let client = provider.client;
-        let issuer = IssuerUrl::new(client.issuer.clone()).map_err(|error| {
-            ProviderError::InvalidResponse(format!("its issuer is not a valid URL: {error}"))
-        })?;
+        let issuer = IssuerUrl::new(client.issuer.clone()).map_err(invalid_issuer)?;
         let (id, keys) = (ClientId::new(client.client_id.clone()), keys.keys.clone());
         let verifier = match provider.secret {
             Some(secret) => {
@@ -99,15 +111,17 @@ impl IdentityProviders {
             }
             None => CoreIdTokenVerifier::new_public_client(id, issuer, keys),
         };
-        let clock = self.dependencies().clock.clone();
+        let clock = self.clock.clone();
         let verifier = verifier.set_allowed_algs(algorithms(provider)).set_time_fn(move || {
             chrono::DateTime::from_timestamp_millis(clock.now().0)
                 .unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC)
         });
-        Ok(token.claims(&verifier, |found: Option<&Nonce>| nonce.check(found)).map(|_| ()))
+        Ok(token
+            .claims(&verifier, |found: Option<&Nonce>| nonce.check(found).map_err(str::to_owned))
+            .map(|_| ()))
     }
 
-    async fn id_token_keys(
+    async fn keys(
         &self,
         provider: &Provider<'_>,
         at_most: Duration,
@@ -115,22 +129,27 @@ impl IdentityProviders {
         let place = provider
             .discovered
             .jwks_location(provider.client)
-            .ok_or_else(|| ProviderError::InvalidResponse("its metadata has no jwks_uri".to_owned()))?;
-        let now = self.dependencies().clock.now();
-        let known = self.0.id_token_keys.get(&place);
+            .ok_or_else(|| ProviderError::invalid("its metadata has no jwks_uri"))?;
+        let now = self.clock.now();
+        let known = self.keys.get(&place);
         if let Some(known) = known.as_ref().filter(|known| now.since(known.fetched_at) < at_most) {
             return Ok(Arc::clone(known));
         }
-        let answer = match (self.dependencies().verifier.fetch_json(&place).await, known) {
+        let answer = match (self.verifier.fetch_json(&place).await, known) {
             (Err(JwtError::KeysUnavailable(_)), Some(known)) => return Ok(known),
             (answer, _) => answer?,
         };
-        let keys = parse_json_object(&answer.body)
-            .map_err(|error| ProviderError::InvalidResponse(format!("its key set is invalid: {error}")))?;
+        let keys = parse_json_object(&answer.body).map_err(|error| {
+            ProviderError::InvalidResponse(Problem::caused_by("its key set is invalid", error))
+        })?;
         let keys = Arc::new(IdTokenKeys { fetched_at: now, keys });
-        self.0.id_token_keys.insert(place, Arc::clone(&keys));
+        self.keys.insert(place, Arc::clone(&keys));
         Ok(keys)
     }
+}
+
+fn malformed() -> Problem {
+    Problem::new("its id_token is malformed")
 }
 
 /// The algorithms in the provider's metadata, except `none`. RS256 if the metadata lists none (OpenID Connect

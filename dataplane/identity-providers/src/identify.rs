@@ -2,12 +2,13 @@
 
 use secrecy::ExposeSecret as _;
 
-use crate::id_token::ExpectedNonce;
+use crate::error::Problem;
+use crate::id_token::{ExpectedNonce, IdTokenVerifier};
 use crate::provider::Provider;
 use crate::token_endpoint::Tokens;
 use crate::user_profile::{is_incomplete, merge_userinfo};
 use crate::userinfo::Userinfo;
-use crate::{IdentityProviders, ProviderError, UserClaims, UserProfile};
+use crate::{ProviderError, UserClaims, UserProfile};
 
 /// A user as the provider describes them.
 pub(crate) struct IdentifiedUser {
@@ -30,7 +31,16 @@ pub(crate) enum ExpectedUser<'a> {
     Renewal { sub: &'a str, nonce: Option<&'a str> },
 }
 
-impl IdentityProviders {
+/// Identifies users from their tokens.
+pub(crate) struct UserIdentifier {
+    id_tokens: IdTokenVerifier,
+}
+
+impl UserIdentifier {
+    pub(crate) const fn new(id_tokens: IdTokenVerifier) -> Self {
+        Self { id_tokens }
+    }
+
     pub(crate) async fn identify(
         &self,
         provider: &Provider<'_>,
@@ -44,18 +54,16 @@ impl IdentityProviders {
                 Some(Userinfo::Found(claims)) => (claims, true),
                 Some(Userinfo::Unusable(problem)) => return Err(ProviderError::InvalidResponse(problem)),
                 None => {
-                    return Err(ProviderError::InvalidResponse("it has no userinfo endpoint".to_owned()));
+                    return Err(ProviderError::invalid("it has no userinfo endpoint"));
                 }
             }
         };
         let description = UserProfile::read(&claims, provider.client)
-            .map_err(|error| ProviderError::InvalidResponse(error.to_string()))?;
+            .map_err(|error| ProviderError::InvalidResponse(Problem::of(error)))?;
         let sub = if provider.is_openid() { text(&claims, "sub") } else { Some(description.subject()) };
-        let sub = sub.ok_or_else(|| ProviderError::InvalidResponse("its claims have no sub".to_owned()))?;
+        let sub = sub.ok_or_else(|| ProviderError::invalid("its claims have no sub"))?;
         if matches!(asked, ExpectedUser::Renewal { sub: known, .. } if known != sub) {
-            return Err(ProviderError::InvalidResponse(
-                "the renewed sign-in belongs to another user".to_owned(),
-            ));
+            return Err(ProviderError::invalid("the renewed sign-in belongs to another user"));
         }
         let sid = text(&claims, "sid").filter(|_| provider.is_openid());
         Ok(IdentifiedUser { sub: sub.to_owned(), sid: sid.map(ToOwned::to_owned), description, is_whole })
@@ -74,10 +82,10 @@ impl IdentityProviders {
         };
         let signed = match (&tokens.id_token, asked) {
             (Some(id_token), _) => {
-                Some(self.verify_id_token(provider, id_token.expose_secret(), nonce).await?)
+                Some(self.id_tokens.verify(provider, id_token.expose_secret(), nonce).await?)
             }
             (None, ExpectedUser::SignIn { .. }) => {
-                return Err(ProviderError::InvalidResponse("it sent no id_token".to_owned()));
+                return Err(ProviderError::invalid("it sent no id_token"));
             }
             // A refresh may return no id_token (OpenID Connect Core, section 12.2).
             (None, ExpectedUser::Renewal { .. }) => None,
@@ -90,7 +98,7 @@ impl IdentityProviders {
             // Section 5.3.2: the response could otherwise hold the claims of another user.
             Some(Userinfo::Found(claims)) if sub.is_none() || text(&claims, "sub") != sub.as_deref() => {
                 let problem = "its userinfo response describes another user";
-                return Err(ProviderError::InvalidResponse(problem.to_owned()));
+                return Err(ProviderError::invalid(problem));
             }
             Some(Userinfo::Found(claims)) => Some(claims),
             Some(Userinfo::Unusable(problem)) => {
@@ -110,9 +118,9 @@ impl IdentityProviders {
             }
             (Some(signed), None) => Ok((signed, provider.userinfo_url().is_none())),
             (None, Some(said)) => Ok((said, false)),
-            (None, None) => Err(ProviderError::InvalidResponse(
-                "it sent no id_token and has no usable userinfo endpoint".to_owned(),
-            )),
+            (None, None) => {
+                Err(ProviderError::invalid("it sent no id_token and has no usable userinfo endpoint"))
+            }
         }
     }
 }

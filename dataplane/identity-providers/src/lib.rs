@@ -1,13 +1,16 @@
 //! The client of identity providers: OpenID Connect providers, and OAuth servers with a userinfo endpoint.
 //!
+//! Each part is a type with the dependencies that it uses. [`IdentityProviders`] builds all of them:
+//!
 //! ```text
-//! discovery              the provider's metadata and keys (OpenID Connect Discovery, RFC 8414)
-//! authorization_request  starts a sign-in: state, nonce, PKCE
-//! sign_in                completes it: redeems the code (token_endpoint), identifies the user (identify)
-//! identify               the user's claims, from id_token and userinfo (user_profile)
-//! stored_account         stores the refresh token, encrypted
-//! renewal                renews the sign-in: current claims, or its end; tokens for token exchange
-//! backchannel_logout     verifies the provider's logout tokens (OpenID Connect Back-Channel Logout)
+//! discovery              ProviderDirectory  metadata and keys (OpenID Connect Discovery, RFC 8414)
+//! sign_in                SignInClient       authorization request, then redeems the code (token_endpoint)
+//! identify               UserIdentifier     the user's claims, from id_token and userinfo (user_profile)
+//! id_token               IdTokenVerifier    verifies id_tokens
+//! stored_account         StoredAccounts     stores the refresh token, encrypted
+//! renewal                RenewalClient      current claims, or the end of the sign-in; identity tokens
+//! backchannel_logout     LogoutVerifier     logout tokens (OpenID Connect Back-Channel Logout)
+//! reencrypt              TokenReencryption  after a key rotation
 //! ```
 //!
 //! Sessions, grants and pages are in other crates.
@@ -36,23 +39,24 @@ mod userinfo;
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::HttpClients;
-use portcullis_jwt_verification::{JwksEndpoint, JwtVerifier};
+use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::Keyring;
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 
-use crate::discovery::DiscoveredProvider;
-use crate::id_token::IdTokenKeys;
-use crate::renewal::RenewalCache;
+use crate::id_token::IdTokenVerifier;
+use crate::identify::UserIdentifier;
+use crate::stored_account::StoredAccounts;
 
 pub use authorization_request::{AuthorizationRequest, SignInSecrets};
-pub use backchannel_logout::{LogoutError, LogoutRequest};
-pub use error::ProviderError;
-pub use renewal::{IdentityTokens, RenewalError, Renewed};
-pub use sign_in::{AuthorizationResponse, CompletedSignIn};
+pub use backchannel_logout::{LogoutError, LogoutRequest, LogoutVerifier};
+pub use discovery::ProviderDirectory;
+pub use error::{Problem, ProviderError};
+pub use reencrypt::TokenReencryption;
+pub use renewal::{IdentityTokens, RenewalClient, RenewalError, Renewed};
+pub use sign_in::{AuthorizationResponse, CompletedSignIn, SignInClient};
 pub use user_profile::{MissingSubject, UserClaims, UserProfile};
 
 /// Maximum number of providers whose metadata and keys are cached.
@@ -74,31 +78,53 @@ pub struct IdentityProvidersDependencies {
     pub random: Random,
 }
 
-/// The client of all identity providers. Cheap to clone.
+/// The client of all identity providers: one part per responsibility. Cheap to clone.
 #[derive(Clone)]
-pub struct IdentityProviders(Arc<Inner>);
-
-struct Inner {
-    dependencies: IdentityProvidersDependencies,
-    discovered: Cache<JwksEndpoint, Arc<DiscoveredProvider>>,
-    id_token_keys: Cache<JwksEndpoint, Arc<IdTokenKeys>>,
-    renewals: RenewalCache,
+pub struct IdentityProviders {
+    /// Looks up providers.
+    pub directory: Arc<ProviderDirectory>,
+    /// Signs users in.
+    pub sign_in: Arc<SignInClient>,
+    /// Renews sign-ins.
+    pub renewal: Arc<RenewalClient>,
+    /// Verifies logout tokens.
+    pub logout: Arc<LogoutVerifier>,
+    /// Re-encrypts stored refresh tokens after a key rotation.
+    pub reencryption: Arc<TokenReencryption>,
 }
 
 impl IdentityProviders {
     /// Creates a client with empty caches.
     #[must_use]
     pub fn new(dependencies: IdentityProvidersDependencies) -> Self {
-        Self(Arc::new(Inner {
-            dependencies,
-            discovered: Cache::new(MAX_CACHED_PROVIDERS),
-            id_token_keys: Cache::new(MAX_CACHED_PROVIDERS),
-            renewals: RenewalCache::new(),
-        }))
-    }
-
-    fn dependencies(&self) -> &IdentityProvidersDependencies {
-        &self.0.dependencies
+        let IdentityProvidersDependencies { verifier, store, keys, http, clock, random } = dependencies;
+        let directory = Arc::new(ProviderDirectory::new(Arc::clone(&verifier), http, clock.clone()));
+        let id_tokens = IdTokenVerifier::new(Arc::clone(&verifier), clock.clone());
+        let users = Arc::new(UserIdentifier::new(id_tokens));
+        let accounts =
+            Arc::new(StoredAccounts::new(store.clone(), Arc::clone(&keys), clock.clone(), random.clone()));
+        let sign_in = SignInClient::new(
+            Arc::clone(&directory),
+            Arc::clone(&users),
+            Arc::clone(&accounts),
+            random.clone(),
+        );
+        let renewal = RenewalClient::new(
+            Arc::clone(&directory),
+            users,
+            accounts,
+            store.clone(),
+            clock.clone(),
+            random.clone(),
+        );
+        let logout = LogoutVerifier::new(Arc::clone(&directory), verifier, store.clone(), clock);
+        Self {
+            directory,
+            sign_in: Arc::new(sign_in),
+            renewal: Arc::new(renewal),
+            logout: Arc::new(logout),
+            reencryption: Arc::new(TokenReencryption::new(store, keys, random)),
+        }
     }
 }
 

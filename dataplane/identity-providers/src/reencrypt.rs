@@ -1,22 +1,36 @@
 //! Re-encrypts stored refresh tokens under the current key. The replaced key can be removed afterwards. The
 //! credential broker (crate `origin-auth`) does the same for accounts at origins.
 
-use portcullis_keyring::Purpose;
+use std::sync::Arc;
+
+use portcullis_clock::Random;
+use portcullis_keyring::{Keyring, Purpose};
 use portcullis_policy::{Gateway, PrincipalId};
-use portcullis_store::ProviderAccountRow;
+use portcullis_store::{ProviderAccountRow, Store};
 
+use crate::error::{Problem, ProviderError};
 use crate::stored_account::associated_data;
-use crate::{IdentityProviders, ProviderError};
 
-impl IdentityProviders {
+/// Re-encrypts the stored refresh tokens.
+pub struct TokenReencryption {
+    store: Store,
+    keys: Arc<Keyring>,
+    random: Random,
+}
+
+impl TokenReencryption {
+    pub(crate) const fn new(store: Store, keys: Arc<Keyring>, random: Random) -> Self {
+        Self { store, keys, random }
+    }
+
     /// Scans the store once, in small batches. Calls `each` for every refresh token under a replaced key:
     /// with `true` if it was re-encrypted, with `false` if it cannot be decrypted and stays unchanged.
     ///
     /// # Errors
     /// When the store or the random source fails. Tokens that were already re-encrypted stay so.
-    pub async fn reencrypt(&self, gateway: &Gateway, each: impl Fn(bool)) -> Result<(), ProviderError> {
-        let store = &self.dependencies().store;
-        for beginning in self.dependencies().keys.sealing.replaced_key_prefixes() {
+    pub async fn run(&self, gateway: &Gateway, each: impl Fn(bool)) -> Result<(), ProviderError> {
+        let store = &self.store;
+        for beginning in self.keys.sealing.replaced_key_prefixes() {
             let mut rows = store.provider_accounts_sealed(&beginning, None).await?;
             while let Some(last) = rows.last() {
                 for row in &rows {
@@ -45,13 +59,7 @@ impl IdentityProviders {
         };
         let who = PrincipalId::from_stored(&row.principal);
         let bound_to = associated_data(&who, &row.identity_provider, client);
-        let dependencies = self.dependencies();
-        let anew = dependencies.keys.sealing.reencrypt(
-            &dependencies.random,
-            Purpose::IdentityProvider,
-            &bound_to,
-            sealed,
-        );
-        anew.map_err(|error| ProviderError::Gateway(error.to_string()))
+        let anew = self.keys.sealing.reencrypt(&self.random, Purpose::IdentityProvider, &bound_to, sealed);
+        anew.map_err(|error| ProviderError::Gateway(Problem::of(error)))
     }
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
-use portcullis_clock::UnixMillis;
+use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_policy::{Gateway, PrincipalId};
-use portcullis_store::{ProviderAccountRow, StoreError};
+use portcullis_store::{ProviderAccountRow, Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::identify::ExpectedUser;
+use crate::discovery::ProviderDirectory;
+use crate::error::Problem;
+use crate::identify::{ExpectedUser, UserIdentifier};
 use crate::provider::Provider;
-use crate::stored_account::StoredAccount;
+use crate::stored_account::{StoredAccount, StoredAccounts};
 use crate::token_endpoint::{TokenRequestError, Tokens};
-use crate::{IdentityProviders, ProviderError, UserProfile};
+use crate::{ProviderError, UserProfile};
 
 /// How long a replica holds the lease of a renewal. Exceeds [`crate::token_endpoint::REQUEST_TIMEOUT`] by
 /// more than the clock skew between replicas.
@@ -84,42 +86,53 @@ pub enum RenewalError {
     Ended(String),
     /// The request failed, the response is invalid, or the provider rejected the gateway's client. The
     /// sign-in is unchanged.
-    #[error("{0}")]
-    Failed(ProviderError),
-    /// A renewal failed recently, with this message; the next attempt is later.
-    #[error("{0}")]
-    Postponed(String),
+    #[error(transparent)]
+    Failed(Arc<ProviderError>),
+    /// A renewal failed recently, with this error; the next attempt is later.
+    #[error(transparent)]
+    Postponed(Arc<ProviderError>),
+    /// The task that renews the sign-in panicked, or the process is shutting down.
+    #[error(transparent)]
+    Aborted(#[from] tokio::task::JoinError),
 }
 
 impl From<ProviderError> for RenewalError {
     fn from(error: ProviderError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Arc::new(error))
     }
 }
 
 impl From<StoreError> for RenewalError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        ProviderError::from(error).into()
     }
 }
 
-/// Recent tokens and failures, per principal.
-pub(crate) struct RenewalCache {
+/// Renews sign-ins, and caches recent tokens and failures per principal.
+pub struct RenewalClient {
+    directory: Arc<ProviderDirectory>,
+    users: Arc<UserIdentifier>,
+    accounts: Arc<StoredAccounts>,
+    store: Store,
+    clock: Clock,
+    random: Random,
     tokens: Cache<PrincipalId, Arc<IdentityTokens>>,
-    failed: Cache<PrincipalId, (UnixMillis, Arc<str>)>,
+    failed: Cache<PrincipalId, (UnixMillis, Arc<ProviderError>)>,
 }
 
-impl RenewalCache {
-    pub(crate) fn new() -> Self {
-        Self { tokens: Cache::new(MAX_CACHED_PRINCIPALS), failed: Cache::new(MAX_CACHED_PRINCIPALS) }
+impl RenewalClient {
+    pub(crate) fn new(
+        directory: Arc<ProviderDirectory>,
+        users: Arc<UserIdentifier>,
+        accounts: Arc<StoredAccounts>,
+        store: Store,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
+        let (tokens, failed) = (Cache::new(MAX_CACHED_PRINCIPALS), Cache::new(MAX_CACHED_PRINCIPALS));
+        Self { directory, users, accounts, store, clock, random, tokens, failed }
     }
 
-    pub(crate) fn remove(&self, who: &PrincipalId) {
-        self.tokens.invalidate(who);
-    }
-}
-
-impl IdentityProviders {
     /// Renews a sign-in, unless it was renewed after `asked_since`. The future must run to completion: if the
     /// new refresh token is not stored, the sign-in is lost.
     ///
@@ -131,12 +144,7 @@ impl IdentityProviders {
         who: &PrincipalId,
         asked_since: Option<UnixMillis>,
     ) -> Result<Renewed, RenewalError> {
-        let row = self
-            .dependencies()
-            .store
-            .provider_account(who.as_str())
-            .await?
-            .ok_or(RenewalError::NoRefreshToken)?;
+        let row = self.store.provider_account(who.as_str()).await?.ok_or(RenewalError::NoRefreshToken)?;
         let sealed = row.sealed.as_deref().ok_or(RenewalError::NoRefreshToken)?;
         let known =
             gateway.identity_providers.iter().find(|provider| *provider.name == *row.identity_provider);
@@ -145,20 +153,21 @@ impl IdentityProviders {
         if asked_since.is_some_and(|since| row.renewed_at > since.0) {
             return Err(RenewalError::NotDue);
         }
-        let now = self.dependencies().clock.now();
-        if let Some((until, problem)) = self.0.renewals.failed.get(who)
+        let now = self.clock.now();
+        if let Some((until, problem)) = self.failed.get(who)
             && now < until
         {
-            return Err(RenewalError::Postponed(problem.to_string()));
+            return Err(RenewalError::Postponed(problem));
         }
-        let kept = self.open_account(who, &known.name, client, sealed).ok_or(RenewalError::NoRefreshToken)?;
-        let renewed = match self.provider(known).await {
+        let kept =
+            self.accounts.open(who, &known.name, client, sealed).ok_or(RenewalError::NoRefreshToken)?;
+        let renewed = match self.directory.provider(known).await {
             Ok(provider) => self.renew_with_lease(&provider, who, &row, kept).await,
             Err(error) => Err(error.into()),
         };
         if let Err(RenewalError::Failed(error)) = &renewed {
-            let until = self.dependencies().clock.now().after(RETRY_DELAY);
-            self.0.renewals.failed.insert(who.clone(), (until, error.to_string().into()));
+            let until = self.clock.now().after(RETRY_DELAY);
+            self.failed.insert(who.clone(), (until, Arc::clone(error)));
         }
         renewed
     }
@@ -173,8 +182,8 @@ impl IdentityProviders {
         who: &PrincipalId,
     ) -> Result<(Arc<IdentityTokens>, Option<Renewed>), RenewalError> {
         for _ in 0..MAX_LEASE_POLLS {
-            if let Some(tokens) = self.0.renewals.tokens.get(who)
-                && self.dependencies().clock.now() < tokens.use_until
+            if let Some(tokens) = self.tokens.get(who)
+                && self.clock.now() < tokens.use_until
             {
                 return Ok((tokens, None));
             }
@@ -194,8 +203,8 @@ impl IdentityProviders {
         row: &ProviderAccountRow,
         kept: StoredAccount,
     ) -> Result<Renewed, RenewalError> {
-        let store = &self.dependencies().store;
-        let now = self.dependencies().clock.now();
+        let store = &self.store;
+        let now = self.clock.now();
         let until = now.after(LEASE_DURATION);
         if !store.lease_provider_account(row, now.0, until.0).await? {
             return Err(RenewalError::Busy);
@@ -204,7 +213,7 @@ impl IdentityProviders {
         let tokens = match provider.tokens(&form).await {
             Ok(tokens) => tokens,
             Err(TokenRequestError::Refused { code, description }) if is_sign_in_revoked(&code) => {
-                self.0.renewals.remove(who);
+                self.tokens.invalidate(who);
                 // Keep the refresh token until the sign-out is complete: a sign-out that failed halfway is
                 // then retried. A new sign-in may have stored another token meanwhile.
                 let is_last = store.release_provider_account(row, until.0).await?;
@@ -217,9 +226,12 @@ impl IdentityProviders {
             Err(error) => {
                 store.release_provider_account(row, until.0).await.ok();
                 return Err(match error {
-                    TokenRequestError::Refused { .. } => ProviderError::InvalidResponse(format!(
-                        "the identity provider rejected the renewal: {error}; check the gateway's client registration there"
-                    )),
+                    TokenRequestError::Refused { .. } => ProviderError::InvalidResponse(
+                        Problem::new(format!(
+                            "the identity provider rejected the renewal: {error}; check the gateway's client registration there"
+                        ))
+                        .with_source(error),
+                    ),
                     error => error.into(),
                 }
                 .into());
@@ -234,13 +246,13 @@ impl IdentityProviders {
         let next = StoredAccount { refresh_token: next, sub, nonce };
         self.save_renewed_account(provider, who, row, &next).await?;
         let asked = ExpectedUser::Renewal { sub: &next.sub, nonce: next.nonce.as_deref() };
-        let found = self.identify(provider, &tokens, asked).await?;
+        let found = self.users.identify(provider, &tokens, asked).await?;
         if PrincipalId::of(provider.name, found.description.subject()) != *who {
             let problem = "the renewed sign-in has another subject; check whether the gateway's claims.subject setting was changed";
-            return Err(ProviderError::InvalidResponse(problem.to_owned()).into());
+            return Err(ProviderError::invalid(problem).into());
         }
         let tokens = Arc::new(self.to_identity_tokens(provider.name, tokens));
-        self.0.renewals.tokens.insert(who.clone(), Arc::clone(&tokens));
+        self.tokens.insert(who.clone(), Arc::clone(&tokens));
         Ok(Renewed {
             description: found.description,
             is_whole: found.is_whole,
@@ -256,25 +268,33 @@ impl IdentityProviders {
         row: &ProviderAccountRow,
         next: &StoredAccount,
     ) -> Result<(), RenewalError> {
-        let dependencies = self.dependencies();
-        let sealed = self.seal_account(who, provider.name, provider.client, next)?;
-        let revision = dependencies.random.token().map_err(ProviderError::from)?;
-        let now = dependencies.clock.now().0;
-        let mut written = dependencies.store.renew_provider_account(row, &sealed, &revision, now).await;
+        let sealed = self.accounts.seal(who, provider.name, provider.client, next)?;
+        let revision = self.random.token().map_err(ProviderError::from)?;
+        let now = self.clock.now().0;
+        let mut written = self.store.renew_provider_account(row, &sealed, &revision, now).await;
         for pause in WRITE_RETRY_DELAYS {
             if written.is_ok() {
                 break;
             }
             tokio::time::sleep(pause).await;
-            written = dependencies.store.renew_provider_account(row, &sealed, &revision, now).await;
+            written = self.store.renew_provider_account(row, &sealed, &revision, now).await;
         }
         // If the row changed meanwhile, a new sign-in stored another token, or the sign-in ended. Keep the
         // row.
         if written? { Ok(()) } else { Err(RenewalError::Busy) }
     }
 
+    /// Deletes a principal's refresh token from the store, and their tokens from the cache.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete_refresh_token(&self, who: &PrincipalId) -> Result<(), StoreError> {
+        self.tokens.invalidate(who);
+        self.store.clear_provider_token(who.as_str()).await
+    }
+
     fn to_identity_tokens(&self, identity_provider: &str, tokens: Tokens) -> IdentityTokens {
-        let now = self.dependencies().clock.now();
+        let now = self.clock.now();
         let lifetime =
             tokens.lifetime.map_or(MAX_TOKEN_REUSE, Duration::from_secs).saturating_sub(EXPIRY_MARGIN);
         IdentityTokens {

@@ -1,13 +1,18 @@
 //! Completes a sign-in: processes the authorization response and redeems the code.
 
+use std::sync::Arc;
+
+use portcullis_clock::{NoRandomness, Random};
 use portcullis_policy::{Gateway, IdentityProvider, Principal};
 use serde::Deserialize;
 
-use crate::authorization_request::{SignInSecrets, redirect_uri};
-use crate::identify::ExpectedUser;
+use crate::authorization_request::{AuthorizationRequest, SignInSecrets, authorization_url, redirect_uri};
+use crate::discovery::ProviderDirectory;
+use crate::identify::{ExpectedUser, UserIdentifier};
 use crate::provider::Provider;
+use crate::stored_account::StoredAccounts;
 use crate::token_endpoint::sanitize;
-use crate::{IdentityProviders, ProviderError, session_key};
+use crate::{ProviderError, session_key};
 
 /// The provider's authorization response (RFC 6749, section 4.1.2; RFC 9207).
 #[derive(Deserialize)]
@@ -26,7 +31,45 @@ pub struct CompletedSignIn {
     pub provider_session: Option<String>,
 }
 
-impl IdentityProviders {
+/// Signs users in at their identity provider.
+pub struct SignInClient {
+    directory: Arc<ProviderDirectory>,
+    users: Arc<UserIdentifier>,
+    accounts: Arc<StoredAccounts>,
+    random: Random,
+}
+
+impl SignInClient {
+    pub(crate) const fn new(
+        directory: Arc<ProviderDirectory>,
+        users: Arc<UserIdentifier>,
+        accounts: Arc<StoredAccounts>,
+        random: Random,
+    ) -> Self {
+        Self { directory, users, accounts, random }
+    }
+
+    /// Creates the secrets of a new sign-in.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn new_secrets(&self) -> Result<SignInSecrets, NoRandomness> {
+        Ok(SignInSecrets { nonce: self.random.token()?, verifier: self.random.token()? })
+    }
+
+    /// The URL of the authorization request.
+    ///
+    /// # Errors
+    /// When the provider's metadata cannot be fetched, or has no authorization endpoint.
+    pub async fn authorization_url(
+        &self,
+        gateway: &Gateway,
+        provider: &IdentityProvider,
+        begin: &AuthorizationRequest<'_>,
+    ) -> Result<String, ProviderError> {
+        authorization_url(gateway, &self.directory.provider(provider).await?, begin)
+    }
+
     /// Completes a sign-in: checks the issuer, redeems the code, identifies the user, and stores the refresh
     /// token.
     ///
@@ -40,15 +83,14 @@ impl IdentityProviders {
         answer: AuthorizationResponse,
         proof: &SignInSecrets,
     ) -> Result<CompletedSignIn, ProviderError> {
-        let provider = self.provider(provider).await?;
+        let provider = self.directory.provider(provider).await?;
         check_issuer(&provider, answer.iss.as_deref())?;
         if let Some(code) = answer.error {
             let description = answer.error_description.as_deref().map(sanitize);
             return Err(ProviderError::Refused { code: sanitize(&code), description });
         }
-        let code = answer.code.ok_or_else(|| {
-            ProviderError::InvalidResponse("its response has neither code nor error".to_owned())
-        })?;
+        let code =
+            answer.code.ok_or_else(|| ProviderError::invalid("its response has neither code nor error"))?;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code.as_str()),
@@ -56,9 +98,10 @@ impl IdentityProviders {
             ("code_verifier", &proof.verifier),
         ];
         let tokens = provider.tokens(&form).await?;
-        let who = self.identify(&provider, &tokens, ExpectedUser::SignIn { nonce: &proof.nonce }).await?;
+        let who =
+            self.users.identify(&provider, &tokens, ExpectedUser::SignIn { nonce: &proof.nonce }).await?;
         let principal = who.description.principal(provider.name, None);
-        self.save_account(&provider, &principal.id, &who, &tokens, &proof.nonce).await?;
+        self.accounts.save(&provider, &principal.id, &who, &tokens, &proof.nonce).await?;
         let provider_session = who.sid.as_deref().map(|sid| session_key(provider.name, sid));
         Ok(CompletedSignIn { principal, provider_session })
     }

@@ -1,20 +1,24 @@
 //! Stores a user's account at their provider. The refresh token is encrypted and bound to the principal, the
 //! provider, the issuer and the client id; decryption fails if one of them differs.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_clock::{Clock, Random};
 use portcullis_config::ProviderClient;
-use portcullis_keyring::Purpose;
+use portcullis_keyring::{Keyring, Purpose};
 use portcullis_policy::PrincipalId;
-use portcullis_store::{ProviderAccountRow, StoreError};
+use portcullis_store::{ProviderAccountRow, Store};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::error::Problem;
 use crate::identify::IdentifiedUser;
 use crate::provider::Provider;
 use crate::token_endpoint::Tokens;
-use crate::{IdentityProviders, ProviderError, account_key, session_key};
+use crate::{ProviderError, account_key, session_key};
 
 /// Plaintext of the encrypted envelope.
 #[derive(Serialize, Deserialize)]
@@ -26,10 +30,22 @@ pub(crate) struct StoredAccount {
     pub(crate) nonce: Option<String>,
 }
 
-impl IdentityProviders {
+/// The accounts in the store.
+pub(crate) struct StoredAccounts {
+    store: Store,
+    keys: Arc<Keyring>,
+    clock: Clock,
+    random: Random,
+}
+
+impl StoredAccounts {
+    pub(crate) const fn new(store: Store, keys: Arc<Keyring>, clock: Clock, random: Random) -> Self {
+        Self { store, keys, clock, random }
+    }
+
     /// Stores the account of a user that signed in. Includes the refresh token if there is one and renewal is
     /// enabled.
-    pub(crate) async fn save_account(
+    pub(crate) async fn save(
         &self,
         provider: &Provider<'_>,
         principal: &PrincipalId,
@@ -37,13 +53,12 @@ impl IdentityProviders {
         tokens: &Tokens,
         nonce: &str,
     ) -> Result<(), ProviderError> {
-        let dependencies = self.dependencies();
         let sealed = match tokens.refresh.as_ref().filter(|_| provider.client.renew) {
             Some(token) => {
                 let refresh_token = Zeroizing::new(token.expose_secret().to_owned());
                 let nonce = provider.is_openid().then(|| nonce.to_owned());
                 let kept = StoredAccount { refresh_token, sub: who.sub.clone(), nonce };
-                Some(self.seal_account(principal, provider.name, provider.client, &kept)?)
+                Some(self.seal(principal, provider.name, provider.client, &kept)?)
             }
             None => None,
         };
@@ -53,32 +68,31 @@ impl IdentityProviders {
             subject: account_key(provider.name, &who.sub),
             sealed,
             provider_session: who.sid.as_deref().map(|sid| session_key(provider.name, sid)),
-            renewed_at: dependencies.clock.now().0,
-            revision: dependencies.random.token()?,
+            renewed_at: self.clock.now().0,
+            revision: self.random.token()?,
             leased_until: 0,
         };
-        Ok(dependencies.store.put_provider_account(&row).await?)
+        Ok(self.store.put_provider_account(&row).await?)
     }
 
-    pub(crate) fn seal_account(
+    pub(crate) fn seal(
         &self,
         principal: &PrincipalId,
         provider: &str,
         client: &ProviderClient,
         kept: &StoredAccount,
     ) -> Result<String, ProviderError> {
-        let gateway = |error: &dyn std::fmt::Display| ProviderError::Gateway(error.to_string());
-        let text = Zeroizing::new(serde_json::to_vec(kept).map_err(|error| gateway(&error))?);
-        let dependencies = self.dependencies();
+        let text = Zeroizing::new(
+            serde_json::to_vec(kept).map_err(|error| ProviderError::Gateway(Problem::of(error)))?,
+        );
         let bound_to = associated_data(principal, provider, client);
-        let sealed =
-            dependencies.keys.sealing.seal(&dependencies.random, Purpose::IdentityProvider, &bound_to, &text);
-        Ok(URL_SAFE_NO_PAD.encode(sealed.map_err(|error| gateway(&error))?))
+        let sealed = self.keys.sealing.seal(&self.random, Purpose::IdentityProvider, &bound_to, &text);
+        Ok(URL_SAFE_NO_PAD.encode(sealed.map_err(|error| ProviderError::Gateway(Problem::of(error)))?))
     }
 
     /// Decrypts a stored account. `None` if it was sealed for another principal or client, or its key was
     /// removed.
-    pub(crate) fn open_account(
+    pub(crate) fn open(
         &self,
         principal: &PrincipalId,
         provider: &str,
@@ -87,18 +101,8 @@ impl IdentityProviders {
     ) -> Option<StoredAccount> {
         let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
         let bound_to = associated_data(principal, provider, client);
-        let text =
-            self.dependencies().keys.sealing.open(Purpose::IdentityProvider, &bound_to, &envelope).ok()?;
+        let text = self.keys.sealing.open(Purpose::IdentityProvider, &bound_to, &envelope).ok()?;
         serde_json::from_slice(&text).ok()
-    }
-
-    /// Deletes a principal's refresh token from the store, and their tokens from the cache.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn delete_refresh_token(&self, who: &PrincipalId) -> Result<(), StoreError> {
-        self.0.renewals.remove(who);
-        self.dependencies().store.clear_provider_token(who.as_str()).await
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
+use crate::error::Problem;
 use crate::provider::Provider;
 
 /// Deadline of a token request. Shorter than the lease of a renewal.
@@ -31,11 +32,11 @@ pub(crate) enum TokenRequestError {
     #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
     Refused { code: String, description: Option<String> },
     /// The provider did not respond, or is temporarily unavailable.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Problem),
     /// The response is invalid.
-    #[error("{0}")]
-    InvalidResponse(String),
+    #[error(transparent)]
+    InvalidResponse(Problem),
 }
 
 #[derive(Deserialize)]
@@ -57,7 +58,7 @@ impl Provider<'_> {
     ) -> Result<Tokens, TokenRequestError> {
         let endpoint = self.discovered.metadata.token_endpoint.clone();
         let endpoint = endpoint.ok_or_else(|| {
-            TokenRequestError::InvalidResponse("its metadata has no token_endpoint".to_owned())
+            TokenRequestError::InvalidResponse(Problem::new("its metadata has no token_endpoint"))
         })?;
         let mut form = parameters.to_vec();
         let request = self.http.post(endpoint).timeout(REQUEST_TIMEOUT).header(ACCEPT, "application/json");
@@ -66,14 +67,16 @@ impl Provider<'_> {
             .http
             .send(request, MAX_RESPONSE_LEN)
             .await
-            .map_err(|error| TokenRequestError::Unavailable(error.to_string()))?;
+            .map_err(|error| TokenRequestError::Unavailable(Problem::of(error)))?;
         let status = answer.status;
         if status.is_server_error() || status.as_u16() == 429 {
-            return Err(TokenRequestError::Unavailable(format!(
-                "its token endpoint returned status {}",
-                status.as_u16()
-            )));
+            let problem = format!("its token endpoint returned status {}", status.as_u16());
+            return Err(TokenRequestError::Unavailable(Problem::new(problem)));
         }
+        let malformed = || {
+            let status = status.as_u16();
+            Problem::new(format!("the response of its token endpoint (status {status}) is malformed"))
+        };
         match answer.json::<TokenResponse>() {
             // Some providers send errors with status 200.
             Ok(TokenResponse { error: Some(code), error_description, .. }) => {
@@ -83,10 +86,8 @@ impl Provider<'_> {
                 })
             }
             Ok(body) if status.is_success() => parse_tokens(body),
-            _ => Err(TokenRequestError::InvalidResponse(format!(
-                "the response of its token endpoint (status {}) is malformed",
-                status.as_u16()
-            ))),
+            Ok(_) => Err(TokenRequestError::InvalidResponse(malformed())),
+            Err(error) => Err(TokenRequestError::InvalidResponse(malformed().with_source(error))),
         }
     }
 
@@ -115,15 +116,15 @@ impl Provider<'_> {
 
 fn parse_tokens(body: TokenResponse) -> Result<Tokens, TokenRequestError> {
     if body.token_type.as_ref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err(TokenRequestError::InvalidResponse(
-            "its token endpoint returned a token_type other than Bearer".to_owned(),
-        ));
+        return Err(TokenRequestError::InvalidResponse(Problem::new(
+            "its token endpoint returned a token_type other than Bearer",
+        )));
     }
     let given = |token: Option<SecretString>| token.filter(|token| !token.expose_secret().is_empty());
     let access = given(body.access_token)
         .filter(|token| token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()))
         .ok_or_else(|| {
-            TokenRequestError::InvalidResponse("its token endpoint returned no access token".to_owned())
+            TokenRequestError::InvalidResponse(Problem::new("its token endpoint returned no access token"))
         })?;
     Ok(Tokens {
         access,

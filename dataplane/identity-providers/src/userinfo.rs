@@ -4,6 +4,7 @@
 use http::header::ACCEPT;
 use secrecy::ExposeSecret as _;
 
+use crate::error::Problem;
 use crate::provider::Provider;
 use crate::token_endpoint::Tokens;
 use crate::{ProviderError, UserClaims};
@@ -16,7 +17,7 @@ pub(crate) enum Userinfo {
     /// The user's claims.
     Found(UserClaims),
     /// An unusable response, with a description of the problem.
-    Unusable(String),
+    Unusable(Problem),
 }
 
 impl Provider<'_> {
@@ -28,14 +29,15 @@ impl Provider<'_> {
         let answer = self.http.send(request, MAX_RESPONSE_LEN).await?;
         let status = answer.status;
         if status.is_server_error() || status.as_u16() == 429 {
-            return Err(ProviderError::Unavailable(format!(
-                "its userinfo endpoint returned status {}",
-                status.as_u16()
-            )));
+            let problem = format!("its userinfo endpoint returned status {}", status.as_u16());
+            return Err(ProviderError::Unavailable(Problem::new(problem)));
         }
+        let invalid =
+            || Problem::new(format!("its userinfo response (status {}) is invalid", status.as_u16()));
         Ok(Some(match answer.json() {
             Ok(claims) if status.is_success() => Userinfo::Found(claims),
-            _ => Userinfo::Unusable(format!("its userinfo response (status {}) is invalid", status.as_u16())),
+            Ok(_) => Userinfo::Unusable(invalid()),
+            Err(error) => Userinfo::Unusable(invalid().with_source(error)),
         }))
     }
 }

@@ -28,7 +28,7 @@ fn claims(world: &TestGateway, changes: &Value) -> Value {
 
 async fn log_out(world: &TestGateway, changes: Value) -> Result<LogoutRequest, LogoutError> {
     let token = world.idp.sign("logout+jwt", &claims(world, &changes));
-    world.providers.verify_logout_token(world.provider(), &token).await
+    world.providers.logout.verify(world.provider(), &token).await
 }
 
 async fn refused(world: &TestGateway, changes: Value) -> &'static str {
@@ -90,7 +90,7 @@ async fn given_a_logout_token_when_another_key_or_type_is_used_then_it_does_not_
     let world = TestGateway::new().await;
     let claims = claims(&world, &json!({}));
     let reason = async |token: &str| {
-        world.providers.verify_logout_token(world.provider(), token).await.err().map(|it| it.reason())
+        world.providers.logout.verify(world.provider(), token).await.err().map(|it| it.reason())
     };
     assert_eq!(reason(&sign(9, "logout+jwt", &claims)).await, Some("assertion_signature"));
     assert_eq!(reason(&world.idp.sign("at+jwt", &claims)).await, Some("assertion_malformed"));
@@ -108,9 +108,9 @@ async fn given_a_logout_token_when_it_was_carried_out_then_it_does_not_count_aga
     let first = log_out(&world, json!({})).await.unwrap();
     // It failed halfway: the provider tries again, with the same token.
     let again = log_out(&world, json!({})).await.unwrap();
-    world.providers.mark_logout_done(&first).await.unwrap();
+    world.providers.logout.mark_done(&first).await.unwrap();
     assert_eq!(refused(&world, json!({})).await, "assertion_reused");
-    world.providers.mark_logout_done(&again).await.unwrap();
+    world.providers.logout.mark_done(&again).await.unwrap();
     assert!(log_out(&world, json!({"jti": "another"})).await.is_ok());
 }
 

@@ -19,7 +19,7 @@ fn ana() -> PrincipalId {
 
 /// Renews regardless of the last renewal.
 async fn renew(world: &TestGateway) -> Result<Renewed, RenewalError> {
-    world.providers.renew(world.gateway(), &ana(), None).await
+    world.providers.renewal.renew(world.gateway(), &ana(), None).await
 }
 
 async fn signed_in(settings: Value) -> TestGateway {
@@ -59,7 +59,7 @@ async fn given_a_sign_in_when_it_is_renewed_then_the_person_is_as_they_are_now_a
 async fn given_a_recent_word_when_asked_for_one_as_old_as_it_then_the_provider_is_left_alone() {
     let world = signed_in(json!({})).await;
     let since = async |since: i64| {
-        world.providers.renew(world.gateway(), &ana(), Some(UnixMillis(since * 1000))).await
+        world.providers.renewal.renew(world.gateway(), &ana(), Some(UnixMillis(since * 1000))).await
     };
     assert!(matches!(since(NOW - 1).await, Err(RenewalError::NotDue)));
     assert!(world.idp.asked("refresh_token").is_empty());
@@ -115,7 +115,7 @@ async fn given_a_provider_that_refuses_then_only_its_word_for_the_person_ends_th
             matches!(renew(&world).await, Err(RenewalError::Ended(_))),
             "until all is over it is found again"
         );
-        world.providers.delete_refresh_token(&ana()).await.unwrap();
+        world.providers.renewal.delete_refresh_token(&ana()).await.unwrap();
         assert!(matches!(renew(&world).await, Err(RenewalError::NoRefreshToken)));
     }
     for code in ["invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"] {
@@ -151,7 +151,7 @@ async fn given_settings_that_forbid_it_or_another_client_then_there_is_nothing_t
     row.principal = PrincipalId::of("company", "2").as_str().to_owned();
     world.store.put_provider_account(&row).await.unwrap();
     world.set(json!({}));
-    let stolen = world.providers.renew(world.gateway(), &PrincipalId::of("company", "2"), None).await;
+    let stolen = world.providers.renewal.renew(world.gateway(), &PrincipalId::of("company", "2"), None).await;
     assert!(matches!(stolen, Err(RenewalError::NoRefreshToken)), "it was given to another person");
     assert!(world.idp.asked("refresh_token").is_empty());
 }
@@ -166,7 +166,7 @@ async fn given_many_who_renew_one_person_then_one_asks_and_the_others_are_told()
     assert!(world.idp.asked("refresh_token").is_empty());
     // A caller that needs tokens waits for the replica that holds the lease.
     let who = ana();
-    let waiting = world.providers.identity_tokens(world.gateway(), &who);
+    let waiting = world.providers.renewal.identity_tokens(world.gateway(), &who);
     let meanwhile = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(world.idp.asked("refresh_token").is_empty());
@@ -181,7 +181,7 @@ async fn given_many_who_renew_one_person_then_one_asks_and_the_others_are_told()
 async fn given_somebody_who_acts_for_a_person_when_they_need_tokens_then_they_get_fresh_ones_and_the_same_for_a_while()
  {
     let world = signed_in(json!({})).await;
-    let tokens = async || world.providers.identity_tokens(world.gateway(), &ana()).await;
+    let tokens = async || world.providers.renewal.identity_tokens(world.gateway(), &ana()).await;
     let (first, renewed) = tokens().await.ok().unwrap();
     assert!(renewed.is_some());
     assert_eq!(first.access_token.expose_secret(), "an-access-token");
@@ -193,6 +193,6 @@ async fn given_somebody_who_acts_for_a_person_when_they_need_tokens_then_they_ge
     }
     world.clock.advance(Duration::from_millis(1));
     assert!(tokens().await.ok().unwrap().1.is_some());
-    world.providers.delete_refresh_token(&ana()).await.unwrap();
+    world.providers.renewal.delete_refresh_token(&ana()).await.unwrap();
     assert!(matches!(tokens().await, Err(RenewalError::NoRefreshToken)));
 }

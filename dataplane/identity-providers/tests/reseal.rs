@@ -46,7 +46,7 @@ async fn reseal(world: &TestGateway) -> (u32, u32) {
         let count = if is_anew { &anew } else { &unopenable };
         count.set(count.get() + 1);
     };
-    world.providers.reencrypt(world.gateway(), each).await.unwrap();
+    world.providers.reencryption.run(world.gateway(), each).await.unwrap();
     (anew.get(), unopenable.get())
 }
 
@@ -71,7 +71,7 @@ async fn given_a_sign_in_when_the_keys_are_rotated_then_it_is_sealed_anew_once_a
         "and nothing else of it changes"
     );
     assert_eq!(reseal(&world).await, (0, 0), "once");
-    world.providers.renew(world.gateway(), &ana(), None).await.unwrap();
+    world.providers.renewal.renew(world.gateway(), &ana(), None).await.unwrap();
     assert_eq!(world.idp.asked("refresh_token")[0]["refresh_token"], "first");
 }
 

@@ -128,7 +128,7 @@ async fn given_new_keys_when_an_id_token_is_signed_with_them_then_they_are_looke
 async fn given_metadata_and_keys_that_cannot_be_had_any_more_then_those_of_before_go_on() {
     let world = TestGateway::new().await;
     world.idp.metadata(Value::Null);
-    let proof = world.providers.new_secrets().unwrap();
+    let proof = world.providers.sign_in.new_secrets().unwrap();
     assert!(matches!(world.answer(&proof, json!({})).await, Err(ProviderError::Unavailable(_))));
     world.idp.metadata(json!({}));
     assert!(world.sign_in(json!({})).await.is_ok());

@@ -297,7 +297,9 @@ impl PortalError {
         let (provider, back) = (provider.to_owned(), Some(back.to_owned()));
         match error {
             ProviderError::Unavailable(_) => Self::ProviderUnavailable { provider, back },
-            ProviderError::InvalidResponse(reason) => Self::InvalidProviderResponse { provider, reason },
+            ProviderError::InvalidResponse(problem) => {
+                Self::InvalidProviderResponse { provider, reason: problem.to_string() }
+            }
             ProviderError::OtherIssuer => {
                 Self::InvalidProviderResponse { provider, reason: "it came from another issuer".to_owned() }
             }

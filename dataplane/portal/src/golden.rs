@@ -93,7 +93,20 @@ pub(crate) async fn portal() -> Portal {
         random: random.clone(),
         events: events.clone(),
     });
-    Portal::new(PortalDependencies { tables, identity, vault, store, keys, providers, clock, random, events })
+    Portal::new(PortalDependencies {
+        tables,
+        clients: identity.clients,
+        codes: identity.codes,
+        principals: identity.principals,
+        revocation: identity.revocation,
+        vault,
+        store,
+        keys,
+        providers,
+        clock,
+        random,
+        events,
+    })
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_authorization_server::AuthorizationServer;
+use portcullis_authorization_server::{AuthorizationCodes, ClientRegistry, GrantRevocation, Principals};
 use portcullis_clock::{Clock, Random};
 use portcullis_events::{Event, EventKind, EventSink, Outcome};
 use portcullis_identity_providers::IdentityProviders;
@@ -32,8 +32,14 @@ const MAX_FORM_BYTES: usize = 64 * 1024;
 pub struct PortalDependencies {
     /// The current route table.
     pub tables: RouteTableHandle,
-    /// Clients, codes, grants and principals.
-    pub identity: AuthorizationServer,
+    /// OAuth clients.
+    pub clients: Arc<ClientRegistry>,
+    /// Issues authorization codes.
+    pub codes: Arc<AuthorizationCodes>,
+    /// Users, workloads and service accounts.
+    pub principals: Arc<Principals>,
+    /// Revokes grants and ends sessions.
+    pub revocation: Arc<GrantRevocation>,
     /// Connections to origins.
     pub vault: CredentialBroker,
     /// Sessions, consents, and pending flows.

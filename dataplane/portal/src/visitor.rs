@@ -1,5 +1,7 @@
 //! The browser of a request and the users who are signed in with it.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 use portcullis_policy::{Gateway, Principal};
 
@@ -51,7 +53,8 @@ impl Visitor {
             // Users of an identity provider that was removed from the settings are no longer signed in.
             let known =
                 gateway.identity_providers.iter().any(|provider| *provider.name == *row.identity_provider);
-            if let (true, Some(principal)) = (known, portal.identity.principal(&id).await?) {
+            if let (true, Some(principal)) = (known, portal.principals.load(&id).await?) {
+                let principal = Arc::unwrap_or_clone(principal);
                 let provider_session = row.provider_session;
                 visitor.sign_ins.push(SignedInUser { principal, at: row.signed_in_at, provider_session });
             }

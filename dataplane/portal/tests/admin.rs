@@ -210,7 +210,7 @@ async fn given_more_people_or_clients_than_a_page_holds_when_listed_then_each_co
     let (mut people, mut clients) = (Vec::new(), Vec::new());
     for number in 0..7 {
         let who = portcullis_policy::Principal::new("company", &format!("p{number}"), None, None, [""; 0]);
-        world.identity.save_principal(&who).await.unwrap();
+        world.identity.principals.save(&who).await.unwrap();
         people.push(who.subject.to_string());
         world.client = world.register(&[support::REDIRECT]).await;
         world.grant(&mut eve, "open", EVE).await;

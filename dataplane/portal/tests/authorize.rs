@@ -472,7 +472,7 @@ async fn given_a_session_of_an_identity_provider_when_it_is_gone_from_the_settin
 async fn given_a_flood_of_requests_that_wait_then_more_are_asked_to_come_later() {
     let world = TestGateway::new().await;
     for _ in 0..200 {
-        assert!(world.identity.allow_pending_authorization());
+        assert!(world.identity.codes.allow_pending_request());
     }
     let page = world.browser().get(&world.authorize("open", &[])).await;
     assert_eq!((page.status, page.headers["retry-after"].to_str().unwrap()), (429, "10"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use portcullis_egress::{EgressError, parse_json_object};
 use portcullis_policy::{NameSet, RouteTable};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,9 +19,19 @@ use super::public_keys::PublicKeys;
 /// Maximum length of a `client_id` that is a URL.
 const MAX_URL_LEN: usize = 2048;
 
-/// A metadata document or its URL is invalid. Messages follow "the client's metadata document is invalid:".
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DocumentError {
+/// A metadata document or its URL is invalid, or the document cannot be fetched. Messages follow "the
+/// client's metadata document is invalid:" or "cannot be fetched:".
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The gateway has no settings yet.
+    #[error("the gateway has no configuration yet")]
+    NotReady,
+    /// The limit of fetches is reached.
+    #[error("too many metadata documents are being fetched; try again shortly")]
+    Busy,
+    /// The request failed, or may not be sent.
+    #[error(transparent)]
+    Fetch(#[from] EgressError),
     /// The URL is not acceptable.
     #[error("its URL {0}")]
     Url(&'static str),
@@ -35,7 +46,7 @@ pub(crate) enum DocumentError {
     ContentType,
     /// The body is not JSON of the expected shape.
     #[error("it is not a JSON object of client metadata: {0}")]
-    Json(String),
+    Json(#[source] serde_json::Error),
     /// `client_id` differs from the URL.
     #[error("its client_id must be its own URL")]
     ClientIdMismatch,
@@ -53,6 +64,20 @@ pub(crate) enum DocumentError {
     /// Other metadata is invalid.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
+}
+
+impl DocumentError {
+    /// Whether a later request may succeed although the document does not change.
+    pub(super) const fn is_temporary(&self) -> bool {
+        match self {
+            Self::NotReady | Self::Busy | Self::Status(408 | 429 | 500..) => true,
+            Self::Fetch(error) => !matches!(
+                error,
+                EgressError::Forbidden { .. } | EgressError::PlainHttp { .. } | EgressError::TooLarge { .. }
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// Checks that a `client_id` is a valid document URL on a host that the gateway's settings allow.
@@ -148,8 +173,7 @@ pub(crate) fn read(
     if !is_json(headers) {
         return Err(DocumentError::ContentType);
     }
-    let document: Document =
-        portcullis_egress::parse_json_object(body).map_err(|error| DocumentError::Json(error.to_string()))?;
+    let document: Document = parse_json_object(body).map_err(DocumentError::Json)?;
     if document.client_id != client_id {
         return Err(DocumentError::ClientIdMismatch);
     }
@@ -245,7 +269,7 @@ mod tests {
             (with("client_name", json!(null)), DocumentError::MissingName),
             (with("redirect_uris", json!([])), DocumentError::Metadata(MetadataError::RedirectCount)),
         ] {
-            assert_eq!(read_json(&document), Err(error), "{document}");
+            assert_eq!(read_json(&document).unwrap_err().to_string(), error.to_string(), "{document}");
         }
         assert!(matches!(
             read_json(&with("redirect_uris", json!(["https://a.example/cb", "javascript:alert(1)"]))),
@@ -253,10 +277,10 @@ mod tests {
         ));
         let mut private = with("token_endpoint_auth_method", json!("private_key_jwt"));
         private["jwks"] = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "x", "d": "d"}]});
-        assert_eq!(
+        assert!(matches!(
             read_json(&private),
             Err(DocumentError::Metadata(MetadataError::Keys(JwkSetError::Private)))
-        );
+        ));
         assert!(matches!(read_json(&with("redirect_uris", json!("x"))), Err(DocumentError::Json(_))));
         assert!(matches!(read_json(&json!([])), Err(DocumentError::Json(_))));
     }
@@ -287,10 +311,12 @@ mod tests {
         let body = good().to_string();
         assert!(read(ID, 200, &json, body.as_bytes()).is_ok());
         for status in [201, 203, 301, 302, 304, 404, 500] {
-            assert_eq!(read(ID, status, &json, body.as_bytes()), Err(DocumentError::Status(status)));
+            let refused = read(ID, status, &json, body.as_bytes());
+            assert!(matches!(refused, Err(DocumentError::Status(found)) if found == status), "{status}");
         }
-        assert_eq!(read(ID, 200, &html, body.as_bytes()), Err(DocumentError::ContentType));
-        assert_eq!(read(ID, 200, &HeaderMap::new(), body.as_bytes()), Err(DocumentError::ContentType));
+        for headers in [&html, &HeaderMap::new()] {
+            assert!(matches!(read(ID, 200, headers, body.as_bytes()), Err(DocumentError::ContentType)));
+        }
     }
 
     /// Requirements: as.document.url
@@ -331,7 +357,7 @@ mod tests {
             contract.gateway.clients.metadata_document_hosts = vec!["*.allowed.example".to_owned()];
         });
         assert!(check_url("https://x.allowed.example/c", &table).is_ok());
-        assert_eq!(check_url(ID, &table), Err(DocumentError::Host("client.example".to_owned())));
+        assert!(matches!(check_url(ID, &table), Err(DocumentError::Host(host)) if host == "client.example"));
     }
 
     proptest! {

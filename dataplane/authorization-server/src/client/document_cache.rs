@@ -1,19 +1,20 @@
 //! Fetches and caches client ID metadata documents.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::ACCEPT;
 use moka::sync::Cache;
-use portcullis_clock::UnixMillis;
-use portcullis_egress::EgressError;
-use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_egress::{HttpClients, cache_lifetime};
+use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
+use portcullis_policy::RouteTableHandle;
+use portcullis_rate_limit::RateLimit;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::ClientError;
 use super::document::{self, DocumentError, DocumentedClient};
-use crate::AuthorizationServer;
-use portcullis_egress::cache_lifetime;
-use portcullis_rate_limit::RateLimit;
 
 /// Maximum size of a document, in bytes (draft, "Maximum Response Size").
 const MAX_DOCUMENT_LEN: usize = 5 * 1024;
@@ -26,20 +27,91 @@ const FETCH_LIMIT: (u32, u32) = (60, 1);
 /// The same for all addresses together.
 const TOTAL_FETCH_LIMIT: (u32, u32) = (240, 4);
 
-/// Cache of valid documents. Errors are not cached.
-pub(crate) struct DocumentCache {
+/// The clients with a metadata document. Valid documents are cached, errors are not.
+pub(crate) struct MetadataDocuments {
+    tables: RouteTableHandle,
+    http: HttpClients,
+    clock: Clock,
+    events: EventSink,
     entries: Cache<Box<str>, (Arc<DocumentedClient>, UnixMillis)>,
     fetching: Semaphore,
     fetch_limit: RateLimit,
 }
 
-impl DocumentCache {
-    pub(crate) fn new() -> Self {
+impl MetadataDocuments {
+    pub(crate) fn new(tables: RouteTableHandle, http: HttpClients, clock: Clock, events: EventSink) -> Self {
         Self {
+            tables,
+            http,
+            clock,
+            events,
             entries: Cache::new(MAX_CACHED_DOCUMENTS),
             fetching: Semaphore::new(MAX_CONCURRENT_FETCHES),
             fetch_limit: RateLimit::new(FETCH_LIMIT, TOTAL_FETCH_LIMIT),
         }
+    }
+
+    /// The client of a document URL. If the document cannot be fetched, returns the cached one even if it has
+    /// expired, so existing grants survive an outage of the client's host.
+    pub(super) async fn client_or_cached(
+        &self,
+        client_id: &str,
+    ) -> Result<Arc<DocumentedClient>, ClientError> {
+        match self.client(client_id).await {
+            Err(ClientError::DocumentUnavailable(problem)) => {
+                self.cached(client_id).ok_or(ClientError::DocumentUnavailable(problem))
+            }
+            documented => documented,
+        }
+    }
+
+    /// The client of a document URL. Records an event on failure.
+    pub(super) async fn client(&self, client_id: &str) -> Result<Arc<DocumentedClient>, ClientError> {
+        let client = self.load(client_id).await.map_err(ClientError::from);
+        if let Err(ClientError::Document(problem) | ClientError::DocumentUnavailable(problem)) = &client {
+            let mut event = Event::new(self.clock.now(), EventKind::ClientRegistered, Outcome::ClientError);
+            event.client_id = Some(client_id.chars().take(256).collect::<String>().into());
+            event.failure_origin = Some(FailureOrigin::Client);
+            event.reason = Some("client_document");
+            event.message = Some(problem.to_string().into());
+            self.events.record(event);
+        }
+        client
+    }
+
+    async fn load(&self, client_id: &str) -> Result<Arc<DocumentedClient>, DocumentError> {
+        // Check before using the cache: the settings may have changed.
+        let table = self.tables.current().ok_or(DocumentError::NotReady)?;
+        let url = document::check_url(client_id, &table)?;
+        if let Some(client) = self.fresh(client_id, self.clock.now()) {
+            return Ok(client);
+        }
+        let (documented, lifetime) = self.fetch(client_id, url).await?;
+        let documented = Arc::new(documented);
+        let client = &documented.client;
+        let now = self.clock.now();
+        let until = now.after(lifetime);
+        self.entries.insert(client_id.into(), (Arc::clone(&documented), until));
+        let mut event = Event::new(now, EventKind::ClientRegistered, Outcome::Success);
+        event.gateway = Some(Arc::clone(&table.gateway.name));
+        event.client_id = Some(client.id.as_str().into());
+        event.client_name = Some(client.name.as_str().into());
+        event.reason = Some("client_document");
+        self.events.record(event);
+        Ok(documented)
+    }
+
+    /// Fetches a document. Returns it with the time for which it may be cached.
+    async fn fetch(&self, client_id: &str, url: Url) -> Result<(DocumentedClient, Duration), DocumentError> {
+        let _permit = self.fetching.try_acquire().map_err(|_| DocumentError::Busy)?;
+        if !self.fetch_limit.take(self.clock.now()) {
+            return Err(DocumentError::Busy);
+        }
+        // Public addresses only, even if origins may be in private networks.
+        let http = self.http.http(&[], None)?;
+        let answer = http.send(http.get(url).header(ACCEPT, "application/json"), MAX_DOCUMENT_LEN).await?;
+        let documented = document::read(client_id, answer.status.as_u16(), &answer.headers, &answer.body)?;
+        Ok((documented, cache_lifetime(&answer.headers)))
     }
 
     fn fresh(&self, url: &str, now: UnixMillis) -> Option<Arc<DocumentedClient>> {
@@ -52,95 +124,8 @@ impl DocumentCache {
     }
 }
 
-impl AuthorizationServer {
-    /// The client of a document URL. If the document cannot be fetched, returns the cached one even if it has
-    /// expired, so existing grants survive an outage of the client's host.
-    pub(super) async fn documented_client_or_cached(
-        &self,
-        client_id: &str,
-    ) -> Result<Arc<DocumentedClient>, ClientError> {
-        match self.documented_client(client_id).await {
-            Err(ClientError::DocumentUnavailable(problem)) => {
-                self.documents().cached(client_id).ok_or(ClientError::DocumentUnavailable(problem))
-            }
-            documented => documented,
-        }
-    }
-
-    /// The client of a document URL. Records an event on failure.
-    pub(super) async fn documented_client(
-        &self,
-        client_id: &str,
-    ) -> Result<Arc<DocumentedClient>, ClientError> {
-        let client = self.fetch_document(client_id).await;
-        if let Err(ClientError::Document(problem) | ClientError::DocumentUnavailable(problem)) = &client {
-            let mut event = Event::new(self.clock().now(), EventKind::ClientRegistered, Outcome::ClientError);
-            event.client_id = Some(client_id.chars().take(256).collect::<String>().into());
-            event.failure_origin = Some(FailureOrigin::Client);
-            event.reason = Some("client_document");
-            event.message = Some(problem.as_str().into());
-            self.events().record(event);
-        }
-        client
-    }
-
-    async fn fetch_document(&self, client_id: &str) -> Result<Arc<DocumentedClient>, ClientError> {
-        // Check before using the cache: the settings may have changed.
-        let table = self.tables().current().ok_or_else(|| {
-            ClientError::DocumentUnavailable("the gateway has no configuration yet".to_owned())
-        })?;
-        let url = document::check_url(client_id, &table).map_err(|error| to_client_error(&error))?;
-        if let Some(client) = self.documents().fresh(client_id, self.clock().now()) {
-            return Ok(client);
-        }
-        let busy = || {
-            ClientError::DocumentUnavailable(
-                "too many metadata documents are being fetched; try again shortly".to_owned(),
-            )
-        };
-        let _turn = self.documents().fetching.try_acquire().map_err(|_| busy())?;
-        if !self.documents().fetch_limit.take(self.clock().now()) {
-            return Err(busy());
-        }
-        let unreachable = |error: EgressError| match error {
-            EgressError::Forbidden { .. } | EgressError::PlainHttp { .. } | EgressError::TooLarge { .. } => {
-                ClientError::Document(error.to_string())
-            }
-            error => ClientError::DocumentUnavailable(error.to_string()),
-        };
-        // Public addresses only, even if origins may be in private networks.
-        let http = self.http().http(&[], None).map_err(unreachable)?;
-        let answer = http
-            .send(http.get(url).header(ACCEPT, "application/json"), MAX_DOCUMENT_LEN)
-            .await
-            .map_err(unreachable)?;
-        let documented = document::read(client_id, answer.status.as_u16(), &answer.headers, &answer.body)
-            .map_err(|error| to_client_error(&error))?;
-        let documented = Arc::new(documented);
-        let client = &documented.client;
-        let now = self.clock().now();
-        let until = now.after(cache_lifetime(&answer.headers));
-        self.documents().entries.insert(client_id.into(), (Arc::clone(&documented), until));
-        let mut event = Event::new(now, EventKind::ClientRegistered, Outcome::Success);
-        event.gateway = Some(Arc::clone(&table.gateway.name));
-        event.client_id = Some(client.id.as_str().into());
-        event.client_name = Some(client.name.as_str().into());
-        event.reason = Some("client_document");
-        self.events().record(event);
-        Ok(documented)
-    }
-}
-
-fn to_client_error(error: &DocumentError) -> ClientError {
-    match error {
-        // Temporary failures of the host.
-        DocumentError::Status(408 | 429 | 500..) => ClientError::DocumentUnavailable(error.to_string()),
-        _ => ClientError::Document(error.to_string()),
-    }
-}
-
 #[cfg(test)]
-impl AuthorizationServer {
+impl super::ClientRegistry {
     /// Caches a document as if it had just been fetched from its `client_id`.
     pub(crate) fn cache_document(&self, document: &serde_json::Value) {
         let headers = http::HeaderMap::from_iter([(
@@ -150,8 +135,8 @@ impl AuthorizationServer {
         let id = document["client_id"].as_str().unwrap_or_default();
         let body = document.to_string();
         let documented = document::read(id, 200, &headers, body.as_bytes()).unwrap();
-        let until = self.clock().now().after_seconds(3600);
-        self.documents().entries.insert(id.into(), (Arc::new(documented), until));
+        let until = self.documents.clock.now().after_seconds(3600);
+        self.documents.entries.insert(id.into(), (Arc::new(documented), until));
     }
 }
 
@@ -168,9 +153,9 @@ mod tests {
         for url in
             ["https://127.0.0.1:9/c", "https://[::1]:9/c", "https://169.254.169.254/c", "https://10.0.0.1/c"]
         {
-            let error = world.identity.client(url).await.unwrap_err();
+            let error = world.identity.clients.client(url).await.unwrap_err();
             assert!(
-                matches!(&error, ClientError::Document(problem) if problem.contains("no permitted address")),
+                matches!(&error, ClientError::Document(problem) if problem.to_string().contains("no permitted address")),
                 "{error}"
             );
         }
@@ -182,17 +167,18 @@ mod tests {
         for (status, passes) in
             [(408, true), (429, true), (500, true), (503, true), (404, false), (499, false)]
         {
-            let error = to_client_error(&DocumentError::Status(status));
+            let error = ClientError::from(DocumentError::Status(status));
             assert_eq!(matches!(error, ClientError::DocumentUnavailable(_)), passes, "{status}");
         }
-        assert!(matches!(to_client_error(&DocumentError::ContentType), ClientError::Document(_)));
+        assert!(matches!(DocumentError::ContentType.into(), ClientError::Document(_)));
     }
 
     /// Requirements: as.document.url
     #[tokio::test]
     async fn given_a_document_on_the_gateways_own_host_when_asked_for_then_it_is_not_fetched() {
         let world = TestServer::new(&["a"]).await;
-        let error = world.identity.client("https://gateway.example/connect/x/client.json").await.unwrap_err();
+        let error =
+            world.identity.clients.client("https://gateway.example/connect/x/client.json").await.unwrap_err();
         assert!(error.to_string().contains("own host"), "{error}");
     }
 
@@ -212,12 +198,12 @@ mod tests {
         };
         let documented = Arc::new(DocumentedClient::public(client));
         let until = world.clock.now().after_seconds(10);
-        world.identity.documents().entries.insert(id.into(), (documented, until));
-        assert!(world.identity.client(id).await.is_ok());
+        world.identity.clients.documents.entries.insert(id.into(), (documented, until));
+        assert!(world.identity.clients.client(id).await.is_ok());
         world.swap(&["a"], |contract| contract.gateway.clients.metadata_document_hosts.clear());
-        assert!(world.identity.client(id).await.is_err());
+        assert!(world.identity.clients.client(id).await.is_err());
         world.swap(&["a"], |_| {});
         world.advance(10);
-        assert!(world.identity.client(id).await.is_err());
+        assert!(world.identity.clients.client(id).await.is_err());
     }
 }

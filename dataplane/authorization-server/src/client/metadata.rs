@@ -13,7 +13,7 @@ const MAX_URL_LEN: usize = 2048;
 
 /// Client metadata is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MetadataError {
+pub enum MetadataError {
     /// There are no redirect URIs, or too many.
     #[error("redirect_uris must list between 1 and 32 URIs")]
     RedirectCount,
@@ -23,6 +23,7 @@ pub(crate) enum MetadataError {
         /// Index, from 0.
         at: usize,
         /// The problem.
+        #[source]
         problem: RedirectError,
     },
     /// The key set is invalid.

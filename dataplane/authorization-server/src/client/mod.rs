@@ -9,19 +9,19 @@ mod redirect;
 mod registration;
 mod resolve;
 
+pub use document::DocumentError;
+pub use metadata::MetadataError;
 pub use redirect::RedirectError;
+pub use resolve::ClientRegistry;
 
 pub(crate) use client_auth::{ClientAuth, SecretMethod};
-pub(crate) use document_cache::DocumentCache;
-pub(crate) use metadata::MetadataError;
-pub(crate) use registration::{AuthMethod, RequestedMetadata, UNUSED_CLIENT_SECONDS};
+pub(crate) use document_cache::MetadataDocuments;
+pub(crate) use registration::{AuthMethod, Registrations, RequestedMetadata, UNUSED_CLIENT_SECONDS};
 pub(crate) use resolve::{ClientSource, is_registered};
 #[cfg(fuzzing)]
 pub(crate) use {document::read as read_document, redirect::check as check_redirect, redirect::matches};
 
-use std::sync::Arc;
-
-use crate::{AuthorizationServer, InternalError};
+use crate::InternalError;
 
 /// An OAuth client, registered (RFC 7591) or described by a client ID metadata document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,32 +61,23 @@ pub enum ClientError {
     Unknown,
     /// The client's metadata document is invalid, or its URL is not permitted.
     #[error("the client's metadata document is invalid: {0}")]
-    Document(String),
+    Document(#[source] DocumentError),
     /// The client's metadata document cannot be fetched at the moment. The client may be valid.
     #[error("the client's metadata document cannot be fetched: {0}")]
-    DocumentUnavailable(String),
+    DocumentUnavailable(#[source] DocumentError),
     /// The gateway failed.
     #[error(transparent)]
     Gateway(#[from] InternalError),
+}
+
+impl From<DocumentError> for ClientError {
+    fn from(error: DocumentError) -> Self {
+        if error.is_temporary() { Self::DocumentUnavailable(error) } else { Self::Document(error) }
+    }
 }
 
 /// Whether a `client_id` is the URL of a metadata document. Ids that the gateway assigns never start with
 /// `https://`.
 pub(crate) fn is_document_url(client_id: &str) -> bool {
     client_id.starts_with("https://")
-}
-
-impl AuthorizationServer {
-    /// The client with this id: a registered one, or the one of a metadata document, which is fetched unless
-    /// cached.
-    ///
-    /// # Errors
-    /// When the client is unknown, its document is invalid or cannot be fetched, or the store fails.
-    pub async fn client(&self, client_id: &str) -> Result<Arc<Client>, ClientError> {
-        if is_document_url(client_id) {
-            return Ok(Arc::clone(&self.documented_client(client_id).await?.client));
-        }
-        let registration = self.registration(client_id).await?.ok_or(ClientError::Unknown)?;
-        Ok(Arc::new(registration.client))
-    }
 }

@@ -1,14 +1,15 @@
 //! Dynamically registered clients (RFC 7591).
 
-use portcullis_store::{ClientRow, StoreError};
+use portcullis_clock::{Clock, Random};
+use portcullis_store::{ClientRow, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::Client;
 use super::client_auth::{ClientAuth, SecretMethod};
 use super::metadata::{MetadataError, check_redirects, https_url, sanitize_name};
 use super::public_keys::PublicKeys;
+use crate::InternalError;
 use crate::digest::digest;
-use crate::{AuthorizationServer, InternalError};
 
 /// Prefix of the ids of registered clients. Document URLs and names of workloads never have it.
 pub(crate) const CLIENT_ID_PREFIX: &str = "pc_client_";
@@ -162,45 +163,56 @@ impl Registration {
     }
 }
 
-impl AuthorizationServer {
+/// The registrations in the store.
+pub(crate) struct Registrations {
+    store: Store,
+    clock: Clock,
+    random: Random,
+}
+
+impl Registrations {
+    pub(crate) const fn new(store: Store, clock: Clock, random: Random) -> Self {
+        Self { store, clock, random }
+    }
+
     /// Registers a client. Returns it with its secret; only the digest of the secret is stored.
     pub(crate) async fn register(
         &self,
         metadata: ClientMetadata,
     ) -> Result<(Registration, Option<String>), InternalError> {
-        let now = self.clock().now();
+        let now = self.clock.now();
         let secret = match metadata.token_endpoint_auth_method {
             AuthMethod::None | AuthMethod::PrivateKeyJwt => None,
             AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
-                Some(format!("pc_secret_{}", self.random().token()?))
+                Some(format!("pc_secret_{}", self.random.token()?))
             }
         };
         let row = ClientRow {
-            id: format!("{CLIENT_ID_PREFIX}{}", self.random().token()?),
+            id: format!("{CLIENT_ID_PREFIX}{}", self.random.token()?),
             secret_digest: secret.as_deref().map(digest),
             metadata: serde_json::to_string(&metadata)
                 .map_err(|source| StoreError::Corrupt { what: "client registration", source })?,
             created_at: now.0,
             last_used_at: now.0,
         };
-        self.store().add_client(&row).await?;
+        self.store.add_client(&row).await?;
         Ok((Registration::from_row(row)?, secret))
     }
 
     /// A registered client, unless its registration has expired.
-    pub(crate) async fn registration(&self, client_id: &str) -> Result<Option<Registration>, InternalError> {
-        let used_since = self.clock().now().0.saturating_sub(1000 * UNUSED_CLIENT_SECONDS.cast_signed());
-        let Some(row) = self.store().client(client_id, used_since).await? else { return Ok(None) };
+    pub(crate) async fn get(&self, client_id: &str) -> Result<Option<Registration>, InternalError> {
+        let used_since = self.clock.now().0.saturating_sub(1000 * UNUSED_CLIENT_SECONDS.cast_signed());
+        let Some(row) = self.store.client(client_id, used_since).await? else { return Ok(None) };
         Ok(Some(Registration::from_row(row)?))
     }
 
     /// Updates the last use of a client, at most once a day.
     pub(crate) async fn record_use(&self, registration: &Registration) -> Result<(), InternalError> {
-        let now = self.clock().now();
+        let now = self.clock.now();
         if now.0.saturating_sub(registration.last_used_at)
             >= 1000 * LAST_USED_RESOLUTION_SECONDS.cast_signed()
         {
-            self.store().touch_client(&registration.client.id, now.0).await?;
+            self.store.touch_client(&registration.client.id, now.0).await?;
         }
         Ok(())
     }
@@ -316,18 +328,19 @@ mod tests {
         let world = TestServer::new(&["a"]).await;
         let registered_at = world.clock.now().0;
         let id = world.client().await.id.clone();
+        let registrations = &world.identity.clients.registrations;
         let used_at = async || {
-            let registration = world.identity.registration(&id).await.unwrap().unwrap();
-            world.identity.record_use(&registration).await.unwrap();
-            world.identity.registration(&id).await.unwrap().unwrap().last_used_at
+            let registration = registrations.get(&id).await.unwrap().unwrap();
+            registrations.record_use(&registration).await.unwrap();
+            registrations.get(&id).await.unwrap().unwrap().last_used_at
         };
         world.advance(DAY - 1);
         assert_eq!(used_at().await, registered_at);
         world.advance(1);
         assert_eq!(used_at().await, registered_at + 1000 * DAY.cast_signed());
         world.advance(UNUSED_CLIENT_SECONDS - DAY);
-        assert!(world.identity.registration(&id).await.unwrap().is_some());
+        assert!(registrations.get(&id).await.unwrap().is_some());
         world.advance(DAY + 1);
-        assert!(world.identity.registration(&id).await.unwrap().is_none());
+        assert!(registrations.get(&id).await.unwrap().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Resolves the client of a token request.
+//! Looks up clients by their id.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use portcullis_policy::{RouteTable, Workload, WorkloadAuth};
 use secrecy::ExposeSecret as _;
 
 use super::client_auth::{ClientAuth, SecretMethod};
-use super::registration::{CLIENT_ID_PREFIX, Registration};
-use super::{ClientError, is_document_url};
-use crate::AuthorizationServer;
+use super::document_cache::MetadataDocuments;
+use super::registration::{CLIENT_ID_PREFIX, Registration, Registrations};
+use super::{Client, ClientError, is_document_url};
 use crate::digest::digest;
 use portcullis_jwt_verification::{JwksEndpoint, JwksSource};
 
@@ -29,15 +29,38 @@ pub(crate) enum ClientSource {
     Workload(Arc<Workload>),
 }
 
-impl AuthorizationServer {
+/// All clients: registered ones, those with a metadata document, and the workloads in the settings.
+pub struct ClientRegistry {
+    pub(super) registrations: Arc<Registrations>,
+    pub(super) documents: MetadataDocuments,
+}
+
+impl ClientRegistry {
+    pub(crate) const fn new(registrations: Arc<Registrations>, documents: MetadataDocuments) -> Self {
+        Self { registrations, documents }
+    }
+
+    /// The client with this id: a registered one, or the one of a metadata document, which is fetched unless
+    /// cached.
+    ///
+    /// # Errors
+    /// When the client is unknown, its document is invalid or cannot be fetched, or the store fails.
+    pub async fn client(&self, client_id: &str) -> Result<Arc<Client>, ClientError> {
+        if is_document_url(client_id) {
+            return Ok(Arc::clone(&self.documents.client(client_id).await?.client));
+        }
+        let registration = self.registrations.get(client_id).await?.ok_or(ClientError::Unknown)?;
+        Ok(Arc::new(registration.client))
+    }
+
     /// Resolves the client id of a token request.
-    pub(crate) async fn resolve_client(
+    pub(crate) async fn resolve(
         &self,
         table: &RouteTable,
         client_id: &str,
     ) -> Result<ResolvedClient, ClientError> {
         if is_document_url(client_id) {
-            let documented = self.documented_client_or_cached(client_id).await?;
+            let documented = self.documents.client_or_cached(client_id).await?;
             let proof = documented.client_auth().ok_or(ClientError::Unknown)?;
             return Ok(ResolvedClient {
                 name: documented.client.name.clone(),
@@ -49,7 +72,7 @@ impl AuthorizationServer {
             let (name, proof) = (workload.display_name.clone(), workload_auth(&workload.proof));
             return Ok(ResolvedClient { name, proof, kind: ClientSource::Workload(Arc::clone(workload)) });
         }
-        let registration = self.registration(client_id).await?.ok_or(ClientError::Unknown)?;
+        let registration = self.registrations.get(client_id).await?.ok_or(ClientError::Unknown)?;
         let proof = registration.client_auth().ok_or(ClientError::Unknown)?;
         let name = registration.client.name.clone();
         Ok(ResolvedClient { name, proof, kind: ClientSource::Registered(Box::new(registration)) })

@@ -2,17 +2,25 @@
 //! `io.modelcontextprotocol/oauth-client-credentials`): a workload from the gateway's settings signs in as
 //! itself.
 
+use std::sync::Arc;
+
 use portcullis_policy::Principal;
 
-use super::headless::TokenClient;
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
-use crate::AuthorizationServer;
+use super::headless::{HeadlessGrants, TokenClient};
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
 
-impl AuthorizationServer {
-    pub(super) async fn client_credentials(
-        &self,
-        request: &TokenRequest<'_>,
-    ) -> Result<IssuedGrant, TokenEndpointError> {
+/// Grants for workloads.
+pub(super) struct ClientCredentialsGrant {
+    headless: Arc<HeadlessGrants>,
+}
+
+impl ClientCredentialsGrant {
+    pub(super) const fn new(headless: Arc<HeadlessGrants>) -> Self {
+        Self { headless }
+    }
+
+    pub(super) async fn issue(&self, request: &TokenRequest<'_>) -> Result<IssuedGrant, TokenEndpointError> {
         let client = request.client()?;
         let Some(workload) = &client.workload else {
             return Err(TokenEndpointError::UnauthorizedClient(
@@ -22,6 +30,6 @@ impl AuthorizationServer {
         let route = request.target()?;
         let principal = Principal::workload(&workload.name, &workload.display_name);
         let holder = TokenClient { id: &client.id, name: &client.name };
-        self.grant_headless(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder).await
     }
 }

@@ -1,12 +1,16 @@
 //! Common parts of the grants without a browser. They issue no refresh tokens: the client can repeat the
 //! request instead.
 
-use portcullis_policy::{Principal, Route};
-use portcullis_store::GrantRow;
+use std::sync::Arc;
 
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
+use portcullis_clock::{Clock, Random};
+use portcullis_policy::{Principal, Route};
+use portcullis_store::{GrantRow, Store};
+
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
 use crate::issue_token::SCOPE;
-use crate::{AuthorizationServer, InternalError, Issuer, TargetError};
+use crate::{InternalError, Principals};
 
 /// The client that the token is issued to.
 pub(super) struct TokenClient<'a> {
@@ -14,10 +18,22 @@ pub(super) struct TokenClient<'a> {
     pub(super) name: &'a str,
 }
 
-impl AuthorizationServer {
+/// Stores grants without a browser.
+pub(super) struct HeadlessGrants {
+    store: Store,
+    clock: Clock,
+    random: Random,
+    principals: Arc<Principals>,
+}
+
+impl HeadlessGrants {
+    pub(super) const fn new(store: Store, clock: Clock, random: Random, principals: Arc<Principals>) -> Self {
+        Self { store, clock, random, principals }
+    }
+
     /// Grants a principal access to a route for the lifetime of one access token, if a team gives the
     /// principal access or the route is open to everyone.
-    pub(super) async fn grant_headless(
+    pub(super) async fn issue(
         &self,
         request: &TokenRequest<'_>,
         route: &Route,
@@ -27,10 +43,10 @@ impl AuthorizationServer {
         if route.authorize(principal).is_none() {
             return Err(TokenEndpointError::NoAccess(principal.subject.to_string()));
         }
-        self.save_principal(principal).await?;
-        let now = self.clock().now();
+        self.principals.save(principal).await?;
+        let now = self.clock.now();
         let grant = GrantRow {
-            id: self.random().token().map_err(InternalError::from)?,
+            id: self.random.token().map_err(InternalError::from)?,
             principal: principal.id.as_str().to_owned(),
             client_id: holder.id.to_owned(),
             client_name: holder.name.to_owned(),
@@ -43,18 +59,7 @@ impl AuthorizationServer {
             revoked_at: None,
             provider_session: None,
         };
-        self.store().add_grant(&grant).await?;
+        self.store.add_grant(&grant).await?;
         Ok(IssuedGrant { grant, refresh_token: None })
-    }
-}
-
-impl TokenRequest<'_> {
-    /// The route that the request names in `resource` (RFC 8707).
-    pub(super) fn target(&self) -> Result<std::sync::Arc<Route>, TokenEndpointError> {
-        let resource = self.form.get("resource");
-        self.issuer.target(self.table, resource).map_err(|error| match (error, self.issuer) {
-            (TargetError::NotThisRoute(url), Issuer::Route(_)) => TokenEndpointError::TargetMismatch(url),
-            (error, _) => TokenEndpointError::InvalidTarget(error),
-        })
     }
 }

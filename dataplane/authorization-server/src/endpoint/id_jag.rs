@@ -1,18 +1,41 @@
 //! MCP enterprise-managed authorization: an identity assertion (ID-JAG) from the identity provider lets a
 //! client act for a user without a browser (MCP "Enterprise-Managed Authorization", section 5).
 
+use std::sync::Arc;
+
+use portcullis_clock::Clock;
 use portcullis_config::{IdentityProviderKind, ProviderClient};
-use portcullis_identity_providers::UserProfile;
+use portcullis_identity_providers::{ProviderDirectory, UserProfile};
+use portcullis_jwt_verification::{JwtError, JwtVerifier, UnverifiedJwt};
 use portcullis_policy::{IdentityProvider, PrincipalId};
 
-use super::headless::TokenClient;
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
-use crate::AuthorizationServer;
+use super::headless::{HeadlessGrants, TokenClient};
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
+use crate::Principals;
 use crate::issuer::is_route_url;
-use portcullis_jwt_verification::{JwtError, UnverifiedJwt};
 
-impl AuthorizationServer {
-    pub(super) async fn id_jag(
+/// Grants for identity assertions.
+pub(super) struct IdJagGrant {
+    providers: Arc<ProviderDirectory>,
+    verifier: Arc<JwtVerifier>,
+    clock: Clock,
+    principals: Arc<Principals>,
+    headless: Arc<HeadlessGrants>,
+}
+
+impl IdJagGrant {
+    pub(super) const fn new(
+        providers: Arc<ProviderDirectory>,
+        verifier: Arc<JwtVerifier>,
+        clock: Clock,
+        principals: Arc<Principals>,
+        headless: Arc<HeadlessGrants>,
+    ) -> Self {
+        Self { providers, verifier, clock, principals, headless }
+    }
+
+    pub(super) async fn issue(
         &self,
         request: &TokenRequest<'_>,
         assertion: &UnverifiedJwt<'_>,
@@ -29,8 +52,8 @@ impl AuthorizationServer {
         ))?;
         // Check the issuer before fetching keys: only the route's own provider may issue assertions for it.
         assertion.claims().check_text("iss", &trusted.issuer)?;
-        let keys = self.providers().key_source(trusted).await?;
-        let claims = self.verifier().verify(&keys, assertion).await?;
+        let keys = self.providers.key_source(trusted).await?;
+        let claims = self.verifier.verify(&keys, assertion).await?;
         claims.check_text("iss", &trusted.issuer)?;
         if claims.audience()? != request.issuer_id {
             return Err(JwtError::Mismatch("aud").into());
@@ -40,14 +63,14 @@ impl AuthorizationServer {
             return Err(JwtError::Mismatch("resource").into());
         }
         claims.time("iat")?.ok_or(JwtError::Claim("iat"))?;
-        let until = claims.check_times(self.clock().now())?;
+        let until = claims.check_times(self.clock.now())?;
         let described = UserProfile::read(claims.all(), trusted).map_err(|_| JwtError::Claim("sub"))?;
-        self.verifier().use_once(&claims, until).await?;
+        self.verifier.use_once(&claims, until).await?;
         let provider = &route.identity_provider.name;
-        let known = self.load_principal(&PrincipalId::of(provider, described.subject())).await?;
+        let known = self.principals.load(&PrincipalId::of(provider, described.subject())).await?;
         let principal = described.principal(provider, known.as_deref());
         let holder = TokenClient { id: &client.id, name: &client.name };
-        self.grant_headless(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder).await
     }
 }
 

@@ -1,42 +1,66 @@
 //! `grant_type=authorization_code` (RFC 6749, section 4.1.3; RFC 7636): redeems authorization codes.
 
-use portcullis_store::{CodeRow, GrantRow};
+use std::sync::Arc;
+
+use portcullis_clock::{Clock, Random};
+use portcullis_store::{CodeRow, GrantRow, Store};
 use subtle::ConstantTimeEq as _;
 
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
-use crate::AuthorizationServer;
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
 use crate::digest::digest;
+use crate::issue_token::TokenIssuer;
+use crate::{GrantRevocation, InternalError};
 
 /// Permitted lengths of a PKCE verifier (RFC 7636, section 4.1).
 const VERIFIER_LEN: std::ops::RangeInclusive<usize> = 43..=128;
 
-fn invalid_grant(reason: &'static str, description: &'static str) -> TokenEndpointError {
-    TokenEndpointError::Grant { reason, description }
+/// Redeems authorization codes.
+pub(super) struct CodeGrant {
+    store: Store,
+    clock: Clock,
+    random: Random,
+    tokens: Arc<TokenIssuer>,
+    revocation: Arc<GrantRevocation>,
 }
 
-impl AuthorizationServer {
+impl CodeGrant {
+    pub(super) const fn new(
+        store: Store,
+        clock: Clock,
+        random: Random,
+        tokens: Arc<TokenIssuer>,
+        revocation: Arc<GrantRevocation>,
+    ) -> Self {
+        Self { store, clock, random, tokens, revocation }
+    }
+
     /// Redeems a code. A request that does not match the code invalidates it, because the code may be stolen.
     pub(super) async fn redeem(&self, request: &TokenRequest<'_>) -> Result<IssuedGrant, TokenEndpointError> {
         let code_digest = digest(request.require("code")?);
         let verifier = request.require("code_verifier")?;
-        let unknown = || invalid_grant("code_unknown", "the code is unknown; authorize again");
-        let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
+        let unknown =
+            || TokenEndpointError::invalid_grant("code_unknown", "the code is unknown; authorize again");
+        let code = self.store.code(&code_digest).await?.ok_or_else(unknown)?;
         if code.consumed_at.is_some() {
             return Err(self.revoke_reused_code(request, &code).await?);
         }
-        let now = self.clock().now();
+        let now = self.clock.now();
         if now.0 >= code.expires_at {
-            return Err(invalid_grant("code_expired", "the code has expired; authorize again"));
+            return Err(TokenEndpointError::invalid_grant(
+                "code_expired",
+                "the code has expired; authorize again",
+            ));
         }
         if let Err(error) = check(request, &code, verifier) {
-            self.store().invalidate_code(&code_digest, now.0).await?;
+            self.store.invalidate_code(&code_digest, now.0).await?;
             return Err(error);
         }
         request.check_target(&code.route_uid, &code.resource)?;
-        let refresh_token = self.new_refresh_token()?;
+        let refresh_token = self.tokens.new_refresh_token()?;
         let refresh_digest = digest(&refresh_token);
         let grant = GrantRow {
-            id: self.random().token().map_err(crate::InternalError::from)?,
+            id: self.random.token().map_err(InternalError::from)?,
             principal: code.principal.clone(),
             client_id: code.client_id.clone(),
             client_name: code.client_name.clone(),
@@ -49,11 +73,11 @@ impl AuthorizationServer {
             revoked_at: None,
             provider_session: code.provider_session.clone(),
         };
-        if self.store().redeem_code(&code_digest, &grant, &refresh_digest).await? {
+        if self.store.redeem_code(&code_digest, &grant, &refresh_digest).await? {
             return Ok(IssuedGrant { grant, refresh_token: Some(refresh_token) });
         }
         // A concurrent request redeemed the same code.
-        let code = self.store().code(&code_digest).await?.ok_or_else(unknown)?;
+        let code = self.store.code(&code_digest).await?.ok_or_else(unknown)?;
         Err(self.revoke_reused_code(request, &code).await?)
     }
 
@@ -65,11 +89,11 @@ impl AuthorizationServer {
         code: &CodeRow,
     ) -> Result<TokenEndpointError, TokenEndpointError> {
         if let Some(grant) = &code.grant_id
-            && let Some(grant) = self.store().grant(grant).await?
+            && let Some(grant) = self.store.grant(grant).await?
         {
-            self.revoke_grant(request.table, &grant, "code_reused").await?;
+            self.revocation.revoke_grant(request.table, &grant, "code_reused").await?;
         }
-        Ok(invalid_grant(
+        Ok(TokenEndpointError::invalid_grant(
             "code_reused",
             "the code was used before; its grant has been revoked, authorize again",
         ))
@@ -78,10 +102,13 @@ impl AuthorizationServer {
 
 fn check(request: &TokenRequest<'_>, code: &CodeRow, verifier: &str) -> Result<(), TokenEndpointError> {
     if code.client_id != request.client_id {
-        return Err(invalid_grant("code_of_another_client", "the code was issued to another client"));
+        return Err(TokenEndpointError::invalid_grant(
+            "code_of_another_client",
+            "the code was issued to another client",
+        ));
     }
     if code.issuer != request.issuer_id {
-        return Err(invalid_grant(
+        return Err(TokenEndpointError::invalid_grant(
             "code_of_another_issuer",
             "the code was issued by another authorization server",
         ));
@@ -89,14 +116,17 @@ fn check(request: &TokenRequest<'_>, code: &CodeRow, verifier: &str) -> Result<(
     // Optional in OAuth 2.1 ("Redirect URI Parameter in Token Request"), because the verifier binds the code
     // better.
     if request.form.get("redirect_uri").is_some_and(|sent| sent != code.redirect_uri) {
-        return Err(invalid_grant(
+        return Err(TokenEndpointError::invalid_grant(
             "redirect_mismatch",
             "redirect_uri differs from the one in the authorization request",
         ));
     }
     let right = digest(verifier).as_bytes().ct_eq(code.code_challenge.as_bytes());
     if !VERIFIER_LEN.contains(&verifier.len()) || !bool::from(right) {
-        return Err(invalid_grant("verifier_mismatch", "code_verifier does not match the code_challenge"));
+        return Err(TokenEndpointError::invalid_grant(
+            "verifier_mismatch",
+            "code_verifier does not match the code_challenge",
+        ));
     }
     Ok(())
 }

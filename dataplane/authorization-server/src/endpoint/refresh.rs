@@ -5,46 +5,69 @@
 //! gets another successor, unless a successor was already used. After that, the old token is treated as
 //! stolen and its reuse revokes the whole grant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_clock::Clock;
 use portcullis_policy::PrincipalId;
-use portcullis_store::{GrantRow, RefreshTokenRow};
+use portcullis_store::{GrantRow, RefreshTokenRow, Store};
 
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
-use crate::AuthorizationServer;
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
 use crate::digest::digest;
+use crate::issue_token::TokenIssuer;
 use crate::renewal::SignInStatus;
+use crate::{GrantRevocation, SignInRenewal};
 
 /// How long a used refresh token may be used again.
 const REUSE_GRACE_PERIOD: Duration = Duration::from_secs(45);
 
-fn invalid_grant(reason: &'static str, description: &'static str) -> TokenEndpointError {
-    TokenEndpointError::Grant { reason, description }
+/// Exchanges refresh tokens for new tokens.
+pub(super) struct RefreshGrant {
+    store: Store,
+    clock: Clock,
+    tokens: Arc<TokenIssuer>,
+    sign_ins: Arc<SignInRenewal>,
+    revocation: Arc<GrantRevocation>,
 }
 
-impl AuthorizationServer {
+impl RefreshGrant {
+    pub(super) const fn new(
+        store: Store,
+        clock: Clock,
+        tokens: Arc<TokenIssuer>,
+        sign_ins: Arc<SignInRenewal>,
+        revocation: Arc<GrantRevocation>,
+    ) -> Self {
+        Self { store, clock, tokens, sign_ins, revocation }
+    }
+
     pub(super) async fn refresh(
         &self,
         request: &TokenRequest<'_>,
     ) -> Result<IssuedGrant, TokenEndpointError> {
         let digest = digest(request.require("refresh_token")?);
-        let unknown =
-            || invalid_grant("refresh_token_unknown", "the refresh token is unknown; authorize again");
-        let used = self.store().refresh_token(&digest).await?.ok_or_else(unknown)?;
-        let grant = self.store().grant(&used.grant_id).await?.ok_or_else(unknown)?;
+        let unknown = || {
+            TokenEndpointError::invalid_grant(
+                "refresh_token_unknown",
+                "the refresh token is unknown; authorize again",
+            )
+        };
+        let used = self.store.refresh_token(&digest).await?.ok_or_else(unknown)?;
+        let grant = self.store.grant(&used.grant_id).await?.ok_or_else(unknown)?;
         self.check_grant(request, &grant)?;
-        if self.renew_sign_in(&PrincipalId::from_stored(&grant.principal)).await == SignInStatus::Ended {
-            return Err(invalid_grant(
+        if self.sign_ins.renew(&PrincipalId::from_stored(&grant.principal)).await == SignInStatus::Ended {
+            return Err(TokenEndpointError::invalid_grant(
                 "sign_in_ended",
                 "the identity provider ended the sign-in; authorize again",
             ));
         }
-        let refresh_token = self.new_refresh_token()?;
+        let refresh_token = self.tokens.new_refresh_token()?;
         if self.issue_successor(&used, &refresh_token).await? {
             return Ok(IssuedGrant { grant, refresh_token: Some(refresh_token) });
         }
-        self.revoke_grant(request.table, &grant, "refresh_token_reused").await?;
-        Err(invalid_grant(
+        self.revocation.revoke_grant(request.table, &grant, "refresh_token_reused").await?;
+        Err(TokenEndpointError::invalid_grant(
             "refresh_token_reused",
             "the refresh token was used before; its grant has been revoked, authorize again",
         ))
@@ -52,22 +75,28 @@ impl AuthorizationServer {
 
     fn check_grant(&self, request: &TokenRequest<'_>, grant: &GrantRow) -> Result<(), TokenEndpointError> {
         if grant.client_id != request.client_id {
-            return Err(invalid_grant(
+            return Err(TokenEndpointError::invalid_grant(
                 "refresh_token_of_another_client",
                 "the refresh token was issued to another client",
             ));
         }
         if grant.issuer != request.issuer_id {
-            return Err(invalid_grant(
+            return Err(TokenEndpointError::invalid_grant(
                 "refresh_token_of_another_issuer",
                 "the refresh token was issued by another authorization server",
             ));
         }
         if grant.revoked_at.is_some() {
-            return Err(invalid_grant("grant_revoked", "the grant has been revoked; authorize again"));
+            return Err(TokenEndpointError::invalid_grant(
+                "grant_revoked",
+                "the grant has been revoked; authorize again",
+            ));
         }
-        if self.clock().now().0 >= grant.expires_at {
-            return Err(invalid_grant("grant_expired", "the grant has expired; authorize again"));
+        if self.clock.now().0 >= grant.expires_at {
+            return Err(TokenEndpointError::invalid_grant(
+                "grant_expired",
+                "the grant has expired; authorize again",
+            ));
         }
         request.check_target(&grant.route_uid, &grant.resource)?;
         Ok(())
@@ -80,12 +109,12 @@ impl AuthorizationServer {
         used: &RefreshTokenRow,
         refresh_token: &str,
     ) -> Result<bool, TokenEndpointError> {
-        let now = self.clock().now();
+        let now = self.clock.now();
         let successor = digest(refresh_token);
-        if used.consumed_at.is_none() && self.store().rotate_refresh_token(used, &successor, now.0).await? {
+        if used.consumed_at.is_none() && self.store.rotate_refresh_token(used, &successor, now.0).await? {
             return Ok(true);
         }
         let grace_began = now.0.saturating_sub(i64::try_from(REUSE_GRACE_PERIOD.as_millis()).unwrap_or(0));
-        Ok(self.store().branch_refresh_token(used, &successor, grace_began, now.0).await?)
+        Ok(self.store.branch_refresh_token(used, &successor, grace_began, now.0).await?)
     }
 }

@@ -9,13 +9,21 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
-use portcullis_policy::RouteTable;
+use portcullis_clock::Clock;
+use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
+use portcullis_policy::{RouteTable, RouteTableHandle};
+use portcullis_rate_limit::RateLimit;
 use serde_json::json;
 
 use super::oauth_error::OAuthError;
-use crate::client::{MetadataError, RequestedMetadata};
-use crate::{AuthorizationServer, InternalError};
+use crate::InternalError;
+use crate::client::{MetadataError, Registrations, RequestedMetadata};
+
+/// Client registrations per IP address: burst, and rate per second. All clients behind an untrusted proxy
+/// share one address.
+const REGISTRATION_LIMIT: (u32, u32) = (60, 1);
+/// The same for all addresses together.
+const TOTAL_REGISTRATION_LIMIT: (u32, u32) = (300, 5);
 
 /// A registration was rejected or failed.
 #[derive(Debug)]
@@ -64,70 +72,92 @@ impl RegistrationError {
 }
 
 pub(super) async fn at_route(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<RegistrationEndpoint>>,
     Path(slug): Path<String>,
     body: Bytes,
 ) -> Response {
-    serve(&identity, Some(&slug), &body).await
+    endpoint.serve(Some(&slug), &body).await
 }
 
-pub(super) async fn at_root(State(identity): State<AuthorizationServer>, body: Bytes) -> Response {
-    serve(&identity, None, &body).await
+pub(super) async fn at_root(State(endpoint): State<Arc<RegistrationEndpoint>>, body: Bytes) -> Response {
+    endpoint.serve(None, &body).await
 }
 
-async fn serve(identity: &AuthorizationServer, slug: Option<&str>, body: &[u8]) -> Response {
-    let table = identity.tables().current();
-    let mut event = Event::new(identity.clock().now(), EventKind::ClientRegistered, Outcome::Success);
-    event.gateway = table.as_ref().map(|table| Arc::clone(&table.gateway.name));
-    event.route = slug.and_then(|slug| Some(Arc::clone(&table.as_ref()?.route(slug)?.slug)));
-    let response = match register(identity, table.as_deref(), slug, body, &mut event).await {
-        Ok(response) => response,
-        Err(error) => {
-            let answer = error.to_oauth_error();
-            event.reason = Some(answer.error);
-            (event.outcome, event.failure_origin) = match answer.status.is_server_error() {
-                true => (Outcome::GatewayError, Some(FailureOrigin::Gateway)),
-                false => (Outcome::ClientError, Some(FailureOrigin::Client)),
-            };
-            answer.into_response()
+/// Registers clients.
+pub(super) struct RegistrationEndpoint {
+    tables: RouteTableHandle,
+    clock: Clock,
+    events: EventSink,
+    registrations: Arc<Registrations>,
+    limit: RateLimit,
+}
+
+impl RegistrationEndpoint {
+    pub(super) fn new(
+        tables: RouteTableHandle,
+        clock: Clock,
+        events: EventSink,
+        registrations: Arc<Registrations>,
+    ) -> Self {
+        let limit = RateLimit::new(REGISTRATION_LIMIT, TOTAL_REGISTRATION_LIMIT);
+        Self { tables, clock, events, registrations, limit }
+    }
+
+    async fn serve(&self, slug: Option<&str>, body: &[u8]) -> Response {
+        let table = self.tables.current();
+        let mut event = Event::new(self.clock.now(), EventKind::ClientRegistered, Outcome::Success);
+        event.gateway = table.as_ref().map(|table| Arc::clone(&table.gateway.name));
+        event.route = slug.and_then(|slug| Some(Arc::clone(&table.as_ref()?.route(slug)?.slug)));
+        let response = match self.register(table.as_deref(), slug, body, &mut event).await {
+            Ok(response) => response,
+            Err(error) => {
+                let answer = error.to_oauth_error();
+                event.reason = Some(answer.error);
+                (event.outcome, event.failure_origin) = match answer.status.is_server_error() {
+                    true => (Outcome::GatewayError, Some(FailureOrigin::Gateway)),
+                    false => (Outcome::ClientError, Some(FailureOrigin::Client)),
+                };
+                answer.into_response()
+            }
+        };
+        event.status = Some(response.status().as_u16());
+        self.events.record(event);
+        response
+    }
+
+    async fn register(
+        &self,
+        table: Option<&RouteTable>,
+        slug: Option<&str>,
+        body: &[u8],
+        event: &mut Event,
+    ) -> Result<Response, RegistrationError> {
+        let table = table.ok_or(RegistrationError::NotReady)?;
+        if slug.is_some_and(|slug| table.route(slug).is_none()) {
+            return Err(RegistrationError::NoSuchRoute);
         }
-    };
-    event.status = Some(response.status().as_u16());
-    identity.events().record(event);
-    response
-}
-
-async fn register(
-    identity: &AuthorizationServer,
-    table: Option<&RouteTable>,
-    slug: Option<&str>,
-    body: &[u8],
-    event: &mut Event,
-) -> Result<Response, RegistrationError> {
-    let table = table.ok_or(RegistrationError::NotReady)?;
-    if slug.is_some_and(|slug| table.route(slug).is_none()) {
-        return Err(RegistrationError::NoSuchRoute);
+        if !table.gateway.clients.dynamic_registration {
+            return Err(RegistrationError::Disabled);
+        }
+        let requested: RequestedMetadata =
+            portcullis_egress::parse_json_object(body).map_err(RegistrationError::NotJson)?;
+        let metadata = requested.accept().map_err(RegistrationError::Metadata)?;
+        // Only valid registrations count against the limit.
+        if !self.limit.take(self.clock.now()) {
+            return Err(RegistrationError::RateLimited);
+        }
+        let (registration, secret) =
+            self.registrations.register(metadata).await.map_err(RegistrationError::Gateway)?;
+        event.client_id = Some(registration.client.id.as_str().into());
+        event.client_name = Some(registration.client.name.as_str().into());
+        let mut answer = json!(registration.metadata);
+        answer["client_id"] = json!(registration.client.id);
+        answer["client_id_issued_at"] = json!(self.clock.now().seconds());
+        if let Some(secret) = secret {
+            answer["client_secret"] = json!(secret);
+            // 0: it does not expire (RFC 7591, section 3.2.1).
+            answer["client_secret_expires_at"] = json!(0);
+        }
+        Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
     }
-    if !table.gateway.clients.dynamic_registration {
-        return Err(RegistrationError::Disabled);
-    }
-    let requested: RequestedMetadata =
-        portcullis_egress::parse_json_object(body).map_err(RegistrationError::NotJson)?;
-    let metadata = requested.accept().map_err(RegistrationError::Metadata)?;
-    // Only valid registrations count against the limit.
-    if !identity.registration_limit().take(identity.clock().now()) {
-        return Err(RegistrationError::RateLimited);
-    }
-    let (registration, secret) = identity.register(metadata).await.map_err(RegistrationError::Gateway)?;
-    event.client_id = Some(registration.client.id.as_str().into());
-    event.client_name = Some(registration.client.name.as_str().into());
-    let mut answer = json!(registration.metadata);
-    answer["client_id"] = json!(registration.client.id);
-    answer["client_id_issued_at"] = json!(identity.clock().now().seconds());
-    if let Some(secret) = secret {
-        answer["client_secret"] = json!(secret);
-        // 0: it does not expire (RFC 7591, section 3.2.1).
-        answer["client_secret_expires_at"] = json!(0);
-    }
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }

@@ -4,11 +4,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use portcullis_policy::Route;
+use portcullis_policy::{Route, RouteTableHandle};
 use serde_json::{Value, json};
 
 use super::oauth_error::OAuthError;
-use crate::AuthorizationServer;
 use crate::issue_token::SCOPE;
 use crate::issuer::sole_route;
 
@@ -37,18 +36,18 @@ impl IntoResponse for ResourceMetadataError {
 
 /// Metadata of the route at `/mcp/{slug}`.
 pub(super) async fn of_route(
-    State(identity): State<AuthorizationServer>,
+    State(tables): State<RouteTableHandle>,
     Path(slug): Path<String>,
 ) -> Result<Json<Value>, ResourceMetadataError> {
-    let table = identity.tables().current().ok_or(ResourceMetadataError::NotReady)?;
+    let table = tables.current().ok_or(ResourceMetadataError::NotReady)?;
     table.route(&slug).map(|route| Json(document(route))).ok_or(ResourceMetadataError::NoSuchRoute)
 }
 
 /// Metadata at the gateway's base URL, available if the gateway has exactly one route.
 pub(super) async fn only_route(
-    State(identity): State<AuthorizationServer>,
+    State(tables): State<RouteTableHandle>,
 ) -> Result<Json<Value>, ResourceMetadataError> {
-    let table = identity.tables().current().ok_or(ResourceMetadataError::NotReady)?;
+    let table = tables.current().ok_or(ResourceMetadataError::NotReady)?;
     sole_route(&table).map(|route| Json(document(&route))).ok_or(ResourceMetadataError::AmbiguousRoute)
 }
 

@@ -1,24 +1,29 @@
 //! Token revocation (RFC 7009). Revoking any token of a grant revokes the whole grant.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
-use portcullis_store::GrantRow;
+use portcullis_keyring::Keyring;
+use portcullis_policy::RouteTableHandle;
+use portcullis_store::{GrantRow, Store};
 
-use super::client_authentication::{ClientAuthError, IssuerContext};
+use super::client_authentication::{ClientAuthError, ClientAuthenticator, IssuerContext};
 use super::form::{Form, FormError};
 use super::oauth_error::OAuthError;
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
 use crate::digest::digest;
 use crate::issue_token::REFRESH_PREFIX;
-use crate::{AuthorizationServer, InternalError};
+use crate::{GrantRevocation, InternalError, Issuer};
 
 /// A revocation request was rejected or failed.
 #[derive(Debug)]
 pub(super) enum RevocationError {
-    OAuth(OAuthError),
+    NotReady,
+    NoSuchRoute,
     Form(FormError),
     NoToken,
     Client(ClientAuthError),
@@ -35,7 +40,8 @@ impl From<InternalError> for RevocationError {
 impl IntoResponse for RevocationError {
     fn into_response(self) -> Response {
         match self {
-            Self::OAuth(answer) => answer,
+            Self::NotReady => OAuthError::not_ready(),
+            Self::NoSuchRoute => OAuthError::no_such_route(),
             Self::Form(error) => OAuthError::bad_request("invalid_request", error.to_string()),
             Self::NoToken => OAuthError::bad_request("invalid_request", "token is missing"),
             Self::Client(error) => error.into_oauth_error(),
@@ -52,59 +58,73 @@ impl IntoResponse for RevocationError {
 }
 
 pub(super) async fn at_route(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<RevocationEndpoint>>,
     Path(slug): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RevocationError> {
-    revoke(&identity, Some(&slug), &headers, &body).await
+    endpoint.revoke(Some(&slug), &headers, &body).await
 }
 
 pub(super) async fn at_root(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<RevocationEndpoint>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RevocationError> {
-    revoke(&identity, None, &headers, &body).await
+    endpoint.revoke(None, &headers, &body).await
 }
 
-async fn revoke(
-    identity: &AuthorizationServer,
-    slug: Option<&str>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Response, RevocationError> {
-    let table = identity.table().map_err(RevocationError::OAuth)?;
-    let issuer =
-        identity.issuer(&table, slug).ok_or_else(|| RevocationError::OAuth(OAuthError::no_such_route()))?;
-    let form = Form::parse(headers, body).map_err(RevocationError::Form)?;
-    let token = form.get("token").ok_or(RevocationError::NoToken)?;
-    let at = IssuerContext { table: &table, issuer: &issuer };
-    let client = identity.authenticate_client(at, headers, &form).await.map_err(RevocationError::Client)?;
-    let issuer = issuer.identifier(&table);
-    // An unknown token, or one of another issuer, counts as revoked (section 2.2).
-    if let Some(grant) = identity.grant_of(token).await?.filter(|grant| grant.issuer == issuer) {
-        if grant.client_id != client.id {
-            return Err(RevocationError::OtherClient);
-        }
-        identity.revoke_grant(&table, &grant, "requested").await?;
+/// Revokes grants for clients.
+pub(super) struct RevocationEndpoint {
+    tables: RouteTableHandle,
+    store: Store,
+    keys: Arc<Keyring>,
+    clients: Arc<ClientAuthenticator>,
+    revocation: Arc<GrantRevocation>,
+}
+
+impl RevocationEndpoint {
+    pub(super) const fn new(
+        tables: RouteTableHandle,
+        store: Store,
+        keys: Arc<Keyring>,
+        clients: Arc<ClientAuthenticator>,
+        revocation: Arc<GrantRevocation>,
+    ) -> Self {
+        Self { tables, store, keys, clients, revocation }
     }
-    Ok([(CACHE_CONTROL, "no-store")].into_response())
-}
 
-impl AuthorizationServer {
+    async fn revoke(
+        &self,
+        slug: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Response, RevocationError> {
+        let table = self.tables.current().ok_or(RevocationError::NotReady)?;
+        let issuer = Issuer::at(&table, slug).ok_or(RevocationError::NoSuchRoute)?;
+        let form = Form::parse(headers, body).map_err(RevocationError::Form)?;
+        let token = form.get("token").ok_or(RevocationError::NoToken)?;
+        let at = IssuerContext { table: &table, issuer: &issuer };
+        let client = self.clients.authenticate(at, headers, &form).await.map_err(RevocationError::Client)?;
+        let issuer = issuer.identifier(&table);
+        // An unknown token, or one of another issuer, counts as revoked (section 2.2).
+        if let Some(grant) = self.grant_of(token).await?.filter(|grant| grant.issuer == issuer) {
+            if grant.client_id != client.id {
+                return Err(RevocationError::OtherClient);
+            }
+            self.revocation.revoke_grant(&table, &grant, "requested").await?;
+        }
+        Ok([(CACHE_CONTROL, "no-store")].into_response())
+    }
+
     /// The grant of an access or refresh token, even if it has expired.
     async fn grant_of(&self, token: &str) -> Result<Option<GrantRow>, InternalError> {
         let grant = if token.starts_with(REFRESH_PREFIX) {
-            self.store().refresh_token(&digest(token)).await?.map(|row| row.grant_id)
+            self.store.refresh_token(&digest(token)).await?.map(|row| row.grant_id)
         } else {
-            self.keys()
-                .signing
-                .verify::<AccessClaims>(ACCESS_TOKEN_TYPE, token)
-                .ok()
-                .map(|claims| claims.grant)
+            self.keys.signing.verify::<AccessClaims>(ACCESS_TOKEN_TYPE, token).ok().map(|claims| claims.grant)
         };
         let Some(grant) = grant else { return Ok(None) };
-        Ok(self.store().grant(&grant).await?)
+        Ok(self.store.grant(&grant).await?)
     }
 }

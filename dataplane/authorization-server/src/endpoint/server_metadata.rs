@@ -1,18 +1,20 @@
 //! Authorization server metadata (RFC 8414), also in the format of OpenID Connect discovery, because clients
 //! request either.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use portcullis_policy::{Route, RouteTable};
+use portcullis_policy::{Route, RouteTable, RouteTableHandle};
 use serde_json::{Value, json};
 
+use super::grant_types::{CLIENT_CREDENTIALS, JWT_BEARER};
 use super::id_jag::id_jag_provider;
 use super::oauth_error::OAuthError;
-use super::token::{CLIENT_CREDENTIALS, JWT_BEARER};
+use crate::Issuer;
 use crate::client::AuthMethod;
 use crate::issue_token::SCOPE;
-use crate::{AuthorizationServer, Issuer};
 use portcullis_jwt_verification::SIGNING_ALGORITHMS;
 
 /// No metadata can be returned.
@@ -39,53 +41,57 @@ enum MetadataFormat {
 }
 
 pub(super) async fn oauth_root(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<ServerMetadataEndpoint>>,
 ) -> Result<Json<Value>, ServerMetadataError> {
-    respond(&identity, None, MetadataFormat::OAuth)
+    endpoint.respond(None, MetadataFormat::OAuth)
 }
 
 pub(super) async fn oauth_route(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<ServerMetadataEndpoint>>,
     Path(slug): Path<String>,
 ) -> Result<Json<Value>, ServerMetadataError> {
-    respond(&identity, Some(&slug), MetadataFormat::OAuth)
+    endpoint.respond(Some(&slug), MetadataFormat::OAuth)
 }
 
 pub(super) async fn openid_root(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<ServerMetadataEndpoint>>,
 ) -> Result<Json<Value>, ServerMetadataError> {
-    respond(&identity, None, MetadataFormat::OpenId)
+    endpoint.respond(None, MetadataFormat::OpenId)
 }
 
 pub(super) async fn openid_route(
-    State(identity): State<AuthorizationServer>,
+    State(endpoint): State<Arc<ServerMetadataEndpoint>>,
     Path(slug): Path<String>,
 ) -> Result<Json<Value>, ServerMetadataError> {
-    respond(&identity, Some(&slug), MetadataFormat::OpenId)
+    endpoint.respond(Some(&slug), MetadataFormat::OpenId)
 }
 
-fn respond(
-    identity: &AuthorizationServer,
-    slug: Option<&str>,
-    shape: MetadataFormat,
-) -> Result<Json<Value>, ServerMetadataError> {
-    let table = identity.tables().current().ok_or(ServerMetadataError::NotReady)?;
-    let issuer = identity.issuer(&table, slug).ok_or(ServerMetadataError::NoSuchRoute)?;
-    Ok(Json(document(identity, &table, &issuer, shape)))
+/// Serves the metadata of all issuers.
+pub(super) struct ServerMetadataEndpoint {
+    tables: RouteTableHandle,
+    /// Whether service account tokens can be reviewed.
+    has_reviewer: bool,
 }
 
-fn document(
-    identity: &AuthorizationServer,
-    table: &RouteTable,
-    issuer: &Issuer,
-    shape: MetadataFormat,
-) -> Value {
+impl ServerMetadataEndpoint {
+    pub(super) const fn new(tables: RouteTableHandle, has_reviewer: bool) -> Self {
+        Self { tables, has_reviewer }
+    }
+
+    fn respond(&self, slug: Option<&str>, shape: MetadataFormat) -> Result<Json<Value>, ServerMetadataError> {
+        let table = self.tables.current().ok_or(ServerMetadataError::NotReady)?;
+        let issuer = Issuer::at(&table, slug).ok_or(ServerMetadataError::NoSuchRoute)?;
+        Ok(Json(document(self.has_reviewer, &table, &issuer, shape)))
+    }
+}
+
+fn document(has_reviewer: bool, table: &RouteTable, issuer: &Issuer, shape: MetadataFormat) -> Value {
     let identifier = issuer.identifier(table);
     let endpoint = |name: &str| format!("{identifier}/oauth/{name}");
     let algorithms = SIGNING_ALGORITHMS.map(|(name, _)| name);
     let takes_id_jag = any_route(table, issuer, |route| id_jag_provider(&route.identity_provider).is_some());
     let takes_service_accounts =
-        identity.reviewer().is_some() && any_route(table, issuer, |route| route.has_service_accounts());
+        has_reviewer && any_route(table, issuer, |route| route.has_service_accounts());
     let mut grants = vec!["authorization_code", "refresh_token"];
     if !table.gateway.workloads.is_empty() {
         grants.push(CLIENT_CREDENTIALS);

@@ -1,23 +1,50 @@
 //! Sign-in of Kubernetes service accounts with a token that the cluster issued for this authorization server.
 //! No secret is stored, and the token's audience makes it useless elsewhere.
 
-use portcullis_policy::Principal;
+use std::sync::Arc;
 
-use super::headless::TokenClient;
-use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
-use crate::AuthorizationServer;
+use portcullis_clock::Clock;
 use portcullis_jwt_verification::{Claims, JwtError, UnverifiedJwt};
+use portcullis_policy::Principal;
+use portcullis_rate_limit::RateLimit;
+
+use super::headless::{HeadlessGrants, TokenClient};
+use super::token_error::TokenEndpointError;
+use super::token_request::{IssuedGrant, TokenRequest};
+use crate::TokenReviewer;
 
 /// Prefix of the Kubernetes user names of service accounts (`system:serviceaccount:namespace:name`).
 const USERNAME_PREFIX: &str = "system:serviceaccount:";
 
-impl AuthorizationServer {
-    pub(super) async fn service_account(
+/// Token reviews per IP address: burst, and rate per second.
+const REVIEW_LIMIT: (u32, u32) = (50, 10);
+/// The same for all addresses together.
+const TOTAL_REVIEW_LIMIT: (u32, u32) = (100, 20);
+
+/// Grants for service accounts.
+pub(super) struct ServiceAccountGrant {
+    /// `None` outside a cluster.
+    reviewer: Option<Arc<dyn TokenReviewer>>,
+    clock: Clock,
+    headless: Arc<HeadlessGrants>,
+    review_limit: RateLimit,
+}
+
+impl ServiceAccountGrant {
+    pub(super) fn new(
+        reviewer: Option<Arc<dyn TokenReviewer>>,
+        clock: Clock,
+        headless: Arc<HeadlessGrants>,
+    ) -> Self {
+        Self { reviewer, clock, headless, review_limit: RateLimit::new(REVIEW_LIMIT, TOTAL_REVIEW_LIMIT) }
+    }
+
+    pub(super) async fn issue(
         &self,
         request: &TokenRequest<'_>,
         assertion: &UnverifiedJwt<'_>,
     ) -> Result<IssuedGrant, TokenEndpointError> {
-        let reviewer = self.reviewer().ok_or(TokenEndpointError::GrantDisabled(
+        let reviewer = self.reviewer.as_deref().ok_or(TokenEndpointError::GrantDisabled(
             "service account tokens are accepted only if the gateway runs in their cluster (serve --kubernetes)",
         ))?;
         let route = request.target()?;
@@ -29,7 +56,7 @@ impl AuthorizationServer {
         if route.authorize(&claimed).is_none() {
             return Err(TokenEndpointError::NoAccess(claimed.subject.to_string()));
         }
-        if !self.token_review_limit().take(self.clock().now()) {
+        if !self.review_limit.take(self.clock.now()) {
             return Err(TokenEndpointError::RateLimited);
         }
         let reviewed = reviewer
@@ -45,7 +72,7 @@ impl AuthorizationServer {
             Some(client) => TokenClient { id: &client.id, name: &client.name },
             None => TokenClient { id: &principal.subject, name: principal.label() },
         };
-        self.grant_headless(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder).await
     }
 }
 

@@ -114,7 +114,9 @@ async fn given_a_registration_when_it_is_sound_then_the_client_is_known_and_its_
         assert_eq!(answer.json["client_secret_expires_at"], 0);
         let row = world.store.client(answer.text("client_id"), 0).await.unwrap().unwrap();
         assert!(!format!("{row:?}").contains(answer.text("client_secret")));
-        assert!(world.identity.client(answer.text("client_id")).await.unwrap().allows_redirect(REDIRECT));
+        assert!(
+            world.identity.clients.client(answer.text("client_id")).await.unwrap().allows_redirect(REDIRECT)
+        );
     }
     assert_eq!(world.events(EventKind::ClientRegistered).len(), 3);
 }
@@ -165,11 +167,11 @@ async fn given_a_client_that_nobody_used_for_90_days_then_it_is_unknown_and_a_us
     world.advance(60 * 24 * 3600);
     world.tokens(&busy, "a").await;
     world.advance(31 * 24 * 3600);
-    assert!(world.identity.client(&idle.id).await.is_err());
-    assert!(world.identity.client(&busy.id).await.is_ok());
+    assert!(world.identity.clients.client(&idle.id).await.is_err());
+    assert!(world.identity.clients.client(&busy.id).await.is_ok());
     assert_eq!(error(&world.refresh("a", &idle, "pc_refresh_x").await), (401, "invalid_client"));
-    world.identity.prune().await.unwrap();
-    assert!(world.identity.client(&busy.id).await.is_ok());
+    world.prune().await;
+    assert!(world.identity.clients.client(&busy.id).await.is_ok());
 }
 
 /// Requirements: as.token.answer

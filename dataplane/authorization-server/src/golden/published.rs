@@ -94,7 +94,7 @@ async fn challenges_have_their_parameters() {
     let errors =
         [None, Some(AuthenticateError::Invalid("reason")), Some(AuthenticateError::InsufficientScope)];
     let challenges = errors.map(|error| {
-        let challenge = world.identity.challenge(&world.route("a"), error.as_ref());
+        let challenge = crate::challenge(&world.route("a"), error.as_ref());
         let challenge = challenge.to_str().unwrap().to_owned();
         // The description is prose.
         match error {

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -136,7 +137,7 @@ async fn serve(
         () = signals.shutdown_requested() => return Ok(()),
     };
     let Started { services, mut source, ready: config_served } = started_services;
-    readiness.services_started(services.context.identity.clone());
+    readiness.services_started(Arc::clone(&services.context.access_tokens));
     if let Some(replica) = replica {
         catalog_endpoint.enable(services.catalog_endpoint_state(replica));
     }
@@ -197,7 +198,7 @@ fn background_tasks(
     }
     let context = &services.context;
     let mut tasks = JoinSet::new();
-    tasks.spawn(named("follows revocations", context.identity.clone().follow_feed()));
+    tasks.spawn(named("follows revocations", Arc::clone(&services.feed_reader).follow()));
     tasks.spawn(named("follows disconnected accounts", context.vault.clone().watch_connection_changes()));
     tasks.spawn(named("follows the database URL", database.follow(context.store.clone())));
     tasks.spawn(named("re-encrypts stored data", services.reencrypt(reencryption)));

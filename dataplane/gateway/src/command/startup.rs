@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDependencies, TokenReviewer};
+use portcullis_authorization_server::{
+    AuthorizationServer, AuthorizationServerDependencies, FeedReader, TokenReviewer,
+};
 use portcullis_clock::{Clock, Random};
 use portcullis_egress::{Egress, HttpClients};
 use portcullis_events::EventSink;
-use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
+use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies, TokenReencryption};
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionArgs};
 use portcullis_keyring::Keyring;
@@ -126,7 +128,7 @@ impl Startup {
                 let (keys, followed) = folder_keys.open(store.has_sealed_rows().await?).await?;
                 let services = self.build_services(store, Arc::clone(&keys), None, clock, random).await?;
                 // No token is accepted before the revocation feed has been read.
-                services.context.identity.read_feed().await?;
+                services.feed_reader.read().await?;
                 ready_sender.send(()).ok();
                 let follow = async move {
                     tokio::select! {
@@ -196,9 +198,10 @@ impl Startup {
 /// All services of the process. Built once.
 pub(super) struct Services {
     pub(super) context: Arc<Context>,
+    pub(super) feed_reader: Arc<FeedReader>,
     pages: axum::Router,
     egress: Egress,
-    providers: IdentityProviders,
+    sign_in_reencryption: Arc<TokenReencryption>,
 }
 
 impl Services {
@@ -220,7 +223,7 @@ impl Services {
             ..
         } = parts.clone();
         let identity = AuthorizationServer::new(parts);
-        let sign_ins = SignInTokens { identity: identity.clone(), tables: tables.clone() };
+        let sign_ins = SignInTokens { sign_ins: identity.sign_ins, tables: tables.clone() };
         let vault = CredentialBroker::new(BrokerDependencies {
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -232,7 +235,10 @@ impl Services {
         });
         let portal = Portal::new(PortalDependencies {
             tables: tables.clone(),
-            identity: identity.clone(),
+            clients: identity.clients,
+            codes: identity.codes,
+            principals: identity.principals,
+            revocation: identity.revocation,
             vault: vault.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
@@ -241,12 +247,12 @@ impl Services {
             random: random.clone(),
             events: events.clone(),
         });
-        let pages = identity.router().merge(portal.router());
+        let pages = identity.router.merge(portal.router());
         let catalogs = Catalogs::load(store.clone(), clock.clone()).await?;
         let late = DeferredSessions::default();
         let context = Context {
             tables,
-            identity,
+            access_tokens: identity.access_tokens,
             portal,
             vault,
             store,
@@ -258,7 +264,13 @@ impl Services {
             events,
             shutdown: ending,
         };
-        Ok(Self { context: Arc::new(context), pages, egress, providers })
+        Ok(Self {
+            context: Arc::new(context),
+            feed_reader: identity.feed_reader,
+            pages,
+            egress,
+            sign_in_reencryption: providers.reencryption,
+        })
     }
 
     /// State of the catalog endpoint, through which the operator reads the catalogs of the named replica.
@@ -277,7 +289,7 @@ impl Services {
         let Context { vault, tables, keys, clock, events, .. } = &*self.context;
         let work = ReencryptTargets {
             vault: vault.clone(),
-            providers: self.providers.clone(),
+            sign_ins: Arc::clone(&self.sign_in_reencryption),
             tables: tables.clone(),
         };
         reencryption.run(work, Arc::clone(keys), clock.clone(), events.clone())

@@ -12,7 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use portcullis_authorization_server::AuthorizationServer;
+use portcullis_authorization_server::AccessTokenVerifier;
 use portcullis_config_distribution::CATALOGS_PATH;
 use portcullis_events::EventSink;
 use portcullis_policy::RouteTableHandle;
@@ -30,13 +30,13 @@ pub(crate) struct Readiness(Arc<ReadinessState>);
 #[derive(Default)]
 struct ReadinessState {
     config_served: AtomicBool,
-    identity: OnceLock<AuthorizationServer>,
+    access_tokens: OnceLock<Arc<AccessTokenVerifier>>,
 }
 
 impl Readiness {
     /// Services are started. From now on readiness also depends on the revocation feed.
-    pub(crate) fn services_started(&self, identity: AuthorizationServer) {
-        self.0.identity.set(identity).ok();
+    pub(crate) fn services_started(&self, access_tokens: Arc<AccessTokenVerifier>) {
+        self.0.access_tokens.set(access_tokens).ok();
     }
 
     /// The first config is served.
@@ -46,7 +46,7 @@ impl Readiness {
 
     fn is_ready(&self) -> bool {
         self.0.config_served.load(Ordering::Relaxed)
-            && self.0.identity.get().is_some_and(AuthorizationServer::is_ready)
+            && self.0.access_tokens.get().is_some_and(|access_tokens| access_tokens.is_ready())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use portcullis_authorization_server::{AuthenticateError, Caller};
+use portcullis_authorization_server::{AuthenticateError, Caller, challenge};
 use portcullis_policy::{Route, RouteAccess, RouteTable};
 
 use super::Context;
@@ -27,17 +27,16 @@ impl Authenticated {
         record: &mut AuditRecord,
     ) -> Result<Self, PipelineError> {
         let route = routed.route();
-        let challenge = |error: Option<&AuthenticateError>| context.identity.challenge(route, error);
         let Some(token) = bearer_token(headers) else {
-            return Err(PipelineError::unauthenticated(challenge(None)));
+            return Err(PipelineError::unauthenticated(challenge(route, None)));
         };
-        let caller = match context.identity.authenticate(token, route, routed.table()).await {
+        let caller = match context.access_tokens.authenticate(token, route, routed.table()).await {
             Ok(caller) => caller,
             Err(AuthenticateError::Unavailable) => return Err(PipelineError::store_unavailable()),
             Err(error @ AuthenticateError::InsufficientScope) => {
-                return Err(PipelineError::insufficient_scope(challenge(Some(&error))));
+                return Err(PipelineError::insufficient_scope(challenge(route, Some(&error))));
             }
-            Err(error) => return Err(PipelineError::unauthenticated(challenge(Some(&error)))),
+            Err(error) => return Err(PipelineError::unauthenticated(challenge(route, Some(&error)))),
         };
         record.caller(&caller);
         let admission = route

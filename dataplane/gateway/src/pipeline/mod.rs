@@ -52,7 +52,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use portcullis_authorization_server::AuthorizationServer;
+use portcullis_authorization_server::AccessTokenVerifier;
 use portcullis_clock::{Clock, Random};
 use portcullis_events::EventSink;
 use portcullis_keyring::Keyring;
@@ -78,7 +78,7 @@ use crate::upstream::UpstreamPool;
 /// Shared state of the steps, one per process. Each worker has its own [`UpstreamPool`].
 pub(crate) struct Context {
     pub(crate) tables: RouteTableHandle,
-    pub(crate) identity: AuthorizationServer,
+    pub(crate) access_tokens: Arc<AccessTokenVerifier>,
     pub(crate) portal: Portal,
     pub(crate) vault: CredentialBroker,
     pub(crate) store: Store,

@@ -80,7 +80,7 @@ impl StreamGuard {
     }
 
     fn is_allowed(&self) -> bool {
-        let Some(person) = self.context.identity.current_principal(&self.caller) else { return false };
+        let Some(person) = self.context.access_tokens.current_principal(&self.caller) else { return false };
         let Some(table) = self.context.tables.current() else { return false };
         table
             .route_by_uid(&self.route)

@@ -236,9 +236,14 @@ impl TestGateway {
 
     /// Starts a sign-in: its authorization URL and its secrets.
     pub(crate) async fn begin(&self) -> (Url, SignInSecrets) {
-        let proof = self.providers.new_secrets().unwrap();
+        let proof = self.providers.sign_in.new_secrets().unwrap();
         let request = AuthorizationRequest { state: "a-state", proof: &proof, another_account: false };
-        let url = self.providers.authorization_url(self.gateway(), self.provider(), &request).await.unwrap();
+        let url = self
+            .providers
+            .sign_in
+            .authorization_url(self.gateway(), self.provider(), &request)
+            .await
+            .unwrap();
         let url = Url::parse(&url).unwrap();
         let nonce = parameter(&url, "nonce").unwrap_or_default();
         self.idp.state.lock().unwrap().nonce = nonce;
@@ -261,7 +266,7 @@ impl TestGateway {
             answer[name] = value.clone();
         }
         let answer: AuthorizationResponse = serde_json::from_value(answer).unwrap();
-        self.providers.sign_in(self.gateway(), self.provider(), answer, proof).await
+        self.providers.sign_in.sign_in(self.gateway(), self.provider(), answer, proof).await
     }
 }
 

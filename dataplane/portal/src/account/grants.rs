@@ -74,7 +74,7 @@ pub(crate) async fn revoke_user_grant(
     reason: &'static str,
 ) -> Result<(), PortalError> {
     portal.store.withdraw_grant_consents(&grant.principal, &grant.client_id, &grant.route_uid).await?;
-    Ok(portal.identity.revoke_grant(table, grant, reason).await?)
+    Ok(portal.revocation.revoke_grant(table, grant, reason).await?)
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ pub(crate) async fn person(portal: &Portal, id: &str) -> Result<Principal, Porta
     if id.contains('\0') {
         return Err(PortalError::NotFound);
     }
-    portal.identity.principal(&PrincipalId::from_stored(id)).await?.ok_or(PortalError::NotFound)
+    let principal = portal.principals.load(&PrincipalId::from_stored(id)).await?;
+    principal.map(Arc::unwrap_or_clone).ok_or(PortalError::NotFound)
 }
 
 /// Teams that have a served route, with those routes.

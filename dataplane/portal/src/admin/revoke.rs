@@ -46,7 +46,7 @@ impl AdminRevocation<'_> {
         let work = async {
             self.portal.store.withdraw_principal_consents(person.id.as_str()).await?;
             let portcullis_authorization_server::RevokedCounts { grants, sessions } =
-                self.portal.identity.sign_out_everywhere(self.table, &person.id, REASON).await?;
+                self.portal.revocation.sign_out_everywhere(self.table, &person.id, REASON).await?;
             let connections = if connections {
                 let find = |uid: &str| self.table.origin_by_uid(uid).cloned();
                 self.portal.vault.disconnect_everywhere(&person.id, find).await?
@@ -63,7 +63,7 @@ impl AdminRevocation<'_> {
         let work = async {
             self.portal.store.withdraw_client_consents(client_id).await?;
             let whose = GrantFilter::Client(client_id);
-            let grants = self.portal.identity.revoke_grants(self.table, whose, REASON).await?;
+            let grants = self.portal.revocation.revoke_grants(self.table, whose, REASON).await?;
             Ok(RevocationSummary { grants, ..RevocationSummary::default() })
         };
         self.record("client", client_id, work.await)
@@ -84,7 +84,7 @@ impl AdminRevocation<'_> {
                     after.clone_from(&last.grant.id);
                     for row in &rows {
                         let who = portcullis_policy::PrincipalId::from_stored(&row.grant.principal);
-                        let person = self.portal.identity.principal(&who).await?;
+                        let person = self.portal.principals.load(&who).await?;
                         if person.is_some_and(|person| route.team_grants(team, &person)) {
                             revoke_user_grant(self.portal, self.table, &row.grant, REASON).await?;
                             grants += 1;

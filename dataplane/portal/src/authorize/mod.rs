@@ -81,7 +81,7 @@ async fn authorize(
         if silent {
             return Err(AuthorizeError::Client(answer, prompt_none_error(&step)));
         }
-        if !portal.identity.allow_pending_authorization() {
+        if !portal.codes.allow_pending_request() {
             let mut event = portal.event(table, EventKind::Consent, Outcome::ClientError);
             event.client_id = Some(asked.client_id.as_str().into());
             event.failure_origin = Some(FailureOrigin::Client);

@@ -124,7 +124,7 @@ impl Authorization {
         if route.suspended {
             return Err(PortalError::Suspended(route.display_name.clone()));
         }
-        let client = portal.identity.client(&asked.client_id).await?;
+        let client = portal.clients.client(&asked.client_id).await?;
         if !client.allows_redirect(&asked.answer.redirect_uri) {
             return Err(PortalError::Client("The app's redirect URI is no longer registered.".to_owned()));
         }
@@ -210,7 +210,7 @@ impl Admitted {
             code_challenge: &authorization.asked.code_challenge,
             scope: &authorization.asked.scope,
         };
-        let code = portal.identity.issue_code(approved).await.map_err(PortalError::internal)?;
+        let code = portal.codes.issue(approved).await.map_err(PortalError::internal)?;
         Ok(authorization.asked.answer.with_code(&code))
     }
 }

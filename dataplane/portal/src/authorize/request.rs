@@ -76,7 +76,7 @@ impl CheckedRequest {
         };
         let client_id = sole("client_id")?;
         let redirect_uri = sole("redirect_uri")?;
-        let client = portal.identity.client(&client_id).await.map_err(PortalError::from)?;
+        let client = portal.clients.client(&client_id).await.map_err(PortalError::from)?;
         if !client.allows_redirect(&redirect_uri) {
             return Err(PortalError::Client(format!(
                 "{} requested a redirect to an address that is not registered: {redirect_uri}.",

@@ -87,16 +87,17 @@ async fn log_out(
     token: &str,
 ) -> Result<RevokedCounts, LogoutFailure> {
     let provider = table.gateway.identity_providers.iter().find(|provider| *provider.name == *name);
-    let logout = portal.providers.verify_logout_token(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
+    let logout = portal.providers.logout.verify(provider.ok_or(LogoutError::NotOpenId)?, token).await?;
     let mut ended = RevokedCounts::default();
     let ending = async {
         match &logout.provider_session {
             Some(session) => {
-                ended += portal.identity.end_provider_session(table, session, &logout.people, REASON).await?;
+                ended +=
+                    portal.revocation.end_provider_session(table, session, &logout.people, REASON).await?;
             }
             None => {
                 for person in &logout.people {
-                    ended += portal.identity.sign_out_everywhere(table, person, REASON).await?;
+                    ended += portal.revocation.sign_out_everywhere(table, person, REASON).await?;
                 }
             }
         }
@@ -110,7 +111,7 @@ async fn log_out(
             ours: true,
         }
     })?;
-    portal.providers.mark_logout_done(&logout).await?;
+    portal.providers.logout.mark_done(&logout).await?;
     Ok(ended)
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn get(
         .find(|provider| *provider.name == *row.identity_provider)
         .filter(|provider| provider.kind.client().is_some())
         .ok_or(PortalError::UnknownSignIn)?;
-    match portal.providers.sign_in(gateway, provider, callback.answer, &details.proof).await {
+    match portal.providers.sign_in.sign_in(gateway, provider, callback.answer, &details.proof).await {
         Ok(signed_in) => {
             session::start_session(&portal, &table, &visitor, &signed_in, &details.return_to).await
         }

@@ -24,7 +24,7 @@ pub(super) async fn start_session(
     CompletedSignIn { principal, provider_session }: &CompletedSignIn,
     return_to: &str,
 ) -> Result<Response, PortalError> {
-    portal.identity.save_principal(principal).await?;
+    portal.principals.save(principal).await?;
     let token = portal.random.token()?;
     let now = portal.clock.now();
     let row = SessionRow {

@@ -50,8 +50,10 @@ pub(crate) async fn begin(
     begin: &SignInStart<'_>,
 ) -> Result<String, PortalError> {
     let state = portal.random.token()?;
-    let details =
-        PendingSignIn { proof: portal.providers.new_secrets()?, return_to: begin.return_to.to_owned() };
+    let details = PendingSignIn {
+        proof: portal.providers.sign_in.new_secrets()?,
+        return_to: begin.return_to.to_owned(),
+    };
     let url = match &begin.provider.kind {
         IdentityProviderKind::Oidc(_) | IdentityProviderKind::Oauth { .. } => {
             let SignInStart { provider, another_account, return_to, .. } = *begin;
@@ -60,7 +62,7 @@ pub(crate) async fn begin(
                 proof: &details.proof,
                 another_account,
             };
-            let begun = portal.providers.authorization_url(gateway, provider, &asked).await;
+            let begun = portal.providers.sign_in.authorization_url(gateway, provider, &asked).await;
             begun.map_err(|error| PortalError::sign_in(&provider.name, error, return_to))?
         }
         IdentityProviderKind::Development { .. } => {

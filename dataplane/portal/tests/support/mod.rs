@@ -114,7 +114,10 @@ impl TestGateway {
         });
         let portal = Portal::new(PortalDependencies {
             tables: tables.clone(),
-            identity: identity.clone(),
+            clients: Arc::clone(&identity.clients),
+            codes: Arc::clone(&identity.codes),
+            principals: Arc::clone(&identity.principals),
+            revocation: Arc::clone(&identity.revocation),
             vault: vault.clone(),
             store: store.clone(),
             keys,
@@ -123,7 +126,7 @@ impl TestGateway {
             random,
             events,
         });
-        let router = identity.router().merge(portal.router());
+        let router = identity.router.clone().merge(portal.router());
         let mut world = Self {
             portal,
             identity,

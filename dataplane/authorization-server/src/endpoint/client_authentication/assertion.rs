@@ -1,17 +1,32 @@
 //! Client authentication by `private_key_jwt` (RFC 7523).
 
+use std::sync::Arc;
+
+use portcullis_clock::Clock;
+use portcullis_jwt_verification::{
+    JwksSource, JwtError, JwtVerifier, ReplayError, SIGNING_ALGORITHMS, UnverifiedJwt,
+};
+
 use super::{ClientAuthError, IssuerContext};
-use crate::AuthorizationServer;
-use portcullis_jwt_verification::{JwksSource, JwtError, ReplayError, SIGNING_ALGORITHMS, UnverifiedJwt};
 
 /// Accepted `typ` of client assertions: `JWT` in RFC 7523, and the specific type of its successor
 /// (draft-ietf-oauth-rfc7523bis).
 const CLIENT_ASSERTION_TYPES: [&str; 2] = ["jwt", "client-authentication+jwt"];
 
-impl AuthorizationServer {
+/// Verifies client assertions.
+pub(super) struct ClientAssertions {
+    verifier: Arc<JwtVerifier>,
+    clock: Clock,
+}
+
+impl ClientAssertions {
+    pub(super) const fn new(verifier: Arc<JwtVerifier>, clock: Clock) -> Self {
+        Self { verifier, clock }
+    }
+
     /// Checks a client assertion (RFC 7523, section 3): `iss` and `sub` are the client's id, `aud` is this
     /// issuer or its token endpoint, the assertion has not expired and was not used before.
-    pub(super) async fn check_assertion(
+    pub(super) async fn check(
         &self,
         at: IssuerContext<'_>,
         client_id: &str,
@@ -29,7 +44,7 @@ impl AuthorizationServer {
         if algorithm.is_some_and(|(_, algorithm)| *algorithm != unverified.algorithm()) {
             return Err(refused(JwtError::Algorithm));
         }
-        let claims = self.verifier().verify(keys, &unverified).await.map_err(refused)?;
+        let claims = self.verifier.verify(keys, &unverified).await.map_err(refused)?;
         for name in ["iss", "sub"] {
             claims.check_text(name, client_id).map_err(refused)?;
         }
@@ -38,8 +53,8 @@ impl AuthorizationServer {
         if audience != issuer && audience != format!("{issuer}/oauth/token") {
             return Err(refused(JwtError::Mismatch("aud")));
         }
-        let until = claims.check_times(self.clock().now()).map_err(refused)?;
-        self.verifier().use_once(&claims, until).await.map_err(|error| match error {
+        let until = claims.check_times(self.clock.now()).map_err(refused)?;
+        self.verifier.use_once(&claims, until).await.map_err(|error| match error {
             ReplayError::Assertion(error) => refused(error),
             ReplayError::Store(error) => ClientAuthError::Gateway(error.into()),
         })

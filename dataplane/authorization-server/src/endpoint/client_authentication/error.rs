@@ -19,27 +19,29 @@ pub(in crate::endpoint) enum ClientAuthError {
         /// Whether the request used the `Authorization` header.
         basic: bool,
         /// Description of the problem.
-        problem: String,
+        problem: &'static str,
     },
     /// The client assertion is invalid.
     Assertion(JwtError),
+    /// The client's metadata document is invalid.
+    Document { basic: bool, error: ClientError },
     /// The client's metadata document cannot be fetched.
-    Unavailable(String),
+    DocumentUnavailable(ClientError),
     /// The gateway failed.
     Gateway(InternalError),
 }
 
 impl ClientAuthError {
-    pub(super) fn invalid(basic: bool, problem: impl Into<String>) -> Self {
-        Self::Invalid { basic, problem: problem.into() }
+    pub(super) const fn invalid(basic: bool, problem: &'static str) -> Self {
+        Self::Invalid { basic, problem }
     }
 
     pub(super) fn unknown(basic: bool, error: ClientError) -> Self {
         match error {
             ClientError::Gateway(error) => Self::Gateway(error),
-            ClientError::DocumentUnavailable(_) => Self::Unavailable(error.to_string()),
+            ClientError::DocumentUnavailable(_) => Self::DocumentUnavailable(error),
             ClientError::Unknown => Self::invalid(basic, UNKNOWN_CLIENT),
-            ClientError::Document(_) => Self::invalid(basic, error.to_string()),
+            ClientError::Document(_) => Self::Document { basic, error },
         }
     }
 
@@ -47,7 +49,7 @@ impl ClientAuthError {
     pub(in crate::endpoint) const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Assertion(error) => Some(error.reason()),
-            Self::Unavailable(_) => Some("client_document_unreachable"),
+            Self::DocumentUnavailable(_) => Some("client_document_unreachable"),
             _ => None,
         }
     }
@@ -56,10 +58,8 @@ impl ClientAuthError {
         match self {
             Self::MissingClientId => OAuthError::bad_request("invalid_request", "client_id is missing"),
             Self::Malformed(problem) => OAuthError::bad_request("invalid_request", problem),
-            Self::Invalid { basic, problem } => {
-                let error = OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_client", problem);
-                if basic { error.challenge_basic() } else { error }
-            }
+            Self::Invalid { basic, problem } => invalid_client(basic, problem),
+            Self::Document { basic, error } => invalid_client(basic, error.to_string()),
             Self::Assertion(error @ JwtError::KeysUnavailable(_)) => {
                 OAuthError::temporarily_unavailable(error.to_string())
             }
@@ -68,11 +68,16 @@ impl ClientAuthError {
                 "invalid_client",
                 format!("the client_assertion is invalid: {error}"),
             ),
-            Self::Unavailable(problem) => OAuthError::temporarily_unavailable(problem),
+            Self::DocumentUnavailable(error) => OAuthError::temporarily_unavailable(error.to_string()),
             Self::Gateway(error) => {
                 tracing::error!(%error, "failed to authenticate a client");
                 OAuthError::unavailable()
             }
         }
     }
+}
+
+fn invalid_client(basic: bool, problem: impl Into<String>) -> OAuthError {
+    let error = OAuthError::new(StatusCode::UNAUTHORIZED, "invalid_client", problem);
+    if basic { error.challenge_basic() } else { error }
 }

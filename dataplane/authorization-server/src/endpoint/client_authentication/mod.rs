@@ -9,14 +9,17 @@ mod error;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use portcullis_clock::Clock;
+use portcullis_jwt_verification::JwtVerifier;
 use portcullis_policy::{RouteTable, Workload};
 use subtle::ConstantTimeEq as _;
 
 use super::form::Form;
-use crate::client::{ClientAuth, ClientSource, SecretMethod};
+use crate::client::{ClientAuth, ClientSource, Registrations, SecretMethod};
 use crate::digest::digest;
-use crate::{AuthorizationServer, Issuer};
+use crate::{ClientRegistry, Issuer};
 
+use assertion::ClientAssertions;
 #[cfg(fuzzing)]
 pub(super) use credential::basic;
 use credential::{Credential, PresentedClient};
@@ -40,9 +43,25 @@ pub(super) struct IssuerContext<'a> {
     pub(super) issuer: &'a Issuer,
 }
 
-impl AuthorizationServer {
+/// Authenticates clients at the token and revocation endpoints.
+pub(crate) struct ClientAuthenticator {
+    clients: Arc<ClientRegistry>,
+    registrations: Arc<Registrations>,
+    assertions: ClientAssertions,
+}
+
+impl ClientAuthenticator {
+    pub(crate) const fn new(
+        clients: Arc<ClientRegistry>,
+        registrations: Arc<Registrations>,
+        verifier: Arc<JwtVerifier>,
+        clock: Clock,
+    ) -> Self {
+        Self { clients, registrations, assertions: ClientAssertions::new(verifier, clock) }
+    }
+
     /// Authenticates the client of a request to the token or revocation endpoint.
-    pub(super) async fn authenticate_client(
+    pub(super) async fn authenticate(
         &self,
         at: IssuerContext<'_>,
         headers: &HeaderMap,
@@ -52,7 +71,8 @@ impl AuthorizationServer {
         let basic = matches!(presented.credential, Credential::Basic(_));
         let invalid = |problem| ClientAuthError::invalid(basic, problem);
         let known = self
-            .resolve_client(at.table, &presented.id)
+            .clients
+            .resolve(at.table, &presented.id)
             .await
             .map_err(|error| ClientAuthError::unknown(basic, error))?;
         let is_confidential = !matches!(presented.credential, Credential::Nothing);
@@ -81,7 +101,7 @@ impl AuthorizationServer {
                 }));
             }
             (ClientAuth::Assertion { keys, algorithm, .. }, Credential::Assertion(assertion)) => {
-                self.check_assertion(at, &presented.id, &keys, algorithm.as_deref(), &assertion).await?;
+                self.assertions.check(at, &presented.id, &keys, algorithm.as_deref(), &assertion).await?;
             }
             (ClientAuth::Assertion { or_nothing: true, .. }, Credential::Nothing) => {}
             (ClientAuth::Assertion { .. }, _) => {
@@ -91,7 +111,7 @@ impl AuthorizationServer {
         let workload = match known.kind {
             ClientSource::Workload(workload) => Some(workload),
             ClientSource::Registered(registration) => {
-                self.record_use(&registration).await.map_err(ClientAuthError::Gateway)?;
+                self.registrations.record_use(&registration).await.map_err(ClientAuthError::Gateway)?;
                 None
             }
             ClientSource::Documented => None,

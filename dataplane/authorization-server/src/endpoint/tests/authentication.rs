@@ -107,7 +107,7 @@ async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_
     assert_eq!(error(&show(&other, &assertion).await), REFUSED);
     // Until it expires, also after expired rows were deleted.
     world.advance(300);
-    world.identity.prune().await.unwrap();
+    world.prune().await;
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
 }
 
@@ -204,12 +204,12 @@ async fn given_a_document_with_keys_when_its_client_comes_without_then_only_one_
         "client_id": id, "client_name": "Chat", "redirect_uris": ["https://client.example/cb"],
         "token_endpoint_auth_method": "private_key_jwt", "jwks": signer().jwks(),
     });
-    world.identity.cache_document(&document);
+    world.identity.clients.cache_document(&document);
     let without = [FORM.as_slice(), &[("client_id", id)]].concat();
     assert_eq!(error(&world.post(A, &without).await), REFUSED);
     assert_eq!(error(&show(&world, &signer().sign(None, &claims(&world, id, "1"))).await), AUTHENTICATED);
     document["token_endpoint_auth_methods_supported"] = json!(["none", "private_key_jwt"]);
-    world.identity.cache_document(&document);
+    world.identity.clients.cache_document(&document);
     assert_eq!(error(&world.post(A, &without).await), AUTHENTICATED);
     assert_eq!(
         error(&show(&world, &Signer::new("one", 2).sign(None, &claims(&world, id, "2"))).await),
@@ -227,11 +227,11 @@ async fn given_a_document_whose_host_does_not_answer_when_it_was_read_before_the
         (error(&answer), answer.headers.contains_key("retry-after")),
         ((503, "temporarily_unavailable"), true)
     );
-    world.identity.cache_document(
+    world.identity.clients.cache_document(
         &json!({"client_id": id, "client_name": "Chat", "redirect_uris": ["https://client.invalid/cb"]}),
     );
     world.advance(7200);
-    world.identity.read_feed().await.unwrap();
+    world.identity.feed_reader.read().await.unwrap();
     assert_eq!(error(&world.post(A, &without).await), AUTHENTICATED);
 }
 
@@ -240,7 +240,7 @@ async fn given_a_token_when_its_client_revokes_it_by_an_assertion_then_it_ends()
     let world = TestServer::new(&["a"]).await;
     let registered = registered(&world, "private_key_jwt").await;
     let id = registered.text("client_id");
-    let client = world.identity.client(id).await.unwrap();
+    let client = world.identity.clients.client(id).await.unwrap();
     let code = world.code(&client, "a", false).await;
     let assertion = signer().sign(None, &claims(&world, id, "1"));
     let issued = world.exchange(A, &client, &code, &[TYPE, ("client_assertion", &assertion)]).await;

@@ -106,7 +106,7 @@ async fn given_a_workload_when_it_is_taken_out_of_the_settings_then_its_tokens_e
         contract.gateway.clients.workloads.clear();
     });
     assert!(world.authenticate(answer.text("access_token"), "a").await.is_err());
-    assert!(world.identity.current_principal(&caller).is_none(), "an open stream ends too");
+    assert!(world.identity.access_tokens.current_principal(&caller).is_none(), "an open stream ends too");
     let signed = assertion(&world, &signer(), "2", "https://gateway.example/mcp/a");
     assert_eq!(
         error(&world.post(A, &[GRANT, TYPE, ("client_assertion", &signed)]).await),
@@ -138,7 +138,7 @@ async fn given_a_client_that_registered_by_itself_when_it_wants_to_be_a_workload
     );
     assert_eq!(error(&world.post(A, &[GRANT, ("client_id", "reporter")]).await), (401, "invalid_client"));
     assert_eq!(error(&world.post(A, &[GRANT]).await), (400, "invalid_request"));
-    assert!(world.identity.client("reporter").await.is_err(), "it cannot be approved in a browser");
+    assert!(world.identity.clients.client("reporter").await.is_err(), "it cannot be approved in a browser");
 }
 
 /// Requirements: as.headless.short
@@ -227,7 +227,7 @@ async fn given_keys_at_an_address_when_they_rotate_then_an_unknown_one_is_looked
     *host.keys.lock() = Signer::new("two", 2).jwks();
     assert_eq!(error(&show(Signer::new("two", 2), "3").await), (401, "invalid_client"), "asked a moment ago");
     world.advance(10);
-    world.identity.read_feed().await.unwrap();
+    world.identity.feed_reader.read().await.unwrap();
     assert_eq!(show(Signer::new("two", 2), "4").await.status, 200);
     assert_eq!(*host.asked.lock(), 2);
     for jti in ["5", "6", "7"] {
