@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -197,7 +198,8 @@ fn background_tasks(
     let context = &services.context;
     let mut tasks = JoinSet::new();
     tasks.spawn(named("follows revocations", context.identity.clone().follow_feed()));
-    tasks.spawn(named("follows disconnected accounts", context.vault.clone().watch_connection_changes()));
+    tasks
+        .spawn(named("follows disconnected accounts", Arc::clone(&context.vault.connection_changes).watch()));
     tasks.spawn(named("follows the database URL", database.follow(context.store.clone())));
     tasks.spawn(named("re-encrypts stored data", services.reencrypt(reencryption)));
     tasks
