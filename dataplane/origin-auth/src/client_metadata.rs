@@ -4,8 +4,8 @@ use portcullis_policy::{Gateway, Origin};
 use serde_json::{Value, json};
 use url::Url;
 
-/// Redirect URI of an origin, `{publicUrl}/connect/{id}/callback`. One per origin, so a response cannot be used
-/// for another origin. Administrators need it to register the gateway by hand.
+/// Redirect URI of an origin, `{publicUrl}/connect/{id}/callback`. One per origin, so a response cannot be
+/// used for another origin. Administrators need it to register the gateway by hand.
 #[must_use]
 pub fn redirect_uri(gateway: &Gateway, origin: &Origin) -> String {
     format!("{}/connect/{}/callback", gateway.public_url, origin.id)

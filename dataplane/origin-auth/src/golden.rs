@@ -70,7 +70,7 @@ pub(crate) fn pretty(value: &Value) -> String {
 
 pub(crate) fn table() -> Arc<RouteTable> {
     let all = json!({"include": null, "exclude": [], "overrides": []});
-    let contract = json!({
+    let config = json!({
         "gateway": {
             "name": "gateway", "publicUrl": "https://gateway.example",
             "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
@@ -93,7 +93,7 @@ pub(crate) fn table() -> Arc<RouteTable> {
         }],
         "teams": [],
     });
-    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+    Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 
 pub(crate) async fn dependencies() -> BrokerDependencies {

@@ -7,6 +7,19 @@
 //! discovery -> registration -> begin (consent at origin) -> finish (sealed tokens) -> credential -> refresh
 //! ```
 //!
+//! [`CredentialBroker`] builds the parts:
+//!
+//! | part | file |
+//! |---|---|
+//! | obtaining credentials, one task at a time; the cache | `credential_loader`, `credential_cache` |
+//! | the three kinds of tokens | `refresh`, `exchange`, `client_credentials` |
+//! | stored connections, and who is notified of changes | `connection_store`, `connection_changes` |
+//! | connecting and disconnecting accounts | `connect`, `code_exchange`, `step_up`, `disconnect`, `revoke` |
+//! | the gateway as a client: configured, or registered | `client`, `registration` |
+//! | state of accounts, for pages | `account` |
+//! | sealing, and re-encryption after a key rotation | `sealer`, `reencrypt` |
+//! | audit events | `audit` |
+//!
 //! *Architecture invariant:* everything that a credential is bound to (person, origin, its URL, issuer, token
 //! endpoint, client) is stored with it and compared before use. A reused name, URL or endpoint inherits no
 //! credential.

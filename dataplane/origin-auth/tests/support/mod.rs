@@ -95,7 +95,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         SecretKey("default/client/secret".into()),
         SecretValue { value: settings.secret.as_str().into(), allowed_hosts: settings.secret_hosts.clone() },
     );
-    let contract = Config {
+    let config = Config {
         gateway: GatewayConfig {
             name: "gateway".into(),
             public_url: settings.public_url.parse().unwrap(),
@@ -142,7 +142,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         teams: Vec::new(),
         secrets,
     };
-    Arc::new(RouteTable::build(&contract, 1).unwrap())
+    Arc::new(RouteTable::build(&config, 1).unwrap())
 }
 
 /// Id of the client that the provider recognizes.
