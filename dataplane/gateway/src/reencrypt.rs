@@ -120,7 +120,7 @@ impl Reencryption {
             all.unopenable += done.unopenable;
         };
         let table = work.tables.current().ok_or(PassError::NoTable)?;
-        work.vault.reencrypt(each).await?;
+        work.vault.reencryptor.reencrypt(each).await?;
         work.sign_ins
             .run(&table.gateway, |anew| {
                 each(ReencryptProgress { rows: u64::from(anew), unopenable: u64::from(!anew) });

@@ -26,7 +26,7 @@ impl IdentityTokenSource for SignInTokens {
             };
             let token = token.ok_or_else(|| {
                 IdentityTokenError::Unavailable(
-                    "the identity provider returned no id_token for a renewed sign-in".to_owned(),
+                    "the identity provider returned no id_token for a renewed sign-in".into(),
                 )
             })?;
             let table = self.tables.current().ok_or(IdentityTokenError::NoSession)?;
@@ -51,6 +51,6 @@ fn identity_token_error(error: RenewalError) -> IdentityTokenError {
     match error {
         RenewalError::NoRefreshToken => IdentityTokenError::NoSession,
         RenewalError::Ended(problem) => IdentityTokenError::Refused(problem),
-        error => IdentityTokenError::Unavailable(error.to_string()),
+        error => IdentityTokenError::Unavailable(error.into()),
     }
 }

@@ -1,17 +1,35 @@
 //! Audit events of the credential broker. They never contain a token, a code or a secret.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use portcullis_events::{Event, EventKind, FailureOrigin, Outcome};
+use portcullis_clock::Clock;
+use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
 use portcullis_policy::{Gateway, Origin, PrincipalId};
+use portcullis_store::Store;
 
 use crate::credential::auth_mode;
-use crate::{ConnectError, Inner};
+use crate::{BrokerDependencies, ConnectError};
 
 /// Maximum length of an event's message, in characters.
 const MAX_MESSAGE_CHARS: usize = 1000;
 
-impl Inner {
+/// Records audit events, with the person's name from the store.
+pub(crate) struct AuditLog {
+    store: Store,
+    clock: Clock,
+    events: EventSink,
+}
+
+impl AuditLog {
+    pub(crate) fn new(dependencies: &BrokerDependencies) -> Self {
+        Self {
+            store: dependencies.store.clone(),
+            clock: dependencies.clock.clone(),
+            events: dependencies.events.clone(),
+        }
+    }
+
     /// Records an event about a person and an origin.
     pub(crate) async fn record(
         &self,
@@ -22,7 +40,7 @@ impl Inner {
         failure: Option<Failure>,
     ) {
         let outcome = failure.as_ref().map_or(Outcome::Success, |failure| failure.outcome);
-        let mut event = Event::new(self.parts.clock.now(), kind, outcome);
+        let mut event = Event::new(self.clock.now(), kind, outcome);
         event.gateway = gateway.map(|gateway| Arc::clone(&gateway.name));
         event.origin = Some(Arc::clone(&origin.name));
         event.subject = match who.into() {
@@ -40,12 +58,12 @@ impl Inner {
             // It may quote untrusted text, for example a URL.
             event.message = Some(failure.message.chars().take(MAX_MESSAGE_CHARS).collect::<String>().into());
         }
-        self.parts.events.record(event);
+        self.events.record(event);
     }
 
     /// `identity provider:sub`, if the store returns it.
     async fn subject(&self, who: &PrincipalId) -> Option<Arc<str>> {
-        match self.parts.store.principal(who.as_str()).await {
+        match self.store.principal(who.as_str()).await {
             Ok(row) => row.map(|row| row.subject.into()),
             Err(_) => None,
         }
@@ -60,12 +78,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn denied(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Denied, reason, message: message.into() }
+    pub(crate) fn denied(reason: &'static str, message: impl Display) -> Self {
+        Self { outcome: Outcome::Denied, reason, message: message.to_string() }
     }
 
-    pub(crate) fn upstream(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::UpstreamError, reason, message: message.into() }
+    pub(crate) fn upstream(reason: &'static str, message: impl Display) -> Self {
+        Self { outcome: Outcome::UpstreamError, reason, message: message.to_string() }
     }
 }
 

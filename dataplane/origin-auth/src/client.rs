@@ -1,13 +1,16 @@
 //! The gateway as an OAuth client of an authorization server, and how it authenticates there.
 
+use portcullis_clock::{Clock, Random};
 use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
 use portcullis_policy::{Origin, OriginCredential};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Url, form_urlencoded};
 
-use crate::Inner;
+use crate::BrokerDependencies;
 use crate::client_assertion::{CLIENT_ASSERTION_TYPE, ClientAssertionError, ClientAssertionSigner};
+use crate::connection::Connection;
+use crate::token_target::TokenTarget;
 
 /// How the gateway was registered as a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,23 +103,48 @@ impl ClientAuth {
     }
 }
 
-impl Inner {
+/// The gateway is not the client that a request needs.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error(
+        "the client secret must not be sent to {host}; add the host to the Secret's annotation portcullis.dev/allowed-hosts"
+    )]
+    HostNotAllowed { host: String },
+    #[error(transparent)]
+    Assertion(#[from] ClientAssertionError),
+    #[error("the origin's configuration names no client")]
+    NotConfigured,
+    #[error("the client that the tokens were issued to is no longer configured")]
+    NoLongerConfigured,
+    #[error("the stored connection was written by a newer version")]
+    NewerVersion,
+}
+
+/// Clients that administrators registered by hand.
+pub(crate) struct ConfiguredClients {
+    clock: Clock,
+    random: Random,
+}
+
+impl ConfiguredClients {
+    pub(crate) fn new(dependencies: &BrokerDependencies) -> Self {
+        Self { clock: dependencies.clock.clone(), random: dependencies.random.clone() }
+    }
+
     /// The client that an administrator registered by hand, if any. Its secret is only sent to hosts that the
     /// owner of the Secret allows.
-    pub(crate) fn configured_client(
+    pub(crate) fn find(
         &self,
         origin: &Origin,
         issuer: &str,
         token_endpoint: &Url,
-    ) -> Result<Option<OriginClient>, String> {
+    ) -> Result<Option<OriginClient>, ClientError> {
         let Some(registered) = origin.auth.client() else { return Ok(None) };
         let secret = match &origin.credential {
             OriginCredential::ClientSecret(secret, hosts) => {
                 let host = token_endpoint.host_str().unwrap_or_default();
                 if !hosts.contains(host) {
-                    return Err(format!(
-                        "the client secret must not be sent to {host}; add the host to the Secret's annotation portcullis.dev/allowed-hosts"
-                    ));
+                    return Err(ClientError::HostNotAllowed { host: host.to_owned() });
                 }
                 Some(secret.clone())
             }
@@ -126,9 +154,10 @@ impl Inner {
         };
         let proof = match (registered.token_endpoint_auth_method, secret) {
             (AuthMethod::PrivateKeyJwt, Some(key)) => {
-                let assertions =
-                    ClientAssertionSigner::new(&key, registered.key_id.clone(), issuer, &self.parts);
-                ClientAuth::Assertion(Box::new(assertions.map_err(|error| error.to_string())?))
+                let (clock, random) = (self.clock.clone(), self.random.clone());
+                let key_id = registered.key_id.clone();
+                let signer = ClientAssertionSigner::new(&key, key_id, issuer, clock, random)?;
+                ClientAuth::Assertion(Box::new(signer))
             }
             (method, secret) => ClientAuth::new(method, secret),
         };
@@ -137,6 +166,33 @@ impl Inner {
             proof,
             registration: RegistrationMethod::Configured,
         }))
+    }
+
+    /// Like [`find`](Self::find), for requests that need a configured client.
+    pub(crate) fn require(&self, origin: &Origin, target: &TokenTarget) -> Result<OriginClient, ClientError> {
+        self.find(origin, &target.issuer, &target.token_endpoint)?.ok_or(ClientError::NotConfigured)
+    }
+
+    /// The client that a connection's tokens were issued to.
+    pub(crate) fn of_connection(
+        &self,
+        origin: &Origin,
+        connection: &Connection,
+    ) -> Result<OriginClient, ClientError> {
+        let row = &connection.row;
+        let registration = RegistrationMethod::from_stored(&row.registration);
+        if registration == Some(RegistrationMethod::Configured) {
+            return self
+                .find(origin, &row.issuer, &connection.token_endpoint)?
+                .filter(|client| client.id == row.client_id)
+                .ok_or(ClientError::NoLongerConfigured);
+        }
+        let (Some(registration), Some(method)) = (registration, auth_method_by_name(&row.auth_method)) else {
+            return Err(ClientError::NewerVersion);
+        };
+        let secret = connection.tokens.client_secret.as_ref();
+        let proof = ClientAuth::new(method, secret.map(|secret| SecretString::from(secret.to_string())));
+        Ok(OriginClient { id: row.client_id.clone(), proof, registration })
     }
 }
 

@@ -5,8 +5,6 @@ use portcullis_clock::{Clock, NoRandomness, Random};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
-use crate::BrokerDependencies;
-
 /// Value of `client_assertion_type`.
 pub(crate) const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -48,10 +46,10 @@ impl ClientAssertionSigner {
         pem: &SecretString,
         key_id: Option<String>,
         issuer: &str,
-        parts: &BrokerDependencies,
+        clock: Clock,
+        random: Random,
     ) -> Result<Self, ClientAssertionError> {
         let key = ClientKey::from_pem(pem.expose_secret())?;
-        let (clock, random) = (parts.clock.clone(), parts.random.clone());
         Ok(Self { key, key_id, audience: issuer.to_owned(), clock, random })
     }
 

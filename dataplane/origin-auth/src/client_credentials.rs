@@ -4,70 +4,109 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_clock::Clock;
 use portcullis_config::OriginAuth;
+use portcullis_egress::HttpClients;
 use portcullis_events::EventKind;
 use portcullis_policy::{Origin, PrincipalId};
 use secrecy::ExposeSecret as _;
 
-use crate::audit::Failure;
+use crate::audit::{AuditLog, Failure};
+use crate::client::ConfiguredClients;
 use crate::connection::refresh_after;
-use crate::credential::bearer_header;
-use crate::token::{self, TokenRequestError, TokenResponse};
+use crate::credential::{UnsendableToken, bearer_header};
+use crate::credential_cache::CredentialCache;
+use crate::token::{self, TokenEndpointError, TokenRequestError, TokenResponse};
 use crate::token_target::TokenTarget;
-use crate::{ConnectError, Credential, CredentialError, Inner};
+use crate::{BrokerDependencies, ConnectError, Credential, CredentialError, http_client};
 
 /// Lifetime of a token whose response states none.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
-impl Inner {
+/// No token was issued.
+#[derive(Debug, thiserror::Error)]
+enum ClientCredentialsError {
+    #[error(transparent)]
+    Prepare(ConnectError),
+    #[error(transparent)]
+    Unavailable(TokenEndpointError),
+    #[error(
+        "{issuer} rejected the gateway's client: {source}; an administrator has to check the client registration"
+    )]
+    ClientRejected { issuer: String, source: TokenRequestError },
+}
+
+impl ClientCredentialsError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Prepare(error) => error.into(),
+            Self::Unavailable(error) => Failure::upstream("unreachable", error),
+            Self::ClientRejected { .. } => Failure::upstream("client_refused", self),
+        }
+    }
+}
+
+/// Requests tokens of the gateway itself.
+pub(crate) struct ClientCredentials {
+    http: HttpClients,
+    clock: Clock,
+    cache: Arc<CredentialCache>,
+    clients: Arc<ConfiguredClients>,
+    audit: Arc<AuditLog>,
+}
+
+impl ClientCredentials {
+    pub(crate) fn new(
+        dependencies: &BrokerDependencies,
+        cache: &Arc<CredentialCache>,
+        clients: &Arc<ConfiguredClients>,
+        audit: &Arc<AuditLog>,
+    ) -> Self {
+        Self {
+            http: dependencies.http.clone(),
+            clock: dependencies.clock.clone(),
+            cache: Arc::clone(cache),
+            clients: Arc::clone(clients),
+            audit: Arc::clone(audit),
+        }
+    }
+
     /// Requests another token. The caller holds the lock of `who` and `origin`.
-    pub(crate) async fn client_credentials_token(
+    pub(crate) async fn token(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,
     ) -> Result<Credential, CredentialError> {
-        let answer = match self.request_client_credentials_token(origin).await {
-            Ok(answer) => answer,
-            Err(failure) => {
-                let problem = failure.message.clone();
-                self.record(EventKind::UpstreamRefresh, None, None, origin, Some(failure)).await;
-                return Err(CredentialError::Unavailable(problem));
-            }
-        };
-        self.record(EventKind::UpstreamRefresh, None, None, origin, None).await;
-        let header = bearer_header(answer.access.expose_secret()).ok_or_else(|| {
-            CredentialError::Unavailable("the issued token cannot be sent in a header".to_owned())
-        })?;
-        let now = self.parts.clock.now();
-        let lifetime = answer.lifetime.map(Duration::from_secs);
+        let requested = self.request(origin).await;
+        let failure = requested.as_ref().err().map(ClientCredentialsError::failure);
+        self.audit.record(EventKind::UpstreamRefresh, None, None, origin, failure).await;
+        let response = requested.map_err(CredentialError::unavailable)?;
+        let header = bearer_header(response.access.expose_secret())
+            .ok_or_else(|| CredentialError::unavailable(UnsendableToken))?;
+        let now = self.clock.now();
+        let lifetime = response.lifetime.map(Duration::from_secs);
         let revisit_at = now.after(lifetime.map_or(DEFAULT_LIFETIME, refresh_after));
-        self.cache_credential(who, origin, &header, revisit_at, lifetime.map(|lifetime| now.after(lifetime)));
+        let expires_at = lifetime.map(|lifetime| now.after(lifetime));
+        self.cache.insert(who, origin, &header, revisit_at, expires_at);
         Ok(Credential::bearer(origin, header))
     }
 
-    async fn request_client_credentials_token(&self, origin: &Origin) -> Result<TokenResponse, Failure> {
+    async fn request(&self, origin: &Origin) -> Result<TokenResponse, ClientCredentialsError> {
+        use ClientCredentialsError as Error;
         let OriginAuth::ClientCredentials { server, scopes, .. } = &origin.auth else {
-            return Err(Failure::from(&ConnectError::NotNeeded));
+            return Err(Error::Prepare(ConnectError::NotNeeded));
         };
-        let failed = |error: ConnectError| Failure::from(&error);
-        let http = self.http(origin).map_err(|error| failed(error.into()))?;
-        let source = TokenTarget::find(&http, origin, server, scopes).await.map_err(failed)?;
-        let client = self
-            .configured_client(origin, &source.issuer, &source.token_endpoint)
-            .and_then(|client| client.ok_or_else(|| "the origin's configuration names no client".to_owned()))
-            .map_err(|problem| failed(ConnectError::Registration(problem)))?;
-        let mut form = vec![("grant_type", "client_credentials"), ("resource", source.resource.as_str())];
-        form.extend(source.scope_parameter());
-        token::request_token(&http, &source.token_endpoint, &client, &form).await.map_err(|error| match error
-        {
-            TokenRequestError::Unavailable(problem) => Failure::upstream("unreachable", problem),
-            refused @ TokenRequestError::Refused { .. } => Failure::upstream(
-                "client_refused",
-                format!(
-                    "{} rejected the gateway's client: {refused}; an administrator has to check the client registration",
-                    source.issuer
-                ),
-            ),
+        let http = http_client(&self.http, origin).map_err(|error| Error::Prepare(error.into()))?;
+        let target = TokenTarget::find(&http, origin, server, scopes).await.map_err(Error::Prepare)?;
+        let client = self.clients.require(origin, &target).map_err(|error| Error::Prepare(error.into()))?;
+        let mut form = vec![("grant_type", "client_credentials"), ("resource", target.resource.as_str())];
+        form.extend(target.scope_parameter());
+        let response = token::request_token(&http, &target.token_endpoint, &client, &form).await;
+        response.map_err(|error| match error {
+            TokenRequestError::Unavailable(error) => Error::Unavailable(error),
+            rejected @ TokenRequestError::Refused { .. } => {
+                Error::ClientRejected { issuer: target.issuer.clone(), source: rejected }
+            }
         })
     }
 }

@@ -1,29 +1,31 @@
 //! Consent at an origin's authorization server: the authorization code flow of OAuth 2.1 with PKCE.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_keyring::Purpose;
-use portcullis_policy::{Gateway, Origin, PrincipalId};
-use portcullis_store::{ConnectFlowRow, ConnectionRow};
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use portcullis_clock::Random;
+use portcullis_egress::HttpClients;
+use portcullis_events::EventKind;
+use portcullis_policy::{CredentialSubject, Gateway, Origin, PrincipalId};
+use portcullis_store::{ConnectionRow, Store};
+use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{ClientAuth, OriginClient, RegistrationMethod, auth_method_by_name, auth_method_name};
-use crate::connection::{Connection, Tokens, is_bound_to};
+use crate::audit::AuditLog;
+use crate::client::{OriginClient, auth_method_name};
+use crate::client_metadata::redirect_uri;
+use crate::code_exchange::CodeExchange;
+use crate::connect_flow::{ConnectFlow, ConnectFlowStore, digest};
+use crate::connection::is_bound_to;
+use crate::disconnect::Disconnector;
 use crate::discovery::{DiscoveryResult, RequiredEndpoints, discover};
-use crate::registration::{redirect_uri, zeroizing};
+use crate::registration::{ClientRegistry, zeroizing};
 use crate::scopes::union;
-use crate::token::{self, TokenRequestError, TokenResponse, sanitize};
-use crate::{ConnectError, Inner};
+use crate::step_up::RequestedScopes;
+use crate::{BrokerDependencies, ConnectError, http_client};
 
-/// How long a person may take at the authorization server.
-const FLOW_LIFETIME: Duration = Duration::from_secs(600);
+/// Scope of refresh tokens at some authorization servers (OpenID Connect Core section 11).
+const OFFLINE_ACCESS: &str = "offline_access";
 
 /// Response of the authorization server, sent through the browser (RFC 6749 section 4.1.2, RFC 9207). No
 /// `Debug`: the code is a secret.
@@ -31,7 +33,7 @@ const FLOW_LIFETIME: Duration = Duration::from_secs(600);
 pub struct ConnectCallback {
     /// The authorization code.
     pub code: Option<String>,
-    /// The `state` that [`crate::CredentialBroker::begin`] sent.
+    /// The `state` that [`ConnectFlows::begin`] sent.
     pub state: Option<String>,
     /// Issuer identifier of the authorization server.
     pub iss: Option<String>,
@@ -46,36 +48,109 @@ pub struct ConnectCallback {
 pub struct CompletedConnect {
     /// The person who connected the account.
     pub who: PrincipalId,
-    /// Where the browser is sent next, as given to [`crate::CredentialBroker::begin`].
+    /// Where the browser is sent next, as given to [`ConnectFlows::begin`].
     pub return_to: String,
 }
 
-/// Sealed state of a flow while the person is at the authorization server. It is complete before they leave:
-/// nothing that the browser brings back can change where the code is sent.
-#[derive(Serialize, Deserialize)]
-struct ConnectFlow {
-    origin_url: String,
-    resource: String,
-    issuer: String,
-    iss_required: bool,
-    token_endpoint: Url,
-    revocation_endpoint: Option<Url>,
-    client_id: String,
-    client_secret: Option<Zeroizing<String>>,
-    auth_method: String,
-    registration: String,
-    redirect_uri: String,
-    verifier: Zeroizing<String>,
-    scope: String,
-    /// The part of `scope` that the origin requested after the account was connected.
-    #[serde(default)]
-    step_up: String,
-    return_to: String,
+/// Connects accounts.
+///
+/// The account that all users of an origin share is stored like any other connection, under a principal that
+/// no identity provider and no workload can have.
+pub struct ConnectFlows {
+    store: Store,
+    http: HttpClients,
+    random: Random,
+    flows: ConnectFlowStore,
+    registry: Arc<ClientRegistry>,
+    disconnector: Arc<Disconnector>,
+    requested_scopes: Arc<RequestedScopes>,
+    code_exchange: CodeExchange,
+    audit: Arc<AuditLog>,
+    shared_principal: PrincipalId,
 }
 
-impl Inner {
-    pub(crate) async fn begin(
-        self: &Arc<Self>,
+impl ConnectFlows {
+    pub(crate) fn new(
+        dependencies: &BrokerDependencies,
+        flows: ConnectFlowStore,
+        registry: &Arc<ClientRegistry>,
+        disconnector: &Arc<Disconnector>,
+        requested_scopes: &Arc<RequestedScopes>,
+        code_exchange: CodeExchange,
+        audit: &Arc<AuditLog>,
+    ) -> Self {
+        Self {
+            store: dependencies.store.clone(),
+            http: dependencies.http.clone(),
+            random: dependencies.random.clone(),
+            flows,
+            registry: Arc::clone(registry),
+            disconnector: Arc::clone(disconnector),
+            requested_scopes: Arc::clone(requested_scopes),
+            code_exchange,
+            audit: Arc::clone(audit),
+            shared_principal: PrincipalId::shared(),
+        }
+    }
+
+    /// Begins consent at the origin's authorization server and returns the URL for the browser. `browser` is
+    /// the digest of the session cookie that the flow is bound to. [`finish`](Self::finish) returns
+    /// `return_to`. If the origin requested more scopes than were granted, the flow requests those too
+    /// ([`step_up`](crate::CredentialBroker::step_up)).
+    ///
+    /// # Errors
+    /// If the origin, its authorization server or the configuration prevents it; the message says which.
+    pub async fn begin(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+    ) -> Result<Url, ConnectError> {
+        if origin.credential_subject() != CredentialSubject::Person {
+            return Err(ConnectError::NotNeeded);
+        }
+        self.begin_as(who, gateway, origin, browser, return_to).await
+    }
+
+    /// Begins consent by an administrator for the shared account. The caller has verified that the person is
+    /// an administrator. Otherwise like [`begin`](Self::begin); [`finish`](Self::finish) completes it.
+    ///
+    /// # Errors
+    /// As for [`begin`](Self::begin), and if the origin has no shared account.
+    pub async fn begin_shared(
+        &self,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+    ) -> Result<Url, ConnectError> {
+        if origin.credential_subject() != CredentialSubject::SharedAccount {
+            return Err(ConnectError::NotNeeded);
+        }
+        self.begin_as(&self.shared_principal, gateway, origin, browser, return_to).await
+    }
+
+    /// Begins consent, and records a failure.
+    async fn begin_as(
+        &self,
+        who: &PrincipalId,
+        gateway: &Gateway,
+        origin: &Arc<Origin>,
+        browser: &str,
+        return_to: &str,
+    ) -> Result<Url, ConnectError> {
+        let begun = self.try_begin(who, gateway, origin, browser, return_to).await;
+        if let Err(error) = &begun {
+            let failure = Some(error.into());
+            self.audit.record(EventKind::UpstreamRequest, who, Some(gateway), origin, failure).await;
+        }
+        begun
+    }
+
+    async fn try_begin(
+        &self,
         who: &PrincipalId,
         gateway: &Gateway,
         origin: &Arc<Origin>,
@@ -83,34 +158,18 @@ impl Inner {
         return_to: &str,
     ) -> Result<Url, ConnectError> {
         let Some((configured, _)) = origin.auth.consent() else { return Err(ConnectError::NotNeeded) };
-        let http = self.http(origin)?;
+        let http = http_client(&self.http, origin)?;
         let found = discover(&http, origin, RequiredEndpoints::Consent).await?;
-        let client = self.client(&http, gateway, origin, &found.server).await?;
+        let client = self.registry.client(&http, gateway, origin, &found.server).await?;
         let before = self.current_connection(who, origin, &found).await?;
-        let step_up = self.requested_scopes(who, origin).await.map_err(unavailable)?;
-        let step_up = step_up.map(|wish| wish.wanted).unwrap_or_default();
-        let mut scopes = if configured.is_empty() { found.scopes.join(" ") } else { configured.join(" ") };
-        if !step_up.is_empty() {
-            // Scopes that were granted before stay granted.
-            let granted = before.as_ref().map_or("", |row| &row.scope);
-            scopes = format!("{scopes} {granted} {step_up}");
-        }
-        let offline = "offline_access";
-        let asks_offline = found.server.scopes_supported.iter().flatten().any(|scope| scope == offline);
-        if asks_offline {
-            scopes = format!("{scopes} {offline}");
-        }
-        let scope = union([scopes.as_str()]).join(" ");
-        let (state, verifier) = (self.parts.random.token()?, Zeroizing::new(self.parts.random.token()?));
-        let url = authorization_url(
-            &found,
-            &client,
-            &redirect_uri(gateway, origin),
-            &state,
-            &verifier,
-            &scope,
-            asks_offline,
-        )?;
+        let requested = self.requested_scopes.recorded(who, origin).await;
+        let requested = requested.map_err(ConnectError::unavailable)?;
+        let step_up = requested.map(|requested| requested.wanted).unwrap_or_default();
+        let granted = before.as_ref().map_or("", |row| row.scope.as_str());
+        let scope = scope_parameter(&found, configured, granted, &step_up);
+        let (state, verifier) = (self.random.token()?, Zeroizing::new(self.random.token()?));
+        let redirect_uri = redirect_uri(gateway, origin);
+        let url = authorization_url(&found, &client, &redirect_uri, &state, &verifier, &scope)?;
         let flow = ConnectFlow {
             origin_url: origin.url.to_string(),
             resource: found.resource,
@@ -122,223 +181,74 @@ impl Inner {
             client_secret: client.proof.secret().map(zeroizing),
             auth_method: auth_method_name(client.proof.method()).to_owned(),
             registration: client.registration.as_str().to_owned(),
-            redirect_uri: redirect_uri(gateway, origin),
+            redirect_uri,
             verifier,
             scope,
             step_up,
             return_to: return_to.to_owned(),
         };
-        self.store_flow(who, origin, browser, &state, &flow).await?;
+        self.flows.put(who, origin, browser, &state, &flow).await?;
         Ok(url)
     }
 
     /// Returns the person's connection if it still matches the origin. Otherwise revokes it: tokens are only
     /// sent to the origin that they were granted for.
     async fn current_connection(
-        self: &Arc<Self>,
+        &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,
         found: &DiscoveryResult,
     ) -> Result<Option<ConnectionRow>, ConnectError> {
-        let row = self.parts.store.connection(who.as_str(), &origin.uid).await?;
+        let row = self.store.connection(who.as_str(), &origin.uid).await?;
         match row {
             Some(row) if !is_bound_to(&row, origin) || !found.lists_issuer(&row.issuer) => {
-                self.disconnect_in_background(who, origin).await.map_err(unavailable)?;
+                let disconnected = self.disconnector.disconnect_in_background(who, origin).await;
+                disconnected.map_err(ConnectError::unavailable)?;
                 Ok(None)
             }
             row => Ok(row),
         }
     }
 
-    async fn store_flow(
+    /// Completes a flow of [`begin`](Self::begin) when the browser returns to
+    /// `{publicUrl}/connect/{id}/callback`.
+    ///
+    /// # Errors
+    /// If the callback matches no flow of this browser, consent was denied, or no token was issued.
+    pub async fn finish(
         &self,
-        who: &PrincipalId,
-        origin: &Origin,
-        browser: &str,
-        state: &str,
-        flow: &ConnectFlow,
-    ) -> Result<(), ConnectError> {
-        let now = self.parts.clock.now();
-        let text = Zeroizing::new(serde_json::to_vec(flow).map_err(unavailable)?);
-        let mut row = ConnectFlowRow {
-            state_digest: digest(state),
-            principal_id: who.as_str().to_owned(),
-            origin_uid: origin.uid.to_string(),
-            browser: browser.to_owned(),
-            sealed: String::new(),
-            expires_at: now.after(FLOW_LIFETIME).0,
-        };
-        let sealed = self
-            .parts
-            .keys
-            .sealing
-            .seal(&self.parts.random, Purpose::Credential, &associated_data(&row), &text)
-            .map_err(unavailable)?;
-        row.sealed = URL_SAFE_NO_PAD.encode(sealed);
-        Ok(self.parts.store.begin_connect_flow(&row, now.0).await?)
-    }
-
-    /// Takes the flow of a callback out of the store. Its state cannot be used again, even if the callback
-    /// fails.
-    async fn take_flow(
-        &self,
-        origin: &Origin,
-        browser: &str,
-        state: Option<&str>,
-    ) -> Result<(PrincipalId, ConnectFlow), ConnectError> {
-        let state = state.ok_or(ConnectError::UnknownFlow)?;
-        let now = self.parts.clock.now();
-        let row = self
-            .parts
-            .store
-            .take_connect_flow(&digest(state), now.0)
-            .await?
-            .filter(|row| row.browser == browser && row.origin_uid == *origin.uid)
-            .ok_or(ConnectError::UnknownFlow)?;
-        let flow = URL_SAFE_NO_PAD
-            .decode(&row.sealed)
-            .ok()
-            .and_then(|envelope| {
-                self.parts.keys.sealing.open(Purpose::Credential, &associated_data(&row), &envelope).ok()
-            })
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .ok_or(ConnectError::UnknownFlow)?;
-        Ok((PrincipalId::from_stored(&row.principal_id), flow))
-    }
-
-    pub(crate) async fn finish(
-        self: &Arc<Self>,
+        gateway: &Gateway,
         origin: &Arc<Origin>,
         browser: &str,
         callback: &ConnectCallback,
-    ) -> Result<(CompletedConnect, Result<(), ConnectError>), ConnectError> {
-        let (who, flow) = self.take_flow(origin, browser, callback.state.as_deref()).await?;
-        let ended = self.complete_flow(&who, origin, &flow, callback).await;
-        Ok((CompletedConnect { who, return_to: flow.return_to }, ended))
-    }
-
-    async fn complete_flow(
-        self: &Arc<Self>,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        flow: &ConnectFlow,
-        callback: &ConnectCallback,
-    ) -> Result<(), ConnectError> {
-        // Checked before any other parameter is used, including errors (RFC 9207 section 2.4).
-        match &callback.iss {
-            Some(iss) if *iss != flow.issuer => return Err(ConnectError::WrongIssuer),
-            None if flow.iss_required => return Err(ConnectError::WrongIssuer),
-            _ => {}
-        }
-        if let Some(error) = &callback.error {
-            return Err(ConnectError::Refused(error_message(error, callback.error_description.as_deref())));
-        }
-        let code = callback.code.as_deref().filter(|code| !code.is_empty());
-        let code = code.ok_or_else(|| ConnectError::NoToken("the callback contains no code".to_owned()))?;
-        let client = self.client_of_flow(origin, flow)?;
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", flow.redirect_uri.as_str()),
-            ("code_verifier", flow.verifier.as_str()),
-            ("resource", flow.resource.as_str()),
-        ];
-        match token::request_token(&self.http(origin)?, &flow.token_endpoint, &client, &form).await {
-            Ok(answer) => self.store_connection(who, origin, flow, &client, &answer).await,
+    ) -> Result<CompletedConnect, ConnectError> {
+        let (who, flow) = match self.flows.take(origin, browser, callback.state.as_deref()).await {
+            Ok(taken) => taken,
             Err(error) => {
-                if let TokenRequestError::Refused { code, .. } = &error
-                    && code == "invalid_client"
-                    && client.registration == RegistrationMethod::Dynamic
-                {
-                    self.verified_clients.invalidate(&(flow.issuer.clone(), client.id.clone()));
-                    self.parts.store.remove_origin_client(&origin.uid, &flow.issuer, &client.id).await?;
-                }
-                Err(ConnectError::NoToken(error.to_string()))
+                // The person behind the browser is unknown.
+                let failure = Some((&error).into());
+                self.audit.record(EventKind::Connected, None, Some(gateway), origin, failure).await;
+                return Err(error);
             }
-        }
-    }
-
-    /// The client that the flow began with. An error if the origin has changed since.
-    fn client_of_flow(&self, origin: &Origin, flow: &ConnectFlow) -> Result<OriginClient, ConnectError> {
-        let configured = self
-            .configured_client(origin, &flow.issuer, &flow.token_endpoint)
-            .map_err(ConnectError::Registration)?;
-        let was_configured = flow.registration == RegistrationMethod::Configured.as_str();
-        if flow.origin_url != origin.url.as_str() || configured.is_some() != was_configured {
-            return Err(ConnectError::OriginChanged);
-        }
-        if let Some(client) = configured {
-            return if client.id == flow.client_id { Ok(client) } else { Err(ConnectError::OriginChanged) };
-        }
-        let (Some(registration), Some(method)) =
-            (RegistrationMethod::from_stored(&flow.registration), auth_method_by_name(&flow.auth_method))
-        else {
-            return Err(ConnectError::UnknownFlow);
         };
-        let secret = flow.client_secret.as_ref().map(|secret| SecretString::from(secret.to_string()));
-        Ok(OriginClient { id: flow.client_id.clone(), proof: ClientAuth::new(method, secret), registration })
-    }
-
-    async fn store_connection(
-        self: &Arc<Self>,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        flow: &ConnectFlow,
-        client: &OriginClient,
-        answer: &TokenResponse,
-    ) -> Result<(), ConnectError> {
-        let now = self.parts.clock.now();
-        let mut row = ConnectionRow {
-            principal_id: who.as_str().to_owned(),
-            origin_uid: origin.uid.to_string(),
-            origin_url: flow.origin_url.clone(),
-            resource: flow.resource.clone(),
-            issuer: flow.issuer.clone(),
-            token_endpoint: flow.token_endpoint.to_string(),
-            revocation_endpoint: flow.revocation_endpoint.as_ref().map(Url::to_string),
-            client_id: client.id.clone(),
-            registration: flow.registration.clone(),
-            auth_method: flow.auth_method.clone(),
-            scope: answer.scope.clone().unwrap_or_else(|| flow.scope.clone()),
-            sealed: String::new(),
-            issued_at: now.0,
-            expires_at: answer.lifetime.map(|seconds| now.after_seconds(seconds).0),
-            dead: 0,
-            revision: self.parts.random.token()?,
-            leased_until: 0,
-            connected_at: now.0,
-            last_used_at: None,
-        };
-        let secret = client.proof.secret().filter(|_| client.registration == RegistrationMethod::Dynamic);
-        row.sealed = Tokens::from_response(answer, None, secret)
-            .seal(&self.parts.keys.sealing, &self.parts.random, &row)
-            .map_err(unavailable)?;
-        let gate = self.cache.refresh_state(who, origin);
-        let mut gate = gate.lock().await;
-        let replaced = self.parts.store.connection(who.as_str(), &origin.uid).await.unwrap_or_default();
-        self.parts.store.put_connection(&row).await?;
-        if let Some(old) = replaced {
-            self.revoke_replaced(who, origin, old, &row);
-        }
-        if !flow.step_up.is_empty() {
-            let recorded =
-                self.parts.store.record_step_up(who.as_str(), &origin.uid, &flow.step_up, now.0).await;
-            if let Err(error) = recorded {
-                tracing::warn!(%error, "failed to record consented scopes; the person may have to consent again");
-            }
-        }
-        gate.failed = None;
-        if let Some(connection) = Connection::open(row, &self.parts.keys.sealing) {
-            let refresh_at = connection.refresh_at();
-            self.cache_connection(who, origin, &connection, refresh_at);
-        }
-        self.publish_change(who, origin, true);
-        Ok(())
+        let completed = self.code_exchange.complete(&who, origin, &flow, callback).await;
+        let failure = completed.as_ref().err().map(Into::into);
+        self.audit.record(EventKind::Connected, Some(&who), Some(gateway), origin, failure).await;
+        completed.map(|()| CompletedConnect { who, return_to: flow.return_to })
     }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> ConnectError {
-    ConnectError::Unavailable(error.to_string())
+/// Scopes to request: the configured ones, otherwise those that the origin names. A step-up requests scopes
+/// that were granted before again, because they stay granted.
+fn scope_parameter(found: &DiscoveryResult, configured: &[String], granted: &str, step_up: &str) -> String {
+    let base = if configured.is_empty() { found.scopes.join(" ") } else { configured.join(" ") };
+    let granted = if step_up.is_empty() { "" } else { granted };
+    let offline = if supports_offline_access(found) { OFFLINE_ACCESS } else { "" };
+    union([base.as_str(), granted, step_up, offline]).join(" ")
+}
+
+fn supports_offline_access(found: &DiscoveryResult) -> bool {
+    found.server.scopes_supported.iter().flatten().any(|scope| scope == OFFLINE_ACCESS)
 }
 
 fn authorization_url(
@@ -348,7 +258,6 @@ fn authorization_url(
     state: &str,
     verifier: &str,
     scope: &str,
-    asks_offline: bool,
 ) -> Result<Url, ConnectError> {
     let mut url = found.server.authorization_endpoint()?.clone();
     let challenge = digest(verifier);
@@ -365,31 +274,10 @@ fn authorization_url(
         if !scope.is_empty() {
             query.append_pair("scope", scope);
         }
-        if asks_offline {
+        if supports_offline_access(found) {
             // OpenID Connect Core, section 11: offline access requires this prompt.
             query.append_pair("prompt", "consent");
         }
     }
     Ok(url)
 }
-
-/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and the stored form of a `state`.
-fn digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
-}
-
-fn associated_data(row: &ConnectFlowRow) -> [&str; 5] {
-    ["connect flow", &row.principal_id, &row.origin_uid, &row.state_digest, &row.browser]
-}
-
-fn error_message(code: &str, description: Option<&str>) -> String {
-    match (code, description.map(sanitize).filter(|text| !text.is_empty())) {
-        ("access_denied", None) => "the request was denied".to_owned(),
-        ("access_denied", Some(text)) => format!("the request was denied: {text}"),
-        (code, None) => sanitize(code),
-        (code, Some(text)) => format!("{text} ({})", sanitize(code)),
-    }
-}
-
-#[cfg(test)]
-mod golden;

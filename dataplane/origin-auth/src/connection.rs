@@ -6,9 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use portcullis_clock::{Random, UnixMillis};
+use portcullis_clock::UnixMillis;
 use portcullis_config::{ClientRegistration, OriginAuth};
-use portcullis_keyring::{Purpose, SealError, SealingRing};
+use portcullis_keyring::SealError;
 use portcullis_policy::Origin;
 use portcullis_store::ConnectionRow;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,9 +17,9 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::Inner;
-use crate::client::{ClientAuth, OriginClient, RegistrationMethod, auth_method_by_name};
+use crate::client::RegistrationMethod;
 use crate::credential::bearer_header;
+use crate::sealer::CredentialSealer;
 use crate::token::TokenResponse;
 
 /// Tokens that live longer than this are refreshed [`EARLY_REFRESH_MARGIN`] before they expire. Shorter ones
@@ -49,35 +49,29 @@ pub(crate) struct Connection {
 impl Tokens {
     /// Tokens of a response. If the provider sends no new refresh token, the old one stays valid.
     pub(crate) fn from_response(
-        answer: &TokenResponse,
+        response: &TokenResponse,
         old_refresh: Option<&str>,
         client_secret: Option<&SecretString>,
     ) -> Self {
         let secret = |text: &str| Zeroizing::new(text.to_owned());
         Self {
-            access: secret(answer.access.expose_secret()),
-            refresh: answer.refresh.as_ref().map(SecretString::expose_secret).or(old_refresh).map(secret),
+            access: secret(response.access.expose_secret()),
+            refresh: response.refresh.as_ref().map(SecretString::expose_secret).or(old_refresh).map(secret),
             client_secret: client_secret.map(|text| secret(text.expose_secret())),
         }
     }
 
     /// Seals the tokens, bound to everything in the row that decides where they may be sent.
-    pub(crate) fn seal(
-        &self,
-        sealing: &SealingRing,
-        random: &Random,
-        row: &ConnectionRow,
-    ) -> Result<String, SealError> {
+    pub(crate) fn seal(&self, sealer: &CredentialSealer, row: &ConnectionRow) -> Result<String, SealError> {
         let text = Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
-        Ok(URL_SAFE_NO_PAD.encode(sealing.seal(random, Purpose::Credential, &associated_data(row), &text)?))
+        sealer.seal(&associated_data(row), &text)
     }
 }
 
 impl Connection {
     /// Decrypts a stored connection. `None` if it was changed or its key is missing.
-    pub(crate) fn open(row: ConnectionRow, sealing: &SealingRing) -> Option<Self> {
-        let envelope = URL_SAFE_NO_PAD.decode(&row.sealed).ok()?;
-        let text = sealing.open(Purpose::Credential, &associated_data(&row), &envelope).ok()?;
+    pub(crate) fn open(row: ConnectionRow, sealer: &CredentialSealer) -> Option<Self> {
+        let text = sealer.open(&associated_data(&row), &row.sealed)?;
         let tokens: Tokens = serde_json::from_slice(&text).ok()?;
         let header = bearer_header(&tokens.access)?;
         let token_endpoint = row.token_endpoint.parse().ok()?;
@@ -92,32 +86,6 @@ impl Connection {
 
     pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
         self.row.expires_at.map(UnixMillis)
-    }
-}
-
-impl Inner {
-    /// The client that a connection's tokens were issued to.
-    pub(crate) fn client_for(
-        &self,
-        origin: &Origin,
-        connection: &Connection,
-    ) -> Result<OriginClient, String> {
-        let row = &connection.row;
-        let registration = RegistrationMethod::from_stored(&row.registration);
-        if registration == Some(RegistrationMethod::Configured) {
-            return self
-                .configured_client(origin, &row.issuer, &connection.token_endpoint)?
-                .filter(|client| client.id == row.client_id)
-                .ok_or_else(|| {
-                    "the client that the tokens were issued to is no longer configured".to_owned()
-                });
-        }
-        let (Some(registration), Some(method)) = (registration, auth_method_by_name(&row.auth_method)) else {
-            return Err("the stored connection was written by a newer version".to_owned());
-        };
-        let secret = connection.tokens.client_secret.as_ref();
-        let proof = ClientAuth::new(method, secret.map(|secret| SecretString::from(secret.to_string())));
-        Ok(OriginClient { id: row.client_id.clone(), proof, registration })
     }
 }
 

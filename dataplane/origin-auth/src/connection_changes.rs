@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_clock::UnixMillis;
-use portcullis_policy::PrincipalId;
-use portcullis_store::{ConnectionChangeRow, StoreError};
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_policy::{Origin, PrincipalId};
+use portcullis_store::{ConnectionChangeRow, Store, StoreError};
+use tokio::sync::{Mutex, broadcast};
 use tokio::time::MissedTickBehavior;
 
-use crate::{ConnectionChange, CredentialBroker, Inner};
+use crate::BrokerDependencies;
+use crate::credential_cache::CredentialCache;
 
 /// How often the log is read. Changes at other replicas take this long, plus the time of one read, to arrive.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,31 +20,63 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Each read starts this far before the previous one; `store/src/change_log.rs` explains why.
 const POLL_OVERLAP: Duration = Duration::from_secs(120);
 
+/// How many changes a subscriber may lag behind.
+const CHANNEL_CAPACITY: usize = 1024;
+
+/// An account was connected or disconnected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionChange {
+    /// The person whose account changed.
+    pub who: PrincipalId,
+    /// UID of the origin.
+    pub origin_uid: Arc<str>,
+    /// Whether there is a credential now.
+    pub connected: bool,
+}
+
 /// Position in the log.
-pub(crate) struct ChangeCursor {
+struct ChangeCursor {
     read_until: UnixMillis,
     /// Changes within the overlap that were already applied.
     applied: HashMap<(String, String, bool), i64>,
 }
 
-impl ChangeCursor {
-    /// Starts at `now`: the cache is still empty, so earlier changes do not matter.
-    pub(crate) fn starting_at(now: UnixMillis) -> Self {
-        Self { read_until: now, applied: HashMap::new() }
-    }
+/// Publishes connected and disconnected accounts, those at other replicas included.
+pub struct ConnectionChanges {
+    store: Store,
+    clock: Clock,
+    cache: Arc<CredentialCache>,
+    sender: broadcast::Sender<ConnectionChange>,
+    cursor: Mutex<ChangeCursor>,
 }
 
-impl CredentialBroker {
+impl ConnectionChanges {
+    /// Starts at the current time: the cache is still empty, so earlier changes do not matter.
+    pub(crate) fn new(dependencies: &BrokerDependencies, cache: &Arc<CredentialCache>) -> Self {
+        let cursor = ChangeCursor { read_until: dependencies.clock.now(), applied: HashMap::new() };
+        Self {
+            store: dependencies.store.clone(),
+            clock: dependencies.clock.clone(),
+            cache: Arc::clone(cache),
+            sender: broadcast::channel(CHANNEL_CAPACITY).0,
+            cursor: Mutex::new(cursor),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<ConnectionChange> {
+        self.sender.subscribe()
+    }
+
     /// Reads the log of connected and disconnected accounts every second, until dropped. Spawn it once.
     /// Without it, this replica uses an account that was disconnected at another replica for up to five more
     /// minutes.
-    pub async fn watch_connection_changes(self) {
+    pub async fn watch(self: Arc<Self>) {
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
             // Store outages are reported by the reader of the revocation log, which is in the same store.
-            match tokio::time::timeout(POLL_TIMEOUT, self.poll_connection_changes()).await {
+            match tokio::time::timeout(POLL_TIMEOUT, self.poll()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "failed to read the log of connection changes"),
                 Err(_) => tracing::debug!("timed out reading the log of connection changes"),
@@ -51,42 +85,44 @@ impl CredentialBroker {
     }
 
     /// Reads the log once.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn poll_connection_changes(&self) -> Result<(), StoreError> {
-        let inner = &self.0;
-        let mut heard = inner.heard.lock().await;
-        let started = inner.parts.clock.now();
+    async fn poll(&self) -> Result<(), StoreError> {
+        let mut cursor = self.cursor.lock().await;
+        let started = self.clock.now();
         let overlap = i64::try_from(POLL_OVERLAP.as_millis()).unwrap_or(i64::MAX);
-        let since = heard.read_until.0.saturating_sub(overlap);
-        let mut changes = inner.parts.store.connection_changes_since(since, started.0).await?;
+        let since = cursor.read_until.0.saturating_sub(overlap);
+        let mut changes = self.store.connection_changes_since(since, started.0).await?;
         changes.sort_by_key(|change| change.changed_at);
         for change in changes {
             let ConnectionChangeRow { principal_id, origin_uid, connected, changed_at } = change;
             let key = (principal_id.clone(), origin_uid.clone(), connected);
-            if heard.applied.insert(key, changed_at) != Some(changed_at) {
-                inner.apply_change(&PrincipalId::from_stored(&principal_id), &origin_uid.into(), connected);
+            if cursor.applied.insert(key, changed_at) != Some(changed_at) {
+                self.apply(&PrincipalId::from_stored(&principal_id), &origin_uid.into(), connected);
             }
         }
-        heard.applied.retain(|_, at| started.since(UnixMillis(*at)) <= POLL_OVERLAP * 2);
-        heard.read_until = started;
+        cursor.applied.retain(|_, at| started.since(UnixMillis(*at)) <= POLL_OVERLAP * 2);
+        cursor.read_until = started;
         Ok(())
     }
-}
 
-impl Inner {
     /// Invalidates the cache after an account was connected or disconnected, and notifies subscribers.
-    pub(crate) fn apply_change(self: &Arc<Self>, who: &PrincipalId, origin_uid: &Arc<str>, connected: bool) {
-        self.cache.invalidate_by_uid(who, origin_uid);
+    pub(crate) fn apply(&self, who: &PrincipalId, origin_uid: &Arc<str>, connected: bool) {
+        self.cache.invalidate(who, origin_uid);
         // Waits for tasks that read the store before the change and have not filled the cache yet.
-        let (inner, who, origin_uid) = (Arc::clone(self), who.clone(), Arc::clone(origin_uid));
+        let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
+        let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(origin_uid), connected };
         tokio::spawn(async move {
-            let gate = inner.cache.refresh_state_by_uid(&who, &origin_uid);
-            let _alone = gate.lock().await;
-            inner.cache.invalidate_by_uid(&who, &origin_uid);
+            let lock = cache.refresh_state(&change.who, &change.origin_uid);
+            let _guard = lock.lock().await;
+            cache.invalidate(&change.who, &change.origin_uid);
             // Without receivers `send` fails, which is fine.
-            inner.changes.send(ConnectionChange { who, origin_uid, connected }).ok();
+            sender.send(change).ok();
         });
+    }
+
+    /// Notifies subscribers of a change that is already applied to the cache.
+    pub(crate) fn publish(&self, who: &PrincipalId, origin: &Origin, connected: bool) {
+        let change = ConnectionChange { who: who.clone(), origin_uid: Arc::clone(&origin.uid), connected };
+        // Without receivers `send` fails, which is fine.
+        self.sender.send(change).ok();
     }
 }

@@ -82,6 +82,11 @@ pub fn auth_mode(origin: &Origin) -> AuthMode {
     }
 }
 
+/// A token endpoint issued a token with characters that a header cannot hold.
+#[derive(Debug, thiserror::Error)]
+#[error("the issued token cannot be sent in a header")]
+pub(crate) struct UnsendableToken;
+
 /// `Bearer …`, marked sensitive. `None` if a header cannot hold it; [`crate::token`] rejects such tokens
 /// earlier.
 pub(crate) fn bearer_header(token: &str) -> Option<Arc<HeaderValue>> {

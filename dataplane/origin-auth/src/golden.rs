@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 use crate::audit::Failure;
 use crate::client::{RegistrationMethod, auth_method_name};
 use crate::connection::{Tokens, exchange_fingerprint};
-use crate::{BrokerDependencies, ConnectError, CredentialBroker};
+use crate::sealer::CredentialSealer;
+use crate::{BrokerDependencies, ConnectError};
 
 const PURPOSES: [(&str, Purpose); 5] = [
     ("credential", Purpose::Credential),
@@ -69,7 +70,7 @@ pub(crate) fn pretty(value: &Value) -> String {
 
 pub(crate) fn table() -> Arc<RouteTable> {
     let all = json!({"include": null, "exclude": [], "overrides": []});
-    let contract = json!({
+    let config = json!({
         "gateway": {
             "name": "gateway", "publicUrl": "https://gateway.example",
             "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
@@ -92,21 +93,19 @@ pub(crate) fn table() -> Arc<RouteTable> {
         }],
         "teams": [],
     });
-    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+    Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 
-pub(crate) async fn vault() -> (CredentialBroker, Store) {
-    let store = Store::in_memory().await.unwrap();
-    let vault = CredentialBroker::new(BrokerDependencies {
-        store: store.clone(),
+pub(crate) async fn dependencies() -> BrokerDependencies {
+    BrokerDependencies {
+        store: Store::in_memory().await.unwrap(),
         keys: keys(),
         http: HttpClients::new(),
         identities: None,
         clock: Clock::manual(UnixMillis(1_790_000_000_000)),
         random: Random::system(),
         events: EventSink::new().0,
-    });
-    (vault, store)
+    }
 }
 
 fn row() -> ConnectionRow {
@@ -133,8 +132,8 @@ fn row() -> ConnectionRow {
     }
 }
 
-#[test]
-fn stored_tokens_open_as_before() {
+#[tokio::test]
+async fn stored_tokens_open_as_before() {
     let secret = |text: &str| Zeroizing::new(text.to_owned());
     let all = Tokens {
         access: secret("access-token"),
@@ -142,7 +141,8 @@ fn stored_tokens_open_as_before() {
         client_secret: Some(secret("client-secret")),
     };
     let access = Tokens { access: secret("access-token"), refresh: None, client_secret: None };
-    let seal = |tokens: &Tokens| tokens.seal(&keys().sealing, &Random::system(), &row()).unwrap();
+    let sealer = CredentialSealer::new(&dependencies().await);
+    let seal = |tokens: &Tokens| tokens.seal(&sealer, &row()).unwrap();
     let bound_to = [
         "connection",
         "principal-id",
@@ -186,11 +186,11 @@ fn reasons_of_failed_connecting_are_stable() {
         ConnectError::OriginChanged,
         ConnectError::WrongIssuer,
         ConnectError::Refused(text()),
-        ConnectError::NoToken(text()),
+        ConnectError::NoToken(text().into()),
         ConnectError::Discovery(text()),
-        ConnectError::Registration(text()),
+        ConnectError::Registration(text().into()),
         ConnectError::Outbound(EgressError::Url("")),
-        ConnectError::Unavailable(text()),
+        ConnectError::Unavailable(text().into()),
     ];
     let reasons = errors.iter().map(|error| {
         let failure = Failure::from(error);

@@ -7,6 +7,8 @@ use portcullis_config::SubjectToken;
 use portcullis_policy::PrincipalId;
 use secrecy::SecretString;
 
+use crate::error::BoxError;
+
 /// What [`IdentityTokenSource::token`] returns.
 pub type IdentityTokenFuture<'a> =
     Pin<Box<dyn Future<Output = Result<IdentityToken, IdentityTokenError>> + Send + 'a>>;
@@ -54,5 +56,5 @@ pub enum IdentityTokenError {
     Refused(String),
     /// A temporary failure.
     #[error("the identity provider is unavailable: {0}")]
-    Unavailable(String),
+    Unavailable(#[source] BoxError),
 }

@@ -2,10 +2,13 @@
 //! may do so at the same time: an envelope is only replaced if it has not changed since it was read, so a
 //! concurrent refresh keeps its tokens.
 
-use portcullis_keyring::{Purpose, SealError};
-use portcullis_store::StoreError;
+use std::sync::Arc;
 
-use crate::{CredentialBroker, Inner, connection, registration};
+use portcullis_clock::Random;
+use portcullis_keyring::{Keyring, Purpose, SealError};
+use portcullis_store::{Store, StoreError};
+
+use crate::{BrokerDependencies, connection, registration};
 
 /// Number of envelopes that were sealed under replaced keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,22 @@ pub enum ReencryptError {
     Seal(#[from] SealError),
 }
 
-impl CredentialBroker {
+/// Encrypts stored tokens and client secrets again.
+pub struct Reencryptor {
+    store: Store,
+    keys: Arc<Keyring>,
+    random: Random,
+}
+
+impl Reencryptor {
+    pub(crate) fn new(dependencies: &BrokerDependencies) -> Self {
+        Self {
+            store: dependencies.store.clone(),
+            keys: Arc::clone(&dependencies.keys),
+            random: dependencies.random.clone(),
+        }
+    }
+
     /// Goes through the store once, in small batches, and re-encrypts everything that was sealed under
     /// replaced keys. `each` receives the progress of each batch. Afterwards, only envelopes that cannot be
     /// opened, or that were written by a replica without the new keys, are still sealed under keys that were
@@ -36,61 +54,59 @@ impl CredentialBroker {
     /// # Errors
     /// If the store fails, or there is no randomness.
     pub async fn reencrypt(&self, each: impl Fn(ReencryptProgress)) -> Result<(), ReencryptError> {
-        for beginning in self.0.parts.keys.sealing.replaced_key_prefixes() {
-            self.0.reencrypt_connections(&beginning, &each).await?;
-            self.0.reencrypt_registrations(&beginning, &each).await?;
+        for prefix in self.keys.sealing.replaced_key_prefixes() {
+            self.reencrypt_connections(&prefix, &each).await?;
+            self.reencrypt_client_secrets(&prefix, &each).await?;
         }
         Ok(())
     }
-}
 
-impl Inner {
     async fn reencrypt_connections(
         &self,
-        beginning: &str,
+        prefix: &str,
         each: &impl Fn(ReencryptProgress),
     ) -> Result<(), ReencryptError> {
-        let store = &self.parts.store;
-        let mut rows = store.connections_sealed(beginning, None).await?;
+        let mut rows = self.store.connections_sealed(prefix, None).await?;
         while let Some(last) = rows.last() {
             let mut done = ReencryptProgress::default();
             for row in &rows {
                 match self.reencrypt_envelope(&connection::associated_data(row), &row.sealed)? {
-                    Some(sealed) => done.rows += u64::from(store.reencrypt_connection(row, &sealed).await?),
+                    Some(sealed) => {
+                        done.rows += u64::from(self.store.reencrypt_connection(row, &sealed).await?)
+                    }
                     None => done.unopenable += 1,
                 }
             }
             each(done);
-            rows = store.connections_sealed(beginning, Some(last)).await?;
+            rows = self.store.connections_sealed(prefix, Some(last)).await?;
         }
         Ok(())
     }
 
-    async fn reencrypt_registrations(
+    async fn reencrypt_client_secrets(
         &self,
-        beginning: &str,
+        prefix: &str,
         each: &impl Fn(ReencryptProgress),
     ) -> Result<(), ReencryptError> {
-        let store = &self.parts.store;
-        let mut rows = store.origin_clients_sealed(beginning, None).await?;
+        let mut rows = self.store.origin_clients_sealed(prefix, None).await?;
         while let Some(last) = rows.last() {
             let mut done = ReencryptProgress::default();
             for row in &rows {
                 let sealed = row.sealed_secret.as_deref().unwrap_or_default();
                 match self.reencrypt_envelope(&registration::associated_data(row), sealed)? {
                     Some(sealed) => {
-                        done.rows += u64::from(store.reencrypt_origin_client(row, &sealed).await?)
+                        done.rows += u64::from(self.store.reencrypt_origin_client(row, &sealed).await?)
                     }
                     None => done.unopenable += 1,
                 }
             }
             each(done);
-            rows = store.origin_clients_sealed(beginning, Some(last)).await?;
+            rows = self.store.origin_clients_sealed(prefix, Some(last)).await?;
         }
         Ok(())
     }
 
     fn reencrypt_envelope(&self, bound_to: &[&str], sealed: &str) -> Result<Option<String>, SealError> {
-        self.parts.keys.sealing.reencrypt(&self.parts.random, Purpose::Credential, bound_to, sealed)
+        self.keys.sealing.reencrypt(&self.random, Purpose::Credential, bound_to, sealed)
     }
 }

@@ -1,22 +1,25 @@
-//! Obtains a credential from the store, and refreshes it at the authorization server when due. In this
-//! process one task at a time does so for a person and origin; across all replicas there is one refresh at a
-//! time.
+//! Loads connections from the store, and refreshes their tokens at the authorization server when due. Across
+//! all replicas there is one refresh at a time for a person and origin.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use portcullis_clock::UnixMillis;
+use portcullis_clock::{Clock, Random, UnixMillis};
+use portcullis_egress::{EgressError, HttpClients};
 use portcullis_events::EventKind;
-use portcullis_policy::{CredentialSubject, Origin, PrincipalId};
-use portcullis_store::{ConnectionRow, Renewal};
+use portcullis_policy::{Origin, PrincipalId};
+use portcullis_store::{ConnectionRow, Renewal, Store, StoreError};
 
-use crate::audit::Failure;
-use crate::client::RegistrationMethod;
-use crate::connection::{Connection, Tokens, is_bound_to};
-use crate::credential_cache::{CachedCredential, RecentFailure};
-use crate::token::{self, TokenRequestError, TokenResponse};
-use crate::{ConnectionStatus, Credential, CredentialError, Inner};
+use crate::audit::{AuditLog, Failure};
+use crate::client::{ClientError, ConfiguredClients, RegistrationMethod};
+use crate::concurrency::ConcurrencyLimits;
+use crate::connection::{Connection, Tokens};
+use crate::connection_store::ConnectionStore;
+use crate::credential_cache::{CredentialCache, RETRY_DELAY};
+use crate::registration::ClientRegistry;
+use crate::token::{self, TokenEndpointError, TokenRequestError, TokenResponse};
+use crate::{BrokerDependencies, ConnectionStatus, Credential, CredentialError, http_client};
 
 /// Lease of a replica on a refresh. Longer than [`token::REQUEST_TIMEOUT`].
 const LEASE_DURATION: Duration = Duration::from_secs(10);
@@ -27,198 +30,175 @@ const MIN_LEASE_POLL_DELAY: Duration = Duration::from_millis(100);
 const MAX_LEASE_POLL_DELAY: Duration = Duration::from_millis(800);
 const MAX_LEASE_POLLS: usize = 18;
 
-/// How often a cached credential is compared with the store: another replica may have deleted the account.
-const REVISIT_INTERVAL: Duration = Duration::from_secs(300);
-
-/// Precision of `last_used_at`. Connections in use reach this code every [`REVISIT_INTERVAL`].
+/// Precision of `last_used_at`. Connections in use reach this code every
+/// [`REVISIT_INTERVAL`](crate::credential_cache::REVISIT_INTERVAL).
 const LAST_USED_RESOLUTION_MILLIS: i64 = 3600 * 1000;
-
-/// Delay after a failed refresh while the token is still valid.
-const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Delays between attempts to store new tokens: the old refresh token may already be invalid.
 const WRITE_RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(300)];
 
-/// Result of a refresh.
+/// Result of one attempt to obtain a usable token.
+enum Attempt {
+    Done(Credential),
+    /// The connection changed meanwhile; read it again.
+    Changed,
+    /// Another replica refreshes the token.
+    LeasedElsewhere,
+}
+
+/// A refresh that ended without an error of the store.
 enum RefreshOutcome {
     Done(Credential),
     /// The connection changed meanwhile; read it again.
     Superseded,
     Dead,
-    Failed(String),
+    Failed(RefreshError),
 }
 
-impl Inner {
-    /// Obtains a credential from the store or the authorization server. Continues when the caller goes away:
-    /// new tokens that are not stored would cost the person their connection.
-    pub(crate) async fn obtain(
-        self: &Arc<Self>,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        refused: Option<Arc<HeaderValue>>,
-    ) -> Result<Credential, CredentialError> {
-        let (inner, who, origin) = (Arc::clone(self), who.clone(), Arc::clone(origin));
-        let task =
-            tokio::spawn(async move { inner.obtain_exclusively(&who, &origin, refused.as_deref()).await });
-        task.await.unwrap_or_else(|error| Err(CredentialError::Unavailable(error.to_string())))
-    }
+/// A refresh failed. The connection stays usable.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error(transparent)]
+    Unavailable(#[from] TokenEndpointError),
+    #[error(
+        "the authorization server rejected the gateway's client: {0}; an administrator has to check the client registration of the origin"
+    )]
+    ClientRejected(#[source] TokenRequestError),
+}
 
-    async fn obtain_exclusively(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        refused: Option<&HeaderValue>,
-    ) -> Result<Credential, CredentialError> {
-        let arrived = self.parts.clock.now();
-        let gate = self.cache.refresh_state(who, origin);
-        let mut gate = gate.lock().await;
-        let now = self.parts.clock.now();
-        let remembered = self
-            .cache
-            .get(who, origin)
-            .filter(|found| found.is_for(origin) && found.is_valid(now) && Some(&*found.header) != refused);
-        if let Some(found) = &remembered
-            && now < found.revisit_at
-        {
-            return Ok(found.credential());
-        }
-        // These modes need no consent, so only this limit protects the authorization server from repeated
-        // requests.
-        let unasked =
-            matches!(origin.credential_subject(), CredentialSubject::Gateway | CredentialSubject::SignIn);
-        if let Some(failed) = &gate.failed
-            && Arc::ptr_eq(&failed.origin, origin) // a changed origin may be fixed
-            && (failed.at >= arrived || unasked && now < failed.at.after(RETRY_DELAY))
-        {
-            return Err(failed.error.clone());
-        }
-        if unasked && refused.is_some() && !gate.may_replace(now) {
-            return Err(CredentialError::Rejected);
-        }
-        let found = match origin.credential_subject() {
-            CredentialSubject::Gateway => self.client_credentials_token(who, origin).await,
-            CredentialSubject::SignIn => self.exchanged_credential(who, origin, refused).await,
-            CredentialSubject::None | CredentialSubject::SharedAccount | CredentialSubject::Person => {
-                self.load_or_refresh(who, origin, refused).await
-            }
-        };
-        gate.failed = match &found {
-            Err(error @ (CredentialError::Unavailable(_) | CredentialError::Refused(_))) => {
-                Some(RecentFailure {
-                    at: self.parts.clock.now(),
-                    error: error.clone(),
-                    origin: Arc::clone(origin),
-                })
-            }
-            _ => None,
-        };
-        match (found, remembered) {
-            (Err(CredentialError::Unavailable(problem)), Some(found)) => {
-                tracing::warn!(origin = %origin.name, %problem, "failed to load a connection; using its cached token");
-                self.cache_credential(who, origin, &found.header, now.after(RETRY_DELAY), found.expires_at);
-                Ok(found.credential())
-            }
-            (Err(error @ CredentialError::Unavailable(_)), None) => Err(error),
-            (Err(error), _) => {
-                self.cache.invalidate(who, origin);
-                Err(error)
-            }
-            (Ok(credential), _) => Ok(credential),
+#[derive(Debug, thiserror::Error)]
+#[error("timed out waiting for another replica to refresh the token")]
+struct LeaseTimeout;
+
+/// Refreshes the tokens of connections.
+pub(crate) struct TokenRefresher {
+    store: Store,
+    http: HttpClients,
+    clock: Clock,
+    random: Random,
+    limits: ConcurrencyLimits,
+    connections: Arc<ConnectionStore>,
+    cache: Arc<CredentialCache>,
+    clients: Arc<ConfiguredClients>,
+    registry: Arc<ClientRegistry>,
+    audit: Arc<AuditLog>,
+}
+
+impl TokenRefresher {
+    pub(crate) fn new(
+        dependencies: &BrokerDependencies,
+        connections: &Arc<ConnectionStore>,
+        cache: &Arc<CredentialCache>,
+        clients: &Arc<ConfiguredClients>,
+        registry: &Arc<ClientRegistry>,
+        audit: &Arc<AuditLog>,
+    ) -> Self {
+        Self {
+            store: dependencies.store.clone(),
+            http: dependencies.http.clone(),
+            clock: dependencies.clock.clone(),
+            random: dependencies.random.clone(),
+            limits: ConcurrencyLimits::new(),
+            connections: Arc::clone(connections),
+            cache: Arc::clone(cache),
+            clients: Arc::clone(clients),
+            registry: Arc::clone(registry),
+            audit: Arc::clone(audit),
         }
     }
 
-    async fn load_or_refresh(
+    /// Returns the stored token while it is valid, otherwise another one. The caller holds the lock of `who`
+    /// and `origin`.
+    pub(crate) async fn load_or_refresh(
         &self,
         who: &PrincipalId,
         origin: &Arc<Origin>,
-        refused: Option<&HeaderValue>,
+        rejected: Option<&HeaderValue>,
     ) -> Result<Credential, CredentialError> {
-        for pause in lease_poll_delays() {
-            let connection = self.limits.with_store_permit(self.stored_connection(who, origin)).await?;
-            let now = self.parts.clock.now();
-            let is_good = refused != Some(&*connection.header)
+        for delay in lease_poll_delays() {
+            let connection = self.limits.with_store_permit(self.connections.load(who, origin)).await?;
+            let now = self.clock.now();
+            let is_good = rejected != Some(&*connection.header)
                 && connection.expires_at().is_none_or(|expires_at| now < expires_at);
             if is_good && connection.refresh_at().is_none_or(|refresh_at| now < refresh_at) {
                 self.limits.with_store_permit(self.record_use(&connection.row, now)).await;
-                return Ok(self.cache_connection(who, origin, &connection, connection.refresh_at()));
+                return Ok(self.cache.insert_connection(who, origin, &connection, connection.refresh_at()));
             }
-            if connection.tokens.refresh.is_none() {
-                if is_good {
-                    return Ok(self.cache_connection(who, origin, &connection, connection.expires_at()));
-                }
-                if self.mark_dead(who, origin, &connection.row).await? {
-                    let failure = Failure::upstream(
-                        "no_refresh_token",
-                        "the access token is no longer valid, and there is no refresh token",
-                    );
-                    self.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
-                    return Err(CredentialError::NotConnected(ConnectionStatus::ReconnectNeeded));
-                }
-                continue;
-            }
-            let turn = self.limits.refresh_permit(&origin.uid).await;
-            let now = self.parts.clock.now();
-            let until = now.after(LEASE_DURATION);
-            if !self.parts.store.lease_connection(&connection.row, now.0, until.0).await? {
-                drop(turn);
-                if is_good {
-                    let soon = now.after(Duration::from_secs(1));
-                    return Ok(self.cache_connection(who, origin, &connection, Some(soon)));
-                }
-                tokio::time::sleep(pause).await;
-                continue;
-            }
-            match self.refresh(who, origin, &connection).await? {
-                RefreshOutcome::Done(credential) => {
-                    self.record(EventKind::UpstreamRefresh, who, None, origin, None).await;
-                    return Ok(credential);
-                }
-                RefreshOutcome::Superseded => {}
-                RefreshOutcome::Dead => {
-                    return Err(CredentialError::NotConnected(ConnectionStatus::ReconnectNeeded));
-                }
-                RefreshOutcome::Failed(problem) => {
-                    self.parts.store.release_connection(&connection.row, until.0).await.ok();
-                    let failure = Failure::upstream("refresh_failed", &problem);
-                    self.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
-                    if is_good {
-                        return Ok(self.cache_connection(
-                            who,
-                            origin,
-                            &connection,
-                            Some(now.after(RETRY_DELAY)),
-                        ));
-                    }
-                    return Err(CredentialError::Unavailable(problem));
-                }
+            let attempt = if connection.tokens.refresh.is_some() {
+                self.refresh_with_lease(who, origin, &connection, is_good).await?
+            } else {
+                self.use_without_refresh(who, origin, &connection, is_good).await?
+            };
+            match attempt {
+                Attempt::Done(credential) => return Ok(credential),
+                Attempt::Changed => {}
+                Attempt::LeasedElsewhere => tokio::time::sleep(delay).await,
             }
         }
-        Err(CredentialError::Unavailable(
-            "timed out waiting for another replica to refresh the token".to_owned(),
-        ))
+        Err(CredentialError::unavailable(LeaseTimeout))
     }
 
-    /// The stored connection, if it is usable and matches the origin.
-    pub(crate) async fn stored_connection(
+    /// Uses a token that cannot be refreshed until it expires. Then the connection ends.
+    async fn use_without_refresh(
         &self,
         who: &PrincipalId,
-        origin: &Origin,
-    ) -> Result<Connection, CredentialError> {
-        let gone = |status| CredentialError::NotConnected(status);
-        let row = self
-            .parts
-            .store
-            .connection(who.as_str(), &origin.uid)
-            .await?
-            .ok_or_else(|| gone(ConnectionStatus::NeverConnected))?;
-        if row.dead != 0 || !is_bound_to(&row, origin) {
-            return Err(gone(ConnectionStatus::ReconnectNeeded));
+        origin: &Arc<Origin>,
+        connection: &Connection,
+        is_good: bool,
+    ) -> Result<Attempt, CredentialError> {
+        if is_good {
+            let expires_at = connection.expires_at();
+            return Ok(Attempt::Done(self.cache.insert_connection(who, origin, connection, expires_at)));
         }
-        Connection::open(row, &self.parts.keys.sealing).ok_or_else(|| {
-            tracing::warn!(origin = %origin.name, "failed to open a stored connection; its sealing key is missing");
-            gone(ConnectionStatus::ReconnectNeeded)
-        })
+        let problem = "the access token is no longer valid, and there is no refresh token";
+        let failure = Failure::upstream("no_refresh_token", problem);
+        if self.mark_dead(who, origin, &connection.row, failure).await? {
+            return Err(CredentialError::NotConnected(ConnectionStatus::ReconnectNeeded));
+        }
+        Ok(Attempt::Changed)
+    }
+
+    /// Refreshes a token, unless another replica does. A token that is still good is used meanwhile, and
+    /// after a failure.
+    async fn refresh_with_lease(
+        &self,
+        who: &PrincipalId,
+        origin: &Arc<Origin>,
+        connection: &Connection,
+        is_good: bool,
+    ) -> Result<Attempt, CredentialError> {
+        let _permit = self.limits.refresh_permit(&origin.uid).await;
+        let now = self.clock.now();
+        let use_until =
+            |time| Attempt::Done(self.cache.insert_connection(who, origin, connection, Some(time)));
+        let leased_until = now.after(LEASE_DURATION).0;
+        if !self.store.lease_connection(&connection.row, now.0, leased_until).await? {
+            let soon = now.after(Duration::from_secs(1));
+            return Ok(if is_good { use_until(soon) } else { Attempt::LeasedElsewhere });
+        }
+        match self.refresh(who, origin, connection).await? {
+            RefreshOutcome::Done(credential) => {
+                self.audit.record(EventKind::UpstreamRefresh, who, None, origin, None).await;
+                Ok(Attempt::Done(credential))
+            }
+            RefreshOutcome::Superseded => Ok(Attempt::Changed),
+            RefreshOutcome::Dead => Err(CredentialError::NotConnected(ConnectionStatus::ReconnectNeeded)),
+            RefreshOutcome::Failed(error) => {
+                self.store.release_connection(&connection.row, leased_until).await.ok();
+                let failure = Failure::upstream("refresh_failed", &error);
+                self.audit.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
+                if is_good {
+                    Ok(use_until(now.after(RETRY_DELAY)))
+                } else {
+                    Err(CredentialError::unavailable(error))
+                }
+            }
+        }
     }
 
     async fn record_use(&self, row: &ConnectionRow, now: UnixMillis) {
@@ -226,8 +206,7 @@ impl Inner {
         if row.last_used_at.is_some_and(|at| at >= before) {
             return;
         }
-        let recorded =
-            self.parts.store.touch_connection(&row.principal_id, &row.origin_uid, now.0, before).await;
+        let recorded = self.store.touch_connection(&row.principal_id, &row.origin_uid, now.0, before).await;
         if let Err(error) = recorded {
             tracing::debug!(%error, "failed to record the last use of a connection");
         }
@@ -239,13 +218,13 @@ impl Inner {
         origin: &Arc<Origin>,
         connection: &Connection,
     ) -> Result<RefreshOutcome, CredentialError> {
-        let client = match self.client_for(origin, connection) {
+        let client = match self.clients.of_connection(origin, connection) {
             Ok(client) => client,
-            Err(problem) => return Ok(RefreshOutcome::Failed(problem)),
+            Err(error) => return Ok(RefreshOutcome::Failed(error.into())),
         };
-        let http = match self.http(origin) {
+        let http = match http_client(&self.http, origin) {
             Ok(http) => http,
-            Err(error) => return Ok(RefreshOutcome::Failed(error.to_string())),
+            Err(error) => return Ok(RefreshOutcome::Failed(error.into())),
         };
         let form = [
             ("grant_type", "refresh_token"),
@@ -253,33 +232,47 @@ impl Inner {
             ("resource", connection.row.resource.as_str()),
         ];
         match token::request_token(&http, &connection.token_endpoint, &client, &form).await {
-            Ok(answer) => self.store_refreshed(who, origin, connection, &answer).await,
-            Err(TokenRequestError::Unavailable(problem)) => Ok(RefreshOutcome::Failed(problem)),
-            Err(TokenRequestError::Refused { code, description }) => {
-                let problem = TokenRequestError::Refused { code: code.clone(), description }.to_string();
-                let is_ours =
-                    code == "invalid_client" && client.registration == RegistrationMethod::Configured;
-                if is_ours || !is_final(&code) {
-                    return Ok(RefreshOutcome::Failed(format!(
-                        "the authorization server rejected the gateway's client: {problem}; an administrator has to check the client registration of the origin"
-                    )));
-                }
-                if code == "invalid_client" {
-                    // The registration is gone, and the grant with it. The next consent registers again.
-                    let row = &connection.row;
-                    self.parts
-                        .store
-                        .remove_origin_client(&row.origin_uid, &row.issuer, &row.client_id)
-                        .await?;
-                }
-                if !self.mark_dead(who, origin, &connection.row).await? {
-                    return Ok(RefreshOutcome::Superseded);
-                }
-                let failure = Failure::upstream("grant_dead", problem);
-                self.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
-                Ok(RefreshOutcome::Dead)
-            }
+            Ok(response) => self.store_refreshed(who, origin, connection, &response).await,
+            Err(TokenRequestError::Unavailable(error)) => Ok(RefreshOutcome::Failed(error.into())),
+            Err(error) => self.end_rejected(who, origin, connection, client.registration, error).await,
         }
+    }
+
+    /// Handles a rejected refresh token. The connection ends if another request would be rejected too.
+    async fn end_rejected(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+        connection: &Connection,
+        registration: RegistrationMethod,
+        error: TokenRequestError,
+    ) -> Result<RefreshOutcome, CredentialError> {
+        let is_configured = registration == RegistrationMethod::Configured;
+        if error.is_invalid_client() && is_configured || !is_final(&error) {
+            return Ok(RefreshOutcome::Failed(RefreshError::ClientRejected(error)));
+        }
+        let row = &connection.row;
+        if error.is_invalid_client() {
+            // The registration is gone, and the grant with it. The next consent registers again.
+            self.registry.remove(&row.origin_uid, &row.issuer, &row.client_id).await?;
+        }
+        let is_dead = self.mark_dead(who, origin, row, Failure::upstream("grant_dead", &error)).await?;
+        Ok(if is_dead { RefreshOutcome::Dead } else { RefreshOutcome::Superseded })
+    }
+
+    /// Marks a connection as dead and records the event. `false` if the connection changed meanwhile.
+    async fn mark_dead(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+        row: &ConnectionRow,
+        failure: Failure,
+    ) -> Result<bool, CredentialError> {
+        let marked = self.connections.mark_dead(who, origin, row).await?;
+        if marked {
+            self.audit.record(EventKind::UpstreamRefresh, who, None, origin, Some(failure)).await;
+        }
+        Ok(marked)
     }
 
     async fn store_refreshed(
@@ -287,32 +280,21 @@ impl Inner {
         who: &PrincipalId,
         origin: &Arc<Origin>,
         connection: &Connection,
-        answer: &TokenResponse,
+        response: &TokenResponse,
     ) -> Result<RefreshOutcome, CredentialError> {
-        let now = self.parts.clock.now();
+        let now = self.clock.now();
         let old = &connection.tokens;
         let mut tokens =
-            Tokens::from_response(answer, old.refresh.as_ref().map(|token| token.as_str()), None);
+            Tokens::from_response(response, old.refresh.as_ref().map(|token| token.as_str()), None);
         tokens.client_secret.clone_from(&old.client_secret);
-        let sealed = tokens
-            .seal(&self.parts.keys.sealing, &self.parts.random, &connection.row)
-            .map_err(|error| CredentialError::Unavailable(error.to_string()))?;
         let renewal = Renewal {
-            sealed,
-            scope: answer.scope.clone().unwrap_or_else(|| connection.row.scope.clone()),
+            sealed: self.connections.seal(&tokens, &connection.row)?,
+            scope: response.scope.clone().unwrap_or_else(|| connection.row.scope.clone()),
             issued_at: now.0,
-            expires_at: answer.lifetime.map(|seconds| now.after_seconds(seconds).0),
-            revision: self.parts.random.token()?,
+            expires_at: response.lifetime.map(|seconds| now.after_seconds(seconds).0),
+            revision: self.random.token()?,
         };
-        let mut written = self.parts.store.renew_connection(&connection.row, &renewal).await;
-        for pause in WRITE_RETRY_DELAYS {
-            if written.is_ok() {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            written = self.parts.store.renew_connection(&connection.row, &renewal).await;
-        }
-        match written {
+        match self.write_renewal(&connection.row, &renewal).await {
             Ok(true) => {}
             Ok(false) => return Ok(RefreshOutcome::Superseded),
             Err(error) => {
@@ -325,65 +307,39 @@ impl Inner {
         row.issued_at = renewal.issued_at;
         row.expires_at = renewal.expires_at;
         row.revision = renewal.revision;
-        let Some(renewed) = Connection::open(row, &self.parts.keys.sealing) else {
+        let Some(renewed) = self.connections.open(row) else {
             return Ok(RefreshOutcome::Superseded);
         };
-        Ok(RefreshOutcome::Done(self.cache_connection(who, origin, &renewed, renewed.refresh_at())))
+        let credential = self.cache.insert_connection(who, origin, &renewed, renewed.refresh_at());
+        Ok(RefreshOutcome::Done(credential))
     }
 
-    /// Marks a connection as dead and publishes the change. `false` if the connection changed meanwhile.
-    async fn mark_dead(
-        &self,
-        who: &PrincipalId,
-        origin: &Origin,
-        row: &ConnectionRow,
-    ) -> Result<bool, CredentialError> {
-        let revision = self.parts.random.token()?;
-        let marked = self.parts.store.mark_connection_dead(row, &revision).await?;
-        if marked {
-            self.cache.invalidate(who, origin);
-            self.publish_change(who, origin, false);
+    /// Stores new tokens. `false` if the connection changed meanwhile.
+    async fn write_renewal(&self, row: &ConnectionRow, renewal: &Renewal) -> Result<bool, StoreError> {
+        let mut written = self.store.renew_connection(row, renewal).await;
+        for delay in WRITE_RETRY_DELAYS {
+            if written.is_ok() {
+                break;
+            }
+            tokio::time::sleep(delay).await;
+            written = self.store.renew_connection(row, renewal).await;
         }
-        Ok(marked)
-    }
-
-    pub(crate) fn cache_connection(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        connection: &Connection,
-        refresh_at: Option<UnixMillis>,
-    ) -> Credential {
-        let look = self.parts.clock.now().after(REVISIT_INTERVAL);
-        let revisit_at = refresh_at.map_or(look, |refresh_at| refresh_at.min(look));
-        self.cache_credential(who, origin, &connection.header, revisit_at, connection.expires_at());
-        Credential::bearer(origin, Arc::clone(&connection.header))
-    }
-
-    pub(crate) fn cache_credential(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        header: &Arc<HeaderValue>,
-        revisit_at: UnixMillis,
-        expires_at: Option<UnixMillis>,
-    ) {
-        let remembered = CachedCredential::new(origin, Arc::clone(header), revisit_at, expires_at);
-        self.cache.put(who, Arc::new(remembered));
+        written
     }
 }
 
 /// Delays between checks of another replica's lease.
 fn lease_poll_delays() -> impl Iterator<Item = Duration> {
-    let doubled = |pause: &Duration| Some((*pause * 2).min(MAX_LEASE_POLL_DELAY));
+    let doubled = |delay: &Duration| Some((*delay * 2).min(MAX_LEASE_POLL_DELAY));
     std::iter::successors(Some(MIN_LEASE_POLL_DELAY), doubled).take(MAX_LEASE_POLLS)
 }
 
 /// Whether the same refresh token would be rejected again. `bad_refresh_token` is GitHub's name for
 /// `invalid_grant`.
-fn is_final(code: &str) -> bool {
+fn is_final(error: &TokenRequestError) -> bool {
+    let TokenRequestError::Refused { code, .. } = error else { return false };
     matches!(
-        code,
+        code.as_str(),
         "invalid_grant"
             | "invalid_client"
             | "invalid_target"
@@ -400,9 +356,9 @@ mod tests {
 
     #[test]
     fn given_a_replica_that_died_over_a_refresh_then_another_looks_until_it_may_have_it() {
-        let pauses: Vec<_> = lease_poll_delays().collect();
-        assert_eq!(pauses[..4], [100, 200, 400, 800].map(Duration::from_millis));
-        assert!(pauses.iter().all(|pause| *pause <= MAX_LEASE_POLL_DELAY));
-        assert!(pauses.iter().sum::<Duration>() > LEASE_DURATION);
+        let delays: Vec<_> = lease_poll_delays().collect();
+        assert_eq!(delays[..4], [100, 200, 400, 800].map(Duration::from_millis));
+        assert!(delays.iter().all(|delay| *delay <= MAX_LEASE_POLL_DELAY));
+        assert!(delays.iter().sum::<Duration>() > LEASE_DURATION);
     }
 }

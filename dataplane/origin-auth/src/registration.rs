@@ -2,33 +2,43 @@
 //! or by dynamic registration, in this order (MCP, basic/authorization/client-registration).
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use moka::sync::Cache;
+use portcullis_clock::Clock;
 use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
 use portcullis_egress::HttpClient;
-use portcullis_keyring::Purpose;
+use portcullis_keyring::SealError;
 use portcullis_policy::{Gateway, Origin};
-use portcullis_store::OriginClientRow;
+use portcullis_store::{OriginClientRow, Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::client::{
-    ClientAuth, OriginClient, REGISTRATION_AUTH_METHODS, RegistrationMethod, auth_method_by_name,
-    auth_method_name,
+    ClientAuth, ConfiguredClients, OriginClient, REGISTRATION_AUTH_METHODS, RegistrationMethod,
+    auth_method_by_name, auth_method_name,
 };
+use crate::client_metadata::{client_metadata_url, client_name, redirect_uri};
 use crate::discovery::AuthorizationServerMetadata;
+use crate::sealer::CredentialSealer;
 use crate::token::{self, TokenRequestError, sanitize};
-use crate::{ConnectError, Inner};
+use crate::{BrokerDependencies, ConnectError};
 
 /// Maximum size of a registration response, in bytes.
 const MAX_RESPONSE_LEN: usize = 128 * 1024;
 
 /// A registration is not used if its secret expires within this time.
 const MIN_SECRET_LIFETIME_SECONDS: u64 = 900;
+
+/// How long a dynamic registration counts as verified.
+const VERIFIED_CLIENT_TTL: Duration = Duration::from_secs(3600);
+
+/// Maximum number of registrations that count as verified.
+const MAX_VERIFIED_CLIENTS: u64 = 10_000;
 
 /// RFC 7591 section 3.2.
 #[derive(Deserialize)]
@@ -42,32 +52,56 @@ struct RegistrationResponse {
     error_description: Option<String>,
 }
 
-/// `{publicUrl}/connect/{id}/callback`: one per origin, so a response cannot be used for another origin.
-pub(crate) fn redirect_uri(gateway: &Gateway, origin: &Origin) -> String {
-    format!("{}/connect/{}/callback", gateway.public_url, origin.id)
+impl RegistrationResponse {
+    /// The registered client. The server may choose another authentication method than requested.
+    fn into_client(self, issuer: &str, requested: AuthMethod) -> Result<OriginClient, RegistrationError> {
+        let invalid = |problem| RegistrationError::InvalidResponse { issuer: issuer.to_owned(), problem };
+        let id = self.client_id.filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| invalid("returned no client_id"))?;
+        let secret = self.client_secret.filter(|secret| !secret.expose_secret().is_empty());
+        let method = match &self.token_endpoint_auth_method {
+            Some(name) => auth_method_by_name(name).ok_or_else(|| {
+                invalid("requires an authentication method that the gateway does not support")
+            })?,
+            // A secret without a method means Basic (RFC 7591).
+            None if secret.is_some() && requested == AuthMethod::None => AuthMethod::ClientSecretBasic,
+            None => requested,
+        };
+        if secret.is_none() && method != AuthMethod::None {
+            return Err(invalid("returned no client_secret"));
+        }
+        // `ClientAuth` drops an unused secret.
+        Ok(OriginClient {
+            id,
+            proof: ClientAuth::new(method, secret),
+            registration: RegistrationMethod::Dynamic,
+        })
+    }
 }
 
-fn client_metadata_url(gateway: &Gateway, origin: &Origin) -> String {
-    format!("{}/connect/{}/client.json", gateway.public_url, origin.id)
+/// The gateway is not a client of the authorization server, and cannot register as one.
+#[derive(Debug, thiserror::Error)]
+enum RegistrationError {
+    #[error(
+        "{issuer} supports no registration that the gateway can use (metadata document or dynamic registration); an administrator has to register a client by hand, with the redirect URI {redirect_uri}, and set registration.client in spec.auth of the origin {origin}"
+    )]
+    Unsupported { issuer: String, redirect_uri: String, origin: Arc<str> },
+    #[error(
+        "{issuer} supports none of the client authentication methods of the gateway (none, client_secret_basic, client_secret_post)"
+    )]
+    NoAuthMethod { issuer: String },
+    #[error("{issuer} registered the gateway, but {problem}")]
+    InvalidResponse { issuer: String, problem: &'static str },
+    #[error(
+        "{host} refused to register the gateway ({reason}); an administrator can register a client by hand, with the redirect URI {redirect_uri}"
+    )]
+    Refused { host: String, reason: String, redirect_uri: String },
 }
 
-/// The client ID metadata document (draft-ietf-oauth-client-id-metadata-document).
-pub(crate) fn client_metadata_document(gateway: &Gateway, origin: &Origin) -> Value {
-    json!({
-        "client_id": client_metadata_url(gateway, origin),
-        "client_name": client_name(gateway),
-        "client_uri": &*gateway.public_url,
-        "redirect_uris": [redirect_uri(gateway, origin)],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "response_types": ["code"],
-        "application_type": "web",
-        "token_endpoint_auth_method": "none",
-    })
-}
-
-fn client_name(gateway: &Gateway) -> String {
-    let host = gateway.public_url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
-    format!("Portcullis ({})", host.as_deref().unwrap_or(&gateway.name))
+impl From<RegistrationError> for ConnectError {
+    fn from(error: RegistrationError) -> Self {
+        Self::Registration(error.into())
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -84,7 +118,37 @@ fn is_public_https(public_url: &str) -> bool {
     public_url.parse::<Url>().is_ok_and(|url| url.scheme() == "https" && !is_loopback(&url))
 }
 
-impl Inner {
+/// Key of a registration in the cache of verified ones: issuer and client id.
+type VerifiedClientKey = (String, String);
+
+/// The gateway's clients at authorization servers, and their dynamic registrations in the store.
+pub(crate) struct ClientRegistry {
+    store: Store,
+    clock: Clock,
+    sealer: Arc<CredentialSealer>,
+    clients: Arc<ConfiguredClients>,
+    /// Dynamic registrations that the issuer recently recognized.
+    verified_clients: Cache<VerifiedClientKey, ()>,
+}
+
+impl ClientRegistry {
+    pub(crate) fn new(
+        dependencies: &BrokerDependencies,
+        sealer: &Arc<CredentialSealer>,
+        clients: &Arc<ConfiguredClients>,
+    ) -> Self {
+        Self {
+            store: dependencies.store.clone(),
+            clock: dependencies.clock.clone(),
+            sealer: Arc::clone(sealer),
+            clients: Arc::clone(clients),
+            verified_clients: Cache::builder()
+                .max_capacity(MAX_VERIFIED_CLIENTS)
+                .time_to_live(VERIFIED_CLIENT_TTL)
+                .build(),
+        }
+    }
+
     /// The gateway as a client of a server. Registers it if necessary.
     pub(crate) async fn client(
         &self,
@@ -93,10 +157,7 @@ impl Inner {
         origin: &Origin,
         server: &AuthorizationServerMetadata,
     ) -> Result<OriginClient, ConnectError> {
-        if let Some(client) = self
-            .configured_client(origin, &server.issuer, &server.token_endpoint)
-            .map_err(ConnectError::Registration)?
-        {
+        if let Some(client) = self.clients.find(origin, &server.issuer, &server.token_endpoint)? {
             return Ok(client);
         }
         let methods = server.token_endpoint_auth_methods_supported.as_deref();
@@ -118,22 +179,30 @@ impl Inner {
             if self.is_still_registered(http, &client, server, &redirect_uri).await {
                 return Ok(client);
             }
-            self.parts.store.remove_origin_client(&origin.uid, &server.issuer, &client.id).await?;
+            self.remove(&origin.uid, &server.issuer, &client.id).await?;
         }
+        let issuer = || server.issuer.clone();
         let Some(endpoint) = &server.registration_endpoint else {
-            return Err(ConnectError::Registration(format!(
-                "{} supports no registration that the gateway can use (metadata document or dynamic registration); an administrator has to register a client by hand, with the redirect URI {redirect_uri}, and set registration.client in spec.auth of the origin {}",
-                server.issuer, origin.name
-            )));
+            let origin = Arc::clone(&origin.name);
+            return Err(RegistrationError::Unsupported { issuer: issuer(), redirect_uri, origin }.into());
         };
-        let method = REGISTRATION_AUTH_METHODS.into_iter().find(|method| offers(*method)).ok_or_else(|| {
-            ConnectError::Registration(format!(
-                "{} supports none of the client authentication methods of the gateway (none, client_secret_basic, client_secret_post)",
-                server.issuer
-            ))
-        })?;
-        let answer = register(http, endpoint, gateway, &redirect_uri, method).await?;
-        self.store_registration(origin, server, &redirect_uri, method, answer).await
+        let method = REGISTRATION_AUTH_METHODS
+            .into_iter()
+            .find(|method| offers(*method))
+            .ok_or_else(|| RegistrationError::NoAuthMethod { issuer: issuer() })?;
+        let response = register(http, endpoint, gateway, &redirect_uri, method).await?;
+        self.store_registration(origin, server, &redirect_uri, method, response).await
+    }
+
+    /// Removes a registration that the server no longer recognizes.
+    pub(crate) async fn remove(
+        &self,
+        origin_uid: &str,
+        issuer: &str,
+        client_id: &str,
+    ) -> Result<(), StoreError> {
+        self.verified_clients.invalidate(&(issuer.to_owned(), client_id.to_owned()));
+        self.store.remove_origin_client(origin_uid, issuer, client_id).await
     }
 
     async fn stored_registration(
@@ -142,11 +211,9 @@ impl Inner {
         server: &AuthorizationServerMetadata,
         redirect_uri: &str,
     ) -> Result<Option<OriginClient>, ConnectError> {
-        let Some(row) = self.parts.store.origin_client(&origin.uid, &server.issuer, redirect_uri).await?
-        else {
-            return Ok(None);
-        };
-        let soon = self.parts.clock.now().after_seconds(MIN_SECRET_LIFETIME_SECONDS);
+        let row = self.store.origin_client(&origin.uid, &server.issuer, redirect_uri).await?;
+        let Some(row) = row else { return Ok(None) };
+        let soon = self.clock.now().after_seconds(MIN_SECRET_LIFETIME_SECONDS);
         if row.secret_expires_at.is_some_and(|expires_at| expires_at <= soon.0) {
             return Ok(None);
         }
@@ -200,70 +267,35 @@ impl Inner {
         origin: &Origin,
         server: &AuthorizationServerMetadata,
         redirect_uri: &str,
-        asked: AuthMethod,
-        answer: RegistrationResponse,
+        requested_method: AuthMethod,
+        response: RegistrationResponse,
     ) -> Result<OriginClient, ConnectError> {
-        let broken = |problem: &str| {
-            ConnectError::Registration(format!("{} registered the gateway, but {problem}", server.issuer))
-        };
-        let id =
-            answer.client_id.filter(|id| !id.is_empty()).ok_or_else(|| broken("returned no client_id"))?;
-        let secret = answer.client_secret.filter(|secret| !secret.expose_secret().is_empty());
-        // The server may choose another method than requested. A secret without a method means Basic (RFC
-        // 7591).
-        let method = match &answer.token_endpoint_auth_method {
-            Some(name) => auth_method_by_name(name).ok_or_else(|| {
-                broken("requires an authentication method that the gateway does not support")
-            })?,
-            None if secret.is_some() && asked == AuthMethod::None => AuthMethod::ClientSecretBasic,
-            None => asked,
-        };
-        if secret.is_none() && method != AuthMethod::None {
-            return Err(broken("returned no client_secret"));
-        }
-        // An unused secret is not stored, so its expiry does not cause another registration.
-        let secret = secret.filter(|_| method != AuthMethod::None);
-        let now = self.parts.clock.now();
+        let expires_at = response.client_secret_expires_at.filter(|seconds| *seconds > 0);
+        let client = response.into_client(&server.issuer, requested_method)?;
+        let secret = client.proof.secret();
         let mut row = OriginClientRow {
             origin_uid: origin.uid.to_string(),
             issuer: server.issuer.clone(),
             redirect_uri: redirect_uri.to_owned(),
-            client_id: id.clone(),
+            client_id: client.id.clone(),
             sealed_secret: None,
-            auth_method: auth_method_name(method).to_owned(),
-            secret_expires_at: answer
-                .client_secret_expires_at
-                .filter(|seconds| *seconds > 0 && secret.is_some())
-                .map(|seconds| seconds.saturating_mul(1000)),
-            registered_at: now.0,
+            auth_method: auth_method_name(client.proof.method()).to_owned(),
+            // Without a secret nothing expires.
+            secret_expires_at: secret.and(expires_at).map(|seconds| seconds.saturating_mul(1000)),
+            registered_at: self.clock.now().0,
         };
-        if let Some(secret) = &secret {
-            row.sealed_secret = Some(self.seal_secret(&row, secret)?);
-        }
-        self.parts.store.put_origin_client(&row).await?;
-        self.verified_clients.insert((server.issuer.clone(), id.clone()), ());
-        Ok(OriginClient {
-            id,
-            proof: ClientAuth::new(method, secret),
-            registration: RegistrationMethod::Dynamic,
-        })
+        row.sealed_secret = secret.map(|secret| self.seal_secret(&row, secret)).transpose()?;
+        self.store.put_origin_client(&row).await?;
+        self.verified_clients.insert((row.issuer, row.client_id), ());
+        Ok(client)
     }
 
-    fn seal_secret(&self, row: &OriginClientRow, secret: &SecretString) -> Result<String, ConnectError> {
-        let text = secret.expose_secret().as_bytes();
-        let sealed = self
-            .parts
-            .keys
-            .sealing
-            .seal(&self.parts.random, Purpose::Credential, &associated_data(row), text)
-            .map_err(|error| ConnectError::Unavailable(error.to_string()))?;
-        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    fn seal_secret(&self, row: &OriginClientRow, secret: &SecretString) -> Result<String, SealError> {
+        self.sealer.seal(&associated_data(row), secret.expose_secret().as_bytes())
     }
 
     fn open_secret(&self, row: &OriginClientRow, sealed: &str) -> Option<SecretString> {
-        let envelope = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let text =
-            self.parts.keys.sealing.open(Purpose::Credential, &associated_data(row), &envelope).ok()?;
+        let text = self.sealer.open(&associated_data(row), sealed)?;
         Some(SecretString::from(std::str::from_utf8(&text).ok()?))
     }
 }
@@ -283,7 +315,7 @@ async fn register(
 ) -> Result<RegistrationResponse, ConnectError> {
     let native = redirect_uri.parse::<Url>().is_ok_and(|url| is_loopback(&url));
     let kinds = if native { ["native", "web"] } else { ["web", "native"] };
-    let mut refusal = String::new();
+    let mut reason = String::new();
     for kind in kinds {
         let request = json!({
             "client_name": client_name(gateway),
@@ -294,23 +326,21 @@ async fn register(
             "token_endpoint_auth_method": auth_method_name(method),
             "application_type": kind,
         });
-        let answer = http.send(http.post(endpoint.clone()).json(&request), MAX_RESPONSE_LEN).await?;
-        let status = answer.status;
+        let response = http.send(http.post(endpoint.clone()).json(&request), MAX_RESPONSE_LEN).await?;
+        let status = response.status;
         if status.is_success() {
-            return Ok(answer.json()?);
+            return Ok(response.json()?);
         }
-        let body = answer.json::<RegistrationResponse>().ok();
-        refusal = body
+        let body = response.json::<RegistrationResponse>().ok();
+        reason = body
             .and_then(|body| body.error_description.or(body.error))
             .map_or_else(|| format!("status {}", status.as_u16()), |text| sanitize(&text));
         if status.as_u16() != 400 {
             break;
         }
     }
-    Err(ConnectError::Registration(format!(
-        "{} refused to register the gateway ({refusal}); an administrator can register a client by hand, with the redirect URI {redirect_uri}",
-        endpoint.host_str().unwrap_or_default()
-    )))
+    let host = endpoint.host_str().unwrap_or_default().to_owned();
+    Err(RegistrationError::Refused { host, reason, redirect_uri: redirect_uri.to_owned() }.into())
 }
 
 /// Copies a secret into a string that is zeroed when dropped.

@@ -1,17 +1,15 @@
 //! Records scopes that an origin requests beyond those granted, until the person consents once to all of them
 //! (MCP, basic/authorization, "Step-Up Authorization Flow").
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_clock::UnixMillis;
+use portcullis_clock::{Clock, UnixMillis};
 use portcullis_policy::{Origin, PrincipalId};
-use portcullis_store::StepUpRow;
+use portcullis_store::{StepUpRow, Store};
 
-use crate::challenge::Challenge;
 use crate::connection::is_bound_to;
 use crate::scopes::{common, missing, union};
-use crate::{Credential, CredentialBroker, CredentialError, Inner};
+use crate::{BrokerDependencies, Credential, CredentialError};
 
 /// For this long after a consent, the same scopes are not requested again: the origin still rejects the call,
 /// so another consent would not help.
@@ -33,119 +31,112 @@ pub enum StepUp {
     Refused(Vec<String>),
 }
 
-impl CredentialBroker {
-    /// Handles an origin's rejection of a credential with too few scopes. Records the requested scopes
-    /// together with earlier ones; the next consent requests all of them.
-    ///
-    /// # Errors
-    /// If the person has no usable connection, or on a temporary failure.
-    pub async fn step_up(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        refused: &Credential,
-        challenge: &Challenge,
-    ) -> Result<StepUp, CredentialError> {
-        let inner = &self.0;
-        // The lock keeps an older store read from filling the cache after it was invalidated.
-        let gate = inner.cache.refresh_state(who, origin);
-        let _alone = gate.lock().await;
-        let connection = inner.stored_connection(who, origin).await?;
-        if refused.header().is_some_and(|(_, value)| *value != *connection.header) {
-            let refresh_at = connection.refresh_at();
-            return Ok(StepUp::Renewed(inner.cache_connection(who, origin, &connection, refresh_at)));
-        }
-        inner.request_scopes(who, origin, &challenge.scopes).await
-    }
+#[derive(Debug, thiserror::Error)]
+#[error("too many concurrent requests for different scopes")]
+struct TooManyRequests;
 
-    /// Like [`step_up`](Self::step_up) when the credential itself is rejected, so the next consent requests
-    /// all scopes at once. `None` if all requested scopes were already granted.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn record_requested_scopes(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-        challenge: &Challenge,
-    ) -> Result<Option<StepUp>, CredentialError> {
-        let row = self.0.parts.store.connection(who.as_str(), &origin.uid).await?;
-        let Some(row) = row.filter(|row| is_bound_to(row, origin)) else { return Ok(None) };
-        let asks = challenge.scopes.join(" ");
-        let more = missing(&asks, &row.scope);
-        if !more.is_empty() {
-            return self.0.request_scopes(who, origin, &more).await.map(Some);
-        }
-        let wish =
-            self.0.requested_scopes(who, origin).await?.filter(|wish| self.0.was_recently_requested(wish));
-        let asked = wish.map(|wish| common(&asks, &wish.asked)).unwrap_or_default();
-        Ok(Some(asked).filter(|asked| !asked.is_empty()).map(StepUp::Refused))
-    }
-
-    /// Scopes that the origin requested and no consent has requested yet. Empty if there are none.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn pending_scopes(
-        &self,
-        who: &PrincipalId,
-        origin: &Arc<Origin>,
-    ) -> Result<Vec<String>, CredentialError> {
-        let wish = self.0.requested_scopes(who, origin).await?;
-        Ok(wish.map(|wish| missing(&wish.wanted, &wish.asked)).unwrap_or_default())
-    }
+/// Records of the scopes that origins requested.
+pub(crate) struct RequestedScopes {
+    store: Store,
+    clock: Clock,
 }
 
-impl Inner {
-    /// The recorded scopes for the origin's current URL.
-    pub(crate) async fn requested_scopes(
+impl RequestedScopes {
+    pub(crate) fn new(dependencies: &BrokerDependencies) -> Self {
+        Self { store: dependencies.store.clone(), clock: dependencies.clock.clone() }
+    }
+
+    /// The record for the origin's current URL.
+    pub(crate) async fn recorded(
         &self,
         who: &PrincipalId,
         origin: &Origin,
     ) -> Result<Option<StepUpRow>, CredentialError> {
-        let row = self.parts.store.step_up(who.as_str(), &origin.uid).await?;
+        let row = self.store.step_up(who.as_str(), &origin.uid).await?;
         Ok(row.filter(|row| row.origin_url == origin.url.as_str()))
     }
 
-    fn was_recently_requested(&self, wish: &StepUpRow) -> bool {
-        self.parts.clock.now().since(UnixMillis(wish.asked_at)) < CONSENT_COOLDOWN
+    /// Scopes that no consent has requested yet.
+    pub(crate) async fn pending(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+    ) -> Result<Vec<String>, CredentialError> {
+        let recorded = self.recorded(who, origin).await?;
+        Ok(recorded.map(|row| missing(&row.wanted, &row.asked)).unwrap_or_default())
     }
 
-    async fn request_scopes(
+    /// Records scopes that the origin requested, together with earlier ones.
+    pub(crate) async fn request(
         &self,
         who: &PrincipalId,
         origin: &Origin,
         scopes: &[String],
     ) -> Result<StepUp, CredentialError> {
         let scopes = union(scopes.iter().map(String::as_str));
-        let asks = scopes.join(" ");
+        let requested = scopes.join(" ");
         for _ in 0..MAX_ATTEMPTS {
-            let before = self.parts.store.step_up(who.as_str(), &origin.uid).await?;
+            let before = self.store.step_up(who.as_str(), &origin.uid).await?;
             let known = before.as_ref().filter(|row| row.origin_url == origin.url.as_str());
             let known = known.cloned().unwrap_or_default();
-            if missing(&asks, &known.asked).is_empty() {
-                if self.was_recently_requested(&known) {
+            if missing(&requested, &known.asked).is_empty() {
+                if self.was_recently_consented(&known) {
                     return Ok(StepUp::Refused(scopes));
                 }
-            } else if missing(&asks, &known.wanted).is_empty() {
+            } else if missing(&requested, &known.wanted).is_empty() {
                 return Ok(StepUp::Consent(scopes));
             }
-            let mut wanted = union([known.wanted.as_str(), &asks]).join(" ");
+            let mut wanted = union([known.wanted.as_str(), &requested]).join(" ");
             if wanted.len() > MAX_SCOPES_LEN {
-                wanted.clone_from(&asks);
+                wanted.clone_from(&requested);
             }
             let row = StepUpRow {
                 principal_id: who.as_str().to_owned(),
                 origin_uid: origin.uid.to_string(),
                 origin_url: origin.url.to_string(),
                 wanted,
-                asked: missing(&known.asked, &asks).join(" "),
+                asked: missing(&known.asked, &requested).join(" "),
                 asked_at: known.asked_at,
             };
-            if self.parts.store.put_step_up(&row, before.as_ref()).await? {
+            if self.store.put_step_up(&row, before.as_ref()).await? {
                 return Ok(StepUp::Consent(scopes));
             }
         }
-        Err(CredentialError::Unavailable("too many concurrent requests for different scopes".to_owned()))
+        Err(CredentialError::unavailable(TooManyRequests))
+    }
+
+    /// Like [`request`](Self::request), for scopes beyond those of the stored connection. `None` if there is
+    /// no connection, or it has all scopes and no recent consent requested them.
+    pub(crate) async fn request_missing(
+        &self,
+        who: &PrincipalId,
+        origin: &Origin,
+        scopes: &[String],
+    ) -> Result<Option<StepUp>, CredentialError> {
+        let row = self.store.connection(who.as_str(), &origin.uid).await?;
+        let Some(row) = row.filter(|row| is_bound_to(row, origin)) else { return Ok(None) };
+        let requested = scopes.join(" ");
+        let more = missing(&requested, &row.scope);
+        if !more.is_empty() {
+            return self.request(who, origin, &more).await.map(Some);
+        }
+        let recent = self.recorded(who, origin).await?.filter(|row| self.was_recently_consented(row));
+        let consented = recent.map(|row| common(&requested, &row.asked)).unwrap_or_default();
+        Ok(Some(consented).filter(|scopes| !scopes.is_empty()).map(StepUp::Refused))
+    }
+
+    /// Records that the person consented to these scopes. A failure is only logged: the tokens are stored.
+    pub(crate) async fn record_consent(&self, who: &PrincipalId, origin: &Origin, scopes: &str) {
+        if scopes.is_empty() {
+            return;
+        }
+        let now = self.clock.now().0;
+        if let Err(error) = self.store.record_step_up(who.as_str(), &origin.uid, scopes, now).await {
+            tracing::warn!(%error, "failed to record consented scopes; the person may have to consent again");
+        }
+    }
+
+    fn was_recently_consented(&self, row: &StepUpRow) -> bool {
+        self.clock.now().since(UnixMillis(row.asked_at)) < CONSENT_COOLDOWN
     }
 }

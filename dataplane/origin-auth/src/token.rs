@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use http::header::ACCEPT;
-use portcullis_egress::HttpClient;
+use portcullis_egress::{EgressError, HttpClient};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
 use crate::client::{OriginClient, RequestAuth};
+use crate::client_assertion::ClientAssertionError;
 
 /// Deadline for a request to a token endpoint. Shorter than the lease on a refresh ([`crate::refresh`]), so a
 /// replica never uses a response after another replica may have taken the lease.
@@ -37,9 +38,29 @@ pub(crate) enum TokenRequestError {
         /// `error_description`.
         description: Option<String>,
     },
-    /// The server is unavailable, or its response is invalid.
-    #[error("{0}")]
-    Unavailable(String),
+    /// A later request may succeed.
+    #[error(transparent)]
+    Unavailable(#[from] TokenEndpointError),
+}
+
+impl TokenRequestError {
+    /// Whether the server does not recognize the client, or rejects its credentials.
+    pub(crate) fn is_invalid_client(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "invalid_client")
+    }
+}
+
+/// The token endpoint is unavailable, or its response is invalid.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenEndpointError {
+    #[error(transparent)]
+    Authentication(#[from] ClientAssertionError),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error("{host} answered with status {status}")]
+    Status { host: String, status: u16 },
+    #[error("{host} answered with status {status} and an invalid token response")]
+    InvalidResponse { host: String, status: u16, source: Option<EgressError> },
 }
 
 #[derive(Deserialize)]
@@ -117,19 +138,15 @@ async fn send_request(
     parameters: &[(&'static str, &str)],
 ) -> Result<RawTokenResponse, TokenRequestError> {
     let request = http.post(endpoint.clone()).timeout(REQUEST_TIMEOUT).header(ACCEPT, "application/json");
-    let authentication = client.authentication().map_err(unavailable)?;
+    let authentication = client.authentication().map_err(TokenEndpointError::from)?;
     let request = authentication.form(request, parameters);
-    let answer = http.send(request, MAX_RESPONSE_LEN).await.map_err(unavailable)?;
-    let status = answer.status;
-    let body = answer.json::<RawTokenResponse>();
-    let host = endpoint.host_str().unwrap_or_default();
+    let response = http.send(request, MAX_RESPONSE_LEN).await.map_err(TokenEndpointError::from)?;
+    let status = response.status;
+    let host = endpoint.host_str().unwrap_or_default().to_owned();
     if status.is_server_error() || status.as_u16() == 429 {
-        return Err(TokenRequestError::Unavailable(format!(
-            "{host} answered with status {}",
-            status.as_u16()
-        )));
+        return Err(TokenEndpointError::Status { host, status: status.as_u16() }.into());
     }
-    match body {
+    match response.json::<RawTokenResponse>() {
         // Some providers send errors with status 200.
         Ok(RawTokenResponse { error: Some(code), error_description, .. }) => {
             let clean = |text: &str| sanitize(&redact_secrets(text, parameters, &authentication));
@@ -139,10 +156,10 @@ async fn send_request(
             })
         }
         Ok(body) if status.is_success() => Ok(body),
-        _ => Err(TokenRequestError::Unavailable(format!(
-            "{host} answered with status {} and an invalid token response",
-            status.as_u16()
-        ))),
+        body => {
+            let (status, source) = (status.as_u16(), body.err());
+            Err(TokenEndpointError::InvalidResponse { host, status, source }.into())
+        }
     }
 }
 
@@ -164,10 +181,6 @@ fn validate_response(body: RawTokenResponse) -> Result<TokenResponse, TokenReque
         }),
         _ => Err(refused("invalid_token", "the provider's response contains no valid access token")),
     }
-}
-
-fn unavailable(error: impl std::fmt::Display) -> TokenRequestError {
-    TokenRequestError::Unavailable(error.to_string())
 }
 
 fn refused(code: &str, description: &str) -> TokenRequestError {

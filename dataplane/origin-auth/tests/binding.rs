@@ -29,18 +29,18 @@ impl MovedOrigin {
         Arc::clone(self.table.origin("o1").unwrap())
     }
 
-    async fn begin(&self, vault: &CredentialBroker) -> Url {
-        vault.begin(&ana(), &self.table.gateway, &self.origin(), BROWSER, "/").await.unwrap()
+    async fn begin(&self, broker: &CredentialBroker) -> Url {
+        broker.connect_flows.begin(&ana(), &self.table.gateway, &self.origin(), BROWSER, "/").await.unwrap()
     }
 
-    async fn finish(&self, vault: &CredentialBroker, provider: &Provider, url: &Url) {
+    async fn finish(&self, broker: &CredentialBroker, provider: &Provider, url: &Url) {
         let callback = provider.consent(url);
-        vault.finish(&self.table.gateway, &self.origin(), BROWSER, &callback).await.unwrap();
+        broker.connect_flows.finish(&self.table.gateway, &self.origin(), BROWSER, &callback).await.unwrap();
     }
 }
 
-async fn status(vault: &CredentialBroker, origin: &Arc<Origin>) -> ConnectionStatus {
-    match vault.credential(&ana(), origin).await {
+async fn status(broker: &CredentialBroker, origin: &Arc<Origin>) -> ConnectionStatus {
+    match broker.credential(&ana(), origin).await {
         Ok(_) => ConnectionStatus::Connected,
         Err(CredentialError::NotConnected(status)) => status,
         Err(error) => panic!("{error}"),
@@ -66,18 +66,18 @@ async fn given_another_url_then_the_new_place_receives_nothing_of_the_old_and_th
     // Both providers number their tokens alike, so skip ahead to tell them apart.
     elsewhere.levers.lock().skip(100);
     let moved = MovedOrigin { table: table(&elsewhere.base, &Settings::default()) };
-    assert_eq!(status(&world.vault, &moved.origin()).await, ConnectionStatus::ReconnectNeeded);
+    assert_eq!(status(&world.broker, &moved.origin()).await, ConnectionStatus::ReconnectNeeded);
     assert!(world.provider.levers.lock().revoked.is_empty(), "the old URL may come back");
-    let url = moved.begin(&world.vault).await;
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::NeverConnected);
+    let url = moved.begin(&world.broker).await;
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::NeverConnected);
     let granted = world.provider.levers.lock().issued.clone();
     let mut revoked = world.provider.revoked(2).await;
     revoked.reverse();
     assert_eq!(revoked, granted, "the refresh token first");
-    moved.finish(&world.vault, &elsewhere, &url).await;
-    assert_eq!(status(&world.vault, &moved.origin()).await, ConnectionStatus::Connected);
+    moved.finish(&world.broker, &elsewhere, &url).await;
+    assert_eq!(status(&world.broker, &moved.origin()).await, ConnectionStatus::Connected);
     world.advance(3600);
-    assert_eq!(status(&world.vault, &moved.origin()).await, ConnectionStatus::Connected);
+    assert_eq!(status(&world.broker, &moved.origin()).await, ConnectionStatus::Connected);
     has_none_of(&elsewhere, &granted);
     let given_there = elsewhere.levers.lock().issued.clone();
     has_none_of(&world.provider, &given_there);
@@ -97,12 +97,12 @@ async fn given_another_issuer_then_it_receives_nothing_of_the_first_nor_does_the
     world.provider.levers.lock().resource = json!({"authorization_servers": [second.issuer()]});
     let url = world.begin().await.unwrap();
     assert!(url.as_str().starts_with(&second.issuer()));
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::NeverConnected);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::NeverConnected);
     assert_eq!(world.provider.revoked(2).await.len(), 2);
     let moved = MovedOrigin { table: Arc::clone(&world.table) };
-    moved.finish(&world.vault, &second, &url).await;
+    moved.finish(&world.broker, &second, &url).await;
     world.advance(3600);
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::Connected);
     assert_eq!(second.refreshes(), 1);
     has_none_of(&second, &granted);
     let given_there = second.levers.lock().issued.clone();
@@ -119,11 +119,11 @@ async fn given_one_of_several_issuers_when_a_consent_goes_to_another_then_the_ol
     let both = json!({"authorization_servers": [second.issuer(), world.provider.issuer()]});
     world.provider.levers.lock().resource = both;
     let url = world.begin().await.unwrap();
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::Connected);
     assert!(world.provider.levers.lock().revoked.is_empty());
-    MovedOrigin { table: Arc::clone(&world.table) }.finish(&world.vault, &second, &url).await;
+    MovedOrigin { table: Arc::clone(&world.table) }.finish(&world.broker, &second, &url).await;
     assert_eq!(world.provider.revoked(2).await.len(), 2);
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::Connected);
 }
 
 /// Requirements: client.revoked
@@ -145,7 +145,7 @@ async fn given_another_client_by_hand_then_its_secret_is_not_shown_for_what_was_
     world.connect().await;
     let other = Settings::registered_as("another", &["127.0.0.1"]);
     let moved = MovedOrigin { table: table(&world.provider.base, &other) };
-    assert_eq!(parameter(&moved.begin(&world.vault).await, "client_id").as_deref(), Some("another"));
+    assert_eq!(parameter(&moved.begin(&world.broker).await, "client_id").as_deref(), Some("another"));
     let event = event(&world, EventKind::Disconnected).await;
     assert_eq!((event.0, event.1.as_deref()), (Outcome::UpstreamError, Some("not_revoked_at_origin")));
     assert!(world.provider.levers.lock().revoked.is_empty());
@@ -179,7 +179,7 @@ async fn given_a_row_whose_revocation_endpoint_was_changed_then_no_token_is_sent
     let mut row = world.store.connection(ana().as_str(), "origin-uid").await.unwrap().unwrap();
     row.revocation_endpoint = Some(format!("{}/revoke", elsewhere.issuer()));
     world.store.put_connection(&row).await.unwrap();
-    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
+    world.broker.disconnector.disconnect(&ana(), &world.origin()).await.unwrap();
     assert!(elsewhere.levers.lock().heads.is_empty());
     let event = event(&world, EventKind::Disconnected).await;
     assert_eq!((event.0, event.1.as_deref()), (Outcome::UpstreamError, Some("not_revoked_at_origin")));
@@ -233,7 +233,8 @@ async fn given_a_consent_in_the_store_when_it_is_made_out_to_another_person_orig
             _ => {}
         }
         world.store.begin_connect_flow(&row, now).await.unwrap();
-        let finished = world.vault.finish(&world.table.gateway, &origin, &row.browser, &callback).await;
+        let finished =
+            world.broker.connect_flows.finish(&world.table.gateway, &origin, &row.browser, &callback).await;
         if changed == "nothing" {
             finished.unwrap();
         } else {
@@ -250,16 +251,16 @@ async fn given_a_registration_that_the_server_has_forgotten_when_a_refresh_meets
     world.connect().await;
     world.provider.levers.lock().clients.clear();
     world.advance(3600);
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::ReconnectNeeded);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::ReconnectNeeded);
     assert_eq!(world.provider.refreshes(), 1);
     world.connect().await;
     assert_eq!(world.provider.levers.lock().registrations.len(), 2);
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected);
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::Connected);
     // The registration is deleted between consent and code.
     let url = world.begin().await.unwrap();
     world.provider.levers.lock().clients.clear();
     assert!(world.finish(&world.provider.consent(&url)).await.is_err());
-    assert_eq!(status(&world.vault, &world.origin()).await, ConnectionStatus::Connected, "nothing was lost");
+    assert_eq!(status(&world.broker, &world.origin()).await, ConnectionStatus::Connected, "nothing was lost");
     world.connect().await;
     assert_eq!(world.provider.levers.lock().registrations.len(), 3);
 }

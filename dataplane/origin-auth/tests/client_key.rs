@@ -153,7 +153,7 @@ async fn given_a_persons_account_then_code_and_refresh_are_asked_for_with_an_ass
 async fn given_a_server_that_quotes_the_assertion_then_it_stands_in_no_event() {
     let world = world(&Key::ed25519(), own_name()).await;
     world.provider.levers.lock().refuses = Some("invalid_client");
-    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+    let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
     let assertion = world.provider.requests("client_credentials")[0]["client_assertion"].clone();
     let events = format!("{:?}", world.events.drain());
     assert!(error.contains("no use for … (invalid_client)"), "{error}");
@@ -167,7 +167,7 @@ async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_
     for broken in ["hunter2", "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n"] {
         broken.clone_into(&mut key.pem);
         let world = world(&key, own_name()).await;
-        let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+        let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
         assert!(error.contains("is not a usable private key") && error.contains("PKCS #8"), "{error}");
         assert!(!error.contains("hunter2") && !error.contains("aHVudGVyMg"));
         assert!(world.provider.requests("client_credentials").is_empty());
@@ -179,7 +179,7 @@ async fn given_what_cannot_sign_then_nothing_is_asked_and_the_message_says_what_
 async fn given_a_server_on_a_host_that_the_secret_does_not_name_then_no_assertion_is_made_for_it() {
     let key = Key::ed25519();
     let world = world(&key, Settings { secret_hosts: vec!["as.example".to_owned()], ..own_name() }).await;
-    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+    let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
     assert!(error.contains("portcullis.dev/allowed-hosts"), "{error}");
     assert!(world.provider.requests("client_credentials").is_empty());
 }

@@ -6,7 +6,7 @@ mod support;
 
 use http::StatusCode;
 use portcullis_events::{EventKind, Outcome};
-use portcullis_origin_auth::{ConnectCallback, ConnectError, ConnectionStatus};
+use portcullis_origin_auth::{ConnectCallback, ConnectError, ConnectionStatus, client_metadata_document};
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 use serde_json::{Value, json};
@@ -16,8 +16,11 @@ use support::{BROWSER, Harness, Settings, ana, parameter, table};
 #[tokio::test]
 async fn given_a_person_when_they_consent_then_their_calls_have_a_credential_and_others_have_none() {
     let world = Harness::new().await;
-    let mut changes = world.vault.changes();
-    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::NeverConnected);
+    let mut changes = world.broker.changes();
+    assert_eq!(
+        world.broker.accounts.status(&ana(), &world.origin()).await.unwrap(),
+        ConnectionStatus::NeverConnected
+    );
     let url = world.begin().await.unwrap();
     let resource = format!("{}mcp", world.provider.base);
     assert_eq!(parameter(&url, "resource"), Some(resource.clone()));
@@ -26,12 +29,18 @@ async fn given_a_person_when_they_consent_then_their_calls_have_a_credential_and
     assert_eq!(parameter(&url, "prompt"), None);
     world.finish(&world.provider.consent(&url)).await.unwrap();
     assert!(world.token().await.starts_with("plain-access"));
-    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::Connected);
+    assert_eq!(
+        world.broker.accounts.status(&ana(), &world.origin()).await.unwrap(),
+        ConnectionStatus::Connected
+    );
     let change = changes.recv().await.unwrap();
     assert_eq!((change.who, &*change.origin_uid, change.connected), (ana(), "origin-uid", true));
     let bob = PrincipalId::of("company", "bob");
-    assert_eq!(world.vault.status(&bob, &world.origin()).await.unwrap(), ConnectionStatus::NeverConnected);
-    assert!(world.vault.credential(&bob, &world.origin()).await.is_err());
+    assert_eq!(
+        world.broker.accounts.status(&bob, &world.origin()).await.unwrap(),
+        ConnectionStatus::NeverConnected
+    );
+    assert!(world.broker.credential(&bob, &world.origin()).await.is_err());
     let registration = world.provider.levers.lock().registrations[0].clone();
     assert_eq!(registration["client_name"], "Portcullis (127.0.0.1)");
     assert_eq!(registration["application_type"], "native");
@@ -54,7 +63,8 @@ async fn given_a_state_when_used_again_or_late_or_by_another_browser_then_it_is_
     assert!(matches!(world.finish(&late).await, Err(ConnectError::UnknownFlow)));
 
     let stolen = world.provider.consent(&world.begin().await.unwrap());
-    let elsewhere = world.vault.finish(&world.table.gateway, &world.origin(), "another", &stolen).await;
+    let elsewhere =
+        world.broker.connect_flows.finish(&world.table.gateway, &world.origin(), "another", &stolen).await;
     assert!(matches!(elsewhere, Err(ConnectError::UnknownFlow)));
     assert!(matches!(world.finish(&stolen).await, Err(ConnectError::UnknownFlow)), "and it is spent");
 
@@ -77,7 +87,11 @@ async fn given_a_state_when_it_comes_to_the_callback_of_another_origin_then_it_i
     let world = Harness::new().await;
     let other = table(&world.provider.base, &Settings { uid: "another-uid", ..Settings::default() });
     let callback = world.provider.consent(&world.begin().await.unwrap());
-    let there = world.vault.finish(&other.gateway, other.origin("o1").unwrap(), BROWSER, &callback).await;
+    let there = world
+        .broker
+        .connect_flows
+        .finish(&other.gateway, other.origin("o1").unwrap(), BROWSER, &callback)
+        .await;
     assert!(matches!(there, Err(ConnectError::UnknownFlow)));
     assert_eq!(world.provider.requests("authorization_code").len(), 0);
 }
@@ -87,7 +101,11 @@ async fn given_another_url_while_a_consent_is_out_then_its_code_goes_nowhere() {
     let world = Harness::new().await;
     let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
     let callback = world.provider.consent(&world.begin().await.unwrap());
-    let there = world.vault.finish(&moved.gateway, moved.origin("o1").unwrap(), BROWSER, &callback).await;
+    let there = world
+        .broker
+        .connect_flows
+        .finish(&moved.gateway, moved.origin("o1").unwrap(), BROWSER, &callback)
+        .await;
     assert!(matches!(there, Err(ConnectError::OriginChanged)));
     assert_eq!(world.provider.requests("authorization_code").len(), 0);
 }
@@ -109,7 +127,7 @@ async fn given_an_answer_that_is_no_token_then_nothing_is_kept() {
         let url = world.begin().await.unwrap();
         let finished = world.finish(&world.provider.consent(&url)).await;
         assert!(matches!(finished, Err(ConnectError::NoToken(_))), "{answer}");
-        let status = world.vault.status(&ana(), &world.origin()).await.unwrap();
+        let status = world.broker.accounts.status(&ana(), &world.origin()).await.unwrap();
         assert_eq!(status, ConnectionStatus::NeverConnected, "{answer}");
     }
 }
@@ -323,9 +341,14 @@ async fn given_a_registration_then_it_is_used_again_until_the_server_forgets_it(
     world.provider.levers.lock().clients.clear();
     // Another replica has not verified the registration yet, so it checks first.
     let replica = world.replica();
-    let url = replica.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/").await.unwrap();
+    let url = replica
+        .connect_flows
+        .begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/")
+        .await
+        .unwrap();
     assert_eq!(world.provider.levers.lock().registrations.len(), 2);
     replica
+        .connect_flows
         .finish(&world.table.gateway, &world.origin(), BROWSER, &world.provider.consent(&url))
         .await
         .unwrap();
@@ -369,7 +392,7 @@ async fn given_a_public_gateway_and_a_server_that_reads_documents_then_the_docum
     world.provider.levers.lock().server = json!({"client_id_metadata_document_supported": true});
     let url = world.begin().await.unwrap();
     let id = parameter(&url, "client_id").unwrap();
-    let document = world.vault.client_document(&world.table.gateway, &world.origin());
+    let document = client_metadata_document(&world.table.gateway, &world.origin());
     assert_eq!(document["client_id"], id);
     assert_eq!(id, "https://mcp.example.com/connect/o1/client.json");
     assert_eq!(document["redirect_uris"], json!([parameter(&url, "redirect_uri").unwrap()]));

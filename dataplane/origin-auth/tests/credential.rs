@@ -23,16 +23,16 @@ fn status(result: Result<Credential, CredentialError>) -> ConnectionStatus {
 
 async fn all_tokens(
     world: &Harness,
-    vaults: &[CredentialBroker],
+    brokers: &[CredentialBroker],
     refused: Option<&Credential>,
 ) -> Vec<String> {
     let mut calls = JoinSet::new();
-    for vault in vaults.iter().cycle().take(16) {
-        let (vault, origin, refused) = (vault.clone(), world.origin(), refused.cloned());
+    for broker in brokers.iter().cycle().take(16) {
+        let (broker, origin, refused) = (broker.clone(), world.origin(), refused.cloned());
         calls.spawn(async move {
             match refused {
-                Some(refused) => vault.renew(&ana(), &origin, &refused).await,
-                None => vault.credential(&ana(), &origin).await,
+                Some(refused) => broker.renew(&ana(), &origin, &refused).await,
+                None => broker.credential(&ana(), &origin).await,
             }
         });
     }
@@ -47,7 +47,7 @@ async fn given_sixteen_calls_after_expiry_on_two_replicas_then_one_refresh_serve
     let old = world.token().await;
     world.provider.levers.lock().delay = Duration::from_millis(150);
     world.advance(3600);
-    let tokens = all_tokens(&world, &[world.vault.clone(), world.replica()], None).await;
+    let tokens = all_tokens(&world, &[world.broker.clone(), world.replica()], None).await;
     assert!(tokens.iter().all(|token| *token == tokens[0] && *token != old), "{tokens:?}");
     assert_eq!(world.provider.refreshes(), 1);
     assert!(world.provider.requests("refresh_token")[0]["resource"].ends_with("/mcp"));
@@ -57,12 +57,12 @@ async fn given_sixteen_calls_after_expiry_on_two_replicas_then_one_refresh_serve
 async fn given_sixteen_calls_that_were_answered_401_then_one_refresh_serves_them_all() {
     let world = Harness::new().await;
     world.connect().await;
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
-    let tokens = all_tokens(&world, &[world.vault.clone(), world.replica()], Some(&refused)).await;
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let tokens = all_tokens(&world, &[world.broker.clone(), world.replica()], Some(&refused)).await;
     assert!(tokens.iter().all(|each| *each == tokens[0] && *each != token(&refused)), "{tokens:?}");
     assert_eq!(world.provider.refreshes(), 1);
     // A later caller with the old token gets the new one.
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_eq!(token(&renewed), tokens[0]);
     assert_eq!(world.provider.refreshes(), 1);
 }
@@ -92,7 +92,7 @@ async fn given_calls_with_a_connection_then_its_last_use_is_noted_to_the_hour() 
     let world = Harness::new().await;
     world.provider.levers.lock().lifetime = None;
     world.connect().await;
-    let used = async || world.vault.account(&ana(), &world.origin()).await.unwrap().last_used_at;
+    let used = async || world.broker.accounts.account(&ana(), &world.origin()).await.unwrap().last_used_at;
     assert_eq!(used().await, None);
     let began = world.clock.now();
     for (passed, noted) in [(0, 0), (1800, 0), (1800, 0), (1, 3601)] {
@@ -159,21 +159,24 @@ async fn given_a_provider_that_rotates_then_each_refresh_token_is_used_once() {
 async fn given_a_dead_grant_then_the_person_has_to_reconnect_and_then_goes_on() {
     let world = Harness::new().await;
     world.connect().await;
-    let mut changes = world.vault.changes();
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let mut changes = world.broker.changes();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     world.provider.levers.lock().dead = true;
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await;
     assert_eq!(status(renewed), ConnectionStatus::ReconnectNeeded);
     assert!(!changes.recv().await.unwrap().connected);
     assert_eq!(
-        status(world.vault.credential(&ana(), &world.origin()).await),
+        status(world.broker.credential(&ana(), &world.origin()).await),
         ConnectionStatus::ReconnectNeeded
     );
     assert_eq!(
         status(world.replica().credential(&ana(), &world.origin()).await),
         ConnectionStatus::ReconnectNeeded
     );
-    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::ReconnectNeeded);
+    assert_eq!(
+        world.broker.accounts.status(&ana(), &world.origin()).await.unwrap(),
+        ConnectionStatus::ReconnectNeeded
+    );
     assert_eq!(world.provider.refreshes(), 1, "a dead grant is not asked for again");
     let event =
         world.events.drain().into_iter().find(|event| event.event == EventKind::UpstreamRefresh).unwrap();
@@ -206,7 +209,7 @@ async fn given_a_refusal_then_only_one_that_would_be_repeated_for_the_person_end
             world.connect().await;
             world.advance(3600);
             world.provider.levers.lock().answers = Some((StatusCode::BAD_REQUEST, json!({"error": code})));
-            let refused = world.vault.credential(&ana(), &world.origin()).await;
+            let refused = world.broker.credential(&ana(), &world.origin()).await;
             world.provider.levers.lock().answers = None;
             if survives {
                 let told = refused.err().unwrap().to_string();
@@ -225,10 +228,10 @@ async fn given_no_refresh_token_when_the_origin_refuses_then_the_person_has_to_r
     let world = Harness::new().await;
     world.provider.levers.lock().gives_refresh = false;
     world.connect().await;
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     world.advance(3590);
     assert_eq!(world.token().await, token(&refused), "good to its end");
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await;
     assert_eq!(status(renewed), ConnectionStatus::ReconnectNeeded);
     assert_eq!(world.provider.refreshes(), 0);
 }
@@ -246,7 +249,7 @@ async fn given_a_provider_that_is_down_then_the_old_token_serves_to_its_end_and_
     assert_eq!(world.token().await, first);
     assert_eq!(world.provider.refreshes(), asked, "it is left alone for a while");
     world.advance(5);
-    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
+    let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap();
     assert!(matches!(error, CredentialError::Unavailable(_)), "{error}");
     world.provider.levers.lock().down = false;
     world.advance(1);
@@ -271,11 +274,11 @@ async fn given_a_provider_in_trouble_when_its_answer_looks_like_another_then_the
     {
         world.provider.levers.lock().answers = Some((status, body.clone()));
         world.advance(1);
-        let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap();
+        let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap();
         assert!(matches!(error, CredentialError::Unavailable(_)), "{status} {body}: {error}");
         assert!(error.to_string().contains(status.as_str()), "{error}");
         // A caller that waited meanwhile gets the same error.
-        assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
+        assert!(world.broker.credential(&ana(), &world.origin()).await.is_err());
         assert_eq!(world.provider.refreshes(), tries + 1);
     }
     world.provider.levers.lock().answers = None;
@@ -290,13 +293,13 @@ async fn given_another_url_then_the_old_connection_is_not_used_and_comes_back_wi
     world.connect().await;
     let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
     let moved = Arc::clone(moved.origin("o1").unwrap());
-    assert_eq!(status(world.vault.credential(&ana(), &moved).await), ConnectionStatus::ReconnectNeeded);
+    assert_eq!(status(world.broker.credential(&ana(), &moved).await), ConnectionStatus::ReconnectNeeded);
     let by_hand = table(&world.provider.base, &Settings::registered_by_hand(&["127.0.0.1"]));
     let by_hand = Arc::clone(by_hand.origin("o1").unwrap());
-    assert_eq!(status(world.vault.credential(&ana(), &by_hand).await), ConnectionStatus::ReconnectNeeded);
+    assert_eq!(status(world.broker.credential(&ana(), &by_hand).await), ConnectionStatus::ReconnectNeeded);
     // The same origin in a later route table is the same.
     let later = table(&world.provider.base, &Settings::default());
-    assert!(world.vault.credential(&ana(), later.origin("o1").unwrap()).await.is_ok());
+    assert!(world.broker.credential(&ana(), later.origin("o1").unwrap()).await.is_ok());
 }
 
 /// Requirements: client.endpoint, advisory.refresh-endpoint
@@ -309,7 +312,7 @@ async fn given_a_row_whose_endpoint_was_changed_then_no_token_is_sent_there() {
     world.store.put_connection(&row).await.unwrap();
     world.advance(3600);
     assert_eq!(
-        status(world.vault.credential(&ana(), &world.origin()).await),
+        status(world.broker.credential(&ana(), &world.origin()).await),
         ConnectionStatus::ReconnectNeeded
     );
     assert_eq!(world.provider.refreshes(), 0);
@@ -322,9 +325,9 @@ async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every
     world.connect().await;
     let replica = world.replica();
     assert!(replica.credential(&ana(), &world.origin()).await.is_ok());
-    let mut changes = world.vault.changes();
+    let mut changes = world.broker.changes();
     let access = world.token().await;
-    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
+    world.broker.disconnector.disconnect(&ana(), &world.origin()).await.unwrap();
     assert!(!changes.recv().await.unwrap().connected);
     let revoked = world.provider.levers.lock().revoked.clone();
     assert!(
@@ -332,7 +335,7 @@ async fn given_an_account_when_disconnected_then_it_is_revoked_and_gone_on_every
         "{revoked:?}"
     );
     assert_eq!(
-        status(world.vault.credential(&ana(), &world.origin()).await),
+        status(world.broker.credential(&ana(), &world.origin()).await),
         ConnectionStatus::NeverConnected
     );
     // The other replica reads the store again after a while, in the background.
@@ -353,7 +356,7 @@ async fn given_a_client_that_goes_away_then_the_refresh_it_caused_still_ends_wel
     world.provider.levers.lock().delay = Duration::from_millis(200);
     world.advance(3600);
     let gone =
-        tokio::time::timeout(Duration::from_millis(50), world.vault.credential(&ana(), &world.origin()))
+        tokio::time::timeout(Duration::from_millis(50), world.broker.credential(&ana(), &world.origin()))
             .await;
     assert!(gone.is_err());
     world.token().await;
@@ -369,7 +372,7 @@ async fn given_a_consent_while_a_refresh_is_under_way_then_the_consent_counts() 
     let callback = world.provider.consent(&url);
     world.provider.levers.lock().delay = Duration::from_millis(200);
     world.advance(300);
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     let (who, origin) = (ana(), world.origin());
     let (renewed, finished) = tokio::join!(replica.renew(&who, &origin, &refused), world.finish(&callback));
     finished.unwrap();
@@ -394,10 +397,10 @@ async fn given_an_origin_without_accounts_then_its_credential_needs_no_connectio
         limits: origin.limits,
     };
     let plain = Arc::new(plain);
-    let credential = world.vault.credential(&ana(), &plain).await.ok().unwrap();
+    let credential = world.broker.credential(&ana(), &plain).await.ok().unwrap();
     assert!(credential.header().is_none() && credential.mode() == AuthMode::None);
-    assert_eq!(world.vault.status(&ana(), &plain).await.unwrap(), ConnectionStatus::NotNeeded);
-    assert!(world.vault.renew(&ana(), &plain, &credential).await.is_err());
+    assert_eq!(world.broker.accounts.status(&ana(), &plain).await.unwrap(), ConnectionStatus::NotNeeded);
+    assert!(world.broker.renew(&ana(), &plain, &credential).await.is_err());
 }
 
 #[tokio::test]
@@ -417,9 +420,12 @@ async fn given_a_store_that_goes_away_then_a_credential_that_was_opened_serves_t
     }
     let unopened = cold.credential(&ana(), &world.origin()).await;
     assert!(matches!(unopened, Err(CredentialError::Unavailable(_))));
-    assert!(matches!(cold.status(&ana(), &world.origin()).await, Err(CredentialError::Unavailable(_))));
+    assert!(matches!(
+        cold.accounts.status(&ana(), &world.origin()).await,
+        Err(CredentialError::Unavailable(_))
+    ));
     world.advance(1_000);
-    let expired = world.vault.credential(&ana(), &world.origin()).await;
+    let expired = world.broker.credential(&ana(), &world.origin()).await;
     assert!(matches!(expired, Err(CredentialError::Unavailable(_))), "it is not taken for disconnected");
     assert_eq!(world.provider.refreshes(), 0, "no refresh token is spent that could not be stored");
 }

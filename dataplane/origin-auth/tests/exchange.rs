@@ -37,7 +37,7 @@ impl IdentityTokenSource for Sessions {
             let name = match name {
                 Some(name) => name,
                 None if is("ended") => return Err(IdentityTokenError::Refused("invalid_grant".to_owned())),
-                None if is("away") => return Err(IdentityTokenError::Unavailable("no route".to_owned())),
+                None if is("away") => return Err(IdentityTokenError::Unavailable("no route".into())),
                 None => return Err(IdentityTokenError::NoSession),
             };
             Ok(IdentityToken {
@@ -88,14 +88,14 @@ fn asserting() -> Settings {
 
 async fn error(world: &Harness, name: &str) -> CredentialError {
     let who = PrincipalId::of("company", name);
-    world.vault.credential(&who, &world.origin()).await.err().unwrap()
+    world.broker.credential(&who, &world.origin()).await.err().unwrap()
 }
 
 /// Requirements: client.exchange
 #[tokio::test]
 async fn given_a_sign_in_then_it_is_exchanged_for_a_token_of_this_person_and_this_origin() {
     let world = Harness::with(exchanging()).await;
-    let credential = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let credential = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     assert_eq!(credential.mode(), AuthMode::TokenExchange);
     let requests = world.provider.requests(TOKEN_EXCHANGE);
     assert_eq!(requests.len(), 1);
@@ -110,17 +110,20 @@ async fn given_a_sign_in_then_it_is_exchanged_for_a_token_of_this_person_and_thi
         assert_eq!(requests[0].get(name).map(String::as_str), Some(value), "{name}");
     }
     let bob = PrincipalId::of("company", "bob");
-    let his = world.vault.credential(&bob, &world.origin()).await.ok().unwrap();
+    let his = world.broker.credential(&bob, &world.origin()).await.ok().unwrap();
     assert_ne!(token(&his), token(&credential));
     assert_eq!(world.provider.requests(TOKEN_EXCHANGE)[1]["subject_token"], "access-token-of-bob");
-    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::NotNeeded);
+    assert_eq!(
+        world.broker.accounts.status(&ana(), &world.origin()).await.unwrap(),
+        ConnectionStatus::NotNeeded
+    );
 }
 
 /// Requirements: client.id-jag
 #[tokio::test]
 async fn given_a_sign_in_then_the_provider_asserts_it_to_the_origins_server_and_to_no_other() {
     let world = Harness::with(asserting()).await;
-    let credential = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let credential = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     assert_eq!(credential.mode(), AuthMode::IdJag);
     let asserted = world.provider.requests(TOKEN_EXCHANGE);
     for (name, value) in [
@@ -178,11 +181,11 @@ async fn given_a_token_then_it_serves_every_replica_until_it_is_about_to_expire_
         assert_eq!(token(&elsewhere), first);
         assert_eq!(world.provider.requests(TOKEN_EXCHANGE).len(), 1);
         world.advance(3600);
-        let vaults = [world.vault.clone(), world.replica()];
+        let brokers = [world.broker.clone(), world.replica()];
         let mut calls = JoinSet::new();
-        for vault in vaults.iter().cycle().take(8) {
-            let (vault, origin) = (vault.clone(), world.origin());
-            calls.spawn(async move { vault.credential(&ana(), &origin).await.ok().map(|it| token(&it)) });
+        for broker in brokers.iter().cycle().take(8) {
+            let (broker, origin) = (broker.clone(), world.origin());
+            calls.spawn(async move { broker.credential(&ana(), &origin).await.ok().map(|it| token(&it)) });
         }
         let tokens = calls.join_all().await;
         assert!(tokens.iter().all(|each| each.is_some() && *each == tokens[0]), "{tokens:?}");
@@ -200,10 +203,10 @@ async fn given_a_replica_that_has_not_seen_a_token_when_its_last_minute_begins_t
 #[tokio::test]
 async fn given_a_token_that_the_origin_refuses_then_it_is_exchanged_anew_once() {
     let world = Harness::with(exchanging()).await;
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_ne!(token(&renewed), token(&refused));
-    let again = world.vault.renew(&ana(), &world.origin(), &renewed).await;
+    let again = world.broker.renew(&ana(), &world.origin(), &renewed).await;
     assert!(matches!(again, Err(CredentialError::Rejected)));
     assert_eq!(world.provider.requests(TOKEN_EXCHANGE).len(), 2);
 }
@@ -238,7 +241,7 @@ async fn given_an_exchange_that_is_refused_then_nothing_of_before_is_used_and_no
         world.advance(3600 - 30);
         // The last minute of the earlier token. Access was withdrawn meanwhile.
         for _ in 0..100 {
-            if world.vault.credential(&ana(), &world.origin()).await.is_err() {
+            if world.broker.credential(&ana(), &world.origin()).await.is_err() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -298,7 +301,7 @@ async fn given_settings_that_change_then_a_token_of_before_is_not_used() {
     for changed in [wider, moved] {
         let changed = Arc::clone(table(&world.provider.base, &changed).origin("o1").unwrap());
         let before = world.provider.requests(TOKEN_EXCHANGE).len();
-        world.vault.credential(&ana(), &changed).await.ok().unwrap();
+        world.broker.credential(&ana(), &changed).await.ok().unwrap();
         let requests = world.provider.requests(TOKEN_EXCHANGE);
         assert_eq!(requests.len(), before + 1);
         assert_eq!(requests[before]["resource"], changed.url.as_str());
@@ -311,7 +314,7 @@ async fn given_settings_that_change_then_a_token_of_before_is_not_used() {
     .await;
     world.connect().await;
     let exchanged = table(&world.provider.base, &exchanging());
-    let found = world.vault.credential(&ana(), exchanged.origin("o1").unwrap()).await;
+    let found = world.broker.credential(&ana(), exchanged.origin("o1").unwrap()).await;
     assert!(found.is_err(), "there is no session");
 }
 
@@ -319,6 +322,9 @@ async fn given_settings_that_change_then_a_token_of_before_is_not_used() {
 async fn given_everything_of_a_person_is_disconnected_then_their_tokens_go_too() {
     let world = Harness::with(exchanging()).await;
     world.token().await;
-    assert_eq!(world.vault.disconnect_everywhere(&ana(), |_| Some(world.origin())).await.unwrap(), 1);
+    assert_eq!(
+        world.broker.disconnector.disconnect_everywhere(&ana(), |_| Some(world.origin())).await.unwrap(),
+        1
+    );
     assert_eq!(world.store.count_connections_at("origin-uid").await.unwrap(), 0);
 }

@@ -121,7 +121,7 @@ async fn requests_to_authorization_servers_are_stable() {
     world.advance(3600);
     world.token().await;
     let before = recorder.asked(0).await.len();
-    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
+    world.broker.disconnector.disconnect(&ana(), &world.origin()).await.unwrap();
     let asked = recorder.asked(before + 2).await;
     let golden = json!({"browser": pairs(consent.query_pairs()), "requests": asked});
     let golden = serde_json::to_string_pretty(&golden)

@@ -36,10 +36,10 @@ async fn given_many_people_at_once_then_one_token_serves_them_all_and_names_the_
     world.provider.levers.lock().delay = Duration::from_millis(100);
     let mut calls = JoinSet::new();
     for person in 0..16 {
-        let (vault, origin) = (world.vault.clone(), world.origin());
+        let (broker, origin) = (world.broker.clone(), world.origin());
         calls.spawn(async move {
             let who = PrincipalId::of("company", &person.to_string());
-            vault.credential(&who, &origin).await
+            broker.credential(&who, &origin).await
         });
     }
     let credentials: Vec<_> = calls.join_all().await.into_iter().map(|result| result.ok().unwrap()).collect();
@@ -49,7 +49,10 @@ async fn given_many_people_at_once_then_one_token_serves_them_all_and_names_the_
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0]["resource"], format!("{}mcp", world.provider.base));
     assert_eq!(requests[0]["scope"], "read", "the challenge's");
-    assert_eq!(world.vault.status(&ana(), &world.origin()).await.unwrap(), ConnectionStatus::NotNeeded);
+    assert_eq!(
+        world.broker.accounts.status(&ana(), &world.origin()).await.unwrap(),
+        ConnectionStatus::NotNeeded
+    );
     assert_eq!(world.store.count_connections_at("origin-uid").await.unwrap(), 0);
 }
 
@@ -87,18 +90,18 @@ async fn given_a_server_that_says_no_lifetime_then_the_token_is_used_for_an_hour
 #[tokio::test]
 async fn given_a_token_that_the_origin_refuses_then_one_other_is_fetched_and_no_more_for_a_while() {
     let world = Harness::with(discovered()).await;
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_ne!(token(&renewed), token(&refused));
     // A later caller with the old token gets the new one.
-    let late = world.vault.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
+    let late = world.broker.renew(&ana(), &world.origin(), &refused).await.ok().unwrap();
     assert_eq!(token(&late), token(&renewed));
     assert_eq!(world.provider.requests("client_credentials").len(), 2);
-    let again = world.vault.renew(&ana(), &world.origin(), &renewed).await;
+    let again = world.broker.renew(&ana(), &world.origin(), &renewed).await;
     assert!(matches!(again, Err(CredentialError::Rejected)));
     assert_eq!(world.provider.requests("client_credentials").len(), 2);
     world.advance(11);
-    assert!(world.vault.renew(&ana(), &world.origin(), &renewed).await.is_ok());
+    assert!(world.broker.renew(&ana(), &world.origin(), &renewed).await.is_ok());
 }
 
 /// Requirements: client.credentials
@@ -107,12 +110,12 @@ async fn given_a_server_that_does_not_answer_then_it_is_not_asked_at_every_call(
     let world = Harness::with(discovered()).await;
     world.provider.levers.lock().down = true;
     for _ in 0..5 {
-        let refused = world.vault.credential(&ana(), &world.origin()).await;
+        let refused = world.broker.credential(&ana(), &world.origin()).await;
         assert!(matches!(refused, Err(CredentialError::Unavailable(_))));
     }
     world.provider.levers.lock().down = false;
     world.clock.advance(Duration::from_millis(4_999));
-    assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
+    assert!(world.broker.credential(&ana(), &world.origin()).await.is_err());
     assert_eq!(world.provider.requests("client_credentials").len(), 1);
     world.clock.advance(Duration::from_millis(1));
     world.token().await;
@@ -130,10 +133,10 @@ async fn given_a_server_that_does_not_answer_then_it_is_not_asked_at_every_call(
 async fn given_a_token_that_could_not_be_replaced_when_its_last_minute_begins_then_another_is_fetched_all_the_same()
  {
     let world = Harness::with(discovered()).await;
-    let refused = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let refused = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     world.advance(3538);
     world.provider.levers.lock().down = true;
-    let renewed = world.vault.renew(&ana(), &world.origin(), &refused).await;
+    let renewed = world.broker.renew(&ana(), &world.origin(), &refused).await;
     assert!(matches!(renewed, Err(CredentialError::Unavailable(_))));
     world.provider.levers.lock().down = false;
     world.advance(2);
@@ -154,7 +157,7 @@ async fn given_a_token_that_could_not_be_replaced_when_its_last_minute_begins_th
 async fn given_a_server_that_refuses_the_client_then_the_event_says_so_and_quotes_no_secret() {
     let world = Harness::with(discovered()).await;
     world.provider.levers.lock().clients.clear();
-    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+    let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
     assert!(error.contains("invalid_client") && error.contains("administrator"), "{error}");
     let events = world.events.drain();
     assert_eq!(events.iter().filter_map(|event| event.reason).collect::<Vec<_>>(), ["client_refused"]);
@@ -165,7 +168,7 @@ async fn given_a_server_that_refuses_the_client_then_the_event_says_so_and_quote
 #[tokio::test]
 async fn given_a_server_on_a_host_that_the_secret_does_not_name_then_nothing_is_sent_there() {
     let world = Harness::with(Settings { secret_hosts: vec!["as.example".to_owned()], ..discovered() }).await;
-    let error = world.vault.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
+    let error = world.broker.credential(&ana(), &world.origin()).await.err().unwrap().to_string();
     assert!(error.contains("portcullis.dev/allowed-hosts"), "{error}");
     assert!(world.provider.levers.lock().token_requests.is_empty());
 }
@@ -192,7 +195,7 @@ async fn given_an_issuer_whose_metadata_is_anothers_then_the_secret_is_not_sent(
     let settings = settings(|base| auth(AuthorizationServer::Issuer(format!("{base}tenant")), &[]));
     let world = Harness::with(settings).await;
     world.provider.levers.lock().server = json!({"issuer": "https://other.example"});
-    assert!(world.vault.credential(&ana(), &world.origin()).await.is_err());
+    assert!(world.broker.credential(&ana(), &world.origin()).await.is_err());
     assert!(world.provider.levers.lock().token_requests.is_empty());
 }
 
@@ -216,7 +219,7 @@ async fn given_an_origin_whose_url_changed_then_the_token_of_before_is_not_sent_
     let first = world.token().await;
     let moved = table(&world.provider.base, &Settings { path: "/other", ..discovered() });
     let moved = Arc::clone(moved.origin("o1").unwrap());
-    let there = world.vault.credential(&ana(), &moved).await;
+    let there = world.broker.credential(&ana(), &moved).await;
     assert!(there.is_err(), "the metadata describes another resource");
     assert_eq!(world.provider.requests("client_credentials").len(), 1);
     assert_eq!(world.token().await, first);

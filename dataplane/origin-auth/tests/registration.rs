@@ -15,8 +15,12 @@ const POST: [&str; 1] = ["client_secret_post"];
 const NONE: [&str; 1] = ["none"];
 
 /// Begins to connect and returns the client id in the authorization request.
-async fn client(vault: &CredentialBroker, world: &Harness) -> String {
-    let url = vault.begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/").await.unwrap();
+async fn client(broker: &CredentialBroker, world: &Harness) -> String {
+    let url = broker
+        .connect_flows
+        .begin(&ana(), &world.table.gateway, &world.origin(), BROWSER, "/")
+        .await
+        .unwrap();
     parameter(&url, "client_id").unwrap()
 }
 
@@ -57,7 +61,7 @@ async fn given_a_document_that_the_server_would_not_take_or_could_not_fetch_then
             "client_id_metadata_document_supported": reads_documents,
             "token_endpoint_auth_methods_supported": [method],
         });
-        assert!(client(&world.vault, &world).await.starts_with("plain-client"), "{public_url} {method}");
+        assert!(client(&world.broker, &world).await.starts_with("plain-client"), "{public_url} {method}");
         assert_eq!(kinds(&world), [kind]);
     }
 }
@@ -66,7 +70,7 @@ async fn given_a_document_that_the_server_would_not_take_or_could_not_fetch_then
 async fn given_another_replica_then_it_asks_whether_the_server_knows_the_registration_until_it_has_an_answer()
 {
     let world = Harness::new().await;
-    let first = client(&world.vault, &world).await;
+    let first = client(&world.broker, &world).await;
     let replica = world.replica();
     for _ in 0..2 {
         assert_eq!(client(&replica, &world).await, first);
@@ -154,7 +158,7 @@ async fn given_a_secret_that_nobody_wants_to_be_shown_then_it_is_not_kept_and_ma
         "client_secret_expires_at": seconds(&Harness::new().await) + 3600,
     });
     let world = answering(BASIC, registered).await;
-    let id = client(&world.vault, &world).await;
+    let id = client(&world.broker, &world).await;
     world.provider.levers.lock().clients.insert(id, None);
     for _ in 0..2 {
         world.connect().await;

@@ -27,9 +27,10 @@ fn rotate(world: &Harness) {
     world.keys.replace_with(&Keyring::from_document(&document).unwrap());
 }
 
-async fn reseal(vault: &CredentialBroker) -> ReencryptProgress {
+async fn reseal(broker: &CredentialBroker) -> ReencryptProgress {
     let all = Cell::new(ReencryptProgress::default());
-    vault
+    broker
+        .reencryptor
         .reencrypt(|done| {
             let before = all.get();
             all.set(ReencryptProgress {
@@ -56,14 +57,14 @@ async fn given_a_connected_account_when_the_keys_are_rotated_then_it_is_sealed_a
         json!({"token_endpoint_auth_methods_supported": ["client_secret_basic"]});
     world.connect().await;
     let (before, access) = (stored(&world).await, world.token().await);
-    assert_eq!(reseal(&world.vault).await, ReencryptProgress::default(), "nothing was rotated");
+    assert_eq!(reseal(&world.broker).await, ReencryptProgress::default(), "nothing was rotated");
     rotate(&world);
-    let done = reseal(&world.vault).await;
+    let done = reseal(&world.broker).await;
     assert_eq!(done, ReencryptProgress { rows: 2, unopenable: 0 }, "the tokens and the registration");
     let after = stored(&world).await;
     assert_ne!(after.sealed, before.sealed);
     assert_eq!(after, ConnectionRow { sealed: after.sealed.clone(), ..before });
-    assert_eq!(reseal(&world.vault).await, ReencryptProgress::default(), "once");
+    assert_eq!(reseal(&world.broker).await, ReencryptProgress::default(), "once");
     // Another replica with an empty cache opens it, and refreshes it.
     let replica = world.replica();
     assert_eq!(token(&replica.credential(&ana(), &world.origin()).await.ok().unwrap()), access);
@@ -81,10 +82,10 @@ async fn given_a_refresh_on_its_way_when_its_row_is_sealed_anew_then_the_new_tok
     rotate(&world);
     world.provider.levers.lock().delay = Duration::from_millis(300);
     world.advance(3600);
-    let (vault, origin) = (world.replica(), world.origin());
-    let refreshing = tokio::spawn(async move { vault.credential(&ana(), &origin).await });
+    let (broker, origin) = (world.replica(), world.origin());
+    let refreshing = tokio::spawn(async move { broker.credential(&ana(), &origin).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(reseal(&world.vault).await.rows, 1);
+    assert_eq!(reseal(&world.broker).await.rows, 1);
     let renewed = token(&refreshing.await.unwrap().ok().unwrap());
     assert_ne!(renewed, old);
     assert_eq!(token(&world.replica().credential(&ana(), &world.origin()).await.ok().unwrap()), renewed);
@@ -101,6 +102,6 @@ async fn given_a_row_that_does_not_open_then_it_is_passed_by_and_the_others_are_
     let stolen = ConnectionRow { principal_id: "another".to_owned(), ..good.clone() };
     world.store.put_connection(&stolen).await.unwrap();
     rotate(&world);
-    assert_eq!(reseal(&world.vault).await, ReencryptProgress { rows: 1, unopenable: 1 });
-    assert_eq!(reseal(&world.vault).await, ReencryptProgress { rows: 0, unopenable: 1 });
+    assert_eq!(reseal(&world.broker).await, ReencryptProgress { rows: 1, unopenable: 1 });
+    assert_eq!(reseal(&world.broker).await, ReencryptProgress { rows: 0, unopenable: 1 });
 }

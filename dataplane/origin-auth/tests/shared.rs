@@ -17,7 +17,8 @@ fn settings() -> Settings {
 
 async fn connect(world: &Harness) {
     let (gateway, origin) = (&world.table.gateway, world.origin());
-    let url = world.vault.begin_shared(gateway, &origin, BROWSER, "/admin/origins").await.unwrap();
+    let url =
+        world.broker.connect_flows.begin_shared(gateway, &origin, BROWSER, "/admin/origins").await.unwrap();
     let finished = world.finish(&world.provider.consent(&url)).await.unwrap();
     assert_eq!(finished.return_to, "/admin/origins");
     assert_eq!(finished.who, PrincipalId::shared());
@@ -35,9 +36,12 @@ fn lacks(result: Result<Credential, CredentialError>) -> ConnectionStatus {
 async fn given_nobody_has_connected_it_then_people_are_told_that_an_administrator_has_to() {
     let world = Harness::with(settings()).await;
     let origin = world.origin();
-    assert_eq!(lacks(world.vault.credential(&ana(), &origin).await), ConnectionStatus::AdminNeeded);
-    assert_eq!(world.vault.status(&ana(), &origin).await.unwrap(), ConnectionStatus::AdminNeeded);
-    assert_eq!(world.vault.shared_account(&origin).await.unwrap().status, ConnectionStatus::NeverConnected);
+    assert_eq!(lacks(world.broker.credential(&ana(), &origin).await), ConnectionStatus::AdminNeeded);
+    assert_eq!(world.broker.accounts.status(&ana(), &origin).await.unwrap(), ConnectionStatus::AdminNeeded);
+    assert_eq!(
+        world.broker.accounts.shared_account(&origin).await.unwrap().status,
+        ConnectionStatus::NeverConnected
+    );
     assert!(
         matches!(world.begin().await, Err(ConnectError::NotNeeded)),
         "nobody connects an account of their own"
@@ -47,17 +51,20 @@ async fn given_nobody_has_connected_it_then_people_are_told_that_an_administrato
 #[tokio::test]
 async fn given_it_is_connected_once_then_everybodys_calls_go_out_with_it_at_every_replica() {
     let world = Harness::with(settings()).await;
-    let mut changes = world.vault.changes();
+    let mut changes = world.broker.changes();
     connect(&world).await;
     let change = changes.recv().await.unwrap();
     assert!(change.connected && change.who == PrincipalId::shared());
-    let mine = world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    let mine = world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
     assert_eq!(mine.mode(), AuthMode::SharedOauth);
     let bob = PrincipalId::of("company", "bob");
     let theirs = world.replica().credential(&bob, &world.origin()).await.ok().unwrap();
     assert_eq!(token(&mine), token(&theirs));
-    assert_eq!(world.vault.status(&bob, &world.origin()).await.unwrap(), ConnectionStatus::NotNeeded);
-    let account = world.vault.shared_account(&world.origin()).await.unwrap();
+    assert_eq!(
+        world.broker.accounts.status(&bob, &world.origin()).await.unwrap(),
+        ConnectionStatus::NotNeeded
+    );
+    let account = world.broker.accounts.shared_account(&world.origin()).await.unwrap();
     assert_eq!((account.status, account.scopes), (ConnectionStatus::Connected, vec!["read".to_owned()]));
     assert_eq!(world.store.count_connections_at("origin-uid").await.unwrap(), 1);
     let events = world.events.drain();
@@ -70,7 +77,7 @@ async fn given_it_expires_then_one_refresh_serves_everybody() {
     let world = Harness::with(settings()).await;
     connect(&world).await;
     world.advance(3600);
-    let first = token(&world.vault.credential(&ana(), &world.origin()).await.ok().unwrap());
+    let first = token(&world.broker.credential(&ana(), &world.origin()).await.ok().unwrap());
     let bob = PrincipalId::of("company", "bob");
     assert_eq!(token(&world.replica().credential(&bob, &world.origin()).await.ok().unwrap()), first);
     assert_eq!(world.provider.refreshes(), 1);
@@ -82,14 +89,14 @@ async fn given_its_grant_dies_then_an_administrator_has_to_connect_it_again() {
     connect(&world).await;
     world.provider.levers.lock().dead = true;
     world.advance(3600);
-    assert_eq!(lacks(world.vault.credential(&ana(), &world.origin()).await), ConnectionStatus::AdminNeeded);
+    assert_eq!(lacks(world.broker.credential(&ana(), &world.origin()).await), ConnectionStatus::AdminNeeded);
     assert_eq!(
-        world.vault.shared_account(&world.origin()).await.unwrap().status,
+        world.broker.accounts.shared_account(&world.origin()).await.unwrap().status,
         ConnectionStatus::ReconnectNeeded
     );
     world.provider.levers.lock().dead = false;
     connect(&world).await;
-    world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
+    world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
 }
 
 /// Requirements: client.shared
@@ -97,11 +104,14 @@ async fn given_its_grant_dies_then_an_administrator_has_to_connect_it_again() {
 async fn given_a_person_disconnects_then_it_stays_and_when_an_administrator_does_then_it_goes() {
     let world = Harness::with(settings()).await;
     connect(&world).await;
-    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
-    assert_eq!(world.vault.disconnect_everywhere(&ana(), |_| Some(world.origin())).await.unwrap(), 0);
-    world.vault.credential(&ana(), &world.origin()).await.ok().unwrap();
-    assert_eq!(world.vault.disconnect_everybody(&world.origin()).await.unwrap(), 1);
-    assert_eq!(lacks(world.vault.credential(&ana(), &world.origin()).await), ConnectionStatus::AdminNeeded);
+    world.broker.disconnector.disconnect(&ana(), &world.origin()).await.unwrap();
+    assert_eq!(
+        world.broker.disconnector.disconnect_everywhere(&ana(), |_| Some(world.origin())).await.unwrap(),
+        0
+    );
+    world.broker.credential(&ana(), &world.origin()).await.ok().unwrap();
+    assert_eq!(world.broker.disconnector.disconnect_everybody(&world.origin()).await.unwrap(), 1);
+    assert_eq!(lacks(world.broker.credential(&ana(), &world.origin()).await), ConnectionStatus::AdminNeeded);
     for _ in 0..100 {
         if world.provider.levers.lock().revoked.len() == 2 {
             return;
@@ -116,12 +126,12 @@ async fn given_a_person_disconnects_then_it_stays_and_when_an_administrator_does
 async fn given_an_origin_where_each_person_has_their_own_account_then_none_is_connected_for_everybody() {
     let world = Harness::new().await;
     let (gateway, origin) = (&world.table.gateway, world.origin());
-    let begun = world.vault.begin_shared(gateway, &origin, BROWSER, "/").await;
+    let begun = world.broker.connect_flows.begin_shared(gateway, &origin, BROWSER, "/").await;
     assert!(matches!(begun, Err(ConnectError::NotNeeded)));
     // The shared account is not used once the origin requires personal accounts.
     let world = Harness::with(settings()).await;
     connect(&world).await;
     let personal = table(&world.provider.base, &Settings::default());
-    let found = world.vault.credential(&ana(), personal.origin("o1").unwrap()).await;
+    let found = world.broker.credential(&ana(), personal.origin("o1").unwrap()).await;
     assert_eq!(lacks(found), ConnectionStatus::NeverConnected);
 }

@@ -22,26 +22,26 @@ fn insufficient(scope: &str) -> Challenge {
     challenge
 }
 
-async fn credential(vault: &CredentialBroker, world: &Harness) -> Credential {
-    vault.credential(&ana(), &world.origin()).await.ok().unwrap()
+async fn credential(broker: &CredentialBroker, world: &Harness) -> Credential {
+    broker.credential(&ana(), &world.origin()).await.ok().unwrap()
 }
 
 /// A call with the current credential, which the origin rejects with `insufficient_scope`.
-async fn refuse(vault: &CredentialBroker, world: &Harness, scope: &str) -> StepUp {
-    let refused = credential(vault, world).await;
-    vault.step_up(&ana(), &world.origin(), &refused, &insufficient(scope)).await.ok().unwrap()
+async fn refuse(broker: &CredentialBroker, world: &Harness, scope: &str) -> StepUp {
+    let refused = credential(broker, world).await;
+    broker.step_up(&ana(), &world.origin(), &refused, &insufficient(scope)).await.ok().unwrap()
 }
 
-async fn asks_consent(vault: &CredentialBroker, world: &Harness, scope: &str) -> bool {
-    match refuse(vault, world, scope).await {
+async fn asks_consent(broker: &CredentialBroker, world: &Harness, scope: &str) -> bool {
+    match refuse(broker, world, scope).await {
         StepUp::Consent(scopes) => scopes.join(" ") == scope,
         StepUp::Refused(_) => false,
         StepUp::Renewed(_) => panic!("the credential was the current one"),
     }
 }
 
-async fn pending_scopes(vault: &CredentialBroker, world: &Harness) -> String {
-    vault.pending_scopes(&ana(), &world.origin()).await.unwrap().join(" ")
+async fn pending_scopes(broker: &CredentialBroker, world: &Harness) -> String {
+    broker.pending_scopes(&ana(), &world.origin()).await.unwrap().join(" ")
 }
 
 /// Requirements: client.step-up
@@ -50,18 +50,18 @@ async fn given_two_challenges_for_different_scopes_then_one_consent_is_for_what_
     let world = Harness::new().await;
     world.connect().await;
     let replica = world.replica();
-    assert!(asks_consent(&world.vault, &world, "files").await);
+    assert!(asks_consent(&world.broker, &world, "files").await);
     assert!(asks_consent(&replica, &world, "mail files").await, "at another replica");
-    assert_eq!(pending_scopes(&world.vault, &world).await, "files mail");
+    assert_eq!(pending_scopes(&world.broker, &world).await, "files mail");
     let before = world.token().await;
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read files mail"));
     world.finish(&world.provider.consent(&url)).await.unwrap();
     assert_ne!(world.token().await, before);
-    assert_eq!(pending_scopes(&world.vault, &world).await, "");
+    assert_eq!(pending_scopes(&world.broker, &world).await, "");
     // A later request keeps all of them.
-    assert!(asks_consent(&world.vault, &world, "calendar").await);
-    assert_eq!(pending_scopes(&world.vault, &world).await, "calendar");
+    assert!(asks_consent(&world.broker, &world, "calendar").await);
+    assert_eq!(pending_scopes(&world.broker, &world).await, "calendar");
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read files mail calendar"));
 }
@@ -70,28 +70,28 @@ async fn given_two_challenges_for_different_scopes_then_one_consent_is_for_what_
 async fn given_a_challenge_while_the_person_consents_to_another_then_it_is_for_the_next_consent() {
     let world = Harness::new().await;
     world.connect().await;
-    assert!(asks_consent(&world.vault, &world, "files").await);
+    assert!(asks_consent(&world.broker, &world, "files").await);
     let url = world.begin().await.unwrap();
-    assert!(asks_consent(&world.vault, &world, "mail").await);
+    assert!(asks_consent(&world.broker, &world, "mail").await);
     world.finish(&world.provider.consent(&url)).await.unwrap();
-    assert_eq!(pending_scopes(&world.vault, &world).await, "mail");
+    assert_eq!(pending_scopes(&world.broker, &world).await, "mail");
 }
 
 #[tokio::test]
 async fn given_many_challenges_at_once_then_none_is_lost() {
     let world = Harness::new().await;
     world.connect().await;
-    let vaults = [world.vault.clone(), world.replica(), world.replica()];
+    let brokers = [world.broker.clone(), world.replica(), world.replica()];
     let mut calls = tokio::task::JoinSet::new();
-    for (vault, scope) in vaults.into_iter().zip(["files", "mail", "calendar"]) {
+    for (broker, scope) in brokers.into_iter().zip(["files", "mail", "calendar"]) {
         let origin = world.origin();
         calls.spawn(async move {
-            let refused = vault.credential(&ana(), &origin).await.ok().unwrap();
-            vault.step_up(&ana(), &origin, &refused, &insufficient(scope)).await.map(drop)
+            let refused = broker.credential(&ana(), &origin).await.ok().unwrap();
+            broker.step_up(&ana(), &origin, &refused, &insufficient(scope)).await.map(drop)
         });
     }
     assert!(calls.join_all().await.iter().all(Result::is_ok));
-    let mut all: Vec<_> = world.vault.pending_scopes(&ana(), &world.origin()).await.unwrap();
+    let mut all: Vec<_> = world.broker.pending_scopes(&ana(), &world.origin()).await.unwrap();
     all.sort();
     assert_eq!(all, ["calendar", "files", "mail"]);
 }
@@ -104,22 +104,22 @@ async fn given_a_consent_that_did_not_help_then_nobody_is_asked_for_the_same_aga
     // Whether the authorization server states that it granted less, or claims to have granted everything.
     for (round, grants) in [Some("read"), None].into_iter().enumerate() {
         world.provider.levers.lock().grants = grants;
-        assert!(asks_consent(&world.vault, &world, "files").await, "round {round}");
+        assert!(asks_consent(&world.broker, &world, "files").await, "round {round}");
         world.finish(&world.provider.consent(&world.begin().await.unwrap())).await.unwrap();
-        for vault in [&world.vault, &world.replica()] {
-            let refused = refuse(vault, &world, "files").await;
+        for broker in [&world.broker, &world.replica()] {
+            let refused = refuse(broker, &world, "files").await;
             assert!(matches!(refused, StepUp::Refused(scopes) if scopes == ["files"]));
         }
-        assert_eq!(pending_scopes(&world.vault, &world).await, "");
+        assert_eq!(pending_scopes(&world.broker, &world).await, "");
         world.advance(599);
-        assert!(matches!(refuse(&world.vault, &world, "files").await, StepUp::Refused(_)));
+        assert!(matches!(refuse(&world.broker, &world, "files").await, StepUp::Refused(_)));
         world.advance(1);
     }
-    assert!(asks_consent(&world.vault, &world, "files").await);
-    assert_eq!(pending_scopes(&world.vault, &world).await, "files");
+    assert!(asks_consent(&world.broker, &world, "files").await);
+    assert_eq!(pending_scopes(&world.broker, &world).await, "files");
     // Other scopes may be requested at any time.
     world.finish(&world.provider.consent(&world.begin().await.unwrap())).await.unwrap();
-    assert!(asks_consent(&world.vault, &world, "files mail").await);
+    assert!(asks_consent(&world.broker, &world, "files mail").await);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn given_a_replica_that_has_not_heard_of_a_consent_then_its_call_goes_on_w
     world.connect().await;
     let replica = world.replica();
     let old = credential(&replica, &world).await;
-    assert!(asks_consent(&world.vault, &world, "files").await);
+    assert!(asks_consent(&world.broker, &world, "files").await);
     world.finish(&world.provider.consent(&world.begin().await.unwrap())).await.unwrap();
     assert_eq!(token(&credential(&replica, &world).await), token(&old), "it still remembers the old one");
     let StepUp::Renewed(renewed) = refuse(&replica, &world, "files").await else { panic!("a loop") };
@@ -142,38 +142,38 @@ async fn given_a_dead_grant_when_its_last_401_named_scopes_then_whoever_reconnec
     let world = Harness::with(Settings { scopes: vec!["read".into()], ..Settings::default() }).await;
     world.connect().await;
     let granted = challenge(r#"Bearer error="invalid_token", scope="read""#);
-    assert!(world.vault.record_requested_scopes(&ana(), &world.origin(), &granted).await.unwrap().is_none());
-    let refused = credential(&world.vault, &world).await;
+    assert!(world.broker.record_requested_scopes(&ana(), &world.origin(), &granted).await.unwrap().is_none());
+    let refused = credential(&world.broker, &world).await;
     world.provider.levers.lock().dead = true;
-    assert!(world.vault.renew(&ana(), &world.origin(), &refused).await.is_err());
+    assert!(world.broker.renew(&ana(), &world.origin(), &refused).await.is_err());
     let more = challenge(r#"Bearer error="invalid_token", scope="read write""#);
-    let noted = world.vault.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap();
+    let noted = world.broker.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap();
     assert!(matches!(noted, Some(StepUp::Consent(scopes)) if scopes == ["write"]));
     world.provider.levers.lock().dead = false;
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read write"));
     world.finish(&world.provider.consent(&url)).await.unwrap();
     // The scopes were granted, and the new credential is rejected with the same challenge.
-    let refused = world.vault.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap();
+    let refused = world.broker.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap();
     assert!(matches!(refused, Some(StepUp::Refused(scopes)) if scopes == ["write"]));
-    assert!(world.vault.record_requested_scopes(&ana(), &world.origin(), &granted).await.unwrap().is_none());
+    assert!(world.broker.record_requested_scopes(&ana(), &world.origin(), &granted).await.unwrap().is_none());
     world.advance(600);
-    assert!(world.vault.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap().is_none());
+    assert!(world.broker.record_requested_scopes(&ana(), &world.origin(), &more).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn given_a_disconnected_account_or_another_url_then_nothing_of_it_is_asked_for() {
     let world = Harness::new().await;
     world.connect().await;
-    assert!(asks_consent(&world.vault, &world, "files").await);
+    assert!(asks_consent(&world.broker, &world, "files").await);
     let moved = table(&world.provider.base, &Settings { path: "/other", ..Settings::default() });
     let moved = Arc::clone(moved.origin("o1").unwrap());
-    assert!(world.vault.pending_scopes(&ana(), &moved).await.unwrap().is_empty());
+    assert!(world.broker.pending_scopes(&ana(), &moved).await.unwrap().is_empty());
     assert!(
-        world.vault.record_requested_scopes(&ana(), &moved, &insufficient("files")).await.unwrap().is_none()
+        world.broker.record_requested_scopes(&ana(), &moved, &insufficient("files")).await.unwrap().is_none()
     );
-    world.vault.disconnect(&ana(), &world.origin()).await.unwrap();
-    assert_eq!(pending_scopes(&world.vault, &world).await, "");
+    world.broker.disconnector.disconnect(&ana(), &world.origin()).await.unwrap();
+    assert_eq!(pending_scopes(&world.broker, &world).await, "");
     let url = world.begin().await.unwrap();
     assert_eq!(parameter(&url, "scope").as_deref(), Some("read"));
 }
@@ -184,9 +184,9 @@ async fn given_an_origin_that_asks_for_something_else_each_time_then_what_is_kep
     world.connect().await;
     for round in 0..20 {
         let scopes: Vec<_> = (0..40).map(|number| format!("scope-{round}-{number}")).collect();
-        assert!(asks_consent(&world.vault, &world, &scopes.join(" ")).await);
+        assert!(asks_consent(&world.broker, &world, &scopes.join(" ")).await);
     }
-    let kept = pending_scopes(&world.vault, &world).await;
+    let kept = pending_scopes(&world.broker, &world).await;
     assert!(kept.len() <= 4000 && kept.contains("scope-19-39"), "{}", kept.len());
 }
 
@@ -201,8 +201,8 @@ async fn given_wishes_that_are_too_much_together_then_the_latest_counts() {
     for (bytes, kept) in [(2000, 4000), (2001, 2001)] {
         let world = Harness::new().await;
         world.connect().await;
-        assert!(asks_consent(&world.vault, &world, &scopes('a', 1999)).await);
-        assert!(asks_consent(&world.vault, &world, &scopes('b', bytes)).await);
-        assert_eq!(pending_scopes(&world.vault, &world).await.len(), kept);
+        assert!(asks_consent(&world.broker, &world, &scopes('a', 1999)).await);
+        assert!(asks_consent(&world.broker, &world, &scopes('b', bytes)).await);
+        assert_eq!(pending_scopes(&world.broker, &world).await.len(), kept);
     }
 }

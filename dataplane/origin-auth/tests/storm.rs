@@ -44,7 +44,7 @@ impl RefreshStorm {
     async fn new(stores: [Store; 3]) -> Self {
         let [first, second, third] = stores;
         let world = Harness::on(first, Settings::default()).await;
-        let replicas = [world.vault.clone(), world.replica_on(&second), world.replica_on(&third)];
+        let replicas = [world.broker.clone(), world.replica_on(&second), world.replica_on(&third)];
         let people = (0..USERS).map(|number| PrincipalId::of("company", &format!("person-{number}")));
         let storm = Self { world, replicas, people: people.collect() };
         storm.connect_everybody().await;
@@ -56,12 +56,16 @@ impl RefreshStorm {
         for some in self.people.chunks(MAX_CONCURRENT_CONNECTS) {
             let mut connecting = JoinSet::new();
             for who in some {
-                let (vault, who, origin) = (self.world.vault.clone(), who.clone(), self.world.origin());
+                let (broker, who, origin) = (self.world.broker.clone(), who.clone(), self.world.origin());
                 let (table, provider) = (Arc::clone(&self.world.table), self.world.provider.clone());
                 connecting.spawn(async move {
-                    let url = vault.begin(&who, &table.gateway, &origin, BROWSER, "/").await.unwrap();
+                    let url = broker
+                        .connect_flows
+                        .begin(&who, &table.gateway, &origin, BROWSER, "/")
+                        .await
+                        .unwrap();
                     let callback = provider.consent(&url);
-                    vault.finish(&table.gateway, &origin, BROWSER, &callback).await.unwrap();
+                    broker.connect_flows.finish(&table.gateway, &origin, BROWSER, &callback).await.unwrap();
                 });
             }
             connecting.join_all().await;
@@ -73,13 +77,13 @@ impl RefreshStorm {
     async fn request_all(&self, refused: Option<&[Credential]>) -> Vec<[Credential; 3]> {
         let mut calls = JoinSet::new();
         for (number, who) in self.people.iter().enumerate() {
-            for (place, vault) in self.replicas.iter().enumerate() {
-                let (vault, who, origin) = (vault.clone(), who.clone(), self.world.origin());
+            for (place, broker) in self.replicas.iter().enumerate() {
+                let (broker, who, origin) = (broker.clone(), who.clone(), self.world.origin());
                 let refused = refused.map(|refused| refused[number].clone());
                 calls.spawn(async move {
                     let credential = match &refused {
-                        Some(refused) => vault.renew(&who, &origin, refused).await,
-                        None => vault.credential(&who, &origin).await,
+                        Some(refused) => broker.renew(&who, &origin, refused).await,
+                        None => broker.credential(&who, &origin).await,
                     };
                     (number, place, credential)
                 });

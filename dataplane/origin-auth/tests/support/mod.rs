@@ -29,7 +29,7 @@ pub(crate) const BROWSER: &str = "digest-of-a-cookie";
 
 pub(crate) struct Harness {
     pub(crate) provider: Provider,
-    pub(crate) vault: CredentialBroker,
+    pub(crate) broker: CredentialBroker,
     pub(crate) store: Store,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) clock: Clock,
@@ -95,7 +95,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         SecretKey("default/client/secret".into()),
         SecretValue { value: settings.secret.as_str().into(), allowed_hosts: settings.secret_hosts.clone() },
     );
-    let contract = Config {
+    let config = Config {
         gateway: GatewayConfig {
             name: "gateway".into(),
             public_url: settings.public_url.parse().unwrap(),
@@ -142,7 +142,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
         teams: Vec::new(),
         secrets,
     };
-    Arc::new(RouteTable::build(&contract, 1).unwrap())
+    Arc::new(RouteTable::build(&config, 1).unwrap())
 }
 
 /// Id of the client that the provider recognizes.
@@ -179,8 +179,8 @@ impl Harness {
         let provider = Provider::start().await;
         let table = table(&provider.base, &settings);
         let identities = settings.identities.map(|identities| identities(&provider.base));
-        let (vault, events) = vault(&store, &keys, &clock, identities.clone());
-        Self { provider, vault, store, keys, clock, table, events, identities, folder }
+        let (broker, events) = broker(&store, &keys, &clock, identities.clone());
+        Self { provider, broker, store, keys, clock, table, events, identities, folder }
     }
 
     /// Content of the key file.
@@ -205,7 +205,7 @@ impl Harness {
 
     /// Another replica with its own pool of database connections.
     pub(crate) fn replica_on(&self, store: &Store) -> CredentialBroker {
-        vault(store, &self.keys, &self.clock, self.identities.clone()).0
+        broker(store, &self.keys, &self.clock, self.identities.clone()).0
     }
 
     pub(crate) fn origin(&self) -> Arc<Origin> {
@@ -214,11 +214,11 @@ impl Harness {
 
     pub(crate) async fn begin(&self) -> Result<Url, ConnectError> {
         let gateway = &self.table.gateway;
-        self.vault.begin(&ana(), gateway, &self.origin(), BROWSER, "/back").await
+        self.broker.connect_flows.begin(&ana(), gateway, &self.origin(), BROWSER, "/back").await
     }
 
     pub(crate) async fn finish(&self, callback: &ConnectCallback) -> Result<CompletedConnect, ConnectError> {
-        self.vault.finish(&self.table.gateway, &self.origin(), BROWSER, callback).await
+        self.broker.connect_flows.finish(&self.table.gateway, &self.origin(), BROWSER, callback).await
     }
 
     /// Connects an account from begin to finish, as a user does.
@@ -229,7 +229,7 @@ impl Harness {
     }
 
     pub(crate) async fn token(&self) -> String {
-        token(&self.vault.credential(&ana(), &self.origin()).await.ok().unwrap())
+        token(&self.broker.credential(&ana(), &self.origin()).await.ok().unwrap())
     }
 
     pub(crate) fn advance(&self, seconds: u64) {
@@ -237,14 +237,14 @@ impl Harness {
     }
 }
 
-fn vault(
+fn broker(
     store: &Store,
     keys: &Arc<Keyring>,
     clock: &Clock,
     identities: Option<Arc<dyn IdentityTokenSource>>,
 ) -> (CredentialBroker, EventWriter) {
     let (events, writer) = EventSink::new();
-    let vault = CredentialBroker::new(BrokerDependencies {
+    let broker = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(keys),
         http: HttpClients::new(),
@@ -253,7 +253,7 @@ fn vault(
         random: Random::system(),
         events,
     });
-    (vault, writer)
+    (broker, writer)
 }
 
 pub(crate) fn token(credential: &Credential) -> String {

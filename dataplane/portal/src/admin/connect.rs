@@ -40,7 +40,7 @@ pub(crate) async fn begin(
     origin: &Arc<Origin>,
 ) -> Result<ConsentRedirect, PortalError> {
     let browser = admin.visitor.browser_or_new(portal, &table.gateway)?;
-    match portal.vault.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
+    match portal.vault.connect_flows.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
         Ok(url) => Ok(ConsentRedirect { url, cookie: browser.cookie }),
         Err(error) => Err(failed(portal, table, admin, origin, &error)),
     }
@@ -57,7 +57,7 @@ pub(crate) async fn finish(
     // First, because only administrators may complete this flow.
     let admin = Admin::of(portal, table, headers).await?;
     let browser = admin.visitor.browser().unwrap_or_default();
-    match portal.vault.finish(&table.gateway, origin, browser, callback).await {
+    match portal.vault.connect_flows.finish(&table.gateway, origin, browser, callback).await {
         Ok(_) => {
             record(portal, table, &admin, origin, None);
             Ok(page::see_other(&format!("{}{ORIGINS}", table.gateway.public_url)))

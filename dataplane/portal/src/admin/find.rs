@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_origin_auth::{Account, ConnectionStatus};
+use portcullis_origin_auth::{Account, ConnectionStatus, redirect_uri};
 use portcullis_policy::{CredentialSubject, Origin, Principal, PrincipalId, Route, RouteTable};
 use portcullis_store::{ClientInUseRow, PrincipalRow};
 use serde::Deserialize;
@@ -134,11 +134,11 @@ pub(crate) async fn origins<'a>(
     let mut found = Vec::new();
     for origin in origins {
         let shared = match origin.credential_subject() {
-            CredentialSubject::SharedAccount => Some(portal.vault.shared_account(origin).await?),
+            CredentialSubject::SharedAccount => Some(portal.vault.accounts.shared_account(origin).await?),
             _ => None,
         };
         let connections = portal.store.count_connections_at(&origin.uid).await?;
-        let redirect_uri = portal.vault.redirect_uri(&table.gateway, origin);
+        let redirect_uri = redirect_uri(&table.gateway, origin);
         found.push(OriginInUse { origin, redirect_uri, connections, shared });
     }
     Ok(found)

@@ -91,7 +91,7 @@ impl<'a> Connection<'a> {
             state: state(mine.account.status),
             may_connect: mine.may_connect(),
             scopes: &mine.account.scopes,
-            wanted_scopes: &mine.account.wished,
+            wanted_scopes: &mine.account.pending_scopes,
             connected_at: mine.account.connected_at.map(rfc3339),
             last_used_at: mine.account.last_used_at.map(rfc3339),
         }
@@ -216,7 +216,7 @@ pub(crate) async fn disconnect(
 ) -> ApiResult {
     let person = ask.person(who.identity_provider.as_deref())?;
     let origin = ask.table.origin(&origin).ok_or(PortalError::NotFound)?;
-    ask.portal.vault.disconnect(&person.id, origin).await?;
+    ask.portal.vault.disconnector.disconnect(&person.id, origin).await?;
     no_content()
 }
 

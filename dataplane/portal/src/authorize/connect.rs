@@ -45,6 +45,7 @@ pub(crate) async fn post(
     let return_to = format!("/consent/{id}");
     let url = portal
         .vault
+        .connect_flows
         .begin(&known.principal.id, gateway, origin, &browser.id, &return_to)
         .await
         .map_err(|error| PortalError::connect(&error, Some(&return_to)))?;

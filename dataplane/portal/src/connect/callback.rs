@@ -37,13 +37,14 @@ pub(crate) async fn get(
     };
     let finished = portal
         .vault
+        .connect_flows
         .finish(gateway, origin, browser, &callback)
         .await
         .map_err(|error| PortalError::connect(&error, None))?;
     // The user must be the one who started the flow. Otherwise calls of one user would use the account of
     // another.
     let Some(person) = visitor.people().find(|person| person.id == finished.who) else {
-        portal.vault.disconnect(&finished.who, origin).await?;
+        portal.vault.disconnector.disconnect(&finished.who, origin).await?;
         portal.record_denied(&table, visitor.people().next(), None, origin, "flow_of_another");
         let account = visitor.people().next().map_or("none", |person| person.label());
         return Err(PortalError::WrongAccount(account.to_owned()));

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
+use portcullis_origin_auth::client_metadata_document;
 
 use crate::Portal;
 use crate::error::PortalError;
@@ -16,7 +17,7 @@ pub(crate) async fn get(
 ) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let origin = table.origin(&origin).ok_or(PortalError::NotFound)?;
-    let mut response = Json(portal.vault.client_document(&table.gateway, origin)).into_response();
+    let mut response = Json(client_metadata_document(&table.gateway, origin)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     Ok(response)
 }

@@ -191,6 +191,7 @@ pub(crate) async fn post(
     let return_to = format!("/connect/{}/done", ticket.origin.id);
     let url = portal
         .vault
+        .connect_flows
         .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to)
         .await
         .map_err(|error| PortalError::connect(&error, None))?;

@@ -81,6 +81,7 @@ pub(crate) async fn begin(
     let browser = visitor.browser_or_new(portal, gateway)?;
     let url = portal
         .vault
+        .connect_flows
         .begin(&person.id, gateway, origin, &browser.id, return_to)
         .await
         .map_err(|error| PortalError::connect(&error, Some(return_to)))?;
@@ -110,6 +111,6 @@ pub(crate) async fn disconnect(
 ) -> Result<Response, PortalError> {
     let table = portal.table()?;
     let asked = check(&portal, &table, &origin, &headers, &form).await?;
-    portal.vault.disconnect(&asked.person.id, asked.origin).await?;
+    portal.vault.disconnector.disconnect(&asked.person.id, asked.origin).await?;
     Ok(page::see_other(&format!("{}{}", asked.table.gateway.public_url, paths::MY_ACCOUNTS)))
 }

@@ -268,7 +268,7 @@ impl TestGateway {
     pub(crate) async fn connection(&self, email: &str) -> ConnectionStatus {
         let table = self.tables.current().unwrap();
         let origin = &table.route("accounts").unwrap().origin;
-        self.vault.status(&PrincipalId::of("company", email), origin).await.unwrap()
+        self.vault.accounts.status(&PrincipalId::of("company", email), origin).await.unwrap()
     }
 
     /// A connect link of somebody's, as a path.

@@ -1,5 +1,7 @@
 //! Golden test of the gateway's own JSON-RPC errors: status, code, reason, headers and event.
 
+use std::sync::Arc;
+
 use http_body_util::BodyExt as _;
 use portcullis_egress::EgressError;
 use portcullis_golden::assert_golden;
@@ -66,15 +68,16 @@ fn of_requests(id: Option<&RawValue>) -> Vec<PipelineError> {
 fn of_origins(id: Option<&RawValue>) -> Vec<PipelineError> {
     let error = std::io::Error::other("");
     let forbidden = EgressError::Forbidden { host: String::new() };
+    let no_cause = || Arc::new(std::io::Error::other(""));
     vec![
         PipelineError::credential_error(
             id,
             "",
             &CredentialError::NotConnected(ConnectionStatus::NeverConnected),
         ),
-        PipelineError::credential_error(id, "", &CredentialError::Refused(String::new())),
+        PipelineError::credential_error(id, "", &CredentialError::Refused(no_cause())),
         PipelineError::credential_error(id, "", &CredentialError::Rejected),
-        PipelineError::credential_error(id, "", &CredentialError::Unavailable(String::new())),
+        PipelineError::credential_error(id, "", &CredentialError::Unavailable(no_cause())),
         PipelineError::credential_unavailable(id, ""),
         PipelineError::credential_rejected(id, ""),
         PipelineError::upstream_forbidden(id, ""),

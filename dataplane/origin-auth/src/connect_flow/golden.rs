@@ -1,11 +1,12 @@
 //! Golden test of a stored connect flow.
 
 use super::*;
-use crate::golden::{assert_sealed, table, vault};
+use crate::golden::{assert_sealed, dependencies, table};
 
 #[tokio::test]
 async fn a_stored_connect_flow_opens_as_before() {
-    let (vault, store) = vault().await;
+    let dependencies = dependencies().await;
+    let flows = ConnectFlowStore::new(&dependencies, &Arc::new(CredentialSealer::new(&dependencies)));
     let table = table();
     let origin = table.origin("origin-id").unwrap();
     let endpoint = |path: &str| Url::parse("https://as.example").unwrap().join(path).unwrap();
@@ -27,10 +28,10 @@ async fn a_stored_connect_flow_opens_as_before() {
         return_to: "/connections".to_owned(),
     };
     let who = PrincipalId::from_stored("principal-id");
-    vault.0.store_flow(&who, origin, "browser-digest", "state", &flow).await.unwrap();
+    flows.put(&who, origin, "browser-digest", "state", &flow).await.unwrap();
     // SHA-256 of the state, base64url.
     let state_digest = "S6aXNcpTdl7WpwnttWxuoja3GTo7KaazkMNG8PQ0Dk4";
-    let row = store.take_connect_flow(&digest("state"), 0).await.unwrap().unwrap();
+    let row = dependencies.store.take_connect_flow(&digest("state"), 0).await.unwrap().unwrap();
     let bound_to = ["connect flow", "principal-id", "origin-uid", state_digest, "browser-digest"];
     assert_sealed("origin-auth/stored-connect-flow.json", &[("all", &bound_to, row.sealed)]);
 }
