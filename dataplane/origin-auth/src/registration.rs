@@ -1,11 +1,9 @@
 //! Registers the gateway as a client of an origin's authorization server: by hand, by its metadata document,
 //! or by dynamic registration, in this order (MCP, basic/authorization/client-registration).
 
-use std::net::IpAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
+use portcullis_config::{TokenEndpointAuthMethod as AuthMethod, is_loopback};
 use portcullis_egress::HttpClient;
 use portcullis_keyring::Purpose;
 use portcullis_policy::{Gateway, Origin};
@@ -13,7 +11,7 @@ use portcullis_store::OriginClientRow;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client::{
@@ -68,15 +66,6 @@ pub(crate) fn client_metadata_document(gateway: &Gateway, origin: &Origin) -> Va
 fn client_name(gateway: &Gateway) -> String {
     let host = gateway.public_url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned));
     format!("Portcullis ({})", host.as_deref().unwrap_or(&gateway.name))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        None => true,
-    }
 }
 
 /// Whether authorization servers on the internet can fetch the gateway's metadata document.
