@@ -10,10 +10,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use portcullis_config_distribution::{KEYS_SECRET, KEYS_SECRET_ENTRY};
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionError};
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, replace_file};
 use zeroize::Zeroizing;
 
-use super::atomic_file;
 use super::watches::{error_chain, is_unavailable};
 
 /// Delay between attempts to load the keys.
@@ -109,7 +108,7 @@ pub(super) fn save_copy(path: &Path, stored: &[u8]) {
     if read_keys(path).is_some_and(|kept| *kept == stored) {
         return;
     }
-    if let Err(error) = atomic_file::replace(path, stored) {
+    if let Err(error) = replace_file(path, stored) {
         tracing::warn!(
             %error,
             file = %path.display(),
