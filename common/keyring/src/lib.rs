@@ -10,6 +10,7 @@
 //! The first key of a ring is the current one. New data is created with it; existing data is read with any
 //! key of the ring. Envelopes and tokens contain the id of their key.
 
+mod digest;
 mod document;
 mod key_entry;
 mod key_file;
@@ -21,6 +22,7 @@ mod sealing;
 mod signing;
 mod weak_keys;
 
+pub use digest::digest;
 pub use document::{KeyDocument, Ring};
 pub use key_file::{KeyFile, KeyFileLock};
 pub use keyring::{Keyring, KeyringError};

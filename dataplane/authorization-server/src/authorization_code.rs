@@ -1,9 +1,9 @@
 //! Issues authorization codes for approved requests.
 
+use portcullis_keyring::digest;
 use portcullis_policy::{PrincipalId, Route};
 use portcullis_store::CodeRow;
 
-use crate::digest::digest;
 use crate::issue_token::SCOPE;
 use crate::{AuthorizationServer, Client, InternalError, Issuer};
 

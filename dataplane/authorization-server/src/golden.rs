@@ -6,13 +6,12 @@ mod published;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_golden::assert_golden;
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, digest};
 use portcullis_policy::{Principal, PrincipalId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
-use crate::digest::digest;
 use crate::testing::{REDIRECT, TestServer};
 
 /// Length of 256 random bits in base64url.

@@ -21,7 +21,6 @@ mod authorization_server;
 mod caller;
 mod claims;
 mod client;
-mod digest;
 mod endpoint;
 mod error;
 mod follow_feed;

@@ -13,13 +13,12 @@ use portcullis_egress::HttpClients;
 use portcullis_events::{Event, EventKind, EventSink, EventWriter};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, digest};
 use portcullis_policy::{Principal, Route, RouteTable, RouteTableHandle};
 use portcullis_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::digest::digest;
 use crate::{
     ApprovedRequest, AuthenticateError, AuthorizationServer, AuthorizationServerDependencies, Caller, Client,
     Issuer, ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer,

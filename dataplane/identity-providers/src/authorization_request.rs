@@ -1,12 +1,10 @@
 //! The authorization request that starts a sign-in (RFC 6749, section 4.1.1; OpenID Connect Core, section
 //! 3.1.2.1).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::NoRandomness;
+use portcullis_keyring::digest;
 use portcullis_policy::{Gateway, IdentityProvider};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::provider::Provider;
 use crate::{IdentityProviders, ProviderError};
@@ -56,7 +54,7 @@ impl IdentityProviders {
         let mut url = provider.discovered.metadata.authorization_endpoint.clone().ok_or_else(|| {
             ProviderError::InvalidResponse("its metadata has no authorization_endpoint".to_owned())
         })?;
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&begin.proof.verifier));
+        let challenge = digest(&begin.proof.verifier);
         let mut query = url.query_pairs_mut();
         query
             .append_pair("response_type", "code")

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_keyring::Purpose;
+use portcullis_keyring::{Purpose, digest};
 use portcullis_policy::{Gateway, Origin, PrincipalId};
 use portcullis_store::{ConnectFlowRow, ConnectionRow};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -371,11 +370,6 @@ fn authorization_url(
         }
     }
     Ok(url)
-}
-
-/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and the stored form of a `state`.
-fn digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
 fn associated_data(row: &ConnectFlowRow) -> [&str; 5] {

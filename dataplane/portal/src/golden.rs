@@ -11,7 +11,7 @@ use portcullis_events::EventSink;
 use portcullis_golden::assert_golden;
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
-use portcullis_keyring::{Keyring, Purpose};
+use portcullis_keyring::{Keyring, Purpose, digest};
 use portcullis_origin_auth::{BrokerDependencies, ConnectionStatus, CredentialBroker};
 use portcullis_policy::{RouteTable, RouteTableHandle};
 use portcullis_store::Store;
@@ -20,7 +20,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::account::user_connection::state;
 use crate::cookies::CookieKind;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::sign_in::start::{self, SignInStart};
 use crate::{Portal, PortalDependencies};

@@ -27,7 +27,6 @@ mod authorize;
 mod client_setup;
 mod connect;
 mod cookies;
-mod digest;
 mod error;
 mod forms;
 #[cfg(fuzzing)]

@@ -1,11 +1,11 @@
 //! The browser of a request and the users who are signed in with it.
 
 use http::{HeaderMap, HeaderValue};
+use portcullis_keyring::digest;
 use portcullis_policy::{Gateway, Principal};
 
 use crate::Portal;
 use crate::cookies::CookieKind;
-use crate::digest::digest;
 use crate::error::PortalError;
 
 /// A browser and its signed-in users, according to its cookies.

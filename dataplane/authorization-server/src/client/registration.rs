@@ -1,5 +1,6 @@
 //! Dynamically registered clients (RFC 7591).
 
+use portcullis_keyring::digest;
 use portcullis_store::{ClientRow, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,6 @@ use super::Client;
 use super::client_auth::{ClientAuth, SecretMethod};
 use super::metadata::{MetadataError, check_redirects, https_url, sanitize_name};
 use super::public_keys::PublicKeys;
-use crate::digest::digest;
 use crate::{AuthorizationServer, InternalError};
 
 /// Prefix of the ids of registered clients. Document URLs and names of workloads never have it.

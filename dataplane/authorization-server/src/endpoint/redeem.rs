@@ -1,11 +1,11 @@
 //! `grant_type=authorization_code` (RFC 6749, section 4.1.3; RFC 7636): redeems authorization codes.
 
+use portcullis_keyring::digest;
 use portcullis_store::{CodeRow, GrantRow};
 use subtle::ConstantTimeEq as _;
 
 use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::AuthorizationServer;
-use crate::digest::digest;
 
 /// Permitted lengths of a PKCE verifier (RFC 7636, section 4.1).
 const VERIFIER_LEN: std::ops::RangeInclusive<usize> = 43..=128;

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
+use portcullis_keyring::digest;
 use portcullis_policy::PrincipalId;
 use portcullis_store::{GrantRow, RefreshTokenRow};
 
 use super::token::{IssuedGrant, TokenEndpointError, TokenRequest};
 use crate::AuthorizationServer;
-use crate::digest::digest;
 use crate::renewal::SignInStatus;
 
 /// How long a used refresh token may be used again.

@@ -5,13 +5,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
+use portcullis_keyring::digest;
 use portcullis_store::GrantRow;
 
 use super::client_authentication::{ClientAuthError, IssuerContext};
 use super::form::{Form, FormError};
 use super::oauth_error::OAuthError;
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
-use crate::digest::digest;
 use crate::issue_token::REFRESH_PREFIX;
 use crate::{AuthorizationServer, InternalError};
 

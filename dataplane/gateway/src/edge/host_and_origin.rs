@@ -58,7 +58,8 @@ pub(super) fn browser_origin<'a>(public_url: &str, headers: &'a HeaderMap) -> Br
 /// Whether `origin` is a loopback origin in the form that browsers send (RFC 6454, section 6.1), without a
 /// user or a path.
 fn is_loopback_origin(origin: &str) -> bool {
-    is_this_machine(origin) && Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
+    is_this_machine(origin)
+        && Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
 }
 
 /// Excludes names below `localhost`, because a resolver that asks DNS for them may find another machine.
@@ -126,7 +127,9 @@ mod tests {
             assert_eq!(may(public, &[strange]), "may not", "{strange}");
         }
         assert_eq!(may(local, &["http://localhost:6274"]), "may");
-        for strange in ["http://evil.example", "http://evil.localhost", "http://user@localhost", "http://localhost/page"] {
+        for strange in
+            ["http://evil.example", "http://evil.localhost", "http://user@localhost", "http://localhost/page"]
+        {
             assert_eq!(may(local, &[strange]), "may not", "{strange}");
         }
         assert_eq!(may(local, &[local, "http://evil.example"]), "may not");

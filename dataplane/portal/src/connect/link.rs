@@ -5,13 +5,13 @@ use axum::extract::{Form, Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use portcullis_clock::NoRandomness;
+use portcullis_keyring::digest;
 use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
 use portcullis_store::{ConnectLinkRow, StoreError};
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::Portal;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;

@@ -9,12 +9,12 @@ mod error;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use portcullis_keyring::digest;
 use portcullis_policy::{RouteTable, Workload};
 use subtle::ConstantTimeEq as _;
 
 use super::form::Form;
 use crate::client::{ClientAuth, ClientSource, SecretMethod};
-use crate::digest::digest;
 use crate::{AuthorizationServer, Issuer};
 
 #[cfg(fuzzing)]
