@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis_logging::LoggedState;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -27,7 +28,7 @@ impl AuthorizationServer {
     pub async fn follow_feed(self) {
         let mut tick = tokio::time::interval(READ_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_readable = true;
+        let mut failing = LoggedState::default();
         let mut pruning = JoinSet::new();
         for reading in 0_u64.. {
             tick.tick().await;
@@ -36,9 +37,10 @@ impl AuthorizationServer {
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => Err(format!("the store did not respond within {} s", READ_TIMEOUT.as_secs())),
             };
+            let changed = failing.changes_to(read.is_err());
             match &read {
-                Ok(()) if !was_readable => tracing::info!("the revocation log is readable again"),
-                Err(error) if was_readable => {
+                Ok(()) if changed => tracing::info!("the revocation log is readable again"),
+                Err(error) if changed => {
                     tracing::error!(
                         %error,
                         "failed to read the revocation log; access tokens will be rejected after storeOutageGrace"
@@ -46,9 +48,8 @@ impl AuthorizationServer {
                 }
                 _ => {}
             }
-            was_readable = read.is_ok();
             while pruning.try_join_next().is_some() {}
-            if was_readable && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
+            if read.is_ok() && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
                 // In a separate task: deleting many rows must not delay revocations.
                 let identity = self.clone();
                 pruning.spawn(async move {

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use portcullis_config_distribution::{KEYS_SECRET, KEYS_SECRET_ENTRY};
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionError};
 use portcullis_keyring::{Keyring, replace_file};
+use portcullis_logging::LoggedState;
 use zeroize::Zeroizing;
 
 use super::watches::{error_chain, is_unavailable};
@@ -46,7 +47,7 @@ impl KeySources<'_> {
     /// # Errors
     /// When retrying does not help: the keys are invalid, or the key encryption is not configured for them.
     pub(super) async fn wait_for_keys(&self, custody: &KeyEncryption) -> anyhow::Result<ActiveKeys> {
-        let mut logged = None;
+        let mut logged = LoggedState::default();
         loop {
             let problem = match self.find().await {
                 Ok(stored) => match custody.decrypt(&stored).await {
@@ -66,9 +67,8 @@ impl KeySources<'_> {
                 },
                 Err(problem) => problem,
             };
-            if logged.as_ref() != Some(&problem) {
+            if logged.changes_to(Some(problem.clone())) {
                 tracing::warn!(error = %problem, "keys unavailable, retrying");
-                logged = Some(problem);
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use portcullis_config_distribution::OBJECT_KIND_LABEL;
+use portcullis_logging::LoggedState;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
@@ -49,7 +50,7 @@ where
     let mut events = pin!(watcher(api, config));
     let mut pause = Backoff::default();
     let mut listed = Vec::new();
-    let mut healthy = true;
+    let mut failing = LoggedState::default();
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -65,8 +66,7 @@ where
             Ok(Event::Delete(object)) => WatchEvent::Deleted(resource, object.into()),
             Err(error) => {
                 let failure = WatchEvent::Failed { unavailable: is_watch_unavailable(&error) };
-                if healthy && !is_version_expired(&error) {
-                    healthy = false;
+                if !is_version_expired(&error) && failing.changes_to(true) {
                     tracing::warn!(
                         resource = resource.plural(),
                         error = %error_chain(&error),
@@ -81,8 +81,7 @@ where
             }
         };
         pause = Backoff::default();
-        if !healthy {
-            healthy = true;
+        if failing.changes_to(false) {
             tracing::info!(resource = resource.plural(), "watch works again");
         }
         if sender.send(change).await.is_err() {
