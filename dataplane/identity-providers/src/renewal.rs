@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable as _;
 use moka::sync::Cache;
 use portcullis_clock::UnixMillis;
 use portcullis_policy::{Gateway, PrincipalId};
@@ -260,14 +261,8 @@ impl IdentityProviders {
         let sealed = self.seal_account(who, provider.name, provider.client, next)?;
         let revision = dependencies.random.token().map_err(ProviderError::from)?;
         let now = dependencies.clock.now().0;
-        let mut written = dependencies.store.renew_provider_account(row, &sealed, &revision, now).await;
-        for pause in WRITE_RETRY_DELAYS {
-            if written.is_ok() {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            written = dependencies.store.renew_provider_account(row, &sealed, &revision, now).await;
-        }
+        let write = || dependencies.store.renew_provider_account(row, &sealed, &revision, now);
+        let written = write.retry(WRITE_RETRY_DELAYS.into_iter()).await;
         // If the row changed meanwhile, a new sign-in stored another token, or the sign-in ended. Keep the
         // row.
         if written? { Ok(()) } else { Err(RenewalError::Busy) }

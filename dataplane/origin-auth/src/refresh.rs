@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable as _;
 use http::HeaderValue;
 use portcullis_clock::UnixMillis;
 use portcullis_events::EventKind;
@@ -304,15 +305,8 @@ impl Inner {
             expires_at: answer.lifetime.map(|seconds| now.after_seconds(seconds).0),
             revision: self.parts.random.token()?,
         };
-        let mut written = self.parts.store.renew_connection(&connection.row, &renewal).await;
-        for pause in WRITE_RETRY_DELAYS {
-            if written.is_ok() {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            written = self.parts.store.renew_connection(&connection.row, &renewal).await;
-        }
-        match written {
+        let write = || self.parts.store.renew_connection(&connection.row, &renewal);
+        match write.retry(WRITE_RETRY_DELAYS.into_iter()).await {
             Ok(true) => {}
             Ok(false) => return Ok(RefreshOutcome::Superseded),
             Err(error) => {
