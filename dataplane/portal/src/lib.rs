@@ -38,6 +38,7 @@ mod layout;
 mod page;
 mod paths;
 mod portal;
+mod request;
 mod sign_in;
 mod time_format;
 mod visitor;
