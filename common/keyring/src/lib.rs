@@ -9,6 +9,8 @@
 //!
 //! The first key of a ring is the current one. New data is created with it; existing data is read with any
 //! key of the ring. Envelopes and tokens contain the id of their key.
+//!
+//! Secrets that are only compared are stored as a [`digest`]. [`replace_file`] writes files of secrets.
 
 mod digest;
 mod document;
