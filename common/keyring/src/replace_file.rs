@@ -31,7 +31,8 @@ mod tests {
         let path = folder.path().join("keys.json");
         fs::write(&path, "old and longer").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        fs::write(folder.path().join("keys.json.new"), "left over from a crash").unwrap();
+        replace_file(&path, b"newer, from before a crash").unwrap();
+        fs::rename(&path, folder.path().join("keys.json.new")).unwrap();
         replace_file(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
