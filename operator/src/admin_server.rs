@@ -1,6 +1,6 @@
 //! The admin listener: health checks and metrics. It rejects requests from browser pages.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -12,6 +12,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use portcullis_clock::Clock;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 
 /// The reconciler runs a pass every second. After this long without one it counts as hung.
 const HANG_THRESHOLD_MS: i64 = 120_000;
@@ -80,27 +84,28 @@ async fn ready(State(private): State<AdminState>) -> Response {
 
 /// Prometheus text format 0.0.4.
 async fn metrics(State(private): State<AdminState>) -> Response {
-    let stats = &private.stats;
-    let mut out = String::new();
-    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-        let name = format!("portcullis_operator_{name}");
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
-    };
-    let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
-    one(
-        "leading",
-        "gauge",
-        "Whether this operator is the leader.",
-        stats.leads.load(Ordering::Relaxed).into(),
-    );
-    one("compilations_total", "counter", "Compilations of all resources.", of(&stats.compilations));
-    one("compile_microseconds", "gauge", "Duration of the last compilation.", of(&stats.compile_micros));
-    one("objects", "gauge", "Objects in the desired published config.", of(&stats.objects));
-    one("applied_total", "counter", "Objects applied in the publication namespace.", of(&stats.applied));
-    one("removed_total", "counter", "Objects removed from the publication namespace.", of(&stats.removed));
-    one("statuses_total", "counter", "Statuses written.", of(&stats.statuses));
-    one("failures_total", "counter", "Failed writes. Each write is retried.", of(&stats.failures));
-    one("diagnosed_errors", "gauge", "Resources that have an error.", of(&stats.errors));
-    one("undecodable", "gauge", "Resources that cannot be decoded.", of(&stats.undecodable));
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
+    let mut text = String::new();
+    match prometheus_text::encode(&mut text, &registry(&private.stats)) {
+        Ok(()) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The current values. The library appends `_total` to the names of counters and a period to help texts.
+fn registry(stats: &Stats) -> Registry {
+    let counter = |figure: &AtomicU64| ConstCounter::new(figure.load(Ordering::Relaxed));
+    let gauge = |figure: &AtomicU64| ConstGauge::new(figure.load(Ordering::Relaxed));
+    let leads = u64::from(stats.leads.load(Ordering::Relaxed));
+    let mut all = Registry::with_prefix("portcullis_operator");
+    all.register("leading", "Whether this operator is the leader", ConstGauge::new(leads));
+    all.register("compilations", "Compilations of all resources", counter(&stats.compilations));
+    all.register("compile_microseconds", "Duration of the last compilation", gauge(&stats.compile_micros));
+    all.register("objects", "Objects in the desired published config", gauge(&stats.objects));
+    all.register("applied", "Objects applied in the publication namespace", counter(&stats.applied));
+    all.register("removed", "Objects removed from the publication namespace", counter(&stats.removed));
+    all.register("statuses", "Statuses written", counter(&stats.statuses));
+    all.register("failures", "Failed writes. Each write is retried", counter(&stats.failures));
+    all.register("diagnosed_errors", "Resources that have an error", gauge(&stats.errors));
+    all.register("undecodable", "Resources that cannot be decoded", gauge(&stats.undecodable));
+    all
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use ipnet::IpNet;
@@ -29,6 +30,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(3600);
 /// Delay after the first failure. Each further failure doubles it.
 const RETRY_DELAY: Duration = Duration::from_secs(15);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(600);
+const BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(RETRY_DELAY).with_max_delay(MAX_RETRY_DELAY).without_max_times();
 /// Replicas that are polled concurrently.
 const MAX_CONCURRENT_POLLS: usize = 4;
 
@@ -61,7 +64,10 @@ struct PollState {
     /// Hash from its Lease at the last successful poll.
     hash: String,
     asked: Option<Instant>,
-    failures: u32,
+    /// The delays of further failures, since the last successful poll.
+    backoff: Option<ExponentialBackoff>,
+    /// Delay after the last poll, if it failed.
+    retry_delay: Option<Duration>,
 }
 
 /// Why a poll failed.
@@ -138,16 +144,8 @@ impl PollState {
         let Some(asked) = self.asked else {
             return (!replica.hash.is_empty()).then_some(now);
         };
-        Some(
-            asked
-                + match self.failures {
-                    0 if replica.hash == self.hash => REFRESH_INTERVAL,
-                    0 => MIN_POLL_INTERVAL,
-                    failures => RETRY_DELAY
-                        .saturating_mul(2u32.saturating_pow(failures.min(10) - 1))
-                        .min(MAX_RETRY_DELAY),
-                },
-        )
+        let unless_failed = if replica.hash == self.hash { REFRESH_INTERVAL } else { MIN_POLL_INTERVAL };
+        Some(asked + self.retry_delay.unwrap_or(unless_failed))
     }
 
     fn record(
@@ -158,14 +156,14 @@ impl PollState {
         self.asked = Some(Instant::now());
         match answer {
             Ok(observed) => {
-                self.failures = 0;
+                (self.backoff, self.retry_delay) = (None, None);
                 // The hash from the Lease: if the replica has observed more since then, its next Lease has a
                 // new hash.
                 self.hash = replica.hash.clone();
                 Some(observed)
             }
             Err(error) => {
-                if self.failures == 0 {
+                if self.retry_delay.is_none() {
                     tracing::warn!(
                         %error,
                         replica = %replica.name,
@@ -173,7 +171,7 @@ impl PollState {
                         "failed to poll a replica for observed catalogs, retrying"
                     );
                 }
-                self.failures = self.failures.saturating_add(1);
+                self.retry_delay = self.backoff.get_or_insert_with(|| BACKOFF.build()).next();
                 None
             }
         }
@@ -229,7 +227,9 @@ mod tests {
             states.record(&replica("1"), Err(PollError::Refused(StatusCode::FORBIDDEN)));
             assert_eq!(states.due(&replica("1"), now), Some(now + expected));
         }
-        states.failures = 100;
+        for _ in 0..100 {
+            states.record(&replica("1"), Err(PollError::Refused(StatusCode::FORBIDDEN)));
+        }
         assert_eq!(states.due(&replica("1"), now), Some(now + MAX_RETRY_DELAY));
     }
 }

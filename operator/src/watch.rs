@@ -4,13 +4,13 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::{Api, Client, Resource};
 use portcullis_config_distribution::REPLICA_OF_LABEL;
 use portcullis_crds::{CREDENTIAL_LABEL, McpGateway, OriginMcp, Team, VirtualMcp};
@@ -76,27 +76,11 @@ pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEve
     }
 }
 
-const INITIAL_DELAY: Duration = Duration::from_millis(250);
-const MAX_DELAY: Duration = Duration::from_secs(4);
-
-/// Delay before a watch resumes. It stays short, because no change takes effect until the watch is back.
-struct WatchBackoff(Duration);
-
-impl Iterator for WatchBackoff {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.0;
-        self.0 = (wait * 2).min(MAX_DELAY);
-        Some(wait)
-    }
-}
-
-impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.0 = INITIAL_DELAY;
-    }
-}
+/// Delays before a watch resumes. They stay short, because no change takes effect until the watch is back.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(250))
+    .with_max_delay(Duration::from_secs(4))
+    .without_max_times();
 
 fn spawn_watch<K>(
     what: &'static str,
@@ -109,7 +93,7 @@ fn spawn_watch<K>(
 {
     let changes = changes.clone();
     tokio::spawn(async move {
-        let backoff = WatchBackoff(INITIAL_DELAY);
+        let backoff = ExponentialBackoff::from(BACKOFF);
         let mut events = watcher::watcher(api, config).backoff(backoff).into_stream().boxed();
         loop {
             match events.try_next().await {

@@ -6,9 +6,10 @@ the suite sent them, foreign ones included. It inserts one header line; every ot
 
 import socket
 import threading
+from contextlib import suppress
 
 from processes import free_port
-from sockets import stop_listening
+from sockets import end_connections, pump, stop_listening
 
 LONGEST_HEAD = 65_536
 
@@ -36,21 +37,14 @@ class Forwarder:
             far.settimeout(None)
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._run, args=(near, far, self._requests), daemon=True).start()
-            threading.Thread(target=self._run, args=(far, near, pump), daemon=True).start()
+            threading.Thread(target=self._run, args=(near, far), daemon=True).start()
+            threading.Thread(target=pump, args=(far, near), daemon=True).start()
 
-    @staticmethod
-    def _run(source, target, relay):
-        try:
-            relay(source, target)
-        except (OSError, EOFError, ValueError):
-            pass
-        # Whichever side ends first ends the other: a client that goes away has to be seen by the gateway.
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+    def _run(self, near, far):
+        with suppress(OSError, EOFError, ValueError):
+            self._requests(near, far)
+        # Whichever side ends first ends the other: the gateway must notice a client that disconnects.
+        end_connections(near, far)
 
     def _requests(self, near, far):
         reader = Reader(near)
@@ -123,8 +117,3 @@ def chunks(reader: Reader, target) -> None:
     while (line := reader.until(b"\r\n")) != b"\r\n":
         target.sendall(line)
     target.sendall(line)
-
-
-def pump(source, target) -> None:
-    while chunk := source.recv(65_536):
-        target.sendall(chunk)

@@ -5,7 +5,7 @@ import threading
 from itertools import count
 
 from processes import free_port
-from sockets import stop_listening
+from sockets import pump, stop_listening
 
 
 class Balancer:
@@ -41,22 +41,8 @@ class Balancer:
         far.settimeout(None)
         for end in (near, far):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=self._pump, args=(near, far), daemon=True).start()
-        self._pump(far, near)
-
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket):
-        try:
-            while chunk := source.recv(65_536):
-                target.sendall(chunk)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            end.close()
+        threading.Thread(target=pump, args=(near, far), daemon=True).start()
+        pump(far, near)
 
     def close(self):
         stop_listening(self.listener)

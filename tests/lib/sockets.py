@@ -73,6 +73,23 @@ class Wire:
         self.close()
 
 
+def pump(source: socket.socket, target: socket.socket, kept: bytearray | None = None) -> None:
+    """Passes on, and adds to `kept`, what `source` sends. Ends both connections when one side ends."""
+    with suppress(OSError):
+        while chunk := source.recv(65_536):
+            if kept is not None:
+                kept.extend(chunk)
+            target.sendall(chunk)
+    end_connections(source, target)
+
+
+def end_connections(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
+
+
 def stop_listening(listener: socket.socket) -> None:
     """Closes it, and wakes whoever waits in `accept` or `recvfrom`. Closed alone it would keep them, and the kernel, when it has them call
     again, would have them take what comes to the next socket with the same number."""

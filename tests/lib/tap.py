@@ -4,7 +4,7 @@ import socket
 import threading
 
 from processes import free_port
-from sockets import stop_listening
+from sockets import pump, stop_listening
 
 
 class Tap:
@@ -29,22 +29,7 @@ class Tap:
                 near.close()
                 continue
             for source, target, kept in ((near, far, self.sent), (far, near, self.answered)):
-                threading.Thread(target=self._pump, args=(source, target, kept), daemon=True).start()
-
-    @staticmethod
-    def _pump(source, target, kept):
-        try:
-            while chunk := source.recv(65_536):
-                kept.extend(chunk)
-                target.sendall(chunk)
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            end.close()
+                threading.Thread(target=pump, args=(source, target, kept), daemon=True).start()
 
     def close(self):
         stop_listening(self.listener)

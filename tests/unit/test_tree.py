@@ -15,13 +15,13 @@ for manifest in [*REPO.glob("*/Cargo.toml"), *REPO.glob("*/*/Cargo.toml")]:
 
 # Dependencies point one way: each crate may use those listed before it.
 RESOURCES = ["config", "client-key", "crds", "compiler"]
-COMMON = ["config", "client-key", "clock", "keyring", "mcp", "egress", "kube-endpoint", "key-encryption", "config-distribution"]
+COMMON = ["config", "client-key", "clock", "logging", "keyring", "mcp", "egress", "kube-endpoint", "key-encryption", "config-distribution"]
 DATA_PLANE = [
     *("rate-limit", "events", "policy", "store", "jwt-verification", "origin-auth", "identity-providers", "authorization-server", "portal"),
     *("demo-origin", "gateway"),
 ]
 ORDER = [f"portcullis-{name}" for name in [*COMMON, "crds", "compiler", *DATA_PLANE]]
-PURE = ["crds/compiler", "crds/config", "crds/client-key", "common/config-distribution", "common/mcp", "dataplane/policy"]
+PURE = ["crds/compiler", "crds/config", "crds/client-key", "common/config-distribution", "common/logging", "common/mcp", "dataplane/policy"]
 MAX_LINES = 500
 
 

@@ -157,7 +157,7 @@ impl HttpClient {
         let (request, deadline) = self.prepare(request)?;
         let response = deadline.apply(self.client.request(request)).await?;
         let (head, body) =
-            response.map_err(|error| EgressError::from_request_error(&deadline.host, &error))?.into_parts();
+            response.map_err(|error| EgressError::from_request_error(&deadline.host, error))?.into_parts();
         Ok(ResponseStream { status: head.status, headers: head.headers, body, deadline })
     }
 

@@ -45,8 +45,7 @@ impl ResponseStream {
     /// When the connection fails, or the deadline of the request passes.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
         while let Some(frame) = self.deadline.apply(self.body.frame()).await? {
-            let frame =
-                frame.map_err(|error| EgressError::from_request_error(&self.deadline.host, error))?;
+            let frame = frame.map_err(|error| EgressError::from_request_error(&self.deadline.host, error))?;
             // Trailers carry nothing that a caller needs.
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));

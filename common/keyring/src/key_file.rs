@@ -1,14 +1,13 @@
 //! `keys.json` in the state folder of one machine.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use portcullis_clock::Random;
 use zeroize::Zeroizing;
 
-use crate::{KeyDocument, Keyring, KeyringError};
+use crate::{KeyDocument, Keyring, KeyringError, replace_file};
 
 /// The file that stores the key rings of one machine. Writes are atomic, so readers always see a whole file.
 /// Writers [lock](Self::lock) it from reading to writing.
@@ -54,22 +53,12 @@ impl KeyFile {
         Ok(Some(text))
     }
 
-    /// Replaces the file (mode 0600). It is written under another name and renamed, so a crash leaves either
-    /// the old or the new file.
+    /// Replaces the file (mode 0600) atomically.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, text: &[u8]) -> Result<(), KeyringError> {
-        let aside = self.path.with_extension("json.new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)
-            .map_err(|error| self.io(error))?;
-        file.write_all(text).and_then(|()| file.sync_all()).map_err(|error| self.io(error))?;
-        fs::rename(&aside, &self.path).map_err(|error| self.io(error))
+        replace_file(&self.path, text).map_err(|error| self.io(error))
     }
 
     /// Waits for other writers and then blocks them. This is a file lock between the processes of one

@@ -9,23 +9,29 @@
 //!
 //! The first key of a ring is the current one. New data is created with it; existing data is read with any
 //! key of the ring. Envelopes and tokens contain the id of their key.
+//!
+//! Secrets that are only compared are stored as a [`digest`]. [`replace_file`] writes files of secrets.
 
+mod digest;
 mod document;
 mod document_error;
 mod key_entry;
 mod key_file;
 mod keyring;
 mod mac;
+mod replace_file;
 mod rotation;
 mod sealing;
 mod signing;
 mod weak_keys;
 
+pub use digest::digest;
 pub use document::{KeyDocument, Ring};
 pub use document_error::KeyDocumentError;
 pub use key_file::{KeyFile, KeyFileLock};
 pub use keyring::{Keyring, KeyringError};
 pub use mac::{InvalidMac, MacRing, NoMacKey};
+pub use replace_file::replace_file;
 pub use rotation::{RotationStatus, RotationStep};
 pub use sealing::{KEY_PREFIX_LEN, OpenError, Purpose, SealError, SealingRing};
 pub use signing::{GatewayTokenError, SigningRing};

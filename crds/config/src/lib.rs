@@ -7,6 +7,7 @@
 
 mod address_class;
 mod gateway;
+mod loopback;
 mod origin;
 mod origin_auth;
 mod query;
@@ -19,6 +20,7 @@ pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind,
     ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,
 };
+pub use loopback::is_loopback;
 pub use origin::{Network, OriginConfig, OriginLimits};
 pub use origin_auth::{
     AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, SubjectToken,

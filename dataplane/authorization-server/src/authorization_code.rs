@@ -1,11 +1,11 @@
 //! Authorization codes: issued for approved requests.
 
 use portcullis_clock::{Clock, Random};
+use portcullis_keyring::digest;
 use portcullis_policy::{PrincipalId, Route};
 use portcullis_rate_limit::RateLimit;
 use portcullis_store::{CodeRow, Store};
 
-use crate::digest::digest;
 use crate::issue_token::SCOPE;
 use crate::issuer::root_issuer;
 use crate::{Client, InternalError, Issuer};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_clock::Clock;
+use portcullis_logging::LoggedState;
 use portcullis_policy::RouteTableHandle;
 use portcullis_store::Store;
 use tokio::task::JoinSet;
@@ -56,14 +57,15 @@ impl FeedReader {
     pub async fn follow(self: Arc<Self>) {
         let mut tick = tokio::time::interval(READ_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_readable = true;
+        let mut failing = LoggedState::default();
         let mut pruning = JoinSet::new();
         for reading in 0_u64.. {
             tick.tick().await;
             let read = self.read_in_time().await;
+            let changed = failing.changes_to(read.is_err());
             match &read {
-                Ok(()) if !was_readable => tracing::info!("the revocation log is readable again"),
-                Err(error) if was_readable => {
+                Ok(()) if changed => tracing::info!("the revocation log is readable again"),
+                Err(error) if changed => {
                     tracing::error!(
                         %error,
                         "failed to read the revocation log; access tokens will be rejected after storeOutageGrace"
@@ -71,9 +73,8 @@ impl FeedReader {
                 }
                 _ => {}
             }
-            was_readable = read.is_ok();
             while pruning.try_join_next().is_some() {}
-            if was_readable && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
+            if read.is_ok() && reading % READS_PER_PRUNE == 0 && pruning.is_empty() {
                 // In a separate task: deleting many rows must not delay revocations.
                 let expired_rows = Arc::clone(&self.expired_rows);
                 pruning.spawn(async move {

@@ -5,14 +5,13 @@ mod published;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_golden::assert_golden;
-use portcullis_keyring::Keyring;
+use portcullis_golden::{assert_golden, derived_key_document};
+use portcullis_keyring::{Keyring, digest};
 use portcullis_policy::{Principal, PrincipalId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
-use crate::digest::digest;
 use crate::testing::{REDIRECT, TestServer};
 
 /// Length of 256 random bits in base64url.
@@ -49,10 +48,7 @@ fn opened(token: &str) -> Value {
 
 #[test]
 fn an_access_token_is_signed_as_before() {
-    // Derived, because the repository must not contain usable keys.
-    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
-    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    let keys = Keyring::from_json(document.to_string().as_bytes()).unwrap();
+    let keys = Keyring::from_json(derived_key_document().as_bytes()).unwrap();
     let text = |text: &str| text.to_owned();
     let claims = AccessClaims {
         iss: text("https://gateway.example/mcp/a"),

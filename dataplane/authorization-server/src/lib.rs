@@ -27,7 +27,6 @@ mod caller;
 mod challenge;
 mod claims;
 mod client;
-mod digest;
 mod endpoint;
 mod error;
 mod feed_reader;

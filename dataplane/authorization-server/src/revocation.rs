@@ -176,10 +176,10 @@ fn retained_until(table: &RouteTable, now: UnixMillis) -> UnixMillis {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_keyring::digest;
     use portcullis_store::SessionRow;
 
     use super::*;
-    use crate::digest::digest;
     use crate::testing::{REDIRECT, TestServer, VERIFIER, ana};
     use crate::{ApprovedRequest, Issuer};
 

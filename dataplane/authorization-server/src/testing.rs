@@ -11,20 +11,21 @@ use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::Config;
 use portcullis_egress::HttpClients;
 use portcullis_events::{Event, EventKind, EventSink, EventWriter};
+use portcullis_golden::config::{config, gateway, origin, route, with};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, digest};
 use portcullis_policy::{Principal, Route, RouteTable, RouteTableHandle};
 use portcullis_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::digest::digest;
 use crate::prune::ExpiredRows;
 use crate::{
     ApprovedRequest, AuthenticateError, AuthorizationServer, AuthorizationServerDependencies, Caller, Client,
     Issuer, ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer,
 };
+use portcullis_keyring::digest;
 
 mod signer;
 
@@ -40,36 +41,18 @@ pub(crate) fn table(slugs: &[&str]) -> RouteTable {
 }
 
 pub(crate) fn table_with(slugs: &[&str], change: impl FnOnce(&mut Config)) -> RouteTable {
-    let nothing = json!({"include": null, "exclude": [], "overrides": []});
-    let routes: Vec<Value> = slugs
-        .iter()
-        .map(|slug| {
-            json!({
-                "uid": format!("uid-{slug}"), "name": format!("default/{slug}"), "slug": slug, "displayName": format!("Route {slug}"),
-                "description": "", "suspended": false, "identityProvider": "company", "origin": "origin", "access": "Everyone",
-                "capabilities": {"tools": nothing, "prompts": nothing, "resources": nothing, "resourceTemplates": nothing},
-            })
-        })
-        .collect();
-    let mut contract: Config = serde_json::from_value(json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": PUBLIC_URL,
-            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
-            "trustedProxies": [],
-        },
-        "origins": [{
-            "uid": "origin", "id": "o", "name": "default/origin", "displayName": "Origin", "url": "https://origin.example/mcp",
-            "suspended": false, "auth": "none", "network": {"privateNetworks": [], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        }],
-        "routes": routes,
-        "teams": [],
-    }))
-    .unwrap();
+    let routes = slugs.iter().map(|slug| {
+        let names = json!({"name": format!("default/{slug}"), "displayName": format!("Route {slug}")});
+        with(route(&format!("uid-{slug}"), slug, "origin"), names)
+    });
+    let names = json!({"id": "o", "name": "default/origin", "displayName": "Origin"});
+    let settings = json!({
+        "publicUrl": PUBLIC_URL,
+        "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
+        "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
+    });
+    let config = config(with(gateway(), settings), vec![with(origin("origin"), names)], routes.collect());
+    let mut contract: Config = serde_json::from_value(config).unwrap();
     change(&mut contract);
     RouteTable::build(&contract, 1).unwrap()
 }

@@ -10,7 +10,8 @@ use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDe
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
-use portcullis_golden::assert_golden;
+use portcullis_golden::config::{config, gateway, origin, route, with};
+use portcullis_golden::{assert_golden, derived_key_document};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::{Keyring, Purpose};
@@ -19,7 +20,6 @@ use portcullis_policy::{Principal, RouteTable, RouteTableHandle};
 use portcullis_portal::{Portal, PortalDependencies};
 use portcullis_store::Store;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::catalog::Catalogs;
 use crate::pipeline::{Context, DeferredSessions};
@@ -41,11 +41,9 @@ pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Fixed key rings. They are derived because the repository must not contain a usable key.
+/// Fixed key rings.
 pub(crate) fn keys() -> Arc<Keyring> {
-    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
-    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(derived_key_document().as_bytes()).unwrap())
 }
 
 /// Compares the content of envelopes with a golden file. Opens the envelopes that the file keeps and returns
@@ -80,29 +78,15 @@ pub(crate) fn table() -> Arc<RouteTable> {
 
 /// Like [`table`], with changed documents.
 pub(crate) fn table_with(change: impl FnOnce(&mut Value)) -> Arc<RouteTable> {
-    let all = json!({"include": null, "exclude": [], "overrides": []});
-    let mut config = json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": "https://gateway.example",
-            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
-        },
-        "origins": [{
-            "uid": "origin-uid", "id": "origin-id", "name": "mcp/o", "displayName": "O",
-            "url": "https://origin.example/mcp", "suspended": false, "auth": "none",
+    let origin = with(
+        origin("origin-uid"),
+        json!({
+            "id": "origin-id", "name": "mcp/o", "displayName": "O",
             "network": {"privateNetworks": ["127.0.0.0/8"], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        }],
-        "routes": [{
-            "uid": "route-uid", "name": "mcp/r", "slug": "r", "displayName": "R", "description": "",
-            "suspended": false, "identityProvider": "company", "origin": "origin-uid", "access": "Everyone",
-            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
-        }],
-        "teams": [],
-    });
+        }),
+    );
+    let route = with(route("route-uid", "r", "origin-uid"), json!({"name": "mcp/r", "displayName": "R"}));
+    let mut config = config(gateway(), vec![origin], vec![route]);
     change(&mut config);
     Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }

@@ -10,6 +10,7 @@ use portcullis_clock::Clock;
 use portcullis_events::{Event, EventKind, EventSink, Outcome};
 use portcullis_identity_providers::{ProviderError, TokenReencryption};
 use portcullis_keyring::Keyring;
+use portcullis_logging::LoggedState;
 use portcullis_origin_auth::{CredentialBroker, ReencryptError, ReencryptProgress};
 use portcullis_policy::RouteTableHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -77,7 +78,7 @@ impl Reencryption {
     ) {
         let mut tick = tokio::time::interval(CHECK_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut due, mut healthy) = (Instant::now(), true);
+        let (mut due, mut failing) = (Instant::now(), LoggedState::default());
         loop {
             tick.tick().await;
             let current_key_id = keys.sealing.current_key_id();
@@ -90,7 +91,8 @@ impl Reencryption {
             }
             match self.run_pass(&work).await {
                 Ok(done) => {
-                    (due, healthy) = (Instant::now() + RESCAN_INTERVAL, true);
+                    due = Instant::now() + RESCAN_INTERVAL;
+                    failing.changes_to(false);
                     // If the keys rotated during the pass, it did not search for the key that was replaced
                     // last.
                     if keys.sealing.current_key_id() == current_key_id {
@@ -101,10 +103,9 @@ impl Reencryption {
                     }
                 }
                 Err(error) => {
-                    if healthy {
+                    if failing.changes_to(true) {
                         tracing::warn!(%error, "failed to re-encrypt data sealed under replaced keys, retrying");
                     }
-                    healthy = false;
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
             }

@@ -1,11 +1,9 @@
 //! The authorization request that starts a sign-in (RFC 6749, section 4.1.1; OpenID Connect Core, section
 //! 3.1.2.1).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_keyring::digest;
 use portcullis_policy::Gateway;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::ProviderError;
 use crate::provider::Provider;
@@ -43,7 +41,7 @@ pub(crate) fn authorization_url(
         .authorization_endpoint
         .clone()
         .ok_or_else(|| ProviderError::invalid("its metadata has no authorization_endpoint"))?;
-    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&begin.proof.verifier));
+    let challenge = digest(&begin.proof.verifier);
     let mut query = url.query_pairs_mut();
     query
         .append_pair("response_type", "code")

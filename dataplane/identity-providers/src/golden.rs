@@ -7,23 +7,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::ProviderClient;
-use portcullis_golden::assert_golden;
+use portcullis_golden::{assert_golden, derived_key_document};
 use portcullis_jwt_verification::JwtError;
 use portcullis_keyring::{Keyring, Purpose};
 use portcullis_policy::PrincipalId;
 use portcullis_store::Store;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::stored_account::{StoredAccount, StoredAccounts};
 use crate::{LogoutError, Problem, ProviderError, account_key, session_key};
 
-/// Fixed key rings. They are derived, because the repository must not contain usable keys.
+/// Fixed key rings.
 fn keys() -> Arc<Keyring> {
-    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
-    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(derived_key_document().as_bytes()).unwrap())
 }
 
 async fn accounts() -> StoredAccounts {

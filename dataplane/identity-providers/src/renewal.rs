@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable as _;
 use moka::sync::Cache;
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_policy::{Gateway, PrincipalId};
@@ -271,14 +272,8 @@ impl RenewalClient {
         let sealed = self.accounts.seal(who, provider.name, provider.client, next)?;
         let revision = self.random.token().map_err(ProviderError::from)?;
         let now = self.clock.now().0;
-        let mut written = self.store.renew_provider_account(row, &sealed, &revision, now).await;
-        for pause in WRITE_RETRY_DELAYS {
-            if written.is_ok() {
-                break;
-            }
-            tokio::time::sleep(pause).await;
-            written = self.store.renew_provider_account(row, &sealed, &revision, now).await;
-        }
+        let write = || self.store.renew_provider_account(row, &sealed, &revision, now);
+        let written = write.retry(WRITE_RETRY_DELAYS.into_iter()).await;
         // If the row changed meanwhile, a new sign-in stored another token, or the sign-in ended. Keep the
         // row.
         if written? { Ok(()) } else { Err(RenewalError::Busy) }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::Clock;
+use portcullis_keyring::digest;
 use portcullis_policy::{Origin, PrincipalId};
 use portcullis_store::{ConnectFlowRow, Store};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -100,11 +98,6 @@ impl ConnectFlowStore {
             .ok_or(ConnectError::UnknownFlow)?;
         Ok((PrincipalId::from_stored(&row.principal_id), flow))
     }
-}
-
-/// SHA-256, base64url: PKCE's S256 (RFC 7636 section 4.2), and the stored form of a `state`.
-pub(crate) fn digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(text))
 }
 
 fn associated_data(row: &ConnectFlowRow) -> [&str; 5] {

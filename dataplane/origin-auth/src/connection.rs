@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use portcullis_clock::UnixMillis;
 use portcullis_config::{ClientRegistration, OriginAuth};
-use portcullis_keyring::SealError;
+use portcullis_keyring::{SealError, digest};
 use portcullis_policy::Origin;
 use portcullis_store::ConnectionRow;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -129,7 +126,7 @@ pub(crate) fn associated_data(row: &ConnectionRow) -> [&str; 7] {
 /// origin, so any change invalidates the token.
 pub(crate) fn exchange_fingerprint(auth: &OriginAuth) -> String {
     let text = serde_json::to_vec(auth).unwrap_or_default();
-    format!("exchange {}", URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
+    format!("exchange {}", digest(text))
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::{OriginAuth, TokenEndpointAuthMethod as Method};
 use portcullis_egress::{EgressError, HttpClients};
 use portcullis_events::EventSink;
-use portcullis_golden::assert_golden;
+use portcullis_golden::config::{config, gateway, origin, route, with};
+use portcullis_golden::{assert_golden, derived_key_document};
 use portcullis_keyring::{Keyring, Purpose};
 use portcullis_policy::RouteTable;
 use portcullis_store::{ConnectionRow, Store};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::audit::Failure;
@@ -33,11 +33,9 @@ const PURPOSES: [(&str, Purpose); 5] = [
 /// A sealed value: its name, the associated data, and the envelope that this version creates.
 pub(crate) type Sealed<'a> = (&'a str, &'a [&'a str], String);
 
-/// Fixed key rings, derived because the repository must not contain usable keys.
+/// Fixed key rings.
 pub(crate) fn keys() -> Arc<Keyring> {
-    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
-    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(derived_key_document().as_bytes()).unwrap())
 }
 
 /// Compares the content of envelopes with a golden file, and opens the envelopes in that file.
@@ -69,30 +67,15 @@ pub(crate) fn pretty(value: &Value) -> String {
 }
 
 pub(crate) fn table() -> Arc<RouteTable> {
-    let all = json!({"include": null, "exclude": [], "overrides": []});
-    let config = json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": "https://gateway.example",
-            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
-        },
-        "origins": [{
-            "uid": "origin-uid", "id": "origin-id", "name": "mcp/o", "displayName": "O",
-            "url": "https://origin.example/mcp", "suspended": false,
+    let origin = with(
+        origin("origin-uid"),
+        json!({
+            "id": "origin-id", "name": "mcp/o", "displayName": "O",
             "auth": {"userOAuth": {"scopes": [], "registration": "auto"}},
-            "network": {"privateNetworks": [], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        }],
-        "routes": [{
-            "uid": "route", "name": "mcp/r", "slug": "r", "displayName": "R", "description": "",
-            "suspended": false, "identityProvider": "company", "origin": "origin-uid", "access": "Everyone",
-            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
-        }],
-        "teams": [],
-    });
+        }),
+    );
+    let route = with(route("route", "r", "origin-uid"), json!({"name": "mcp/r", "displayName": "R"}));
+    let config = config(gateway(), vec![origin], vec![route]);
     Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 

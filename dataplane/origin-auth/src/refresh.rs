@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::Retryable as _;
 use http::HeaderValue;
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_egress::{EgressError, HttpClients};
 use portcullis_events::EventKind;
 use portcullis_policy::{Origin, PrincipalId};
-use portcullis_store::{ConnectionRow, Renewal, Store, StoreError};
+use portcullis_store::{ConnectionRow, Renewal, Store};
 
 use crate::audit::{AuditLog, Failure};
 use crate::client::{ClientError, ConfiguredClients, RegistrationMethod};
@@ -294,7 +295,8 @@ impl TokenRefresher {
             expires_at: response.lifetime.map(|seconds| now.after_seconds(seconds).0),
             revision: self.random.token()?,
         };
-        match self.write_renewal(&connection.row, &renewal).await {
+        let write = || self.store.renew_connection(&connection.row, &renewal);
+        match write.retry(WRITE_RETRY_DELAYS.into_iter()).await {
             Ok(true) => {}
             Ok(false) => return Ok(RefreshOutcome::Superseded),
             Err(error) => {
@@ -312,19 +314,6 @@ impl TokenRefresher {
         };
         let credential = self.cache.insert_connection(who, origin, &renewed, renewed.refresh_at());
         Ok(RefreshOutcome::Done(credential))
-    }
-
-    /// Stores new tokens. `false` if the connection changed meanwhile.
-    async fn write_renewal(&self, row: &ConnectionRow, renewal: &Renewal) -> Result<bool, StoreError> {
-        let mut written = self.store.renew_connection(row, renewal).await;
-        for delay in WRITE_RETRY_DELAYS {
-            if written.is_ok() {
-                break;
-            }
-            tokio::time::sleep(delay).await;
-            written = self.store.renew_connection(row, renewal).await;
-        }
-        written
     }
 }
 

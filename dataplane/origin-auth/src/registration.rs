@@ -1,13 +1,12 @@
 //! Registers the gateway as a client of an origin's authorization server: by hand, by its metadata document,
 //! or by dynamic registration, in this order (MCP, basic/authorization/client-registration).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
 use portcullis_clock::Clock;
-use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
+use portcullis_config::{TokenEndpointAuthMethod as AuthMethod, is_loopback};
 use portcullis_egress::HttpClient;
 use portcullis_keyring::SealError;
 use portcullis_policy::{Gateway, Origin};
@@ -15,7 +14,7 @@ use portcullis_store::{OriginClientRow, Store, StoreError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client::{
@@ -101,15 +100,6 @@ enum RegistrationError {
 impl From<RegistrationError> for ConnectError {
     fn from(error: RegistrationError) -> Self {
         Self::Registration(error.into())
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        None => true,
     }
 }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use portcullis_config::{Config, SecretKey, SecretValue, WorkloadConfig, WorkloadCredential};
+use portcullis_golden::config::{self, config, everything, gateway, origin, with};
 use portcullis_policy::{
     DocumentRef, Principal, PrincipalKind, Route, RouteTable, RouteTableBuilder, ToolRules,
 };
@@ -12,33 +13,14 @@ use secrecy::SecretString;
 use serde_json::json;
 
 fn contract(access: &str, members: serde_json::Value) -> Config {
-    let all = json!({"include": null, "exclude": [], "overrides": []});
-    serde_json::from_value(json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": "https://gateway.example",
-            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true},
-            "trustedProxies": [],
-        },
-        "origins": [{
-            "uid": "o", "id": "o", "name": "default/o", "displayName": "O", "url": "https://origin.example/mcp",
-            "suspended": false, "auth": "none", "network": {"privateNetworks": [], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        }],
-        "routes": [{
-            "uid": "r", "name": "default/r", "slug": "r", "displayName": "R", "description": "", "suspended": false,
-            "identityProvider": "company", "origin": "o", "access": access,
-            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
-        }],
-        "teams": [{
-            "uid": "t", "name": "default/t", "displayName": "T", "members": members,
-            "access": [{"route": "r", "tools": {"include": ["read"], "exclude": [], "overrides": []}}],
-        }],
-    }))
-    .unwrap()
+    let origin = with(origin("o"), json!({"name": "default/o", "displayName": "O"}));
+    let route = json!({"name": "default/r", "displayName": "R", "access": access});
+    let mut config = config(gateway(), vec![origin], vec![with(config::route("r", "r", "o"), route)]);
+    config["teams"] = json!([{
+        "uid": "t", "name": "default/t", "displayName": "T", "members": members,
+        "access": [{"route": "r", "tools": with(everything(), json!({"include": ["read"]}))}],
+    }]);
+    serde_json::from_value(config).unwrap()
 }
 
 fn route(access: &str, members: serde_json::Value) -> Arc<Route> {

@@ -8,19 +8,18 @@ use portcullis_authorization_server::{AuthorizationServer, AuthorizationServerDe
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
-use portcullis_golden::assert_golden;
+use portcullis_golden::config::{config, gateway, with};
+use portcullis_golden::{assert_golden, derived_key_document};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
-use portcullis_keyring::{Keyring, Purpose};
+use portcullis_keyring::{Keyring, Purpose, digest};
 use portcullis_origin_auth::{BrokerDependencies, ConnectionStatus, CredentialBroker};
 use portcullis_policy::{RouteTable, RouteTableHandle};
 use portcullis_store::Store;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::account::user_connection::state;
 use crate::cookies::CookieKind;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::sign_in::start::{self, SignInStart};
 use crate::{Portal, PortalDependencies};
@@ -29,11 +28,9 @@ pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
 
-/// Fixed key rings. They are derived, because this repository must not contain usable keys.
+/// Fixed key rings.
 fn keys() -> Arc<Keyring> {
-    let ring = |id: &str| json!([{"id": id, "key": URL_SAFE_NO_PAD.encode(Sha256::digest(id))}]);
-    let document = json!({"signing": ring("c2lnbg"), "sealing": ring("c2VhbA"), "mac": ring("bWFjMQ")});
-    Arc::new(Keyring::from_json(document.to_string().as_bytes()).unwrap())
+    Arc::new(Keyring::from_json(derived_key_document().as_bytes()).unwrap())
 }
 
 /// The content of a browser envelope that is bound to `bound_to`.
@@ -44,18 +41,10 @@ pub(crate) fn opened(portal: &Portal, bound_to: &[&str], sealed: &str) -> Value 
 }
 
 fn table(public_url: &str) -> Arc<RouteTable> {
-    let contract = json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": public_url,
-            "identityProviders": [{"name": "company", "kind": {"development": {"users": []}}}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 28_800},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
-        },
-        "origins": [], "routes": [], "teams": [],
-    });
-    Arc::new(RouteTable::build(&serde_json::from_value(contract).unwrap(), 1).unwrap())
+    let tokens = json!({"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 28_800});
+    let gateway = with(gateway(), json!({"publicUrl": public_url, "tokens": tokens}));
+    let config = config(gateway, Vec::new(), Vec::new());
+    Arc::new(RouteTable::build(&serde_json::from_value(config).unwrap(), 1).unwrap())
 }
 
 pub(crate) async fn portal() -> Portal {

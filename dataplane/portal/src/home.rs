@@ -1,19 +1,17 @@
 //! The start page: the virtual MCPs that a user can use, each with its address and setup instructions.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use portcullis_origin_auth::ConnectionStatus;
 use portcullis_policy::Route;
 
-use crate::Portal;
 use crate::client_setup::ClientSetup;
 use crate::error::PortalError;
 use crate::layout::{Layout, Section};
-use crate::visitor::Visitor;
+use crate::page;
+use crate::request::{PortalRequest, UserPage};
 use crate::welcome::SignInOption;
-use crate::{page, welcome};
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -43,13 +41,9 @@ impl Entry<'_> {
 }
 
 /// `GET /`
-pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
-    let table = portal.table()?;
+pub(crate) async fn get(UserPage(request): UserPage) -> Result<Response, PortalError> {
+    let PortalRequest { portal, table, visitor } = request;
     let gateway = &table.gateway;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
-    if visitor.people().next().is_none() {
-        return welcome::page(&portal, gateway, &visitor, "/");
-    }
     let mut entries = Vec::new();
     for route in table.routes().filter(|route| !route.suspended) {
         let Some(person) = visitor.people().find(|person| route.authorize(person).is_some()) else {

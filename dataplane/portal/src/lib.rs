@@ -27,7 +27,6 @@ mod authorize;
 mod client_setup;
 mod connect;
 mod cookies;
-mod digest;
 mod error;
 mod forms;
 #[cfg(fuzzing)]
@@ -39,6 +38,7 @@ mod layout;
 mod page;
 mod paths;
 mod portal;
+mod request;
 mod sign_in;
 mod time_format;
 mod visitor;

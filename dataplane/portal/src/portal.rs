@@ -56,29 +56,47 @@ pub struct PortalDependencies {
     pub events: EventSink,
 }
 
-/// The pages. Cheap to clone.
+/// The pages. Cheap to clone. The fields are those of [`PortalDependencies`].
 #[derive(Clone)]
-pub struct Portal(pub(crate) Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) parts: PortalDependencies,
-    tidied: AtomicI64,
-}
-
-impl std::ops::Deref for Portal {
-    type Target = PortalDependencies;
-
-    fn deref(&self) -> &PortalDependencies {
-        &self.0.parts
-    }
+pub struct Portal {
+    pub(crate) tables: RouteTableHandle,
+    pub(crate) clients: Arc<ClientRegistry>,
+    pub(crate) codes: Arc<AuthorizationCodes>,
+    pub(crate) principals: Arc<Principals>,
+    pub(crate) revocation: Arc<GrantRevocation>,
+    pub(crate) vault: CredentialBroker,
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) providers: IdentityProviders,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) events: EventSink,
+    /// When expired browser state was last deleted, in Unix milliseconds.
+    last_pruned: Arc<AtomicI64>,
 }
 
 impl Portal {
     /// Creates the portal.
     #[must_use]
-    pub fn new(parts: PortalDependencies) -> Self {
-        let tidied = AtomicI64::new(parts.clock.now().0);
-        Self(Arc::new(Inner { parts, tidied }))
+    pub fn new(dependencies: PortalDependencies) -> Self {
+        let PortalDependencies { tables, clients, codes, principals, revocation, vault, .. } = dependencies;
+        let PortalDependencies { store, keys, providers, clock, random, events, .. } = dependencies;
+        let last_pruned = Arc::new(AtomicI64::new(clock.now().0));
+        Self {
+            tables,
+            clients,
+            codes,
+            principals,
+            revocation,
+            vault,
+            store,
+            keys,
+            providers,
+            clock,
+            random,
+            events,
+            last_pruned,
+        }
     }
 
     /// All paths for browsers: `/mcp/{slug}/oauth/authorize`, `/oauth/authorize`, `/consent/…`, `/login/…`,
@@ -186,9 +204,9 @@ impl Portal {
     /// Deletes expired browser state, at most once per [`PRUNE_INTERVAL_MS`]. Called when a row is added.
     pub(crate) async fn prune_expired(&self) {
         let now = self.clock.now().0;
-        let last = self.0.tidied.load(Ordering::Relaxed);
+        let last = self.last_pruned.load(Ordering::Relaxed);
         if now.saturating_sub(last) < PRUNE_INTERVAL_MS
-            || self.0.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            || self.last_pruned.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return;
         }

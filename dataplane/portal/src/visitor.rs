@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
+use portcullis_keyring::digest;
 use portcullis_policy::{Gateway, Principal};
 
 use crate::Portal;
 use crate::cookies::CookieKind;
-use crate::digest::digest;
 use crate::error::PortalError;
 
 /// A browser and its signed-in users, according to its cookies.

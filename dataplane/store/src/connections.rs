@@ -1,6 +1,7 @@
 //! Connections: the links of users to origins, with their sealed tokens.
 
 use crate::change_log::{CONNECTED, DISCONNECTED, log_connection_change};
+use crate::columns::connection_columns;
 use crate::step_ups::delete_step_up;
 use crate::text::text;
 use crate::{Store, StoreError};
@@ -88,13 +89,12 @@ impl Store {
         origin_uid: &str,
     ) -> Result<Option<ConnectionRow>, StoreError> {
         self.row(
-            sqlx::query_as(
-                "SELECT principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
-                     revocation_endpoint, client_id, registration, auth_method, scope, sealed,
-                     issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at
-                 FROM connections
-                 WHERE principal_id = $1 AND origin_uid = $2",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                connection_columns!(),
+                " FROM connections
+                 WHERE principal_id = $1 AND origin_uid = $2"
+            ))
             .bind(principal_id)
             .bind(origin_uid),
         )
@@ -262,13 +262,12 @@ impl Store {
         now: i64,
     ) -> Result<Option<ConnectionRow>, StoreError> {
         self.transaction(async |work| {
-            let removed = sqlx::query_as(
+            let removed = sqlx::query_as(concat!(
                 "DELETE FROM connections
                  WHERE principal_id = $1 AND origin_uid = $2
-                 RETURNING principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
-                     revocation_endpoint, client_id, registration, auth_method, scope, sealed,
-                     issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at",
-            )
+                 RETURNING ",
+                connection_columns!()
+            ))
             .bind(principal_id)
             .bind(origin_uid)
             .fetch_all(&mut *work)
@@ -303,9 +302,8 @@ impl Store {
                          WHERE ",
                     $condition,
                     " ORDER BY principal_id, origin_uid LIMIT $2)
-                     RETURNING principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
-                         revocation_endpoint, client_id, registration, auth_method, scope, sealed,
-                         issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at"
+                     RETURNING ",
+                    connection_columns!()
                 )
             };
         }

@@ -5,6 +5,7 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection};
 
+use crate::columns::grant_columns;
 use crate::text::text;
 use crate::{Store, StoreError};
 
@@ -204,12 +205,12 @@ impl Store {
             return Ok(None);
         }
         self.row(
-            sqlx::query_as(
-                "SELECT id, principal, client_id, client_name, issuer, route_uid, resource, scope,
-                     created_at, expires_at, revoked_at, provider_session
-                 FROM grants
-                 WHERE id = $1",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                grant_columns!(),
+                " FROM grants
+                 WHERE id = $1"
+            ))
             .bind(id),
         )
         .await

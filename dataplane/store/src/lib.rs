@@ -11,6 +11,7 @@ mod assertions;
 mod catalogs;
 mod change_log;
 mod clients;
+mod columns;
 mod connect_flows;
 mod connect_links;
 mod connections;

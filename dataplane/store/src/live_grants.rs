@@ -1,6 +1,7 @@
 //! Lists grants that have not ended, and revokes many at once.
 
 use crate::change_log::{REVOKED_GRANT, log_change};
+use crate::columns::grant_columns;
 use crate::{GrantRow, Store, StoreError};
 
 /// Grants that one transaction revokes. Each also adds a row to the change log, within the time limit.
@@ -36,7 +37,7 @@ impl GrantFilter<'_> {
 /// A statement with the condition on `$1` that matches the [`GrantFilter`]. `principal`, `client_id`,
 /// `route_uid` and `provider_session` are columns of `codes` and of `grants`.
 macro_rules! of {
-    ($whose:expr, $before:literal, $after:literal) => {
+    ($whose:expr, $before:expr, $after:expr) => {
         match $whose {
             GrantFilter::Person(_) => concat!($before, "principal = $1", $after),
             GrantFilter::Client(_) => concat!($before, "client_id = $1", $after),
@@ -87,12 +88,14 @@ impl Store {
     ) -> Result<Vec<LiveGrantRow>, StoreError> {
         let statement = of!(
             whose,
-            "SELECT id, principal, client_id, client_name, issuer, route_uid, resource, scope, created_at,
-                 expires_at, revoked_at, provider_session,
-                 COALESCE((SELECT MAX(issued_at) FROM refresh_tokens WHERE grant_id = grants.id),
-                          created_at) AS last_token_at
-             FROM grants
-             WHERE ",
+            concat!(
+                "SELECT ",
+                grant_columns!(),
+                ", COALESCE((SELECT MAX(issued_at) FROM refresh_tokens WHERE grant_id = grants.id),
+                            created_at) AS last_token_at
+                 FROM grants
+                 WHERE "
+            ),
             " AND revoked_at IS NULL AND expires_at > $2 AND id > $3
              ORDER BY id
              LIMIT $4"
@@ -117,9 +120,11 @@ impl Store {
              WHERE revoked_at IS NULL AND id IN (
                  SELECT id FROM grants
                  WHERE ",
-            " AND revoked_at IS NULL AND expires_at > $2 ORDER BY id LIMIT $3)
-             RETURNING id, principal, client_id, client_name, issuer, route_uid, resource, scope, created_at,
-                 expires_at, revoked_at, provider_session"
+            concat!(
+                " AND revoked_at IS NULL AND expires_at > $2 ORDER BY id LIMIT $3)
+                 RETURNING ",
+                grant_columns!()
+            )
         );
         self.transaction(async |work| {
             let ended: Vec<GrantRow> = sqlx::query_as(statement)

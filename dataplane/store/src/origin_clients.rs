@@ -1,5 +1,6 @@
 //! The gateway's dynamic client registrations at origins' authorization servers.
 
+use crate::columns::origin_client_columns;
 use crate::{Store, StoreError};
 
 /// A client registration of the gateway at an origin's authorization server (RFC 7591).
@@ -35,12 +36,12 @@ impl Store {
         redirect_uri: &str,
     ) -> Result<Option<OriginClientRow>, StoreError> {
         self.row(
-            sqlx::query_as(
-                "SELECT origin_uid, issuer, redirect_uri, client_id, sealed_secret, auth_method,
-                     secret_expires_at, registered_at
-                 FROM origin_clients
-                 WHERE origin_uid = $1 AND issuer = $2 AND redirect_uri = $3",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                origin_client_columns!(),
+                " FROM origin_clients
+                 WHERE origin_uid = $1 AND issuer = $2 AND redirect_uri = $3"
+            ))
             .bind(origin_uid)
             .bind(issuer)
             .bind(redirect_uri),

@@ -1,5 +1,6 @@
 //! The accounts of users at identity providers: the subject and the refresh token.
 
+use crate::columns::provider_account_columns;
 use crate::{Store, StoreError};
 
 /// A user's account at an identity provider.
@@ -61,12 +62,12 @@ impl Store {
     /// When the database fails or does not respond in time.
     pub async fn provider_account(&self, principal: &str) -> Result<Option<ProviderAccountRow>, StoreError> {
         self.row(
-            sqlx::query_as(
-                "SELECT principal, identity_provider, subject, sealed, provider_session, renewed_at, revision,
-                     leased_until
-                 FROM provider_accounts
-                 WHERE principal = $1",
-            )
+            sqlx::query_as(concat!(
+                "SELECT ",
+                provider_account_columns!(),
+                " FROM provider_accounts
+                 WHERE principal = $1"
+            ))
             .bind(principal),
         )
         .await

@@ -4,6 +4,7 @@
 //! Reencryption replaces only the envelope, and only if it is unchanged since it was read. The revision
 //! stays, because a concurrent token refresh compares it. Nothing is logged for other replicas.
 
+use crate::columns::{connection_columns, origin_client_columns, provider_account_columns};
 use crate::{ConnectionRow, OriginClientRow, ProviderAccountRow, Store, StoreError};
 
 /// Rows per query.
@@ -23,14 +24,13 @@ impl Store {
         let (person, origin) =
             after.map_or(("", ""), |row| (row.principal_id.as_str(), row.origin_uid.as_str()));
         self.rows(
-            sqlx::query_as(
-                "SELECT principal_id, origin_uid, origin_url, resource, issuer, token_endpoint,
-                     revocation_endpoint, client_id, registration, auth_method, scope, sealed,
-                     issued_at, expires_at, dead, revision, leased_until, connected_at, last_used_at
-                 FROM connections
+            sqlx::query_as(concat!(
+                "SELECT ",
+                connection_columns!(),
+                " FROM connections
                  WHERE substr(sealed, 1, 7) = $1 AND (principal_id, origin_uid) > ($2, $3)
-                 ORDER BY principal_id, origin_uid LIMIT $4",
-            )
+                 ORDER BY principal_id, origin_uid LIMIT $4"
+            ))
             .bind(beginning)
             .bind(person)
             .bind(origin)
@@ -73,14 +73,14 @@ impl Store {
             (row.origin_uid.as_str(), row.issuer.as_str(), row.redirect_uri.as_str())
         });
         self.rows(
-            sqlx::query_as(
-                "SELECT origin_uid, issuer, redirect_uri, client_id, sealed_secret, auth_method,
-                     secret_expires_at, registered_at
-                 FROM origin_clients
+            sqlx::query_as(concat!(
+                "SELECT ",
+                origin_client_columns!(),
+                " FROM origin_clients
                  WHERE substr(sealed_secret, 1, 7) = $1
                      AND (origin_uid, issuer, redirect_uri) > ($2, $3, $4)
-                 ORDER BY origin_uid, issuer, redirect_uri LIMIT $5",
-            )
+                 ORDER BY origin_uid, issuer, redirect_uri LIMIT $5"
+            ))
             .bind(beginning)
             .bind(origin)
             .bind(issuer)
@@ -125,13 +125,13 @@ impl Store {
         after: Option<&ProviderAccountRow>,
     ) -> Result<Vec<ProviderAccountRow>, StoreError> {
         self.rows(
-            sqlx::query_as(
-                "SELECT principal, identity_provider, subject, sealed, provider_session, renewed_at, revision,
-                     leased_until
-                 FROM provider_accounts
+            sqlx::query_as(concat!(
+                "SELECT ",
+                provider_account_columns!(),
+                " FROM provider_accounts
                  WHERE substr(sealed, 1, 7) = $1 AND principal > $2
-                 ORDER BY principal LIMIT $3",
-            )
+                 ORDER BY principal LIMIT $3"
+            ))
             .bind(beginning)
             .bind(after.map_or("", |row| row.principal.as_str()))
             .bind(BATCH_SIZE),

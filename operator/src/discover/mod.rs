@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use portcullis_config::{OriginAuth, OriginConfig, with_query_parameter};
 use portcullis_egress::HttpClients;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -30,8 +31,10 @@ use crate::discover::outcome::{Discovery, DiscoveryOutcome};
 
 /// Origins that are probed concurrently.
 const MAX_CONCURRENT_PROBES: usize = 8;
-/// Delay after the first failure. Each further failure doubles it, up to the interval.
+/// Delay after the first failure. Each further failure doubles it, up to the interval or
+/// [`MAX_RETRY_DELAY`].
 const RETRY_DELAY: Duration = Duration::from_secs(10);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5120);
 
 /// An origin to probe.
 #[derive(Clone)]
@@ -44,7 +47,8 @@ pub(crate) struct Target {
 struct TargetState {
     target: Target,
     due: Instant,
-    failures: u32,
+    /// The delays of further failures, since the last success.
+    backoff: Option<ExponentialBackoff>,
     asking: bool,
 }
 
@@ -82,6 +86,10 @@ pub(crate) async fn discover(
     interval: Duration,
 ) {
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT_PROBES));
+    let backoff = ExponentialBuilder::new()
+        .with_min_delay(RETRY_DELAY)
+        .with_max_delay(interval.clamp(RETRY_DELAY, MAX_RETRY_DELAY))
+        .without_max_times();
     let (done, mut answers) = mpsc::channel::<(String, Target, DiscoveryOutcome)>(MAX_CONCURRENT_PROBES);
     let mut states: BTreeMap<String, TargetState> = BTreeMap::new();
     loop {
@@ -113,10 +121,11 @@ pub(crate) async fn discover(
                     continue; // the target changed during the probe and is due already
                 }
                 let failed = !matches!(outcome, DiscoveryOutcome::Offers(_) | DiscoveryOutcome::NeedsAccount);
-                state.failures = if failed { state.failures.saturating_add(1) } else { 0 };
-                let wait = match state.failures {
-                    0 => interval,
-                    failures => (RETRY_DELAY * 2u32.saturating_pow(failures.min(10) - 1)).min(interval.max(RETRY_DELAY)),
+                let wait = if failed {
+                    state.backoff.get_or_insert_with(|| backoff.build()).next().unwrap_or(MAX_RETRY_DELAY)
+                } else {
+                    state.backoff = None;
+                    interval
                 };
                 state.due = Instant::now() + wait;
                 let asked = Discovery { document: target.document, outcome };
@@ -138,11 +147,11 @@ fn update_targets(states: &mut BTreeMap<String, TargetState>, wanted: &[Target])
             Some(state) => {
                 state.target = target.clone();
                 state.due = Instant::now();
-                state.failures = 0;
+                state.backoff = None;
             }
             None => {
                 let state =
-                    TargetState { target: target.clone(), due: Instant::now(), failures: 0, asking: false };
+                    TargetState { target: target.clone(), due: Instant::now(), backoff: None, asking: false };
                 states.insert(target.document.uid.clone(), state);
             }
         }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::Instant;
 
 const INITIAL_DELAY: Duration = Duration::from_millis(500);
 const MAX_DELAY: Duration = Duration::from_secs(30);
+const BACKOFF: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(INITIAL_DELAY).with_max_delay(MAX_DELAY).without_max_times();
 
 /// Failed writes by key, each with its last error and the time of its next attempt.
 #[derive(Default)]
@@ -14,7 +17,7 @@ pub(super) struct RetryQueue(BTreeMap<String, Failure>);
 
 struct Failure {
     problem: String,
-    wait: Duration,
+    backoff: ExponentialBackoff,
     due: Instant,
 }
 
@@ -31,8 +34,10 @@ impl RetryQueue {
 
     /// Records a failure. Repeated failures double the delay.
     pub(super) fn failed(&mut self, what: &str, problem: &str) {
-        let wait = self.0.get(what).map_or(INITIAL_DELAY, |before| (before.wait * 2).min(MAX_DELAY));
-        let failure = Failure { problem: problem.to_owned(), wait, due: Instant::now() + wait };
+        let before = self.0.remove(what);
+        let mut backoff = before.map_or_else(|| BACKOFF.build(), |failure| failure.backoff);
+        let due = Instant::now() + backoff.next().unwrap_or(MAX_DELAY);
+        let failure = Failure { problem: problem.to_owned(), backoff, due };
         self.0.insert(what.to_owned(), failure);
     }
 

@@ -5,10 +5,13 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test` writes the files anew.
 
+pub mod config;
+
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
 /// Ids and keys (hexadecimal) of the key rings behind the golden files. The programs refuse keys that the repository contains in the form
 /// of a key document; tests build that form from these.
@@ -53,6 +56,15 @@ pub fn key_document() -> String {
     format!(
         r#"{{"signing":[{{{s1}}},{{{s2},"announcedAt":{at}}}],"sealing":[{{{e1}}},{{{e2}}},{{{e3},"retiredAt":{at}}}],"mac":[{{{m1}}},{{{m2},"retiredAt":{at}}}],"honoured":"2027-01"}}"#
     )
+}
+
+/// A key document with one key per ring. The keys are derived, because the repository must not contain usable keys.
+#[must_use]
+pub fn derived_key_document() -> String {
+    let ring =
+        |id: &str| format!(r#"[{{"id":"{id}","key":"{}"}}]"#, URL_SAFE_NO_PAD.encode(Sha256::digest(id)));
+    let (signing, sealing, mac) = (ring("c2lnbg"), ring("c2VhbA"), ring("bWFjMQ"));
+    format!(r#"{{"signing":{signing},"sealing":{sealing},"mac":{mac}}}"#)
 }
 
 /// A key as a key document writes it: base64url.

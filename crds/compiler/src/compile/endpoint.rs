@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use portcullis_config::{AddressClass, address_class, any_network_contains};
+use portcullis_config::{AddressClass, address_class, any_network_contains, is_loopback};
 use url::{Host, Url};
 
 use super::diagnostics::ResourceDiagnostics;
-use super::tenancy::{TenancyRules, is_loopback};
+use super::tenancy::TenancyRules;
 
 /// Parses a URL that the gateway connects to and reports why connections are not allowed. Host names are
 /// resolved and checked by the same rules when the data plane connects.

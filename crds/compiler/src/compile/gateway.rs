@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use portcullis_config::{
     DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, TokenLifetimes,
+    is_loopback,
 };
 use portcullis_crds::McpGateway;
 use portcullis_crds::kinds::mcp_gateway::{Development, IdentityProvider, McpGatewaySpec, Tokens};
@@ -13,7 +14,7 @@ use url::Url;
 use super::credential::SecretResolver;
 use super::diagnostics::ResourceDiagnostics;
 use super::provider_client::{self, CompileContext};
-use super::tenancy::{TenancyRules, is_loopback};
+use super::tenancy::TenancyRules;
 use super::{address, clients};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;

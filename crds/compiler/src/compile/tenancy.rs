@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use portcullis_crds::McpGateway;
 use portcullis_crds::kinds::mcp_gateway::Tenancy;
-use url::{Host, Url};
+use url::Url;
 
 use super::diagnostics::ResourceDiagnostics;
 use super::{Compiler, ResourceId};
@@ -101,16 +101,6 @@ impl<'a> TenancyRules<'a> {
     fn entries_for(&self, namespace: &str) -> impl Iterator<Item = &'a Tenancy> {
         let tenancy = self.tenancy().unwrap_or_default();
         tenancy.iter().filter(move |tenancy| tenancy.namespaces.iter().any(|name| name == namespace))
-    }
-}
-
-/// Whether the host of a URL is a loopback name or address. Names are not resolved.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

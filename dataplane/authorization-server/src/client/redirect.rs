@@ -88,7 +88,8 @@ pub(crate) fn is_loopback(uri: &str) -> bool {
 }
 
 /// An `http` URI on loopback without its port. Parsed from the text, because a lenient URL parser could make
-/// two different texts equal.
+/// two different texts equal. For the same reason it does not use [`portcullis_config::is_loopback`], which
+/// takes a parsed URL and also accepts names below `localhost`.
 #[derive(PartialEq, Eq)]
 struct LoopbackUri<'a> {
     host: &'a str,

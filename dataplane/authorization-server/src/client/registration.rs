@@ -9,7 +9,7 @@ use super::client_auth::{ClientAuth, SecretMethod};
 use super::metadata::{MetadataError, check_redirects, https_url, sanitize_name};
 use super::public_keys::PublicKeys;
 use crate::InternalError;
-use crate::digest::digest;
+use portcullis_keyring::digest;
 
 /// Prefix of the ids of registered clients. Document URLs and names of workloads never have it.
 pub(crate) const CLIENT_ID_PREFIX: &str = "pc_client_";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis_keyring::digest;
 use portcullis_policy::{RouteTable, Workload, WorkloadAuth};
 use secrecy::ExposeSecret as _;
 
@@ -9,7 +10,6 @@ use super::client_auth::{ClientAuth, SecretMethod};
 use super::document_cache::MetadataDocuments;
 use super::registration::{CLIENT_ID_PREFIX, Registration, Registrations};
 use super::{Client, ClientError, is_document_url};
-use crate::digest::digest;
 use portcullis_jwt_verification::{JwksEndpoint, JwksSource};
 
 /// A client with the credential that it must present at the token endpoint.

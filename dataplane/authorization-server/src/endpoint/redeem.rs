@@ -8,9 +8,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::token_error::TokenEndpointError;
 use super::token_request::{IssuedGrant, TokenRequest};
-use crate::digest::digest;
 use crate::issue_token::TokenIssuer;
 use crate::{GrantRevocation, InternalError};
+use portcullis_keyring::digest;
 
 /// Permitted lengths of a PKCE verifier (RFC 7636, section 4.1).
 const VERIFIER_LEN: std::ops::RangeInclusive<usize> = 43..=128;

@@ -14,10 +14,10 @@ use portcullis_store::{GrantRow, RefreshTokenRow, Store};
 
 use super::token_error::TokenEndpointError;
 use super::token_request::{IssuedGrant, TokenRequest};
-use crate::digest::digest;
 use crate::issue_token::TokenIssuer;
 use crate::renewal::SignInStatus;
 use crate::{GrantRevocation, SignInRenewal};
+use portcullis_keyring::digest;
 
 /// How long a used refresh token may be used again.
 const REUSE_GRACE_PERIOD: Duration = Duration::from_secs(45);

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, digest};
 use portcullis_policy::RouteTableHandle;
 use portcullis_store::{GrantRow, Store};
 
@@ -15,7 +15,6 @@ use super::client_authentication::{ClientAuthError, ClientAuthenticator, IssuerC
 use super::form::{Form, FormError};
 use super::oauth_error::OAuthError;
 use crate::claims::{ACCESS_TOKEN_TYPE, AccessClaims};
-use crate::digest::digest;
 use crate::issue_token::REFRESH_PREFIX;
 use crate::{GrantRevocation, InternalError, Issuer};
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use portcullis_config::is_loopback;
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
@@ -70,13 +71,7 @@ fn registration_error(error: &str, description: &str) -> Response {
 
 fn is_allowed_redirect_uri(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else { return false };
-    let loopback = || match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    url.fragment().is_none() && (url.scheme() == "https" || (url.scheme() == "http" && loopback()))
+    url.fragment().is_none() && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
 }
 
 #[cfg(test)]
@@ -89,6 +84,7 @@ mod tests {
             "http://127.0.0.1:8080/connect/x/callback",
             "http://[::1]/cb",
             "http://localhost:1/cb",
+            "http://gateway.localhost:8080/cb",
             "https://a.example/cb",
         ] {
             assert!(is_allowed_redirect_uri(good), "{good}");

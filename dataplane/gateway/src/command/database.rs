@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use portcullis_egress::error_chain;
+use portcullis_logging::LoggedState;
 use portcullis_store::{Store, StoreError};
 
 /// Delay between connection attempts while the database is unavailable at startup.
@@ -39,16 +40,15 @@ impl DatabaseArgs {
 
     /// Retries while the database is unavailable: in a cluster it may start after the replicas.
     pub(super) async fn open_with_retry(&self, state: &Path) -> anyhow::Result<Store> {
-        let mut logged = None;
+        let mut logged = LoggedState::default();
         loop {
             let problem = match self.open(state).await {
                 Ok(store) => return Ok(store),
                 Err(error) if is_unavailable(&error) => error.to_string(),
                 Err(error) => return Err(error),
             };
-            if logged.as_ref() != Some(&problem) {
+            if logged.changes_to(Some(problem.clone())) {
                 tracing::warn!(error = %problem, "database unavailable, retrying");
-                logged = Some(problem);
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
@@ -59,7 +59,7 @@ impl DatabaseArgs {
     pub(super) async fn follow(self, store: Store) -> Infallible {
         let Some(path) = self.database_file else { return std::future::pending().await };
         let mut known = read(&path).ok();
-        let mut logged = None;
+        let mut logged = LoggedState::default();
         loop {
             tokio::time::sleep(POLL_INTERVAL).await;
             let moved = match read(&path) {
@@ -70,17 +70,16 @@ impl DatabaseArgs {
             match moved {
                 Ok(url) => {
                     tracing::info!(file = %path.display(), "new connections to the database use the changed URL");
-                    (known, logged) = (Some(url), None);
+                    (known, logged) = (Some(url), LoggedState::default());
                 }
                 Err(error) => {
                     let problem = error_chain(&*error);
-                    if logged.as_ref() != Some(&problem) {
+                    if logged.changes_to(Some(problem.clone())) {
                         tracing::warn!(
                             file = %path.display(),
                             error = %problem,
                             "ignored the changed database URL; the previous one stays in use"
                         );
-                        logged = Some(problem);
                     }
                 }
             }

@@ -12,6 +12,7 @@ use portcullis_egress::error_chain;
 use portcullis_events::EventSink;
 use portcullis_key_encryption::KeyEncryption;
 use portcullis_keyring::{KeyDocument, KeyFile, KeyFileLock, Keyring, RotationStatus};
+use portcullis_logging::LoggedState;
 use tokio::time::MissedTickBehavior;
 use zeroize::Zeroizing;
 
@@ -115,20 +116,18 @@ impl KeyFollower {
     pub(crate) async fn follow(mut self, keys: Arc<Keyring>, reencryption: Reencryption, events: EventSink) {
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut logged = String::new();
+        let mut logged = LoggedState::default();
         loop {
             tick.tick().await;
-            let problem = match self.sync(&keys, &reencryption, &events).await {
-                Ok(()) => String::new(),
-                Err(error) => error_chain(&*error),
-            };
-            if !problem.is_empty() {
-                if problem != logged {
+            let synced = self.sync(&keys, &reencryption, &events).await;
+            let problem = synced.err().map(|error| error_chain(&*error));
+            let changed = logged.changes_to(problem.clone());
+            if let Some(problem) = problem {
+                if changed {
                     tracing::error!(error = %problem, "failed to sync the key file; the key rings in memory stay in use");
                 }
                 tokio::time::sleep(RETRY_DELAY).await;
             }
-            logged = problem;
         }
     }
 

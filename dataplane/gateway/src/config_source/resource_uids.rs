@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use portcullis_compiler::Resources;
+use portcullis_keyring::replace_file;
 use uuid::Uuid;
 
 /// Identities of a folder's resources, like the UIDs that an API server assigns. An identity is created when
@@ -51,15 +50,10 @@ impl UidRegistry {
         if self.uids == given.0 {
             return Ok(());
         }
-        let aside = self.path.with_extension("json.new");
-        let write = || {
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-            file.write_all(&serde_json::to_vec_pretty(&given.0)?)?;
-            file.sync_all()?;
-            fs::rename(&aside, &self.path)
-        };
-        write().with_context(|| format!("failed to write {}", self.path.display()))?;
+        serde_json::to_vec_pretty(&given.0)
+            .map_err(std::io::Error::from)
+            .and_then(|text| replace_file(&self.path, &text))
+            .with_context(|| format!("failed to write {}", self.path.display()))?;
         self.uids = given.0;
         Ok(())
     }

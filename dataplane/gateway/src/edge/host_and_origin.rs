@@ -4,6 +4,7 @@
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, HOST, ORIGIN, VARY};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request};
+use portcullis_config::is_loopback;
 use url::Url;
 
 /// Response headers that browser clients may read in addition to the CORS defaults.
@@ -49,7 +50,7 @@ pub(super) fn browser_origin<'a>(public_url: &str, headers: &'a HeaderMap) -> Br
     let (Some(origin), more) = (origins.next(), origins.next()) else { return BrowserOrigin::Absent };
     let allowed = more.is_none()
         && origin.to_str().is_ok_and(|origin| {
-            origin == public_url || (is_loopback(public_url) && is_loopback_origin(origin))
+            origin == public_url || (is_this_machine(public_url) && is_loopback_origin(origin))
         });
     if allowed { BrowserOrigin::Permitted(origin) } else { BrowserOrigin::Forbidden }
 }
@@ -57,17 +58,14 @@ pub(super) fn browser_origin<'a>(public_url: &str, headers: &'a HeaderMap) -> Br
 /// Whether `origin` is a loopback origin in the form that browsers send (RFC 6454, section 6.1), without a
 /// user or a path.
 fn is_loopback_origin(origin: &str) -> bool {
-    is_loopback(origin) && Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
+    is_this_machine(origin)
+        && Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
 }
 
-fn is_loopback(origin: &str) -> bool {
-    let Ok(url) = Url::parse(origin) else { return false };
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+/// Excludes names below `localhost`, because a resolver that asks DNS for them may find another machine.
+fn is_this_machine(origin: &str) -> bool {
+    Url::parse(origin)
+        .is_ok_and(|url| is_loopback(&url) && url.domain().is_none_or(|name| name == "localhost"))
 }
 
 /// Allows the page to read the response.
@@ -129,7 +127,9 @@ mod tests {
             assert_eq!(may(public, &[strange]), "may not", "{strange}");
         }
         assert_eq!(may(local, &["http://localhost:6274"]), "may");
-        for strange in ["http://evil.example", "http://user@localhost", "http://localhost/page"] {
+        for strange in
+            ["http://evil.example", "http://evil.localhost", "http://user@localhost", "http://localhost/page"]
+        {
             assert_eq!(may(local, &[strange]), "may not", "{strange}");
         }
         assert_eq!(may(local, &[local, "http://evil.example"]), "may not");

@@ -1,7 +1,7 @@
 //! The private listener for operators and their tools: health, metrics and the served routes. It rejects
 //! browsers.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +16,10 @@ use portcullis_authorization_server::AccessTokenVerifier;
 use portcullis_config_distribution::CATALOGS_PATH;
 use portcullis_events::EventSink;
 use portcullis_policy::RouteTableHandle;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 use serde_json::json;
 
 use super::observed_catalogs::{CatalogEndpoint, observed_catalogs};
@@ -79,6 +83,51 @@ impl PrivateListener {
             .merge(catalog_routes.unwrap_or_default())
             .layer(middleware::from_fn(reject_browsers))
     }
+
+    /// The current values. The library appends `_total` to the names of counters and a period to help texts.
+    fn metrics(&self) -> Registry {
+        let table = self.tables.current();
+        let routes = table.as_ref().map_or(0, |table| table.routes().count() as u64);
+        let generation = table.as_ref().map_or(0, |table| table.generation);
+        let mut all = Registry::with_prefix("portcullis");
+        let mut gauge = |name, help, value| all.register(name, help, ConstGauge::<u64>::new(value));
+        gauge("routes", "Number of virtual MCPs in the route table", routes);
+        gauge("table_generation", "Number of route tables built since the process started", generation);
+        let mut counter = |name, help, value| all.register(name, help, ConstCounter::<u64>::new(value));
+        counter("events", "Number of events recorded", self.events.recorded());
+        counter(
+            "events_dropped",
+            "Number of events dropped because the writer was too slow",
+            self.events.dropped(),
+        );
+        counter(
+            "resealed",
+            "Number of stored credentials re-encrypted after a key rotation",
+            self.reencryption.rows(),
+        );
+        if let Some(stats) = &self.sync_stats {
+            add_sync_metrics(&mut all, stats);
+        }
+        all
+    }
+}
+
+fn add_sync_metrics(all: &mut Registry, stats: &SyncStats) {
+    all.register(
+        "publication_refused",
+        "Number of rejected versions of published objects",
+        ConstCounter::new(stats.rejections()),
+    );
+    all.register(
+        "publication_rejected",
+        "Number of published objects that are currently rejected or cannot be served",
+        ConstGauge::new(stats.rejected()),
+    );
+    all.register(
+        "publication_from_snapshot",
+        "1 if the sealed snapshot is served because the API server has not responded since the process started",
+        ConstGauge::new(u64::from(stats.serves_snapshot())),
+    );
 }
 
 /// Whether a browser may have sent the request: it has an `Origin` header, or its `Host` is not internal.
@@ -106,55 +155,11 @@ async fn ready(State(private): State<PrivateListener>) -> Response {
 
 /// Prometheus text format 0.0.4.
 async fn metrics(State(private): State<PrivateListener>) -> Response {
-    let table = private.tables.current();
-    let mut out = String::new();
-    let mut one = |name: &str, kind: &str, help: &str, value: u64| {
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}").ok();
-    };
-    let routes = table.as_ref().map_or(0, |table| table.routes().count() as u64);
-    one("portcullis_routes", "gauge", "Number of virtual MCPs in the route table.", routes);
-    let generation = table.as_ref().map_or(0, |table| table.generation);
-    one(
-        "portcullis_table_generation",
-        "gauge",
-        "Number of route tables built since the process started.",
-        generation,
-    );
-    one("portcullis_events_total", "counter", "Number of events recorded.", private.events.recorded());
-    let dropped = private.events.dropped();
-    one(
-        "portcullis_events_dropped_total",
-        "counter",
-        "Number of events dropped because the writer was too slow.",
-        dropped,
-    );
-    one(
-        "portcullis_resealed_total",
-        "counter",
-        "Number of stored credentials re-encrypted after a key rotation.",
-        private.reencryption.rows(),
-    );
-    if let Some(stats) = &private.sync_stats {
-        one(
-            "portcullis_publication_refused_total",
-            "counter",
-            "Number of rejected versions of published objects.",
-            stats.rejections(),
-        );
-        one(
-            "portcullis_publication_rejected",
-            "gauge",
-            "Number of published objects that are currently rejected or cannot be served.",
-            stats.rejected(),
-        );
-        one(
-            "portcullis_publication_from_snapshot",
-            "gauge",
-            "1 if the sealed snapshot is served because the API server has not responded since the process started.",
-            u64::from(stats.serves_snapshot()),
-        );
+    let mut text = String::new();
+    match prometheus_text::encode(&mut text, &private.metrics()) {
+        Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out).into_response()
 }
 
 async fn routes(State(private): State<PrivateListener>) -> Response {

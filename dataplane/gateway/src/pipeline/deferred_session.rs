@@ -174,5 +174,10 @@ impl Open<'_> {
     }
 }
 
+fn store_unavailable(error: &portcullis_store::StoreError) -> PipelineError {
+    tracing::error!(%error, "failed to access deferred sessions in the store");
+    PipelineError::store_unavailable()
+}
+
 #[cfg(test)]
 mod golden;

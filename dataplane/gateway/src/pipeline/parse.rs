@@ -34,6 +34,7 @@ pub(super) struct Parsed<'r> {
 }
 
 /// What a client requests.
+#[expect(clippy::large_enum_variant, reason = "almost every request is a message")]
 pub(super) enum RequestKind<'r> {
     /// POST: a message that every parser reads in the same way.
     Message(Message<'r>),

@@ -19,6 +19,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::Config;
 use portcullis_egress::HttpClients;
+use portcullis_golden::config::{config, gateway, with};
 use portcullis_identity_providers::{
     AuthorizationRequest, AuthorizationResponse, CompletedSignIn, IdentityProviders,
     IdentityProvidersDependencies, ProviderError, SignInSecrets,
@@ -303,15 +304,12 @@ fn table(issuer: &str, settings: &Value) -> RouteTable {
         "oidc" => json!({"oidc": client}),
         _ => json!({"oauth": {"client": client, "userinfoUrl": format!("{issuer}/userinfo")}}),
     };
-    let contract: Config = serde_json::from_value(json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": "https://gateway.example", "identityProviders": [{"name": "company", "kind": kind}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
-            "storeOutageGraceSeconds": 900, "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true}, "trustedProxies": [],
-        },
-        "origins": [], "routes": [], "teams": [],
-    }))
-    .unwrap();
+    let settings = json!({
+        "identityProviders": [{"name": "company", "kind": kind}],
+        "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
+        "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
+    });
+    let config = config(with(gateway(), settings), Vec::new(), Vec::new());
+    let contract: Config = serde_json::from_value(config).unwrap();
     RouteTable::build(&contract, 1).unwrap()
 }

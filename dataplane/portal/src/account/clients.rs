@@ -1,19 +1,19 @@
 //! `/clients`: the clients that act on the user's behalf.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use portcullis_store::GrantRow;
 use serde::Deserialize;
 
 use crate::Portal;
 use crate::account::grants::{UserGrant, grants_of, revoke_user_grant};
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
 use crate::layout::{Layout, Section};
+use crate::request::{FormRequest, PortalRequest, UserPage};
 use crate::visitor::Visitor;
-use crate::{page, paths, welcome};
+use crate::{page, paths};
 
 const FORM: &str = "grant";
 
@@ -34,13 +34,9 @@ struct Line {
 }
 
 /// `GET /clients`
-pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
-    let table = portal.table()?;
+pub(crate) async fn get(UserPage(request): UserPage) -> Result<Response, PortalError> {
+    let PortalRequest { portal, table, visitor } = request;
     let gateway = &table.gateway;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
-    if visitor.people().next().is_none() {
-        return welcome::page(&portal, gateway, &visitor, paths::MY_CLIENTS);
-    }
     let mut lines = Vec::new();
     for person in visitor.people() {
         for given in grants_of(&portal, &table, &person.id).await? {
@@ -60,19 +56,15 @@ pub(crate) struct RevokeForm {
 
 /// `POST /clients/{grant}/revoke`
 pub(crate) async fn revoke(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<RevokeForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let gateway = &table.gateway;
-    check_same_origin(gateway, &headers)?;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    let PortalRequest { portal, table, visitor } = request;
     portal.check_form_token(FORM, &id, &visitor.binding(), form.token.as_deref())?;
     let grant = find(&portal, &visitor, &id).await?;
     revoke_user_grant(&portal, &table, &grant, "by_person").await?;
-    Ok(page::see_other(&format!("{}{}", gateway.public_url, paths::MY_CLIENTS)))
+    Ok(page::see_other(&format!("{}{}", table.gateway.public_url, paths::MY_CLIENTS)))
 }
 
 /// A grant of a user of this browser. Grants of other users are reported as not found.

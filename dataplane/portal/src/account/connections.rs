@@ -1,18 +1,16 @@
 //! `/connections`: the user's accounts at origins.
 
 use askama::Template;
-use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
-use crate::Portal;
 use crate::account::user_connection::{UserConnection, connections_of};
 use crate::connect::manage;
 use crate::error::PortalError;
 use crate::layout::{Layout, Section};
+use crate::page;
+use crate::request::{PortalRequest, UserPage};
 use crate::time_format::DisplayTime;
-use crate::visitor::Visitor;
-use crate::{page, paths, welcome};
 
 /// *My connections*.
 #[derive(Template)]
@@ -32,13 +30,9 @@ struct Line<'a> {
 }
 
 /// `GET /connections`
-pub(crate) async fn get(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
-    let table = portal.table()?;
+pub(crate) async fn get(UserPage(request): UserPage) -> Result<Response, PortalError> {
+    let PortalRequest { portal, table, visitor } = request;
     let gateway = &table.gateway;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
-    if visitor.people().next().is_none() {
-        return welcome::page(&portal, gateway, &visitor, paths::MY_ACCOUNTS);
-    }
     let now = portal.clock.now();
     let mut lines = Vec::new();
     for person in visitor.people() {

@@ -3,42 +3,39 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path};
 use axum::response::Response;
-use http::HeaderMap;
 use portcullis_events::{EventKind, FailureOrigin, Outcome};
 use portcullis_origin_auth::{ConnectCallback, ConnectError};
 use portcullis_policy::{Origin, RouteTable};
 
 use crate::Portal;
-use crate::admin::forms::{AdminForm, ORIGIN_FORM, check_admin_form};
-use crate::admin::require_admin::Admin;
+use crate::admin::forms::{AdminForm, ORIGIN_FORM};
+use crate::admin::require_admin::{Admin, AdminFormRequest, AdminRequest};
 use crate::connect::manage::ConsentRedirect;
 use crate::error::PortalError;
 use crate::page;
 use crate::paths::ORIGINS;
+use crate::visitor::Visitor;
 
 /// `POST /admin/origins/{id}/connect`
 pub(crate) async fn post(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<AdminForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = check_admin_form(&portal, &table, &headers, ORIGIN_FORM, &id, form.token.as_deref()).await?;
-    let origin = table.origin(&id).ok_or(PortalError::NotFound)?;
-    let began = begin(&portal, &table, &admin, origin).await?;
+    let request = request.verify(ORIGIN_FORM, &id, form.token.as_deref())?;
+    let origin = request.table.origin(&id).ok_or(PortalError::NotFound)?;
+    let began = begin(&request, origin).await?;
     Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
 /// Begins consent for the shared account.
 pub(crate) async fn begin(
-    portal: &Portal,
-    table: &RouteTable,
-    admin: &Admin,
+    request: &AdminRequest,
     origin: &Arc<Origin>,
 ) -> Result<ConsentRedirect, PortalError> {
+    let AdminRequest { portal, table, admin } = request;
     let browser = admin.visitor.browser_or_new(portal, &table.gateway)?;
     match portal.vault.connect_flows.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
         Ok(url) => Ok(ConsentRedirect { url, cookie: browser.cookie }),
@@ -50,12 +47,12 @@ pub(crate) async fn begin(
 pub(crate) async fn finish(
     portal: &Portal,
     table: &RouteTable,
-    headers: &HeaderMap,
+    visitor: Visitor,
     origin: &Arc<Origin>,
     callback: &ConnectCallback,
 ) -> Result<Response, PortalError> {
     // First, because only administrators may complete this flow.
-    let admin = Admin::of(portal, table, headers).await?;
+    let admin = Admin::of(portal, table, visitor)?;
     let browser = admin.visitor.browser().unwrap_or_default();
     match portal.vault.connect_flows.finish(&table.gateway, origin, browser, callback).await {
         Ok(_) => {

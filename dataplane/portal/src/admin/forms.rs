@@ -1,19 +1,17 @@
 //! The forms of the administration pages, each of which revokes access.
 
 use askama::Template;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
-use portcullis_policy::RouteTable;
+use http::StatusCode;
 use serde::Deserialize;
 
 use crate::admin::find;
-use crate::admin::require_admin::Admin;
-use crate::admin::revoke::{AdminRevocation, RevocationSummary};
+use crate::admin::require_admin::{AdminFormRequest, AdminRequest};
+use crate::admin::revoke::RevocationSummary;
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
 use crate::layout::{Layout, Section};
-use crate::{Portal, page, paths};
+use crate::{page, paths};
 
 // Names of the forms, for their tokens. The subject of each token is the thing to revoke.
 pub(crate) const PERSON_FORM: &str = "admin-person";
@@ -32,29 +30,14 @@ struct RevokedPage<'a> {
 }
 
 fn revoked_page(
-    portal: &Portal,
-    table: &RouteTable,
-    admin: &Admin,
+    request: &AdminRequest,
     of: &str,
     ended: RevocationSummary,
     back: &str,
 ) -> Result<Response, PortalError> {
+    let AdminRequest { portal, table, admin } = request;
     let frame = Layout::new(portal, &table.gateway, &admin.visitor, Section::Administration)?;
     Ok(page::render(StatusCode::OK, &RevokedPage { frame, of, ended, back }))
-}
-
-pub(crate) async fn check_admin_form(
-    portal: &Portal,
-    table: &RouteTable,
-    headers: &HeaderMap,
-    form: &str,
-    subject: &str,
-    token: Option<&str>,
-) -> Result<Admin, PortalError> {
-    check_same_origin(&table.gateway, headers)?;
-    let admin = Admin::of(portal, table, headers).await?;
-    portal.check_form_token(form, subject, &admin.visitor.binding(), token)?;
-    Ok(admin)
 }
 
 #[derive(Deserialize)]
@@ -66,18 +49,15 @@ pub(crate) struct PersonForm {
 
 /// `POST /admin/people/{id}/revoke`
 pub(crate) async fn person(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<PersonForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = check_admin_form(&portal, &table, &headers, PERSON_FORM, &id, form.token.as_deref()).await?;
-    let person = find::person(&portal, &id).await?;
-    let ending = AdminRevocation { portal: &portal, table: &table, admin: &admin };
-    let ended = ending.person(&person, form.connections.is_some()).await?;
+    let request = request.verify(PERSON_FORM, &id, form.token.as_deref())?;
+    let person = find::person(&request.portal, &id).await?;
+    let ended = request.revocation().person(&person, form.connections.is_some()).await?;
     let back = format!("/admin/people/{}", person.id.as_str());
-    revoked_page(&portal, &table, &admin, person.label(), ended, &back)
+    revoked_page(&request, person.label(), ended, &back)
 }
 
 /// The fields of the other forms. `of` is used instead of the path for values that can be a URL or contain a
@@ -91,58 +71,48 @@ pub(crate) struct AdminForm {
 
 /// `POST /admin/clients/revoke`
 pub(crate) async fn client(
-    State(portal): State<Portal>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<AdminForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin =
-        check_admin_form(&portal, &table, &headers, CLIENT_FORM, &form.of, form.token.as_deref()).await?;
-    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.client(&form.of).await?;
-    revoked_page(&portal, &table, &admin, &form.of, ended, paths::CLIENTS)
+    let request = request.verify(CLIENT_FORM, &form.of, form.token.as_deref())?;
+    let ended = request.revocation().client(&form.of).await?;
+    revoked_page(&request, &form.of, ended, paths::CLIENTS)
 }
 
 /// `POST /admin/teams/revoke`
 pub(crate) async fn team(
-    State(portal): State<Portal>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<AdminForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin =
-        check_admin_form(&portal, &table, &headers, TEAM_FORM, &form.of, form.token.as_deref()).await?;
-    if !find::teams(&table).contains_key(form.of.as_str()) {
+    let request = request.verify(TEAM_FORM, &form.of, form.token.as_deref())?;
+    if !find::teams(&request.table).contains_key(form.of.as_str()) {
         return Err(PortalError::NotFound);
     }
-    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.team(&form.of).await?;
-    revoked_page(&portal, &table, &admin, &form.of, ended, paths::TEAMS)
+    let ended = request.revocation().team(&form.of).await?;
+    revoked_page(&request, &form.of, ended, paths::TEAMS)
 }
 
 /// `POST /admin/origins/{id}/revoke`
 pub(crate) async fn origin(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<AdminForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = check_admin_form(&portal, &table, &headers, ORIGIN_FORM, &id, form.token.as_deref()).await?;
-    let origin = table.origin(&id).ok_or(PortalError::NotFound)?;
-    let ended = AdminRevocation { portal: &portal, table: &table, admin: &admin }.origin(origin).await?;
-    revoked_page(&portal, &table, &admin, &origin.display_name, ended, paths::ORIGINS)
+    let request = request.verify(ORIGIN_FORM, &id, form.token.as_deref())?;
+    let origin = request.table.origin(&id).ok_or(PortalError::NotFound)?;
+    let ended = request.revocation().origin(origin).await?;
+    revoked_page(&request, &origin.display_name, ended, paths::ORIGINS)
 }
 
 /// `POST /admin/grants/{id}/revoke`
 pub(crate) async fn grant(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: AdminFormRequest,
     Form(form): Form<AdminForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = check_admin_form(&portal, &table, &headers, GRANT_FORM, &id, form.token.as_deref()).await?;
-    let grant = portal.store.grant(&id).await?.ok_or(PortalError::NotFound)?;
-    AdminRevocation { portal: &portal, table: &table, admin: &admin }.grant(&grant).await?;
-    let back = format!("{}/admin/people/{}", table.gateway.public_url, grant.principal);
+    let request = request.verify(GRANT_FORM, &id, form.token.as_deref())?;
+    let grant = request.portal.store.grant(&id).await?.ok_or(PortalError::NotFound)?;
+    request.revocation().grant(&grant).await?;
+    let back = format!("{}/admin/people/{}", request.table.gateway.public_url, grant.principal);
     Ok(page::see_other(&back))
 }

@@ -1,9 +1,9 @@
 //! The lists of the administration: `/admin`, `/admin/clients`, `/admin/teams` and `/admin/origins`.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::Query;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use portcullis_policy::Route;
 use portcullis_store::{ClientInUseRow, PrincipalRow};
 use url::form_urlencoded::Serializer;
@@ -11,11 +11,11 @@ use url::form_urlencoded::Serializer;
 use crate::account::grants::published_by;
 use crate::admin::find::{self, ListPage, ListQuery, OriginInUse};
 use crate::admin::forms::{CLIENT_FORM, ORIGIN_FORM, TEAM_FORM};
-use crate::admin::require_admin::AdminCheck;
+use crate::admin::require_admin::{AdminPage, AdminRequest};
 use crate::error::PortalError;
 use crate::layout::{Layout, Section};
+use crate::page;
 use crate::paths::{CLIENTS, ORIGINS, PEOPLE, TEAMS};
-use crate::{Portal, page, welcome};
 
 /// Navigation of a list: its path, search text and next page.
 struct ListControls {
@@ -91,15 +91,10 @@ struct OriginLine<'a> {
 
 /// `GET /admin`: people.
 pub(crate) async fn people(
-    State(portal): State<Portal>,
     Query(seek): Query<ListQuery>,
-    headers: HeaderMap,
+    AdminPage(request): AdminPage,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
-        AdminCheck::Admin(admin) => admin,
-        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
-    };
+    let AdminRequest { portal, table, admin } = request;
     let ListPage { found: people, next } = seek.people(&portal).await?;
     let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
     let list = ListControls::new(PEOPLE, &seek, next.as_deref());
@@ -108,15 +103,10 @@ pub(crate) async fn people(
 
 /// `GET /admin/clients`
 pub(crate) async fn clients(
-    State(portal): State<Portal>,
     Query(seek): Query<ListQuery>,
-    headers: HeaderMap,
+    AdminPage(request): AdminPage,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
-        AdminCheck::Admin(admin) => admin,
-        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, CLIENTS),
-    };
+    let AdminRequest { portal, table, admin } = request;
     let ListPage { found, next } = seek.clients(&portal).await?;
     let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
     let list = ListControls::new(CLIENTS, &seek, next.as_deref());
@@ -132,12 +122,8 @@ pub(crate) async fn clients(
 }
 
 /// `GET /admin/teams`
-pub(crate) async fn teams(State(portal): State<Portal>, headers: HeaderMap) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
-        AdminCheck::Admin(admin) => admin,
-        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, TEAMS),
-    };
+pub(crate) async fn teams(AdminPage(request): AdminPage) -> Result<Response, PortalError> {
+    let AdminRequest { portal, table, admin } = request;
     let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
     let list = ListControls::new(TEAMS, &ListQuery::default(), None);
     let mut teams = Vec::new();
@@ -149,15 +135,8 @@ pub(crate) async fn teams(State(portal): State<Portal>, headers: HeaderMap) -> R
 }
 
 /// `GET /admin/origins`
-pub(crate) async fn origins(
-    State(portal): State<Portal>,
-    headers: HeaderMap,
-) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let admin = match AdminCheck::of(&portal, &table, &headers).await? {
-        AdminCheck::Admin(admin) => admin,
-        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, ORIGINS),
-    };
+pub(crate) async fn origins(AdminPage(request): AdminPage) -> Result<Response, PortalError> {
+    let AdminRequest { portal, table, admin } = request;
     let frame = Layout::new(&portal, &table.gateway, &admin.visitor, Section::Administration)?;
     let list = ListControls::new(ORIGINS, &ListQuery::default(), None);
     let mut origins = Vec::new();

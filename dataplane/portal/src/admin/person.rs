@@ -1,20 +1,19 @@
 //! `/admin/people/{id}`: a user's clients and connections.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use portcullis_policy::Principal;
 
 use crate::account::grants::{UserGrant, grants_of};
 use crate::account::user_connection::{UserConnection, connections_of};
 use crate::admin::find;
 use crate::admin::forms::{GRANT_FORM, PERSON_FORM};
-use crate::admin::require_admin::{Admin, AdminCheck};
+use crate::admin::require_admin::{Admin, AdminPage, AdminRequest};
 use crate::error::PortalError;
 use crate::layout::{Layout, Section};
-use crate::paths::PEOPLE;
-use crate::{Portal, page, welcome};
+use crate::page;
 
 #[derive(Template)]
 #[template(path = "admin/person.html")]
@@ -29,15 +28,10 @@ struct PersonPage<'a> {
 
 /// `GET /admin/people/{id}`
 pub(crate) async fn get(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    AdminPage(request): AdminPage,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let Admin { visitor, .. } = match AdminCheck::of(&portal, &table, &headers).await? {
-        AdminCheck::Admin(admin) => admin,
-        AdminCheck::SignedOut(visitor) => return welcome::page(&portal, &table.gateway, &visitor, PEOPLE),
-    };
+    let AdminRequest { portal, table, admin: Admin { visitor, .. } } = request;
     let person = find::person(&portal, &id).await?;
     let mut given = Vec::new();
     for each in grants_of(&portal, &table, &person.id).await? {

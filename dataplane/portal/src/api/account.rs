@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::account::clients;
 use crate::account::grants::{UserGrant, grants_of, revoke_user_grant};
 use crate::account::user_connection::{UserConnection, connections_of, state};
-use crate::api::request::{ApiInput, ApiRequest, ApiWriteRequest};
+use crate::api::request::{ApiInput, ApiRequest, ApiWriteRequest, select_user};
 use crate::api::response::{ApiResult, json_response, no_content};
 use crate::connect::manage;
 use crate::error::PortalError;
@@ -164,14 +164,14 @@ pub(crate) struct IdentityProviderQuery {
 }
 
 /// `GET /api/me`
-pub(crate) async fn me(ask: ApiRequest) -> ApiResult {
+pub(crate) async fn me(ApiRequest(ask): ApiRequest) -> ApiResult {
     let is_admin = ask.visitor.people().any(|person| ask.table.gateway.is_admin(person));
     let people: Vec<_> = ask.visitor.people().map(Person::new).collect();
     json_response(json!({"people": people, "is_admin": is_admin}))
 }
 
 /// `GET /api/servers`
-pub(crate) async fn servers(ask: ApiRequest) -> ApiResult {
+pub(crate) async fn servers(ApiRequest(ask): ApiRequest) -> ApiResult {
     let mut routes: Vec<_> = ask
         .table
         .routes()
@@ -185,7 +185,7 @@ pub(crate) async fn servers(ask: ApiRequest) -> ApiResult {
 }
 
 /// `GET /api/connections`
-pub(crate) async fn connections(ask: ApiRequest) -> ApiResult {
+pub(crate) async fn connections(ApiRequest(ask): ApiRequest) -> ApiResult {
     let mut found = Vec::new();
     for person in ask.visitor.people() {
         found.append(&mut connections_of(&ask.portal, &ask.table, person).await?);
@@ -200,7 +200,7 @@ pub(crate) async fn connect(
     Path(origin): Path<String>,
     ApiInput(Query(who)): ApiInput<Query<IdentityProviderQuery>>,
 ) -> ApiResult {
-    let person = ask.person(who.identity_provider.as_deref())?;
+    let person = select_user(&ask.visitor, who.identity_provider.as_deref())?;
     let origin = ask.table.origin(&origin).ok_or(PortalError::NotFound)?;
     let began =
         manage::begin(&ask.portal, &ask.table, &ask.visitor, person, origin, paths::MY_ACCOUNTS).await?;
@@ -214,14 +214,14 @@ pub(crate) async fn disconnect(
     Path(origin): Path<String>,
     ApiInput(Query(who)): ApiInput<Query<IdentityProviderQuery>>,
 ) -> ApiResult {
-    let person = ask.person(who.identity_provider.as_deref())?;
+    let person = select_user(&ask.visitor, who.identity_provider.as_deref())?;
     let origin = ask.table.origin(&origin).ok_or(PortalError::NotFound)?;
     ask.portal.vault.disconnector.disconnect(&person.id, origin).await?;
     no_content()
 }
 
 /// `GET /api/clients`
-pub(crate) async fn clients(ask: ApiRequest) -> ApiResult {
+pub(crate) async fn clients(ApiRequest(ask): ApiRequest) -> ApiResult {
     let mut found = Vec::new();
     for person in ask.visitor.people() {
         found.append(&mut grants_of(&ask.portal, &ask.table, &person.id).await?);

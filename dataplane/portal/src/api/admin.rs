@@ -10,17 +10,17 @@ use crate::account::grants::{grants_of, published_by};
 use crate::account::user_connection::{UserConnection, connections_of};
 use crate::admin::connect;
 use crate::admin::find::{self, ListPage, ListQuery};
-use crate::admin::require_admin::Admin;
-use crate::admin::revoke::AdminRevocation;
 use crate::api::account::{Connection, Grant, Origin, Person, Server, SharedConnection};
-use crate::api::request::{ApiInput, ApiRequest, ApiWriteRequest};
+use crate::api::request::{ApiAdminRequest, ApiAdminWriteRequest, ApiInput};
 use crate::api::response::{ApiResult, json_response};
 use crate::error::PortalError;
 use crate::page;
 
 /// `GET /api/admin/people`
-pub(crate) async fn people(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Query<ListQuery>>) -> ApiResult {
-    Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn people(
+    ApiAdminRequest(ask): ApiAdminRequest,
+    ApiInput(Query(seek)): ApiInput<Query<ListQuery>>,
+) -> ApiResult {
     let ListPage { found, next } = seek.people(&ask.portal).await?;
     let people: Vec<_> = found
         .iter()
@@ -35,8 +35,7 @@ pub(crate) async fn people(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Quer
 }
 
 /// `GET /api/admin/people/{id}`
-pub(crate) async fn person(ask: ApiRequest, Path(id): Path<String>) -> ApiResult {
-    Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn person(ApiAdminRequest(ask): ApiAdminRequest, Path(id): Path<String>) -> ApiResult {
     let person = find::person(&ask.portal, &id).await?;
     let given = grants_of(&ask.portal, &ask.table, &person.id).await?;
     let mut accounts = connections_of(&ask.portal, &ask.table, &person).await?;
@@ -59,18 +58,19 @@ pub(crate) struct RevokePerson {
 
 /// `POST /api/admin/people/{id}/revoke`
 pub(crate) async fn revoke_person(
-    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
     Path(id): Path<String>,
     ApiInput(Json(wanted)): ApiInput<Json<RevokePerson>>,
 ) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let person = find::person(&ask.portal, &id).await?;
-    json_response(revocation(&ask, &admin).person(&person, wanted.connections).await?)
+    json_response(ask.revocation().person(&person, wanted.connections).await?)
 }
 
 /// `GET /api/admin/clients`
-pub(crate) async fn clients(ask: ApiRequest, ApiInput(Query(seek)): ApiInput<Query<ListQuery>>) -> ApiResult {
-    Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn clients(
+    ApiAdminRequest(ask): ApiAdminRequest,
+    ApiInput(Query(seek)): ApiInput<Query<ListQuery>>,
+) -> ApiResult {
     let ListPage { found, next } = seek.clients(&ask.portal).await?;
     let clients: Vec<_> = found
         .iter()
@@ -92,19 +92,17 @@ pub(crate) struct RevokeClient {
 
 /// `POST /api/admin/clients/revoke`. The client id can be a URL, so it is in the body.
 pub(crate) async fn revoke_client(
-    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
     ApiInput(Json(wanted)): ApiInput<Json<RevokeClient>>,
 ) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     if wanted.client_id.contains('\0') {
         return Err(PortalError::NotFound.into());
     }
-    json_response(revocation(&ask, &admin).client(&wanted.client_id).await?)
+    json_response(ask.revocation().client(&wanted.client_id).await?)
 }
 
 /// `GET /api/admin/teams`
-pub(crate) async fn teams(ask: ApiRequest) -> ApiResult {
-    Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn teams(ApiAdminRequest(ask): ApiAdminRequest) -> ApiResult {
     let teams: Vec<_> = find::teams(&ask.table)
         .into_iter()
         .map(|(name, routes)| {
@@ -122,19 +120,17 @@ pub(crate) struct RevokeTeam {
 
 /// `POST /api/admin/teams/revoke`
 pub(crate) async fn revoke_team(
-    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
     ApiInput(Json(wanted)): ApiInput<Json<RevokeTeam>>,
 ) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     if !find::teams(&ask.table).contains_key(wanted.team.as_str()) {
         return Err(PortalError::NotFound.into());
     }
-    json_response(revocation(&ask, &admin).team(&wanted.team).await?)
+    json_response(ask.revocation().team(&wanted.team).await?)
 }
 
 /// `GET /api/admin/origins`
-pub(crate) async fn origins(ask: ApiRequest) -> ApiResult {
-    Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn origins(ApiAdminRequest(ask): ApiAdminRequest) -> ApiResult {
     let origins: Vec<_> = find::origins(&ask.portal, &ask.table)
         .await?
         .iter()
@@ -151,33 +147,29 @@ pub(crate) async fn origins(ask: ApiRequest) -> ApiResult {
 
 /// `POST /api/admin/origins/{id}/connect`: returns the URL to send the browser to.
 pub(crate) async fn connect_origin(
-    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
     Path(id): Path<String>,
 ) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let origin = ask.table.origin(&id).ok_or(PortalError::NotFound)?;
-    let began = connect::begin(&ask.portal, &ask.table, &admin, origin).await?;
+    let began = connect::begin(&ask, origin).await?;
     let answer = json_response(json!({"url": began.url}))?;
     Ok(page::with_cookies(answer, began.cookie).into_response())
 }
 
 /// `POST /api/admin/origins/{id}/revoke`
 pub(crate) async fn revoke_origin(
-    ApiWriteRequest(ask): ApiWriteRequest,
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
     Path(id): Path<String>,
 ) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
     let origin = ask.table.origin(&id).ok_or(PortalError::NotFound)?;
-    json_response(revocation(&ask, &admin).origin(origin).await?)
+    json_response(ask.revocation().origin(origin).await?)
 }
 
 /// `DELETE /api/admin/grants/{id}`
-pub(crate) async fn revoke_grant(ApiWriteRequest(ask): ApiWriteRequest, Path(id): Path<String>) -> ApiResult {
-    let admin = Admin::of(&ask.portal, &ask.table, &ask.headers).await?;
+pub(crate) async fn revoke_grant(
+    ApiAdminWriteRequest(ask): ApiAdminWriteRequest,
+    Path(id): Path<String>,
+) -> ApiResult {
     let grant = ask.portal.store.grant(&id).await?.ok_or(PortalError::NotFound)?;
-    json_response(revocation(&ask, &admin).grant(&grant).await?)
-}
-
-fn revocation<'a>(ask: &'a ApiRequest, admin: &'a Admin) -> AdminRevocation<'a> {
-    AdminRevocation { portal: &ask.portal, table: &ask.table, admin }
+    json_response(ask.revocation().grant(&grant).await?)
 }

@@ -1,57 +1,48 @@
-//! Extractors for API requests: session, same-origin check, and input.
-
-use std::sync::Arc;
+//! Extractors for API requests: session, same-origin check, administrator, and input.
 
 use axum::extract::FromRequestParts;
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
-use portcullis_policy::{Principal, RouteTable};
+use portcullis_policy::Principal;
 
 use crate::Portal;
+use crate::admin::require_admin::AdminRequest;
 use crate::api::response::ApiError;
 use crate::error::PortalError;
 use crate::forms::check_same_origin;
+use crate::request::PortalRequest;
 use crate::visitor::Visitor;
 
 /// Required in requests that change something, with any value. Forms and links cannot set it, and scripts of
 /// other sites only with CORS headers, which the gateway does not send.
 const REQUEST_HEADER: HeaderName = HeaderName::from_static("portcullis-request");
 
-/// A request with its session.
-pub(crate) struct ApiRequest {
-    pub(crate) portal: Portal,
-    pub(crate) table: Arc<RouteTable>,
-    pub(crate) visitor: Visitor,
-    pub(crate) headers: HeaderMap,
-}
+/// A request of at least one signed-in user.
+pub(crate) struct ApiRequest(pub(crate) PortalRequest);
 
 /// A request that changes something, from a page of the same web origin.
-pub(crate) struct ApiWriteRequest(pub(crate) ApiRequest);
+pub(crate) struct ApiWriteRequest(pub(crate) PortalRequest);
 
-impl ApiRequest {
-    async fn of(portal: &Portal, headers: &HeaderMap) -> Result<Self, PortalError> {
-        let table = portal.table()?;
-        let visitor = Visitor::of(portal, &table.gateway, headers).await?;
-        if visitor.people().next().is_none() {
-            return Err(PortalError::NotSignedIn);
+/// Like [`ApiRequest`], of an administrator.
+pub(crate) struct ApiAdminRequest(pub(crate) AdminRequest);
+
+/// Like [`ApiWriteRequest`], of an administrator.
+pub(crate) struct ApiAdminWriteRequest(pub(crate) AdminRequest);
+
+/// The user of the given identity provider, or the only signed-in user.
+pub(crate) fn select_user<'a>(
+    visitor: &'a Visitor,
+    identity_provider: Option<&str>,
+) -> Result<&'a Principal, ApiError> {
+    match identity_provider {
+        Some(provider) => {
+            visitor.signed_in(provider).map(|it| &it.principal).ok_or_else(|| PortalError::NotSignedIn.into())
         }
-        Ok(Self { portal: portal.clone(), table, visitor, headers: headers.clone() })
-    }
-
-    /// The user of the given identity provider, or the only signed-in user.
-    pub(crate) fn person(&self, identity_provider: Option<&str>) -> Result<&Principal, ApiError> {
-        match identity_provider {
-            Some(provider) => self
-                .visitor
-                .signed_in(provider)
-                .map(|it| &it.principal)
-                .ok_or_else(|| PortalError::NotSignedIn.into()),
-            None => {
-                let mut people = self.visitor.people();
-                match (people.next(), people.next()) {
-                    (Some(person), None) => Ok(person),
-                    _ => Err(ApiError::Ambiguous),
-                }
+        None => {
+            let mut people = visitor.people();
+            match (people.next(), people.next()) {
+                (Some(person), None) => Ok(person),
+                _ => Err(ApiError::Ambiguous),
             }
         }
     }
@@ -61,7 +52,11 @@ impl FromRequestParts<Portal> for ApiRequest {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, ApiError> {
-        Ok(Self::of(portal, &parts.headers).await?)
+        let request = PortalRequest::of(portal, &parts.headers).await?;
+        if request.visitor.people().next().is_none() {
+            return Err(PortalError::NotSignedIn.into());
+        }
+        Ok(Self(request))
     }
 }
 
@@ -75,7 +70,26 @@ impl FromRequestParts<Portal> for ApiWriteRequest {
         {
             return Err(ApiError::CrossOrigin);
         }
-        Ok(Self(ApiRequest::of(portal, &parts.headers).await?))
+        let ApiRequest(request) = ApiRequest::from_request_parts(parts, portal).await?;
+        Ok(Self(request))
+    }
+}
+
+impl FromRequestParts<Portal> for ApiAdminRequest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, ApiError> {
+        let ApiRequest(request) = ApiRequest::from_request_parts(parts, portal).await?;
+        Ok(Self(AdminRequest::of(request)?))
+    }
+}
+
+impl FromRequestParts<Portal> for ApiAdminWriteRequest {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, portal: &Portal) -> Result<Self, ApiError> {
+        let ApiWriteRequest(request) = ApiWriteRequest::from_request_parts(parts, portal).await?;
+        Ok(Self(AdminRequest::of(request)?))
     }
 }
 

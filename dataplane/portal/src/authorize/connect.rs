@@ -1,17 +1,14 @@
 //! `POST /consent/{id}/connect`: connects the user's account at the route's origin from the consent page.
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path};
 use axum::response::Response;
-use http::HeaderMap;
 use serde::Deserialize;
 
-use crate::Portal;
 use crate::authorize::consent::{CONFIRM_FORM, consent_url};
 use crate::authorize::pending::{Authorization, PendingAuthorization, Step};
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
 use crate::page;
-use crate::visitor::Visitor;
+use crate::request::{FormRequest, PortalRequest};
 
 #[derive(Deserialize)]
 pub(crate) struct ConnectForm {
@@ -23,15 +20,12 @@ pub(crate) struct ConnectForm {
 /// The user must be signed in and use the page that shows client, account and origin. The connection belongs
 /// to the user and is kept even if they then deny the client.
 pub(crate) async fn post(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<ConnectForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
+    let PortalRequest { portal, table, visitor } = request;
     let gateway = &table.gateway;
-    check_same_origin(gateway, &headers)?;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
     portal.check_form_token(CONFIRM_FORM, &id, &visitor.binding(), form.token.as_deref())?;
     let pending = PendingAuthorization::find(&portal, &visitor, &id).await?;
     let authorization = Authorization::of(&portal, &table, pending.asked.clone()).await?;

@@ -16,7 +16,7 @@ use crate::authorize::pending::{Authenticated, Authorization, PendingAuthorizati
 use crate::authorize::redirect::{Destination, OAuthError};
 use crate::authorize::{authorization_event, record};
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
+use crate::request::{FormRequest, PortalRequest};
 use crate::sign_in::start::{self, SignInStart};
 use crate::visitor::Visitor;
 use crate::{cookies::CookieKind, page};
@@ -180,14 +180,11 @@ pub(crate) struct Decision {
 
 /// `POST /consent/{id}`
 pub(crate) async fn post(
-    State(portal): State<Portal>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<Decision>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    check_same_origin(&table.gateway, &headers)?;
-    let visitor = Visitor::of(&portal, &table.gateway, &headers).await?;
+    let PortalRequest { portal, table, visitor } = request;
     let token = form.token.as_deref();
     let confirmed = portal.is_valid_form_token(CONFIRM_FORM, &id, &visitor.binding(), token);
     if !confirmed {

@@ -1,13 +1,13 @@
 //! Golden tests of stored authorization requests, and of the redirects to clients.
 
 use portcullis_golden::assert_golden;
+use portcullis_keyring::digest;
 use serde_json::json;
 
 use super::pending::PendingAuthorization;
 use super::redirect::ClientRedirect;
 use super::request::AuthorizationParams;
 use super::*;
-use crate::digest::digest;
 use crate::golden::{opened, portal, pretty};
 
 fn address() -> ClientRedirect {
@@ -31,7 +31,7 @@ async fn an_authorization_request_is_sealed_as_before() {
         ask_again: true,
         signed_in_after: Some(1_790_000_000_000),
     };
-    let id = digest(&PendingAuthorization::create(&portal, &asked).await.unwrap());
+    let id = digest(PendingAuthorization::create(&portal, &asked).await.unwrap());
     let row = portal.store.pending_authorization(&id, 0).await.unwrap().unwrap();
     let text = opened(&portal, &["authorization", &id], &row.request);
     let bound_to = ["authorization", "<digest of the id>"];

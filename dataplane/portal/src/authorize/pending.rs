@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use portcullis_authorization_server::{ApprovedRequest, Client, Issuer};
+use portcullis_keyring::digest;
 use portcullis_origin_auth::ConnectionStatus;
 use portcullis_policy::{CredentialSubject, Principal, Route, RouteTable};
 use portcullis_store::{Consent, PendingAuthorizationRow};
 
 use crate::Portal;
 use crate::authorize::request::AuthorizationParams;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::visitor::{SignedInUser, Visitor};
 

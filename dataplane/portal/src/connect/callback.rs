@@ -28,10 +28,10 @@ pub(crate) async fn get(
     let table = portal.table()?;
     let gateway = &table.gateway;
     let origin = table.origin(&origin).ok_or(PortalError::NotFound)?;
-    if origin.credential_subject() == CredentialSubject::SharedAccount {
-        return admin::connect::finish(&portal, &table, &headers, origin, &callback).await;
-    }
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
+    if origin.credential_subject() == CredentialSubject::SharedAccount {
+        return admin::connect::finish(&portal, &table, visitor, origin, &callback).await;
+    }
     let Some(browser) = visitor.browser() else {
         return Err(PortalError::connect(&ConnectError::UnknownFlow, None));
     };

@@ -5,16 +5,16 @@ use axum::extract::{Form, Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use portcullis_clock::NoRandomness;
+use portcullis_keyring::digest;
 use portcullis_policy::{Origin, Principal, PrincipalId, Route, RouteTable};
 use portcullis_store::{ConnectLinkRow, StoreError};
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::Portal;
-use crate::digest::digest;
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
 use crate::page;
+use crate::request::{FormRequest, PortalRequest};
 use crate::sign_in::start;
 use crate::visitor::Visitor;
 
@@ -174,15 +174,12 @@ pub(crate) async fn get(
 /// `POST /connect/{origin}`: redirects the user to the origin's authorization server. Only this uses up the
 /// link.
 pub(crate) async fn post(
-    State(portal): State<Portal>,
     Path(origin): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<LinkForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
+    let PortalRequest { portal, table, visitor } = request;
     let gateway = &table.gateway;
-    check_same_origin(gateway, &headers)?;
-    let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let secret = form.ticket.unwrap_or_default();
     portal.check_form_token(FORM, &secret, &visitor.binding(), form.token.as_deref())?;
     let ticket = ConnectLink::find(&portal, &table, &origin, &secret).await?;

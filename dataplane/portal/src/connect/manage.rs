@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use portcullis_policy::{Origin, Principal, RouteTable};
 use serde::Deserialize;
 use url::Url;
 
 use crate::Portal;
 use crate::error::PortalError;
-use crate::forms::check_same_origin;
+use crate::request::{FormRequest, PortalRequest};
 use crate::visitor::Visitor;
 use crate::{page, paths};
 
@@ -31,25 +31,20 @@ pub(crate) struct ConnectionForm {
 }
 
 struct CheckedForm<'a> {
-    table: &'a RouteTable,
-    visitor: Visitor,
     origin: &'a Arc<Origin>,
     person: Principal,
 }
 
-async fn check<'a>(
-    portal: &Portal,
-    table: &'a RouteTable,
+fn check<'a>(
+    request: &'a PortalRequest,
     origin: &str,
-    headers: &HeaderMap,
     form: &ConnectionForm,
 ) -> Result<CheckedForm<'a>, PortalError> {
-    check_same_origin(&table.gateway, headers)?;
+    let PortalRequest { portal, table, visitor } = request;
     let origin = table.origin(origin).ok_or(PortalError::NotFound)?;
-    let visitor = Visitor::of(portal, &table.gateway, headers).await?;
     let person = visitor.signed_in(&form.provider).ok_or(PortalError::InvalidForm)?.principal.clone();
     portal.check_form_token(FORM, &subject(origin, &person), &visitor.binding(), form.token.as_deref())?;
-    Ok(CheckedForm { table, visitor, origin, person })
+    Ok(CheckedForm { origin, person })
 }
 
 /// A started consent at an origin.
@@ -90,27 +85,23 @@ pub(crate) async fn begin(
 
 /// `POST /connections/{origin}/connect`
 pub(crate) async fn connect(
-    State(portal): State<Portal>,
     Path(origin): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<ConnectionForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let CheckedForm { table, visitor, origin, person } =
-        check(&portal, &table, &origin, &headers, &form).await?;
-    let began = begin(&portal, table, &visitor, &person, origin, paths::MY_ACCOUNTS).await?;
+    let CheckedForm { origin, person } = check(&request, &origin, &form)?;
+    let PortalRequest { portal, table, visitor } = &request;
+    let began = begin(portal, table, visitor, &person, origin, paths::MY_ACCOUNTS).await?;
     Ok(page::with_cookies(page::redirect_page(began.url.as_str(), &origin.display_name), began.cookie))
 }
 
 /// `POST /connections/{origin}/disconnect`. Works even if the user may no longer use the origin.
 pub(crate) async fn disconnect(
-    State(portal): State<Portal>,
     Path(origin): Path<String>,
-    headers: HeaderMap,
+    FormRequest(request): FormRequest,
     Form(form): Form<ConnectionForm>,
 ) -> Result<Response, PortalError> {
-    let table = portal.table()?;
-    let asked = check(&portal, &table, &origin, &headers, &form).await?;
-    portal.vault.disconnector.disconnect(&asked.person.id, asked.origin).await?;
-    Ok(page::see_other(&format!("{}{}", asked.table.gateway.public_url, paths::MY_ACCOUNTS)))
+    let CheckedForm { origin, person } = check(&request, &origin, &form)?;
+    request.portal.vault.disconnector.disconnect(&person.id, origin).await?;
+    Ok(page::see_other(&format!("{}{}", request.table.gateway.public_url, paths::MY_ACCOUNTS)))
 }

@@ -4,10 +4,10 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use http::HeaderMap;
 use portcullis_identity_providers::AuthorizationResponse;
+use portcullis_keyring::digest;
 use serde::Deserialize;
 
 use crate::Portal;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::sign_in::{session, start};
 use crate::visitor::Visitor;

@@ -6,12 +6,12 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use portcullis_config::{DevelopmentUser, IdentityProviderKind};
 use portcullis_identity_providers::CompletedSignIn;
+use portcullis_keyring::digest;
 use portcullis_policy::{Gateway, Principal};
 use portcullis_store::SignInRow;
 use serde::Deserialize;
 
 use crate::Portal;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::response::Response;
 use portcullis_events::{EventKind, Outcome};
 use portcullis_identity_providers::CompletedSignIn;
+use portcullis_keyring::digest;
 use portcullis_policy::RouteTable;
 use portcullis_store::SessionRow;
 
 use crate::Portal;
 use crate::cookies::CookieKind;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::page;
 use crate::visitor::Visitor;

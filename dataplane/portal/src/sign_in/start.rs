@@ -7,12 +7,12 @@ use axum::response::Response;
 use http::HeaderMap;
 use portcullis_config::IdentityProviderKind;
 use portcullis_identity_providers::SignInSecrets;
+use portcullis_keyring::digest;
 use portcullis_policy::{Gateway, IdentityProvider};
 use portcullis_store::SignInRow;
 use serde::{Deserialize, Serialize};
 
 use crate::Portal;
-use crate::digest::digest;
 use crate::error::PortalError;
 use crate::forms::check_same_origin;
 use crate::page;

@@ -16,6 +16,7 @@ use portcullis_clock::{Clock, Random};
 use portcullis_config::Config;
 use portcullis_egress::HttpClients;
 use portcullis_events::EventSink;
+use portcullis_golden::config::{self, with};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::Keyring;
@@ -281,20 +282,19 @@ impl TestGateway {
 }
 
 fn contract(provider: Option<&OpenIdProvider>) -> Config {
-    let nothing = json!({"include": null, "exclude": [], "overrides": []});
     let route = |slug: &str, provider: &str, origin: &str, access: &str| {
-        json!({
-            "uid": format!("uid-{slug}"), "name": format!("default/{slug}"), "slug": slug, "displayName": format!("Route {slug}"),
-            "description": "", "suspended": slug == "off", "identityProvider": provider, "origin": origin, "access": access,
-            "capabilities": {"tools": nothing, "prompts": nothing, "resources": nothing, "resourceTemplates": nothing},
-        })
+        let settings = json!({
+            "name": format!("default/{slug}"), "displayName": format!("Route {slug}"),
+            "suspended": slug == "off", "identityProvider": provider, "access": access,
+        });
+        with(config::route(&format!("uid-{slug}"), slug, origin), settings)
     };
     let origin = |uid: &str, url: &str, auth: Value| {
-        json!({
-            "uid": uid, "id": format!("id-{uid}"), "name": format!("default/{uid}"), "displayName": format!("Origin {uid}"),
-            "url": url, "suspended": false, "auth": auth, "network": {"privateNetworks": ["127.0.0.0/8"], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        })
+        let settings = json!({
+            "id": format!("id-{uid}"), "name": format!("default/{uid}"), "displayName": format!("Origin {uid}"),
+            "url": url, "auth": auth, "network": {"privateNetworks": ["127.0.0.0/8"], "caBundlePem": null},
+        });
+        with(config::origin(uid), settings)
     };
     let user =
         |email: &str, name: &str, groups: &[&str]| json!({"email": email, "name": name, "groups": groups});
@@ -311,37 +311,33 @@ fn contract(provider: Option<&OpenIdProvider>) -> Config {
     };
     let accounts_url =
         provider.map_or("http://127.0.0.1:9/mcp".to_owned(), |it| format!("{}/mcp", it.issuer));
-    let mut contract: Config = serde_json::from_value(json!({
-        "gateway": {
-            "name": "gateway", "publicUrl": PUBLIC_URL,
-            "identityProviders": [
-                {"name": "company", "kind": company},
-                {"name": "customers", "kind": development(&[user("ana@example.com", "Ana at the shop", &[])])},
-            ],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 86_400, "sessionSeconds": 28_800},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
-            "trustedProxies": [],
-        },
-        "origins": [
-            origin("plain", "https://origin.example/mcp", json!("none")),
-            origin("accounts", &accounts_url, json!({"userOAuth": {"scopes": [], "registration": "auto"}})),
+    let settings = json!({
+        "publicUrl": PUBLIC_URL,
+        "identityProviders": [
+            {"name": "company", "kind": company},
+            {"name": "customers", "kind": development(&[user("ana@example.com", "Ana at the shop", &[])])},
         ],
-        "routes": [
-            route("open", "company", "plain", "Everyone"),
-            route("guarded", "company", "plain", "Teams"),
-            route("accounts", "company", "accounts", "Everyone"),
-            route("off", "company", "plain", "Everyone"),
-            route("shop", "customers", "plain", "Everyone"),
-        ],
-        "teams": [{
-            "uid": "finance", "name": "default/finance", "displayName": "Finance",
-            "members": {"groups": ["finance"], "users": [], "serviceAccounts": []},
-            "access": [{"route": "uid-guarded", "tools": nothing}],
-        }],
-    }))
-    .unwrap();
+        "tokens": {"accessSeconds": 900, "refreshSeconds": 86_400, "sessionSeconds": 28_800},
+        "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
+    });
+    let origins = vec![
+        origin("plain", "https://origin.example/mcp", json!("none")),
+        origin("accounts", &accounts_url, json!({"userOAuth": {"scopes": [], "registration": "auto"}})),
+    ];
+    let routes = vec![
+        route("open", "company", "plain", "Everyone"),
+        route("guarded", "company", "plain", "Teams"),
+        route("accounts", "company", "accounts", "Everyone"),
+        route("off", "company", "plain", "Everyone"),
+        route("shop", "customers", "plain", "Everyone"),
+    ];
+    let mut documents = config::config(with(config::gateway(), settings), origins, routes);
+    documents["teams"] = json!([{
+        "uid": "finance", "name": "default/finance", "displayName": "Finance",
+        "members": {"groups": ["finance"], "users": [], "serviceAccounts": []},
+        "access": [{"route": "uid-guarded", "tools": config::everything()}],
+    }]);
+    let mut contract: Config = serde_json::from_value(documents).unwrap();
     contract.secrets.insert(
         portcullis_config::SecretKey("default/idp/secret".to_owned()),
         portcullis_config::SecretValue { value: SECRET.to_owned().into(), allowed_hosts: Vec::new() },

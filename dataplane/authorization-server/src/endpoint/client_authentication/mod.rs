@@ -16,8 +16,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::form::Form;
 use crate::client::{ClientAuth, ClientSource, Registrations, SecretMethod};
-use crate::digest::digest;
 use crate::{ClientRegistry, Issuer};
+use portcullis_keyring::digest;
 
 use assertion::ClientAssertions;
 #[cfg(fuzzing)]

@@ -7,6 +7,7 @@ use portcullis_clock::Clock;
 use portcullis_events::EventSink;
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionError};
 use portcullis_keyring::{Keyring, KeyringError};
+use portcullis_logging::LoggedState;
 use tokio::sync::watch;
 
 use super::key_source::{ActiveKeys, StoredKeys, read_keys, save_copy};
@@ -44,13 +45,13 @@ enum ApplyError {
 impl KeyRotator {
     /// Runs until the sender is dropped.
     pub(super) async fn run(mut self) {
-        let mut logged = String::new();
+        let mut logged = LoggedState::default();
         while self.offered.changed().await.is_ok() {
             loop {
                 let stored = self.offered.borrow_and_update().clone();
                 let problem = match self.apply(&stored).await {
                     Ok(()) => {
-                        logged.clear();
+                        logged = LoggedState::default();
                         break;
                     }
                     Err(ApplyError::Invalid(error)) => {
@@ -62,12 +63,11 @@ impl KeyRotator {
                     }
                     Err(ApplyError::Unavailable(error)) => error.to_string(),
                 };
-                if problem != logged {
+                if logged.changes_to(Some(problem.clone())) {
                     tracing::warn!(
                         error = %problem,
                         "failed to decrypt changed key rings, retrying; the key rings in memory stay in use"
                     );
-                    logged = problem;
                 }
                 tokio::time::sleep(RETRY_DELAY).await;
             }

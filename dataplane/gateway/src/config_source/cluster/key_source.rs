@@ -10,10 +10,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use portcullis_config_distribution::{KEYS_SECRET, KEYS_SECRET_ENTRY};
 use portcullis_key_encryption::{KeyEncryption, KeyEncryptionError};
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{Keyring, replace_file};
+use portcullis_logging::LoggedState;
 use zeroize::Zeroizing;
 
-use super::atomic_file;
 use super::watches::{is_unavailable, kube_error_message};
 
 /// Delay between attempts to load the keys.
@@ -67,7 +67,7 @@ impl KeySources<'_> {
     /// # Errors
     /// When retrying does not help: the keys are invalid, or the key encryption is not configured for them.
     pub(super) async fn wait_for_keys(&self, key_encryption: &KeyEncryption) -> anyhow::Result<ActiveKeys> {
-        let mut logged = None;
+        let mut logged = LoggedState::default();
         loop {
             let problem = match self.find().await {
                 Ok(stored) => match key_encryption.decrypt(&stored).await {
@@ -87,9 +87,8 @@ impl KeySources<'_> {
                 },
                 Err(error) => error.to_string(),
             };
-            if logged.as_ref() != Some(&problem) {
+            if logged.changes_to(Some(problem.clone())) {
                 tracing::warn!(error = %problem, "keys unavailable, retrying");
-                logged = Some(problem);
             }
             tokio::time::sleep(RETRY_DELAY).await;
         }
@@ -121,7 +120,7 @@ pub(super) fn save_copy(path: &Path, stored: &[u8]) {
     if read_keys(path).is_some_and(|kept| *kept == stored) {
         return;
     }
-    if let Err(error) = atomic_file::replace(path, stored) {
+    if let Err(error) = replace_file(path, stored) {
         tracing::warn!(
             %error,
             file = %path.display(),

@@ -13,7 +13,6 @@
 //! *Architecture invariant:* requests never wait for this module, and the last served config stays in use
 //! while the API server is unavailable.
 
-mod atomic_file;
 mod follow;
 mod key_rotation;
 mod key_source;

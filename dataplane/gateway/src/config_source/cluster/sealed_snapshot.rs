@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_clock::Random;
-use portcullis_keyring::{Keyring, Purpose, SealError};
+use portcullis_keyring::{Keyring, Purpose, SealError, replace_file};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::atomic_file;
 use super::object::WatchedObject;
 
 /// Changes within this time are written together: thousands of objects are megabytes.
@@ -107,7 +106,7 @@ impl SealedSnapshot {
             .sealing
             .seal(&self.random, Purpose::PublishedConfig, &self.associated_data(), &text)
             .map_err(SnapshotError::Seal)?;
-        atomic_file::replace(&self.path, &envelope)
+        replace_file(&self.path, &envelope)
             .map_err(|source| SnapshotError::Io { path: self.path.clone(), source })
     }
 

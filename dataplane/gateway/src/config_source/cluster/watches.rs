@@ -6,12 +6,14 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures_util::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use portcullis_config_distribution::OBJECT_KIND_LABEL;
+use portcullis_logging::LoggedState;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
@@ -21,9 +23,13 @@ use super::object::{WatchEvent, WatchedObject, WatchedResource};
 const QUEUE_CAPACITY: usize = 256;
 /// The API server ends a watch after this time. The restart detects connections that broke unnoticed.
 const WATCH_TIMEOUT_SECONDS: u32 = 60;
-/// Bounds of the delay before a retry after an error.
-const MIN_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Maximum delay before a retry after an error.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Delays before retries. The watcher's own backoff is not used because each attempt to list resets it.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(MAX_RETRY_DELAY)
+    .without_max_times();
 
 /// Starts to watch the publication namespace. The watches end when the receiver is dropped.
 pub(super) fn start(client: &Client, namespace: &str) -> mpsc::Receiver<WatchEvent> {
@@ -47,9 +53,9 @@ where
 {
     let config = watcher::Config::default().labels(OBJECT_KIND_LABEL).timeout(WATCH_TIMEOUT_SECONDS);
     let mut events = pin!(watcher(api, config));
-    let mut pause = Backoff::default();
+    let mut backoff = BACKOFF.build();
     let mut listed = Vec::new();
-    let mut healthy = true;
+    let mut failing = LoggedState::default();
     while let Some(event) = events.next().await {
         let change = match event {
             Ok(Event::Init) => {
@@ -65,8 +71,7 @@ where
             Ok(Event::Delete(object)) => WatchEvent::Deleted(resource, object.into()),
             Err(error) => {
                 let failure = WatchEvent::Failed { unavailable: is_watch_unavailable(&error) };
-                if healthy && !is_version_expired(&error) {
-                    healthy = false;
+                if !is_version_expired(&error) && failing.changes_to(true) {
                     tracing::warn!(
                         resource = resource.plural(),
                         error = %kube_error_message(&error),
@@ -76,13 +81,12 @@ where
                 if sender.send(failure).await.is_err() {
                     return;
                 }
-                tokio::time::sleep(pause.next_delay()).await;
+                tokio::time::sleep(backoff.next().unwrap_or(MAX_RETRY_DELAY)).await;
                 continue;
             }
         };
-        pause = Backoff::default();
-        if !healthy {
-            healthy = true;
+        backoff = BACKOFF.build();
+        if failing.changes_to(false) {
             tracing::info!(resource = resource.plural(), "watch works again");
         }
         if sender.send(change).await.is_err() {
@@ -132,27 +136,13 @@ fn is_version_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 
-/// Delay before the next attempt. The watcher's own backoff is not used because each attempt to list resets
-/// it.
-#[derive(Default)]
-struct Backoff(Option<Duration>);
-
-impl Backoff {
-    fn next_delay(&mut self) -> Duration {
-        let pause = self.0.map_or(MIN_RETRY_DELAY, |last| (last * 2).min(MAX_RETRY_DELAY));
-        self.0 = Some(pause);
-        pause
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn given_an_api_server_that_stays_away_when_tried_again_then_never_more_rarely_than_promised() {
-        let mut pause = Backoff::default();
-        let pauses: Vec<_> = std::iter::repeat_with(|| pause.next_delay().as_millis()).take(8).collect();
+        let pauses: Vec<_> = BACKOFF.build().take(8).map(|delay| delay.as_millis()).collect();
         assert_eq!(pauses, [200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
     }
 }

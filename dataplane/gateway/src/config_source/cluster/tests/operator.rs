@@ -6,6 +6,7 @@ use std::sync::Arc;
 use portcullis_clock::Random;
 use portcullis_config::{OriginAuth, OriginConfig, RouteConfig, SecretKey, SecretValue, TeamConfig};
 use portcullis_config_distribution::{DocumentKind, SealedCredential, object_name, sign_document};
+use portcullis_golden::config::{everything, gateway, origin, route, with};
 use portcullis_keyring::Keyring;
 use portcullis_policy::RouteTable;
 use serde_json::{Value, json};
@@ -47,36 +48,25 @@ impl Operator {
     }
 
     pub(super) fn gateway_with(&mut self, public_url: &str, provider: Value) -> WatchedObject {
-        let document = json!({
-            "name": "mcp/main", "publicUrl": public_url,
-            "identityProviders": [{"name": "company", "kind": provider}],
-            "tokens": {"accessSeconds": 900, "refreshSeconds": 3600, "sessionSeconds": 3600},
-            "storeOutageGraceSeconds": 900,
-            "admins": {"groups": [], "users": [], "serviceAccounts": []},
-            "clients": {"metadataDocumentHosts": [], "dynamicRegistration": true}, "trustedProxies": [],
-        });
+        let document = with(
+            gateway(),
+            json!({
+                "name": "mcp/main", "publicUrl": public_url,
+                "identityProviders": [{"name": "company", "kind": provider}],
+            }),
+        );
         let document: portcullis_config::GatewayConfig = serde_json::from_value(document).unwrap();
         self.object(DocumentKind::Gateway, "", &document)
     }
 
     pub(super) fn origin(&mut self, id: &str, auth: &OriginAuth) -> WatchedObject {
-        let document = json!({
-            "uid": id, "id": id, "name": format!("mcp/{id}"), "displayName": id,
-            "url": "https://origin.example/mcp", "suspended": false, "auth": auth,
-            "network": {"privateNetworks": [], "caBundlePem": null},
-            "limits": {"requestTimeoutMs": 60_000, "responseBytes": 1_000_000},
-        });
+        let document = with(origin(id), json!({"auth": auth}));
         let document: OriginConfig = serde_json::from_value(document).unwrap();
         self.object(DocumentKind::Origin, id, &document)
     }
 
     pub(super) fn route(&mut self, uid: &str, slug: &str, origin: &str) -> WatchedObject {
-        let all = json!({"include": null, "exclude": [], "overrides": []});
-        let document = json!({
-            "uid": uid, "name": format!("mcp/{uid}"), "slug": slug, "displayName": slug, "description": "",
-            "suspended": false, "identityProvider": "company", "origin": origin, "access": "Teams",
-            "capabilities": {"tools": all, "prompts": all, "resources": all, "resourceTemplates": all},
-        });
+        let document = with(route(uid, slug, origin), json!({"access": "Teams"}));
         let document: RouteConfig = serde_json::from_value(document).unwrap();
         self.object(DocumentKind::Route, uid, &document)
     }
@@ -85,7 +75,7 @@ impl Operator {
         let document = json!({
             "uid": uid, "name": format!("mcp/{uid}"), "displayName": uid,
             "members": {"groups": ["readers"], "users": [], "serviceAccounts": []},
-            "access": [{"route": route, "tools": {"include": null, "exclude": [], "overrides": []}}],
+            "access": [{"route": route, "tools": everything()}],
         });
         let document: TeamConfig = serde_json::from_value(document).unwrap();
         self.object(DocumentKind::Team, uid, &document)
