@@ -25,7 +25,6 @@ use crate::{
     ApprovedRequest, AuthenticateError, AuthorizationServer, AuthorizationServerDependencies, Caller, Client,
     Issuer, ServiceAccount, TokenReviewError, TokenReviewFuture, TokenReviewer,
 };
-use portcullis_keyring::digest;
 
 mod signer;
 

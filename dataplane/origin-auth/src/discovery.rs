@@ -28,7 +28,7 @@ fn probes() -> [http::Request<Bytes>; 2] {
     let session = Session::legacy();
     let client = json!({"name": "portcullis", "version": "1"});
     let params = json!({"protocolVersion": LEGACY_VERSION, "capabilities": {}, "clientInfo": client});
-    [session.initialize("portcullis", &params), session.request("tools/list", "portcullis", Map::new())]
+    [session.initialize(1, &params), session.request("tools/list", 2, Map::new())]
 }
 
 /// Endpoints that the authorization server must have.

@@ -28,10 +28,10 @@ pub struct Session {
 }
 
 #[derive(Serialize)]
-struct RequestBody<'a, P> {
+struct RequestBody<'a, I, P> {
     jsonrpc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: Option<I>,
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     params: Option<P>,
@@ -99,7 +99,12 @@ impl Session {
 
     /// A request with its JSON-RPC id. Without params the legacy era omits them.
     #[must_use]
-    pub fn request(&self, method: &str, id: &str, mut params: Map<String, Value>) -> Request<Bytes> {
+    pub fn request(
+        &self,
+        method: &str,
+        id: impl Serialize,
+        mut params: Map<String, Value>,
+    ) -> Request<Bytes> {
         if self.modern {
             params.insert("_meta".to_owned(), self.meta());
         }
@@ -109,7 +114,7 @@ impl Session {
 
     /// `initialize`, which negotiates the revision and therefore carries no version header.
     #[must_use]
-    pub fn initialize(&self, id: &str, params: &(impl Serialize + ?Sized)) -> Request<Bytes> {
+    pub fn initialize(&self, id: impl Serialize, params: &(impl Serialize + ?Sized)) -> Request<Bytes> {
         let method = "initialize";
         let body = RequestBody { jsonrpc: "2.0", id: Some(id), method, params: Some(params) };
         let mut request = self.post(method, &body);
@@ -118,7 +123,7 @@ impl Session {
     }
 
     pub(super) fn notification(&self, method: &str) -> Request<Bytes> {
-        self.post(method, &RequestBody::<()> { jsonrpc: "2.0", id: None, method, params: None })
+        self.post(method, &RequestBody::<(), ()> { jsonrpc: "2.0", id: None, method, params: None })
     }
 
     /// The request that ends the session; `None` if there is none.
