@@ -82,13 +82,13 @@ go_program() {
     nice -n "${PORTCULLIS_BUILD_NICE:-5}" go build -trimpath -buildvcs=false -ldflags "$flags" "$@")
 }
 
-# vault: the program around HashiCorp Vault, built once for its source and what it stands on. Minutes, the first time.
+# vault: the program around HashiCorp Vault, built once for its source and dependencies. Takes minutes the first time.
 vault() {
   local module=$tests/peers/vault folder
-  folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go") || (
+  folder=$(cached vault "$module/go.mod" "$module/go.sum" "$module/main.go" $(find "$module/stubs" -type f | sort)) || (
     flock 9
     [ ! -e "$folder/.complete" ] || exit 0
-    say "building HashiCorp Vault in $folder (once; about ten minutes)"
+    say "building HashiCorp Vault in $folder (once; a few minutes)"
     mkdir -p "$folder" && go_program "$module" '-s -w' -o "$folder/vault" . && touch "$folder/.complete"
   ) 9> "$folder.lock" || return 1
   export PATH=$folder:$PATH
