@@ -121,6 +121,8 @@ cargo_tool() {
   export PATH=$folder/bin:$PATH
 }
 
+mutants_tool() { cargo_tool cargo-mutants 27.1.0; }
+
 # The programs, in one go: apart, they would be built with different features of the libraries that they share.
 programs() {
   say "building the programs"
@@ -162,7 +164,7 @@ prepare() {
       { echo "failed to install cargo-deny, cargo-shear and actionlint" >&2; return 1; } ;; esac
   case " $* " in *" oauth "* | *" hostile "*) need unshare util-linux && need ip iproute2 || return 1 ;; esac
   case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "failed to install cargo-fuzz" >&2; return 1; } ;; esac
-  case " $* " in *" mutants "*) cargo_tool cargo-mutants 27.1.0 || { echo "failed to install cargo-mutants" >&2; return 1; } ;; esac
+  case " $* " in *" mutants "*) mutants_tool || { echo "failed to install cargo-mutants" >&2; return 1; } ;; esac
   case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
