@@ -21,8 +21,9 @@ def changed_lines(repository: Path) -> dict[str, set[int]]:
     """The lines of each Rust file that differ from HEAD~1, including uncommitted changes. Empty without HEAD~1: in a shallow clone, and
     after a first commit."""
     exists = git(repository, "rev-parse", "--verify", "--quiet", f"{BASE}^{{commit}}")
-    if exists.returncode != 0:
+    if exists.returncode == 1:
         return {}
+    exists.check_returncode()
     options = ["--unified=0", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/", "-M"]
     diff = git(repository, "diff", *options, BASE, "--", "*.rs")
     diff.check_returncode()

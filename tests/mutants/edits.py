@@ -10,11 +10,11 @@ LINTS = ("[workspace.lints.rust]\n", '[workspace.lints.rust]\nunused = { level =
 
 
 def without_tests(manifest: str, has_library: bool) -> str:
-    """A manifest whose crate has no test programs. A build of the workspace then builds the tests of the other crates, with the features
-    of the whole workspace. With `cargo test -p`, the libraries would be compiled again, with fewer features."""
+    """A manifest whose crate has no tests, nor examples, which `cargo test` also builds. A build of the workspace then builds the tests of
+    the other crates only, with the features of the whole workspace. `cargo test -p` would compile libraries again, with fewer features."""
     manifest = manifest.replace("[package]\n", "[package]\nautotests = false\nautoexamples = false\n", 1)
     manifest = manifest.replace("[[bin]]\n", "[[bin]]\ntest = false\n")
-    return manifest + "\n[lib]\ntest = false\n" if has_library else manifest
+    return manifest + "\n[lib]\ntest = false\ndoctest = false\n" if has_library else manifest
 
 
 def crate_root(repository: Path, file: str) -> str:

@@ -59,7 +59,7 @@ def test_a_manifest_without_tests_is_valid_and_keeps_the_rest():
     package = tomllib.loads(edits.without_tests(manifest, has_library=True))
     assert package["package"] == {"autotests": False, "autoexamples": False, "name": "a"}
     assert package["bin"] == [{"test": False, "name": "b"}]
-    assert package["lib"] == {"test": False}
+    assert package["lib"] == {"test": False, "doctest": False}
     assert package["dependencies"] == {"c": "1"}
 
 
