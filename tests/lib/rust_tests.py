@@ -48,14 +48,13 @@ def function(test: str) -> str:
 
 
 def build(
-    workspace: Path, *, crates: set[str] | None = None, env: dict[str, str] | None = None, errors: list[dict] | None = None
+    workspace: Path, *, env: dict[str, str] | None = None, errors: list[dict] | None = None, timeout: float | None = None
 ) -> tuple[list[Program], bool]:
-    """Builds the tests of all crates, or of these: the programs, and whether all did. The compiler says why not, or its messages
-    (rustc, "JSON Output") are added to `errors`."""
-    chosen = [word for crate in sorted(crates) for word in ("-p", f"portcullis-{crate}")] if crates else ["--workspace"]
+    """Builds the tests of all crates: the programs, and whether all did. The compiler says why not, or its messages (rustc, "JSON
+    Output") are added to `errors`. Raises `TimeoutExpired`."""
     form = "json-render-diagnostics" if errors is None else "json"
-    command = ["cargo", "test", "--locked", *chosen, "--no-run", "--no-fail-fast", f"--message-format={form}"]
-    built = subprocess.run(command, cwd=workspace, stdout=subprocess.PIPE, text=True, check=False, env=env)
+    command = ["cargo", "test", "--locked", "--workspace", "--no-run", "--no-fail-fast", f"--message-format={form}"]
+    built = subprocess.run(command, cwd=workspace, stdout=subprocess.PIPE, text=True, check=False, env=env, timeout=timeout)
     programs = []
     for line in built.stdout.splitlines():
         artifact = json.loads(line)
@@ -71,4 +70,9 @@ def crate_of(package: str) -> str:
     """`identity`, of `path+file:///…/dataplane/authorization-server#portcullis-identity@0.1.0` or `…/identity#0.1.0`."""
     path, _, name = package.rpartition("#")
     name = name.partition("@")[0] if "@" in name else path.rpartition("/")[2]
-    return name.removeprefix("portcullis-")
+    return short(name)
+
+
+def short(package: str) -> str:
+    """The name of a crate, without `portcullis-`."""
+    return package.removeprefix("portcullis-")

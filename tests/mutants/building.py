@@ -1,6 +1,9 @@
-"""Builds a crate's tests with all of its mutants in them. Those that the compiler refuses are left out, and it is asked again."""
+"""Builds a crate's tests with all of its mutants in them. Mutants that the compiler rejects are left out, and the build is repeated."""
 
+import math
 import re
+import time
+import tomllib
 from pathlib import Path
 
 import edits
@@ -12,7 +15,7 @@ REACHED = "PORTCULLIS_MUTANTS_REACHED"
 NOT_EXHAUSTIVE = "E0004"
 NUMBER = re.compile(r'switched_off\("(\d+)"\)')
 
-# Which mutant is on, and which were passed on the way, for whoever wants to know.
+# Whether a mutant is on. Also records the mutants that a run reaches, if a file is named for them.
 ASK = f"""
 /// Whether a mutant is on.
 pub(crate) fn switched_off(mutant: &str) -> bool {{
@@ -31,8 +34,14 @@ pub(crate) fn switched_off(mutant: &str) -> bool {{
 
 
 def texts(repository: Path, mutants: list[Mutant]) -> dict[str, str]:
-    """The sources with these mutants in them, by file."""
-    built = {"Cargo.toml": (repository / "Cargo.toml").read_text().replace(*edits.LINTS)}
+    """The sources with these mutants in them, and the manifests that select the tests of their crates, by file."""
+    workspace = (repository / "Cargo.toml").read_text()
+    built = {"Cargo.toml": workspace.replace(*edits.LINTS)}
+    crates = {each.crate for each in mutants}
+    for member in tomllib.loads(workspace)["workspace"]["members"]:
+        manifest = (repository / member / "Cargo.toml").read_text()
+        if rust_tests.short(tomllib.loads(manifest)["package"]["name"]) not in crates:
+            built[f"{member}/Cargo.toml"] = edits.without_tests(manifest, (repository / member / "src/lib.rs").exists())
     for file in {each.file for each in mutants}:
         changes = [each.edit for each in mutants if each.file == file]
         built[file] = edits.edited((repository / file).read_text(), changes)
@@ -41,14 +50,17 @@ def texts(repository: Path, mutants: list[Mutant]) -> dict[str, str]:
     return built
 
 
-def build(repository: Path, folder: Path, mutants: list[Mutant], env: dict[str, str]) -> tuple[list[rust_tests.Program], set[int]]:
-    """The test programs of their crates, and the numbers of the mutants in them. Raises a `RuntimeError` where it is not for the
-    mutants that something does not build."""
+def build(
+    repository: Path, folder: Path, mutants: list[Mutant], env: dict[str, str], deadline: float = math.inf
+) -> tuple[list[rust_tests.Program], set[int]]:
+    """The test programs of their crates, and the numbers of the mutants in them. Raises `TimeoutExpired` at the deadline, and a
+    `RuntimeError` if the build fails for another reason than the mutants."""
     left = [each for each in mutants if each.edit]
-    while True:
+    while left:
         scratch.copy(repository, folder, texts(repository, left))
         errors = []
-        programs, built = rust_tests.build(folder, crates={each.crate for each in left}, env=env, errors=errors)
+        timeout = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
+        programs, built = rust_tests.build(folder, env=env, errors=errors, timeout=timeout)
         if built:
             return programs, {each.number for each in left}
         refused = set().union(*(about(folder, error) for error in errors))
@@ -56,6 +68,7 @@ def build(repository: Path, folder: Path, mutants: list[Mutant], env: dict[str, 
             raise RuntimeError("the compiler refuses more than mutants:\n" + "\n".join(error["rendered"] for error in errors[:5]))
         print(f"-- the compiler refuses {len(refused)} of {len(left)}", flush=True)
         left = [each for each in left if each.number not in refused]
+    return [], set()
 
 
 def about(folder: Path, error: dict) -> set[int]:

@@ -1,4 +1,4 @@
-"""The mutants on the lines that the last commit changed."""
+"""The mutants on the lines that changed since the commit before."""
 
 import re
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import mutants
 
+BASE = "HEAD~1"
 HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+NEW_NAME = re.compile(r"^\+\+\+ b/(.+)$", re.MULTILINE)
 
 
 def mutants_of_changed_lines(repository: Path) -> list[mutants.Mutant]:
@@ -16,13 +18,23 @@ def mutants_of_changed_lines(repository: Path) -> list[mutants.Mutant]:
 
 
 def changed_lines(repository: Path) -> dict[str, set[int]]:
-    """The lines of Rust files that differ from HEAD~1, uncommitted changes included."""
-    command = ["git", "diff", "--unified=0", "--no-color", "--no-ext-diff", "-M", "HEAD~1", "--", "*.rs"]
-    text = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    """The lines of each Rust file that differ from HEAD~1, including uncommitted changes. Empty without HEAD~1: in a shallow clone, and
+    after a first commit."""
+    exists = git(repository, "rev-parse", "--verify", "--quiet", f"{BASE}^{{commit}}")
+    if exists.returncode == 1:
+        return {}
+    exists.check_returncode()
+    options = ["--unified=0", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/", "-M"]
+    diff = git(repository, "diff", *options, BASE, "--", "*.rs")
+    diff.check_returncode()
     found = defaultdict(set)
-    for part in re.split(r"^diff --git ", text, flags=re.MULTILINE)[1:]:
-        file = re.search(r"^\+\+\+ b/(.+)$", part, re.MULTILINE)
+    for part in re.split(r"^diff --git ", diff.stdout, flags=re.MULTILINE)[1:]:
+        file = NEW_NAME.search(part)
         for start, count in HUNK.findall(part):
             if file:
                 found[file[1]].update(range(int(start), int(start) + int(count or 1)))
     return found
+
+
+def git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=False)

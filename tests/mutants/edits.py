@@ -9,6 +9,14 @@ VARIABLE = "PORTCULLIS_MUTANT"
 LINTS = ("[workspace.lints.rust]\n", '[workspace.lints.rust]\nunused = { level = "allow", priority = -1 }\n')
 
 
+def without_tests(manifest: str, has_library: bool) -> str:
+    """A manifest whose crate has no tests, nor examples, which `cargo test` also builds. A build of the workspace then builds the tests of
+    the other crates only, with the features of the whole workspace. `cargo test -p` would compile libraries again, with fewer features."""
+    manifest = manifest.replace("[package]\n", "[package]\nautotests = false\nautoexamples = false\n", 1)
+    manifest = manifest.replace("[[bin]]\n", "[[bin]]\ntest = false\n")
+    return manifest + "\n[lib]\ntest = false\ndoctest = false\n" if has_library else manifest
+
+
 def crate_root(repository: Path, file: str) -> str:
     """The root source of the crate that contains a file."""
     folder = next(each for each in (repository / file).parents if (each / "Cargo.toml").exists())

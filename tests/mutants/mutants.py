@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import rust_tests
 import tree_sitter
 import tree_sitter_rust
 
@@ -92,7 +93,7 @@ def mutant(number: int, entry: dict, source: Source) -> Mutant | None:
         "MatchArm": of_arm,
         "MatchArmGuard": of_guard,
     }.get(entry["genre"], of_nothing)(str(number), source, start, end, entry["replacement"])
-    crate = entry["package"].removeprefix("portcullis-")
+    crate = rust_tests.short(entry["package"])
     lines = range(entry["span"]["start"]["line"], entry["span"]["end"]["line"] + 1)
     return Mutant(number, entry["file"], lines, crate, function, " ".join(was.split()), " ".join(becomes.split()), edit)
 

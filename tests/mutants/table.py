@@ -1,119 +1,67 @@
-"""Runs each mutant against the tests that reach it, and prints what became of them by file, and each survivor."""
+"""Tries the mutants, and prints their outcomes by file, and each survivor."""
 
-import math
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from pathlib import Path
 
-import building
 import changed
-import edits
 import mutants
-import rust_tests
 import yaml
+from trials import HUNG, KILLED, LEFT_OUT, NOT_BUILT, SURVIVED, outcomes
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
-CACHE = Path(os.environ.get("PORTCULLIS_CACHE") or Path.home() / ".cache/portcullis") / "mutants"
-SECONDS = 60
-CAUGHT, MISSED, HUNG, NOT_BUILT, LEFT_OUT = "caught", "missed", "no end", "not built", "left out"
-# What a whole run may spend on the mutants of the lines that the last commit changed, its build included.
+COLUMNS = (KILLED, HUNG, SURVIVED, NOT_BUILT, LEFT_OUT)
+# The time that a whole run may spend on the mutants of changed lines, including their build.
 BUDGET_SECONDS = 300
-# Few tests at first, the quickest: most mutants are caught by the first that meets them.
-AT_A_TIME = (4, 16, 1000)
-
-Test = tuple[rust_tests.Program, str]
 
 
 def main() -> int:
     arguments = sys.argv[1:]
     known = {each["mutant"]: each["why"] for each in yaml.safe_load(SURVIVORS.read_text()) or []}
-    if arguments != ["--changed"]:
-        found = mutants.listed(REPOSITORY, arguments)
-        return report(found, outcomes(found), known)
+    if arguments == ["--changed"]:
+        return of_changed_lines(known)
+    found = mutants.listed(REPOSITORY, arguments)
+    passed, failed = report(found, outcomes(REPOSITORY, found), known)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def of_changed_lines(known: dict[str, str]) -> int:
+    """Only survivors fail. Without any mutant tried the run itself counts as passed: a suite must not report nothing."""
     deadline = time.monotonic() + BUDGET_SECONDS
     found = changed.mutants_of_changed_lines(REPOSITORY)
-    if not found:
-        print("no mutant is on a line that changed since HEAD~1\n1 passed, 0 failed")
-        return 0
-    return report(found, outcomes(found, deadline), known)
+    if found:
+        passed, failed = report(found, outcomes(REPOSITORY, found, deadline), known)
+    else:
+        print(f"0 mutants are on lines that changed since {changed.BASE}")
+        passed, failed = 0, 0
+    print(f"{passed if passed or failed else 1} passed, {failed} failed")
+    return 1 if failed else 0
 
 
-def outcomes(found: list[mutants.Mutant], deadline: float = math.inf) -> dict[int, str]:
-    """What became of each, by its number. After the deadline the others are left out."""
-    env = {name: value for name, value in os.environ.items() if name not in (edits.VARIABLE, building.REACHED)}
-    # One folder for all builds: the libraries are compiled already.
-    env.setdefault("CARGO_TARGET_DIR", str(CACHE / "target"))
-    programs, built = building.build(REPOSITORY, CACHE / "tree", found, env)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tests = [(program, test) for program in programs for test in program.tests()]
-        passed = list(pool.map(lambda test: alone(test, env), tests))
-        if sick := [test[1] for test, (fine, *_) in zip(tests, passed, strict=True) if not fine]:
-            raise RuntimeError(f"with no mutant on, these do not pass: {', '.join(sick)}")
-        reached = defaultdict(list)
-        for (program, test), (_, seconds, numbers) in zip(tests, passed, strict=True):
-            for number in numbers:
-                reached[number].append((seconds, (program, test)))
-        print(f"-- {len(built)} mutants built; {len(tests)} tests", flush=True)
-        tried = [each for each in found if each.number in built]
-        became = dict.fromkeys((each.number for each in found), NOT_BUILT)
-        results = pool.map(lambda each: outcome(each, reached[each.number], env) if time.monotonic() < deadline else LEFT_OUT, tried)
-        for done, (each, result) in enumerate(zip(tried, results, strict=True), 1):
-            became[each.number] = result
-            if done % 100 == 0:
-                print(f"-- {done} tried", flush=True)
-        return became
-
-
-def alone(test: Test, env: dict[str, str]) -> tuple[bool, float, set[int]]:
-    """Whether a test passes by itself, how long it takes, and which mutants it meets."""
-    program, path = test
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "reached"
-        began = time.monotonic()
-        said, _ = program.run([path], env=env | {building.REACHED: str(file)})
-        numbers = {int(line) for line in file.read_text().split()} if file.exists() else set()
-        return said.get(path) == "ok", time.monotonic() - began, numbers
-
-
-def outcome(mutant: mutants.Mutant, reached: list[tuple[float, Test]], env: dict[str, str]) -> str:
-    """What the tests that meet it say of a mutant."""
-    env = env | {edits.VARIABLE: str(mutant.number)}
-    tests = [test for _, test in sorted(reached, key=lambda each: each[0])]
-    done = 0
-    for many in AT_A_TIME:
-        batch, done = tests[done : done + many], done + many
-        for program in {program.path: program for program, _ in batch}.values():
-            paths = [path for each, path in batch if each.path == program.path]
-            try:
-                said, _ = program.run(paths, env=env, timeout=SECONDS)
-            except subprocess.TimeoutExpired:
-                return HUNG
-            if any(said.get(path) != "ok" for path in paths):
-                return CAUGHT
-    return MISSED
-
-
-def report(found: list[mutants.Mutant], became: dict[int, str], known: dict[str, str]) -> int:
-    print("\nfile | mutants | caught | no end | missed | not built | left out")
+def report(found: list[mutants.Mutant], became: dict[int, str], known: dict[str, str]) -> tuple[int, int]:
+    """Prints the outcomes. Returns how many mutants passed (killed, or survivors with a reason), and how many failed."""
+    print("\n" + " | ".join(("file", "mutants", *COLUMNS)))
     for file in sorted({each.file for each in found}):
-        counts = Counter(became[each.number] for each in found if each.file == file)
-        print(f"{file} | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]} | {counts[LEFT_OUT]}")
+        print(row(file, Counter(became[each.number] for each in found if each.file == file)))
     counts = Counter(became[each.number] for each in found)
-    print(f"all | {counts.total()} | {counts[CAUGHT]} | {counts[HUNG]} | {counts[MISSED]} | {counts[NOT_BUILT]} | {counts[LEFT_OUT]}\n")
+    print(row("all", counts) + "\n")
     if counts[LEFT_OUT]:
         print(f"{counts[LEFT_OUT]} mutants were left out for lack of time; ./tests/run mutants FILE... runs them")
-    survivors = {str(each) for each in found if became[each.number] == MISSED}
+    survivors = {str(each) for each in found if became[each.number] == SURVIVED}
     for each in sorted(survivors):
         print(f"survives, and may: {each}\n  {known[each]}" if each in known else f"FAILED: survives: {each}")
+    killed = counts[KILLED] + counts[HUNG]
+    print(f"{len(found)} mutants: {killed} killed, {counts[SURVIVED]} survived, {counts[NOT_BUILT]} not built, {counts[LEFT_OUT]} left out")
     unknown = survivors - set(known)
-    print(f"{counts[CAUGHT] + counts[HUNG] + len(survivors & set(known))} passed, {len(unknown)} failed")
-    return 1 if unknown else 0
+    return killed + len(survivors & set(known)), len(unknown)
 
 
-sys.exit(main())
+def row(name: str, counts: Counter[str]) -> str:
+    return " | ".join((name, *(str(number) for number in (counts.total(), *(counts[column] for column in COLUMNS)))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

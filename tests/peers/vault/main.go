@@ -1,7 +1,7 @@
-// HashiCorp Vault in memory, with what the gateway uses of it: the transit secrets engine and the Kubernetes auth method. Whatever else
-// its own program has built in (databases, clouds) would take many times as long to compile.
+// HashiCorp Vault in memory, with the parts that the gateway uses: the transit secrets engine and the Kubernetes
+// auth method. Vault's own program also contains databases and clouds, and takes many times as long to compile.
 //
-// It starts uninitialized, and is set up through its API, like any other.
+// It starts uninitialized and is set up through its API, like any Vault.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/hashicorp/vault/vault"
 )
 
-// noPlugins is a catalog without an entry: what is built in is told to the core itself.
+// noPlugins is an empty catalog: the core receives its two plugins directly (CoreConfig).
 type noPlugins struct{}
 
 func (noPlugins) Contains(string, consts.PluginType) bool                   { return false }
@@ -32,9 +32,9 @@ func (noPlugins) DeprecationStatus(string, consts.PluginType) (consts.Deprecatio
 }
 
 func main() {
-	address := flag.String("address", "", "where to listen: an address and a port")
-	certificate := flag.String("certificate", "", "its own, in PEM: a file")
-	key := flag.String("key", "", "the certificate's key: a file")
+	address := flag.String("address", "", "address and port to listen on")
+	certificate := flag.String("certificate", "", "file with the server certificate, in PEM")
+	key := flag.String("key", "", "file with the key of the certificate")
 	flag.Parse()
 
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Info})
