@@ -120,11 +120,11 @@ def test_after_the_deadline_built_mutants_are_left_out(monkeypatch, tmp_path):
     assert trials.outcomes(tmp_path, found) == {1: trials.SURVIVED, 2: trials.NOT_BUILT}
 
 
-def of_changed_lines(monkeypatch, outcomes: list[str], known: dict[str, str]) -> int:
+def of_changed_lines(monkeypatch, outcomes: list[str], known: dict[str, str], report_only: bool = False) -> int:
     found = [mutant(number, range(1, 2)) for number, _ in enumerate(outcomes)]
     monkeypatch.setattr(changed, "mutants_of_changed_lines", lambda _: found)
     monkeypatch.setattr(table, "outcomes", lambda *_: dict(enumerate(outcomes)))
-    return table.of_changed_lines(known)
+    return table.of_changed_lines(known, report_only)
 
 
 def test_a_survivor_without_a_reason_fails_the_run(monkeypatch, capsys):
@@ -132,8 +132,15 @@ def test_a_survivor_without_a_reason_fails_the_run(monkeypatch, capsys):
     assert of_changed_lines(monkeypatch, outcomes, {str(mutant(1, range(1, 2))): "both are the same"}) == 1
     printed = capsys.readouterr().out.splitlines()
     assert "mcp/src/lib.rs | 6 | 1 | 1 | 2 | 1 | 1" in printed
-    assert "FAILED: survives: mcp/src/lib.rs: parse: a < 2 → a > 2" in printed
+    assert "survives: mcp/src/lib.rs: parse: a < 2 → a > 2" in printed
     assert printed[-2:] == ["6 mutants: 2 killed, 2 survived, 1 not built, 1 left out", "3 passed, 1 failed"]
+
+
+def test_a_run_that_reports_only_prints_survivors_and_passes(monkeypatch, capsys):
+    assert of_changed_lines(monkeypatch, [trials.KILLED, trials.SURVIVED], {}, report_only=True) == 0
+    printed = capsys.readouterr().out
+    assert f"\nsurvives: {mutant(1, range(1, 2))}\n" in printed
+    assert printed.endswith("1 survivors need a test in their own crate or a reason in survivors.yaml; this run only reports them\n1 passed, 0 failed\n")
 
 
 def test_survivors_with_a_reason_and_mutants_left_out_do_not_fail_the_run(monkeypatch, capsys):
