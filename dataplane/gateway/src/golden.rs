@@ -134,7 +134,7 @@ pub(crate) async fn context() -> Context {
     });
     identity.feed_reader.read().await.unwrap();
     identity.principals.save(&ana()).await.unwrap();
-    let vault = CredentialBroker::new(BrokerDependencies {
+    let broker = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(&keys),
         http,
@@ -149,7 +149,7 @@ pub(crate) async fn context() -> Context {
         codes: identity.codes,
         principals: identity.principals,
         revocation: identity.revocation,
-        vault: vault.clone(),
+        broker: broker.clone(),
         store: store.clone(),
         keys: Arc::clone(&keys),
         providers,
@@ -163,7 +163,7 @@ pub(crate) async fn context() -> Context {
         tables,
         access_tokens: identity.access_tokens,
         portal,
-        vault,
+        broker,
         store,
         keys,
         catalogs,

@@ -25,7 +25,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// The components whose stored data is sealed.
 pub(crate) struct ReencryptTargets {
-    pub(crate) vault: CredentialBroker,
+    pub(crate) broker: CredentialBroker,
     pub(crate) sign_ins: Arc<TokenReencryption>,
     pub(crate) tables: RouteTableHandle,
 }
@@ -121,7 +121,7 @@ impl Reencryption {
             all.unopenable += done.unopenable;
         };
         let table = work.tables.current().ok_or(PassError::NoTable)?;
-        work.vault.reencryptor.reencrypt(each).await?;
+        work.broker.reencryptor.reencrypt(each).await?;
         work.sign_ins
             .run(&table.gateway, |anew| {
                 each(ReencryptProgress { rows: u64::from(anew), unopenable: u64::from(!anew) });

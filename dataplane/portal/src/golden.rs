@@ -73,7 +73,7 @@ pub(crate) async fn portal() -> Portal {
         events: events.clone(),
         reviewer: None,
     });
-    let vault = CredentialBroker::new(BrokerDependencies {
+    let broker = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(&keys),
         http,
@@ -88,7 +88,7 @@ pub(crate) async fn portal() -> Portal {
         codes: identity.codes,
         principals: identity.principals,
         revocation: identity.revocation,
-        vault,
+        broker,
         store,
         keys,
         providers,

@@ -49,7 +49,7 @@ pub(crate) async fn get(UserPage(request): UserPage) -> Result<Response, PortalE
         let Some(person) = visitor.people().find(|person| route.authorize(person).is_some()) else {
             continue;
         };
-        let status = portal.vault.accounts.status(&person.id, &route.origin).await?;
+        let status = portal.broker.accounts.status(&person.id, &route.origin).await?;
         entries.push(Entry { route, recipes: ClientSetup::new(route), status });
     }
     entries.sort_by_key(|entry| (&entry.route.display_name, &entry.route.slug));

@@ -41,7 +41,7 @@ pub struct PortalDependencies {
     /// Revokes grants and ends sessions.
     pub revocation: Arc<GrantRevocation>,
     /// Connections to origins.
-    pub vault: CredentialBroker,
+    pub broker: CredentialBroker,
     /// Sessions, consents, and pending flows.
     pub store: Store,
     /// Seals stored browser state and form tokens.
@@ -64,7 +64,7 @@ pub struct Portal {
     pub(crate) codes: Arc<AuthorizationCodes>,
     pub(crate) principals: Arc<Principals>,
     pub(crate) revocation: Arc<GrantRevocation>,
-    pub(crate) vault: CredentialBroker,
+    pub(crate) broker: CredentialBroker,
     pub(crate) store: Store,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) providers: IdentityProviders,
@@ -79,7 +79,7 @@ impl Portal {
     /// Creates the portal.
     #[must_use]
     pub fn new(dependencies: PortalDependencies) -> Self {
-        let PortalDependencies { tables, clients, codes, principals, revocation, vault, .. } = dependencies;
+        let PortalDependencies { tables, clients, codes, principals, revocation, broker, .. } = dependencies;
         let PortalDependencies { store, keys, providers, clock, random, events, .. } = dependencies;
         let last_pruned = Arc::new(AtomicI64::new(clock.now().0));
         Self {
@@ -88,7 +88,7 @@ impl Portal {
             codes,
             principals,
             revocation,
-            vault,
+            broker,
             store,
             keys,
             providers,

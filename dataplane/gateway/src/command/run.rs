@@ -199,8 +199,10 @@ fn background_tasks(
     let context = &services.context;
     let mut tasks = JoinSet::new();
     tasks.spawn(named("follows revocations", Arc::clone(&services.feed_reader).follow()));
-    tasks
-        .spawn(named("follows disconnected accounts", Arc::clone(&context.vault.connection_changes).watch()));
+    tasks.spawn(named(
+        "follows disconnected accounts",
+        Arc::clone(&context.broker.connection_changes).watch(),
+    ));
     tasks.spawn(named("follows the database URL", database.follow(context.store.clone())));
     tasks.spawn(named("re-encrypts stored data", services.reencrypt(reencryption)));
     tasks

@@ -224,7 +224,7 @@ impl Services {
         } = parts.clone();
         let identity = AuthorizationServer::new(parts);
         let sign_ins = SignInTokens { sign_ins: identity.sign_ins, tables: tables.clone() };
-        let vault = CredentialBroker::new(BrokerDependencies {
+        let broker = CredentialBroker::new(BrokerDependencies {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
@@ -239,7 +239,7 @@ impl Services {
             codes: identity.codes,
             principals: identity.principals,
             revocation: identity.revocation,
-            vault: vault.clone(),
+            broker: broker.clone(),
             store: store.clone(),
             keys: Arc::clone(&keys),
             providers: providers.clone(),
@@ -254,7 +254,7 @@ impl Services {
             tables,
             access_tokens: identity.access_tokens,
             portal,
-            vault,
+            broker,
             store,
             keys,
             catalogs,
@@ -286,9 +286,9 @@ impl Services {
 
     /// Re-encrypts stored data that is sealed under replaced keys, until dropped.
     pub(super) fn reencrypt(&self, reencryption: Reencryption) -> impl Future<Output = ()> + Send + 'static {
-        let Context { vault, tables, keys, clock, events, .. } = &*self.context;
+        let Context { broker, tables, keys, clock, events, .. } = &*self.context;
         let work = ReencryptTargets {
-            vault: vault.clone(),
+            broker: broker.clone(),
             sign_ins: Arc::clone(&self.sign_in_reencryption),
             tables: tables.clone(),
         };

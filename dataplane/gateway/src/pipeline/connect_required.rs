@@ -285,7 +285,7 @@ pub(super) async fn call_connect_tool(
     let parsed = authorized.parsed();
     let (by, id) = (parsed.authenticated(), parsed.id());
     let origin = &by.route().origin;
-    let pending = context.vault.pending_scopes(&by.caller().principal.id, origin).await;
+    let pending = context.broker.pending_scopes(&by.caller().principal.id, origin).await;
     let pending =
         pending.map_err(|error| PipelineError::credential_error(id, &origin.display_name, &error))?;
     if !pending.is_empty() {

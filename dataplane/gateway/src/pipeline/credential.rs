@@ -126,7 +126,7 @@ impl OriginAccess {
     ) -> Result<Self, NoAccess> {
         let by = parsed.authenticated();
         let origin = &by.route().origin;
-        let credential = match context.vault.credential(&by.caller().principal.id, origin).await {
+        let credential = match context.broker.credential(&by.caller().principal.id, origin).await {
             Ok(credential) => credential,
             Err(CredentialError::NotConnected(status)) => {
                 record.auth_mode(auth_mode(origin));

@@ -124,7 +124,7 @@ impl<'a> Forwarder<'a> {
     ) -> Result<ForwardOutcome, PipelineError> {
         let origin = &self.authenticated.route().origin;
         let who = &self.authenticated.caller().principal.id;
-        match self.context.vault.renew(who, origin, credential).await {
+        match self.context.broker.renew(who, origin, credential).await {
             Ok(renewed) => *credential = renewed,
             Err(CredentialError::NotConnected(status)) => {
                 return Ok(ForwardOutcome::ConnectRequired(ConnectRequired::Account(status)));
@@ -161,18 +161,18 @@ impl<'a> Forwarder<'a> {
         credential: &Credential,
         refused: CredentialRejection,
     ) -> Result<Renewed, PipelineError> {
-        let (vault, who) = (&self.context.vault, &self.authenticated.caller().principal.id);
+        let (broker, who) = (&self.context.broker, &self.authenticated.caller().principal.id);
         let origin = &self.authenticated.route().origin;
         match refused {
             CredentialRejection::InsufficientScope(challenge) => {
-                let step_up = vault.step_up(who, origin, credential, &challenge).await;
+                let step_up = broker.step_up(who, origin, credential, &challenge).await;
                 self.step_up_outcome(step_up)
             }
             CredentialRejection::InvalidToken(challenge) => {
-                match vault.renew(who, origin, credential).await {
+                match broker.renew(who, origin, credential).await {
                     Ok(renewed) => Ok(Renewed::Credential(renewed)),
                     Err(CredentialError::NotConnected(status)) => {
-                        vault
+                        broker
                             .record_requested_scopes(who, origin, &challenge)
                             .await
                             .map_err(|error| self.credential_error(&error))?;
@@ -190,14 +190,14 @@ impl<'a> Forwarder<'a> {
         credential: &Credential,
         refused: CredentialRejection,
     ) -> Result<ConnectRequired, PipelineError> {
-        let (vault, who) = (&self.context.vault, &self.authenticated.caller().principal.id);
+        let (broker, who) = (&self.context.broker, &self.authenticated.caller().principal.id);
         let origin = &self.authenticated.route().origin;
         let step_up = match refused {
             CredentialRejection::InsufficientScope(challenge) => {
-                vault.step_up(who, origin, credential, &challenge).await.map(Some)
+                broker.step_up(who, origin, credential, &challenge).await.map(Some)
             }
             CredentialRejection::InvalidToken(challenge) => {
-                vault.record_requested_scopes(who, origin, &challenge).await
+                broker.record_requested_scopes(who, origin, &challenge).await
             }
         };
         let Some(step_up) = step_up.transpose() else {

@@ -80,7 +80,7 @@ pub(crate) struct Context {
     pub(crate) tables: RouteTableHandle,
     pub(crate) access_tokens: Arc<AccessTokenVerifier>,
     pub(crate) portal: Portal,
-    pub(crate) vault: CredentialBroker,
+    pub(crate) broker: CredentialBroker,
     pub(crate) store: Store,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) catalogs: Catalogs,

@@ -93,7 +93,7 @@ impl PlaceholderStream {
         farewell: Option<Bytes>,
     ) -> Self {
         record.mark_open_ended();
-        let changes = context.vault.changes();
+        let changes = context.broker.changes();
         let who = match by.route().origin.credential_subject() {
             CredentialSubject::SharedAccount => PrincipalId::shared(),
             _ => by.caller().principal.id.clone(),

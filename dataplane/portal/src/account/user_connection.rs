@@ -67,7 +67,7 @@ pub(crate) async fn connections_of<'a>(
         let Some(origin) = through.first().map(|route| &route.origin) else { continue };
         let usable = through.iter().filter(|route| !route.suspended && route.authorize(person).is_some());
         let routes = usable.map(|route| route.display_name.as_str()).collect();
-        let account = portal.vault.accounts.account(&person.id, origin).await?;
+        let account = portal.broker.accounts.account(&person.id, origin).await?;
         let found = UserConnection { origin, person, account, routes };
         if found.may_connect() || found.is_kept() {
             accounts.push(found);

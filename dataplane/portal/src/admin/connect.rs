@@ -37,7 +37,7 @@ pub(crate) async fn begin(
 ) -> Result<ConsentRedirect, PortalError> {
     let AdminRequest { portal, table, admin } = request;
     let browser = admin.visitor.browser_or_new(portal, &table.gateway)?;
-    match portal.vault.connect_flows.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
+    match portal.broker.connect_flows.begin_shared(&table.gateway, origin, &browser.id, ORIGINS).await {
         Ok(url) => Ok(ConsentRedirect { url, cookie: browser.cookie }),
         Err(error) => Err(failed(portal, table, admin, origin, &error)),
     }
@@ -54,7 +54,7 @@ pub(crate) async fn finish(
     // First, because only administrators may complete this flow.
     let admin = Admin::of(portal, table, visitor)?;
     let browser = admin.visitor.browser().unwrap_or_default();
-    match portal.vault.connect_flows.finish(&table.gateway, origin, browser, callback).await {
+    match portal.broker.connect_flows.finish(&table.gateway, origin, browser, callback).await {
         Ok(_) => {
             record(portal, table, &admin, origin, None);
             Ok(page::see_other(&format!("{}{ORIGINS}", table.gateway.public_url)))

@@ -134,7 +134,7 @@ pub(crate) async fn origins<'a>(
     let mut found = Vec::new();
     for origin in origins {
         let shared = match origin.credential_subject() {
-            CredentialSubject::SharedAccount => Some(portal.vault.accounts.shared_account(origin).await?),
+            CredentialSubject::SharedAccount => Some(portal.broker.accounts.shared_account(origin).await?),
             _ => None,
         };
         let connections = portal.store.count_connections_at(&origin.uid).await?;

@@ -49,7 +49,7 @@ impl AdminRevocation<'_> {
                 self.portal.revocation.sign_out_everywhere(self.table, &person.id, REASON).await?;
             let connections = if connections {
                 let find = |uid: &str| self.table.origin_by_uid(uid).cloned();
-                self.portal.vault.disconnector.disconnect_everywhere(&person.id, find).await?
+                self.portal.broker.disconnector.disconnect_everywhere(&person.id, find).await?
             } else {
                 0
             };
@@ -100,7 +100,7 @@ impl AdminRevocation<'_> {
     /// Removes all connections to an origin.
     pub(crate) async fn origin(&self, origin: &Arc<Origin>) -> Result<RevocationSummary, PortalError> {
         let work = async {
-            let connections = self.portal.vault.disconnector.disconnect_everybody(origin).await?;
+            let connections = self.portal.broker.disconnector.disconnect_everybody(origin).await?;
             Ok(RevocationSummary { connections, ..RevocationSummary::default() })
         };
         self.record("origin", &origin.name, work.await)

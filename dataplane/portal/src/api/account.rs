@@ -216,7 +216,7 @@ pub(crate) async fn disconnect(
 ) -> ApiResult {
     let person = select_user(&ask.visitor, who.identity_provider.as_deref())?;
     let origin = ask.table.origin(&origin).ok_or(PortalError::NotFound)?;
-    ask.portal.vault.disconnector.disconnect(&person.id, origin).await?;
+    ask.portal.broker.disconnector.disconnect(&person.id, origin).await?;
     no_content()
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn post(
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let return_to = format!("/consent/{id}");
     let url = portal
-        .vault
+        .broker
         .connect_flows
         .begin(&known.principal.id, gateway, origin, &browser.id, &return_to)
         .await

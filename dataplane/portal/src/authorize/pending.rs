@@ -194,7 +194,7 @@ impl Admitted {
         if origin.credential_subject() != CredentialSubject::Person {
             return Ok(ConnectionStatus::NotNeeded);
         }
-        Ok(portal.vault.accounts.status(&self.0.principal.id, origin).await?)
+        Ok(portal.broker.accounts.status(&self.0.principal.id, origin).await?)
     }
 
     /// Issues a code and returns the URL to redirect the browser to.

@@ -36,7 +36,7 @@ pub(crate) async fn get(
         return Err(PortalError::connect(&ConnectError::UnknownFlow, None));
     };
     let finished = portal
-        .vault
+        .broker
         .connect_flows
         .finish(gateway, origin, browser, &callback)
         .await
@@ -44,7 +44,7 @@ pub(crate) async fn get(
     // The user must be the one who started the flow. Otherwise calls of one user would use the account of
     // another.
     let Some(person) = visitor.people().find(|person| person.id == finished.who) else {
-        portal.vault.disconnector.disconnect(&finished.who, origin).await?;
+        portal.broker.disconnector.disconnect(&finished.who, origin).await?;
         portal.record_denied(&table, visitor.people().next(), None, origin, "flow_of_another");
         let account = visitor.people().next().map_or("none", |person| person.label());
         return Err(PortalError::WrongAccount(account.to_owned()));

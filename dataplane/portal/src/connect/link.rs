@@ -164,7 +164,7 @@ pub(crate) async fn get(
         host: ticket.origin.url.host_str().unwrap_or_default(),
         route: ticket.route,
         person,
-        more: portal.vault.pending_scopes(&person.id, ticket.origin).await?,
+        more: portal.broker.pending_scopes(&person.id, ticket.origin).await?,
         ticket: &secret,
         token: portal.form_token(FORM, &secret, &visitor.binding())?,
     };
@@ -187,7 +187,7 @@ pub(crate) async fn post(
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let return_to = format!("/connect/{}/done", ticket.origin.id);
     let url = portal
-        .vault
+        .broker
         .connect_flows
         .begin(&person.id, gateway, ticket.origin, &browser.id, &return_to)
         .await

@@ -75,7 +75,7 @@ pub(crate) async fn begin(
     let gateway = &table.gateway;
     let browser = visitor.browser_or_new(portal, gateway)?;
     let url = portal
-        .vault
+        .broker
         .connect_flows
         .begin(&person.id, gateway, origin, &browser.id, return_to)
         .await
@@ -102,6 +102,6 @@ pub(crate) async fn disconnect(
     Form(form): Form<ConnectionForm>,
 ) -> Result<Response, PortalError> {
     let CheckedForm { origin, person } = check(&request, &origin, &form)?;
-    request.portal.vault.disconnector.disconnect(&person.id, origin).await?;
+    request.portal.broker.disconnector.disconnect(&person.id, origin).await?;
     Ok(page::see_other(&format!("{}{}", request.table.gateway.public_url, paths::MY_ACCOUNTS)))
 }

@@ -38,7 +38,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub(crate) struct TestGateway {
     pub(crate) portal: Portal,
     pub(crate) identity: AuthorizationServer,
-    pub(crate) vault: CredentialBroker,
+    pub(crate) broker: CredentialBroker,
     pub(crate) store: Store,
     /// Moves when it is told to, from the time now on.
     pub(crate) clock: Clock,
@@ -104,7 +104,7 @@ impl TestGateway {
             events: events.clone(),
             reviewer: None,
         });
-        let vault = CredentialBroker::new(BrokerDependencies {
+        let broker = CredentialBroker::new(BrokerDependencies {
             store: store.clone(),
             keys: Arc::clone(&keys),
             http: http.clone(),
@@ -119,7 +119,7 @@ impl TestGateway {
             codes: Arc::clone(&identity.codes),
             principals: Arc::clone(&identity.principals),
             revocation: Arc::clone(&identity.revocation),
-            vault: vault.clone(),
+            broker: broker.clone(),
             store: store.clone(),
             keys,
             providers,
@@ -131,7 +131,7 @@ impl TestGateway {
         let mut world = Self {
             portal,
             identity,
-            vault,
+            broker,
             store,
             clock,
             tables,
@@ -269,7 +269,7 @@ impl TestGateway {
     pub(crate) async fn connection(&self, email: &str) -> ConnectionStatus {
         let table = self.tables.current().unwrap();
         let origin = &table.route("accounts").unwrap().origin;
-        self.vault.accounts.status(&PrincipalId::of("company", email), origin).await.unwrap()
+        self.broker.accounts.status(&PrincipalId::of("company", email), origin).await.unwrap()
     }
 
     /// A connect link of somebody's, as a path.
