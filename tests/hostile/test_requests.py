@@ -103,6 +103,48 @@ def test_a_header_that_is_none_is_refused(wire, head, unseen, line):
     assert wire.is_closed()
 
 
+FOLDED = {
+    "params with a long s": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","arguments":{}},"param\u017f":{"name":"delete_everything"}}',
+    "params with an escaped long s": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","arguments":{}},"param\\u017f":{"name":"delete_everything"}}',
+    "Name in params": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","Name":"delete_everything","arguments":{}}}',
+    "Name in ref": '{"jsonrpc":"2.0","id":5,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"a","Name":"b"},"argument":{"name":"x","value":""}}}',
+    "Type in ref": '{"jsonrpc":"2.0","id":5,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","Type":"ref/resource","name":"a"},"argument":{"name":"x","value":""}}}',
+    "taskId": '{"jsonrpc":"2.0","id":5,"method":"tasks/get","params":{"taskId":"a","ta\u017fkId":"b"}}',
+    "task": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","ta\u017f\u212a":{}}}',
+    "the version in _meta": '{"jsonrpc":"2.0","id":5,"method":"ping","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"2026-07-28"}}}',
+    "elicitation": '{"jsonrpc":"2.0","id":5,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"Elicitation":{}},"clientInfo":{"name":"x","version":"1"}}}',
+    "the filter of a subscription": '{"jsonrpc":"2.0","id":5,"method":"subscriptions/listen","params":{"notifications":{"resource\u017fListChanged":true}}}',
+}
+
+
+@pytest.mark.requirement("advisory.json-keys")
+@pytest.mark.parametrize("how", FOLDED)
+def test_a_key_that_a_decoder_takes_for_a_known_one_is_refused(wire, head, unseen, how):
+    """Go's encoding/json ignores case as Unicode folds it: U+017F is an s, U+212A a k."""
+    body = FOLDED[how].encode()
+    assert wire.send(head, f"Content-Length: {len(body)}\r\n\r\n", body).reply().status == 400
+
+
+@pytest.mark.requirement("advisory.json-keys")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Content-Type: application/json; charset=utf-7\r\n",
+        "Content-Type: application/json; charset=\"utf-16\"\r\n",
+        "Content-Type: application/json; Charset=latin1\r\n",
+        "Content-Type: application/json; charset=utf-8; charset=utf-7\r\n",
+        "Content-Type: application/json\r\nContent-Type: application/json; charset=utf-7\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: identity\r\n",
+    ],
+    ids=["utf-7", "utf-16", "latin1", "two charsets", "two types", "gzip", "identity"],
+)
+def test_a_body_in_another_encoding_is_refused(world, wire, token, unseen, lines):
+    """Express decodes the charset that a request names, so an origin would read another message than the gateway."""
+    start = f"POST /mcp/open HTTP/1.1\r\nHost: 127.0.0.1:{world.gateway.port}\r\nAuthorization: Bearer {token}\r\n"
+    assert wire.send(start, lines, f"Content-Length: {len(HELLO)}\r\n\r\n", HELLO).reply().status == 415
+
+
 @pytest.mark.parametrize(
     "hosts",
     [

@@ -16,6 +16,7 @@ pub mod client;
 pub mod error;
 pub mod header;
 pub mod item;
+mod known_keys;
 pub mod list;
 pub mod message;
 pub mod method;

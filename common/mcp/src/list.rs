@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::known_keys::{ENVELOPE, ITEM, RESULT, confused_with};
 use crate::strict::{DUPLICATE_KEY, Key};
 
 /// The decision about an item.
@@ -50,7 +51,7 @@ struct ListContents<'a> {
 /// An item, found in the single pass over the response.
 struct RawItem<'a> {
     text: &'a str,
-    /// Identifier; `None` if the item has none or several, because clients may then disagree about it.
+    /// Identifier; `None` if clients may disagree about it, or about another member.
     key: Option<Cow<'a, str>>,
 }
 
@@ -211,10 +212,8 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
                 "nextCursor" if self.in_result => {
                     self.found.next_cursor = map.next_value()?;
                 }
-                // A case-insensitive parser would show this list instead of the curated one.
-                other
-                    if other.eq_ignore_ascii_case(if self.in_result { self.shape.key } else { "result" }) =>
-                {
+                // A decoder that ignores case would show this list instead of the curated one.
+                other if confused_with(other, if self.in_result { RESULT } else { ENVELOPE }).is_some() => {
                     return Err(A::Error::custom(CASE_VARIANT_KEY));
                 }
                 _ => {
@@ -279,7 +278,7 @@ impl<'a> Visitor<'a> for ItemVisitor<'_, 'a> {
             if key == *identifier {
                 seen += 1;
                 found = Some(serde_json::from_str::<Key<'a>>(value.get()).map_err(A::Error::custom)?.0);
-            } else if key.eq_ignore_ascii_case(identifier) {
+            } else if confused_with(&key, ITEM).is_some() {
                 seen += 1;
             }
             end = offset(body, value.get()) + value.get().len();
@@ -299,8 +298,9 @@ fn find_brace(body: &str, from: usize, brace: u8) -> Option<usize> {
     (rest.get(at) == Some(&brace)).then_some(from + at)
 }
 
-const NO_IDENTIFIER: &str = "an item has no identifier or several identifiers";
-const CASE_VARIANT_KEY: &str = "a key differs only by case from a key of the list";
+const NO_IDENTIFIER: &str =
+    "an item has no identifier or several identifiers, or a key differs only by case from a known one";
+const CASE_VARIANT_KEY: &str = "a key differs only by case from a known one";
 const ESCAPED_KEY: &str = "the key of the list contains escape sequences";
 const ITEM_NOT_FOUND: &str = "the position of an item is inconsistent";
 
@@ -362,6 +362,28 @@ mod tests {
         let list = List::parse(body.as_bytes(), TOOLS).unwrap();
         let items: Vec<_> = list.items().unwrap().collect();
         assert_eq!(items, ["{ }", "{\"name\":\"a\" , \"x\":{\"y\":[ ]} }", "{\"name\" :\"}b{\"}"]);
+    }
+
+    #[test]
+    fn given_a_key_that_a_client_could_take_for_a_known_one_then_the_list_is_refused() {
+        for (before, members, after) in [
+            ("{", ENVELOPE, r#""result":{"tools":[{"name":"a"}]}}"#),
+            (r#"{"result":{"#, RESULT, r#""tools":[{"name":"a"}]}}"#),
+            (r#"{"result":{"tools":[{"#, ITEM, r#""name":"a"}]}}"#),
+        ] {
+            let read = |key: &str| {
+                curate(&format!("{before}{}:1,{after}", serde_json::json!(key)), false, |_| ItemAction::Keep)
+            };
+            for member in members {
+                let variants = [member.to_uppercase(), member.replacen('s', "\u{17f}", 1)];
+                for variant in variants.iter().filter(|variant| variant != member) {
+                    assert!(read(variant).is_err(), "{before}{variant}");
+                }
+            }
+            for other in ["größe", "x-name", "names"] {
+                assert!(read(other).is_ok(), "{before}{other}");
+            }
+        }
     }
 
     proptest! {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::known_keys;
 use crate::method::Method;
 use crate::strict::{DUPLICATE_KEY, Key, KeyTracker, SkipValue};
 
@@ -160,6 +161,23 @@ enum Location {
     Subscriptions,
 }
 
+impl Location {
+    /// Members that the supported revisions define here.
+    const fn known_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Root => known_keys::ENVELOPE,
+            Self::Params => known_keys::PARAMS,
+            Self::Meta => known_keys::META,
+            Self::ClientInfo => known_keys::IMPLEMENTATION,
+            Self::Capabilities => known_keys::CLIENT_CAPABILITIES,
+            Self::Elicitation => known_keys::ELICITATION,
+            Self::Reference => known_keys::REFERENCE,
+            Self::Notifications => known_keys::SUBSCRIPTION_FILTER,
+            Self::Subscriptions => &[],
+        }
+    }
+}
+
 struct Parser<'a> {
     body: &'a str,
     keys: KeyTracker<'a>,
@@ -236,12 +254,6 @@ impl<'a> Parser<'a> {
         Ok(JsonString { value, span: start..start + raw.get().len() })
     }
 }
-
-/// Keys of the envelope. Keys that differ from them only by case are rejected, because some parsers ignore
-/// case.
-const ENVELOPE_KEYS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-const PARAM_KEYS: [&str; 8] =
-    ["name", "uri", "arguments", "_meta", "ref", "cursor", "notifications", "taskId"];
 
 struct ValueVisitor<'r, 'a> {
     reading: &'r mut Parser<'a>,
@@ -375,16 +387,9 @@ impl<'a> Parser<'a> {
                 message.client_version = Some(map.next_value::<Key<'a>>()?.0)
             }
             _ => {
-                let known: &[&str] = match at {
-                    Location::Root => &ENVELOPE_KEYS,
-                    Location::Params => &PARAM_KEYS,
-                    _ => &[],
-                };
-                if let Some(meant) =
-                    known.iter().find(|known| key.eq_ignore_ascii_case(known) && key != **known)
-                {
+                if let Some(known) = known_keys::confused_with(key, at.known_keys()) {
                     return Err(A::Error::custom(format_args!(
-                        "key {key:?} differs from {meant:?} only by case"
+                        "key {key:?} differs from {known:?} only by case"
                     )));
                 }
                 map.next_value_seed(SkipValue(&mut self.keys))?;
@@ -487,6 +492,85 @@ mod tests {
             "]".repeat(500)
         );
         assert!(Message::parse(deep.as_bytes()).is_err());
+    }
+
+    /// Each level that policy reads, with a member whose place a variant could take.
+    /// Requirements: advisory.json-keys
+    #[test]
+    fn given_a_key_that_a_decoder_could_take_for_a_known_one_then_the_message_is_refused_at_every_level() {
+        const MODERN: &str = "io.modelcontextprotocol/protocolVersion";
+        for (before, members, after) in [
+            (
+                "{",
+                known_keys::ENVELOPE,
+                r#""jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"#,
+                known_keys::PARAMS,
+                r#""name":"a"}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_meta":{"#,
+                known_keys::META,
+                r#""x":1}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"clientInfo":{"#,
+                known_keys::IMPLEMENTATION,
+                r#""name":"a"}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{"#,
+                known_keys::CLIENT_CAPABILITIES,
+                r#""x":1}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{"elicitation":{"#,
+                known_keys::ELICITATION,
+                r#""x":1}}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"#,
+                known_keys::REFERENCE,
+                r#""type":"ref/prompt","name":"a"}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"#,
+                known_keys::SUBSCRIPTION_FILTER,
+                r#""x":1}}}"#,
+            ),
+        ] {
+            let message = |key: &str| format!("{before}{}:null,{after}", serde_json::json!(key));
+            for member in members {
+                let variants = [
+                    member.to_uppercase(),
+                    member.replacen('s', "\u{17f}", 1),
+                    member.replacen('k', "\u{212a}", 1),
+                ];
+                for variant in variants.iter().filter(|variant| variant != member) {
+                    let body = message(variant);
+                    assert!(matches!(Message::parse(body.as_bytes()), Err(MessageError::Json(_))), "{body}");
+                }
+            }
+            for other in ["größe", "名", "x-name", MODERN, "namex"] {
+                if !members.contains(&other) {
+                    let body = message(other);
+                    assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn given_keys_in_values_that_belong_to_the_origin_then_they_pass() {
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"Name":1,"URI":2,"name":3}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","inputResponses":{"Name":{"Action":"accept"}}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"Content":{"Name":1}}}"#,
+        ] {
+            assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::strict::{ByName, Key, by_name, skip_value};
+use crate::known_keys::{ENVELOPE, PARAMS, confused_with};
+use crate::strict::{DUPLICATE_KEY, Key, skip_value};
 
 /// Outcome of a request, as reported by the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,40 +95,94 @@ impl<'de> Deserialize<'de> for IsError {
 }
 
 /// The relevant parts of a message in a stream: method and URI of a notification, id of a response.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default)]
 pub struct StreamMessage<'a> {
     /// Present in responses and in requests of the origin.
-    #[serde(borrow, default)]
     pub id: Option<&'a RawValue>,
     /// Present in requests and notifications of the origin.
-    #[serde(borrow, default)]
     pub method: Option<Cow<'a, str>>,
-    /// Parameters of requests and notifications.
-    #[serde(borrow, default, deserialize_with = "by_name")]
-    pub params: Option<StreamMessageParams<'a>>,
+    /// `params.uri`, for example of `notifications/resources/updated`.
+    pub uri: Option<Cow<'a, str>>,
     /// Present in responses.
-    #[serde(borrow, default)]
     result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
-/// See [`StreamMessage`].
-#[derive(Debug, Default, Deserialize)]
-pub struct StreamMessageParams<'a> {
-    /// The URI of `notifications/resources/updated`.
-    #[serde(borrow, default)]
-    pub uri: Option<Cow<'a, str>>,
+/// Reads the members of a [`StreamMessage`], of the message itself or of its params. A repeated relevant key is
+/// an error, and so is a key that some clients take for a known one.
+struct StreamMembers<'m, 'a> {
+    message: &'m mut StreamMessage<'a>,
+    in_params: bool,
+}
+
+impl<'a> DeserializeSeed<'a> for StreamMembers<'_, 'a> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.in_params {
+            deserializer.deserialize_option(self)
+        } else {
+            deserializer.deserialize_map(self)
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for StreamMembers<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.in_params { "params to be an object" } else { "a JSON-RPC message" })
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let (message, known) = (self.message, if self.in_params { PARAMS } else { ENVELOPE });
+        let mut seen: Vec<Cow<'a, str>> = Vec::new();
+        while let Some(Key(key)) = map.next_key()? {
+            if let Some(known) = confused_with(&key, known) {
+                return Err(A::Error::custom(format_args!(
+                    "key {key:?} differs from {known:?} only by case"
+                )));
+            }
+            match (self.in_params, &*key) {
+                (false, "id") => message.id = map.next_value()?,
+                (false, "method") => message.method = map.next_value::<Option<Key<'a>>>()?.map(|it| it.0),
+                (false, "result") => message.result = map.next_value()?,
+                (false, "error") => message.error = map.next_value()?,
+                (false, "params") => map.next_value_seed(StreamMembers { message, in_params: true })?,
+                (true, "uri") => message.uri = map.next_value::<Option<Key<'a>>>()?.map(|it| it.0),
+                _ => {
+                    skip_value(&mut map)?;
+                    continue;
+                }
+            }
+            if seen.contains(&key) {
+                return Err(A::Error::custom(DUPLICATE_KEY));
+            }
+            seen.push(key);
+        }
+        Ok(())
+    }
 }
 
 impl<'a> StreamMessage<'a> {
     /// Parses one message of an origin.
     ///
     /// # Errors
-    /// When the message is not a JSON object, repeats a relevant key, or is both a request and a response: a
-    /// client could treat as a response what policy checked as a request.
+    /// When the message is not a JSON object, repeats a relevant key, has a key that some clients take for a
+    /// known one, or is both a request and a response: a client could treat as a response what policy checked as
+    /// a request.
     pub fn parse(message: &'a [u8]) -> Result<Self, serde_json::Error> {
-        let ByName(read) = serde_json::from_slice::<ByName<Self>>(message)?;
+        let mut read = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_slice(message);
+        StreamMembers { message: &mut read, in_params: false }.deserialize(&mut deserializer)?;
+        deserializer.end()?;
         if read.method.is_some() && (read.result.is_some() || read.error.is_some()) {
             return Err(serde::de::Error::custom("it contains both a method and a result or an error"));
         }
@@ -180,6 +235,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#,
             r#"[1,"ping"]"#,
             r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":["file:///a"]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"Result":{}}"#,
+            r#"{"jsonrpc":"2.0","method":"ping","Method":"notifications/resources/updated"}"#,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"ping\",\"param\u{17f}\":{}}",
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b","URI":"a:c"}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"a:b","uri":"a:c"}}"#,
         ] {
             assert!(StreamMessage::parse(both.as_bytes()).is_err(), "{both}");
         }

@@ -8,10 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Keys of the objects that are currently being parsed, innermost last. One buffer is used for the whole
 /// message.
@@ -141,32 +138,4 @@ impl<'a> serde::Deserialize<'a> for Key<'a> {
 /// Skips a value without checking it.
 pub(crate) fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(|_| ())
-}
-
-/// A struct that is parsed only from an object. Derived implementations of serde also accept an array with
-/// the members by position, which other parsers do not.
-#[derive(Default)]
-pub(crate) struct ByName<T>(pub(crate) T);
-
-impl<'a, T: Deserialize<'a>> Deserialize<'a> for ByName<T> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ByNameVisitor<T>(std::marker::PhantomData<T>);
-        impl<'a, T: Deserialize<'a>> Visitor<'a> for ByNameVisitor<T> {
-            type Value = ByName<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<ByName<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(ByName)
-            }
-        }
-        deserializer.deserialize_map(ByNameVisitor(std::marker::PhantomData))
-    }
-}
-
-/// Parses an optional member that is such a struct or `null`.
-pub(crate) fn by_name<'a, D: Deserializer<'a>, T: Deserialize<'a>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(Option::<ByName<T>>::deserialize(deserializer)?.map(|ByName(read)| read))
 }

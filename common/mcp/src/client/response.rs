@@ -137,7 +137,7 @@ impl ResponseReader {
 fn is_response_to(id: &str, message: &[u8], alone: bool) -> bool {
     StreamMessage::parse(message).is_ok_and(|message| match message.id {
         _ if message.method.is_some() => false,
-        Some(answered) => answered.get() == id || (alone && answered.get() == "null" && message.is_error()),
+        Some(answered) => answered.get() == id,
         None => alone && message.is_error(),
     })
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request};
 use portcullis_mcp::header::{self, SESSION_ID};
 use portcullis_origin_auth::{Credential, CredentialError, auth_mode};
@@ -77,7 +78,10 @@ impl<'r> Credentialed<'r> {
         }
         let mut request = Request::new(authorized.body());
         *request.method_mut() = match parsed.kind() {
-            RequestKind::Message(_) => HttpMethod::POST,
+            RequestKind::Message(_) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                HttpMethod::POST
+            }
             RequestKind::OpenStream => HttpMethod::GET,
             RequestKind::EndSession => HttpMethod::DELETE,
         };

@@ -110,9 +110,7 @@ impl Curator {
         if message.method.as_deref() != Some("notifications/resources/updated") {
             return true;
         }
-        let Some(uri) = message.params.as_ref().and_then(|params| params.uri.as_deref()) else {
-            return false;
-        };
+        let Some(uri) = message.uri.as_deref() else { return false };
         let templates = self.catalogs.templates(&self.route.origin);
         self.route.curation.is_readable(uri, templates.iter().map(AsRef::as_ref))
     }

@@ -5,11 +5,11 @@ use http::header::{ACCEPT, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, 
 use http::{HeaderMap, HeaderName};
 use portcullis_mcp::header::{LAST_EVENT_ID, SESSION_ID};
 
-const FORWARDED_REQUEST_HEADERS: [HeaderName; 5] =
-    [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, USER_AGENT, LAST_EVENT_ID];
+const FORWARDED_REQUEST_HEADERS: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, USER_AGENT, LAST_EVENT_ID];
 const FORWARDED_RESPONSE_HEADERS: [HeaderName; 4] = [CONTENT_TYPE, CACHE_CONTROL, RETRY_AFTER, ALLOW];
 
-/// Returns the client's headers for the origin. The caller adds the origin's session id. `Accept-Encoding` is
+/// Returns the client's headers for the origin. The caller adds the origin's session id and the media type:
+/// exactly `application/json`, because origins decode a charset that they are given. `Accept-Encoding` is
 /// dropped: the gateway must be able to read the response.
 pub(super) fn to_origin(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);

@@ -185,7 +185,7 @@ impl PipelineError {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             code::INVALID_REQUEST,
             "not_json",
-            "Unsupported Content-Type. Send messages as application/json.",
+            "Unsupported Content-Type or Content-Encoding. Send messages as application/json in UTF-8, not compressed.",
         )
     }
 
