@@ -11,6 +11,7 @@ mod loopback;
 mod origin;
 mod origin_auth;
 mod query;
+mod resource_uri;
 mod route;
 mod secrets;
 mod team;
@@ -27,6 +28,7 @@ pub use origin_auth::{
     TokenEndpointAuthMethod,
 };
 pub use query::with_query_parameter;
+pub use resource_uri::{ResourceUri, is_ambiguous as is_ambiguous_uri, normalize as normalize_uri};
 pub use route::{Access, Annotations, Capabilities, Override, RouteConfig, Selection};
 pub use secrets::{SecretKey, SecretValue, Secrets};
 pub use team::{Members, TeamAccess, TeamConfig};

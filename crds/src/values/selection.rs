@@ -44,11 +44,14 @@ pub struct PromptSelection {
 /// Resources (by URI) or resource templates (by URI template) of the origin that are offered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 pub struct ResourceSelection {
-    /// URIs or globs (`*` matches any number of characters, including `/`). Absent: all. `[]`: none.
+    /// URIs or globs (`*` matches any number of characters, including `/`). Absent: all. `[]`: none. A glob must
+    /// match a resource's URI as written and in normal form (RFC 3986), with and without query and fragment.
     #[schemars(length(max = 512), inner(length(min = 1, max = 2048)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include: Option<Vec<String>>,
-    /// URIs or globs that are not offered, even if `include` matches them.
+    /// URIs or globs that are not offered, even if `include` matches them. They apply to every spelling of a
+    /// resource's URI. URIs with dot segments, `\`, or an escaped `.`, `/` or `\` are never readable if there is
+    /// any rule for resources.
     #[schemars(length(max = 512), inner(length(min = 1, max = 2048)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use portcullis_config::{Capabilities, Override, Selection};
+use portcullis_config::{Capabilities, Override, ResourceUri, Selection};
 
 use crate::NameSet;
 use crate::uri_template::expands_to;
@@ -38,11 +38,11 @@ impl Curation {
     /// `known` are templates that the origin has listed.
     #[must_use]
     pub fn is_readable<'a>(&'a self, uri: &str, known: impl IntoIterator<Item = &'a str>) -> bool {
-        if self.resources.offers(uri) {
+        if self.offers_resource(uri) {
             return true;
         }
         // A URI that is excluded by name stays hidden even if a template matches it.
-        if self.resources.exclude.contains(uri) {
+        if self.permitted_forms(uri).is_none() {
             return false;
         }
         let templates = &self.resource_templates;
@@ -52,10 +52,30 @@ impl Curation {
             .any(|template| templates.offers(template) && expands_to(template, uri))
     }
 
+    /// Whether the resource rules offer a URI in every form in which the origin may read it.
+    #[must_use]
+    pub fn offers_resource(&self, uri: &str) -> bool {
+        let rules = &self.resources;
+        if rules.is_unrestricted() {
+            return true;
+        }
+        let Some(forms) = self.permitted_forms(uri) else { return false };
+        // A rule that names exactly this URI includes it, with its query.
+        rules
+            .include
+            .as_ref()
+            .is_none_or(|include| include.contains_literal(uri) || forms.all(|form| include.contains(form)))
+    }
+
     /// Whether a template that the origin has not listed yet could make this URI readable.
     #[must_use]
     pub fn depends_on_templates(&self, uri: &str) -> bool {
-        !self.resources.exclude.contains(uri) && self.resource_templates.may_offer_unlisted()
+        self.permitted_forms(uri).is_some() && self.resource_templates.may_offer_unlisted()
+    }
+
+    /// The forms of a URI, unless it is ambiguous or a rule excludes one of them.
+    fn permitted_forms<'u>(&self, uri: &'u str) -> Option<ResourceUri<'u>> {
+        ResourceUri::new(uri).filter(|forms| !forms.any(|form| self.resources.exclude.contains(form)))
     }
 }
 
@@ -90,7 +110,12 @@ impl CapabilityRules {
     /// Whether everything is offered unchanged: lists need no rewriting.
     #[must_use]
     pub fn is_passthrough(&self) -> bool {
-        self.include.is_none() && self.exclude == NameSet::default() && self.overrides.is_empty()
+        self.is_unrestricted() && self.overrides.is_empty()
+    }
+
+    /// Whether every name is offered.
+    fn is_unrestricted(&self) -> bool {
+        self.include.is_none() && self.exclude == NameSet::default()
     }
 
     /// Whether an item with this name at the origin is offered.
@@ -190,6 +215,83 @@ mod tests {
         let rules = rules(None, &["get_issue"], &[("get_issue", "issue")]);
         assert_eq!(rules.original("issue"), None);
         assert_eq!(rules.original("get_issue"), None);
+    }
+
+    fn resources(include: Option<&[&str]>, exclude: &[&str]) -> Curation {
+        Curation {
+            resources: rules(include, exclude, &[]),
+            resource_templates: rules(Some(&[]), &[], &[]),
+            ..Curation::default()
+        }
+    }
+
+    #[test]
+    fn given_an_excluded_uri_then_no_spelling_of_it_is_readable() {
+        let curation = resources(None, &["docs://team/private"]);
+        for uri in [
+            "docs://team/private",
+            "docs://team/x/../private",
+            "docs://team/./private",
+            "docs://team/%70rivate",
+            "docs://team/%2e/private",
+            "docs://te%61m/privat%65",
+            "DOCS://TEAM/private",
+            "docs://team:/private",
+            "docs://team//private",
+            "docs://team/private/",
+            "docs://team/private?x=1",
+            "docs://team/%70rivate#x",
+            "docs://team/private?",
+            "docs://team\\private",
+            " docs://team/private",
+            "docs://team/pri\tvate",
+            "docs://team/%252e%252e/private",
+        ] {
+            assert!(!curation.is_readable(uri, ["docs://{+any}"]), "{uri}");
+            assert!(!curation.offers_resource(uri), "{uri}");
+            assert!(!curation.depends_on_templates(uri), "{uri}");
+        }
+        for uri in ["docs://team/public", "docs://team/privately", "docs://team/Private", "docs://team/größe"]
+        {
+            assert!(curation.offers_resource(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn given_included_uris_then_only_what_every_reader_finds_among_them_is_readable() {
+        let curation = resources(Some(&["docs://team/public/*", "docs://team/search?all"]), &[]);
+        for uri in [
+            "docs://team/public/a",
+            "docs://team/public/a?x=1#y",
+            "docs://team/public/ä",
+            "docs://team/search?all",
+        ] {
+            assert!(curation.offers_resource(uri), "{uri}");
+        }
+        for uri in [
+            "docs://team/public/../private",
+            "docs://team/public/..%2fprivate",
+            "docs://team/public/..\\private",
+            "docs://team/public?/../private",
+            "docs://team/private?docs://team/public/x",
+            "docs://team/private#docs://team/public/x",
+            "docs://team/search",
+            "docs://team/search?all&more",
+        ] {
+            assert!(!curation.is_readable(uri, []), "{uri}");
+        }
+        let curation = resources(Some(&["*public*"]), &[]);
+        for uri in ["docs://team/private?public", "docs://team/private#public"] {
+            assert!(!curation.is_readable(uri, []), "{uri}");
+        }
+    }
+
+    #[test]
+    fn given_no_resource_rule_then_any_uri_is_readable() {
+        let curation = Curation::default();
+        for uri in ["docs://team/x/../y", "a b", ""] {
+            assert!(curation.is_readable(uri, []), "{uri}");
+        }
     }
 
     #[test]

@@ -39,6 +39,12 @@ impl NameSet {
         self.literal.contains(name) || self.globs.iter().any(|glob| glob.matches(name))
     }
 
+    /// Whether the set contains this name other than through a glob.
+    #[must_use]
+    pub fn contains_literal(&self, name: &str) -> bool {
+        self.literal.contains(name)
+    }
+
     /// Whether the set contains globs.
     #[must_use]
     pub fn has_globs(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_config::{Annotations, Override, Selection};
+use portcullis_config::{Annotations, Override, Selection, is_ambiguous_uri, normalize_uri};
 use portcullis_crds::values::{
     PromptSelection, ResourceSelection, ToolAnnotations, ToolSelection, VisibleTools,
 };
@@ -99,6 +99,31 @@ pub(super) fn check(diagnostics: &mut ResourceDiagnostics, field: &str, selectio
         }
     }
     check_overrides(diagnostics, &format!("{field}.overrides"), selection);
+}
+
+/// Warns about rules for resources that are not in normal form. URIs are compared in several forms, among them
+/// the normal one, so such a rule matches less (include) than it seems.
+pub(super) fn check_uris(diagnostics: &mut ResourceDiagnostics, field: &str, selection: &Selection) {
+    let include = selection.include.as_deref().unwrap_or_default();
+    for (list, patterns) in [("include", include), ("exclude", &selection.exclude)] {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let normal = normalize_uri(pattern);
+            if pattern.trim() != pattern || pattern.contains(char::is_control) {
+                continue; // an error already
+            }
+            let message = if is_ambiguous_uri(pattern) {
+                format!(
+                    "'{pattern}' matches nothing: URIs with dot segments, '\\', or an escaped '.', '/' or '\\' are never \
+                     readable under a resource rule; write the URI without them"
+                )
+            } else if normal != *pattern {
+                format!("'{pattern}' is not in normal form (RFC 3986 section 6); write '{normal}'")
+            } else {
+                continue;
+            };
+            diagnostics.warning(format!("{field}.{list}[{index}]"), "InvalidPattern", message);
+        }
+    }
 }
 
 fn check_names(diagnostics: &mut ResourceDiagnostics, field: &str, names: &[String]) {

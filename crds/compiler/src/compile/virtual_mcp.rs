@@ -181,6 +181,7 @@ fn capabilities(
         ),
     };
     let Capabilities { tools, prompts, resources, resource_templates } = &capabilities;
+    selection::check_uris(diagnostics, "spec.capabilities.resources", resources);
     if [tools, prompts, resources, resource_templates].into_iter().all(selection::is_empty) {
         let message = "the selection of every kind is empty, so clients see nothing; remove 'include' to offer all of a kind";
         diagnostics.warning("spec.capabilities", "NothingOffered", message);

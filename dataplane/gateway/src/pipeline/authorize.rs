@@ -170,7 +170,7 @@ impl Check<'_, '_> {
     fn readable(&mut self, message: &Message<'_>, uri: &str) -> Result<(), PipelineError> {
         let route = self.parsed.authenticated().route();
         let (curation, catalogs) = (&route.curation, &self.context.catalogs);
-        if curation.resources.offers(uri) {
+        if curation.offers_resource(uri) {
             return Ok(());
         }
         let templates = catalogs.templates(&route.origin);

@@ -119,7 +119,12 @@ impl Curator {
     pub(super) fn decide(&self, method: Method, item: &Item<'_>) -> ItemAction {
         let rules = self.rules(method);
         let Some(exposed) = rules.exposed(&item.key) else { return ItemAction::Hide };
-        if method == Method::ToolsList && !self.tools.allow(exposed) {
+        let denied = match method {
+            Method::ToolsList => !self.tools.allow(exposed),
+            Method::ResourcesList => !self.route.curation.offers_resource(&item.key),
+            _ => false,
+        };
+        if denied {
             return ItemAction::Hide;
         }
         let Some(change) = rules.override_of(&item.key) else { return ItemAction::Keep };
