@@ -223,13 +223,28 @@ impl Drop for AuditRecord {
     }
 }
 
+/// A text that a client chose, at most [`MAX_TEXT_LEN`] long. Control characters are replaced: they would act
+/// on terminals, and their escapes are six times as long.
 fn clip(text: &str) -> Box<str> {
     let end = (0..=text.len().min(MAX_TEXT_LEN)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().into()
+    let text = text.get(..end).unwrap_or_default();
+    if text.contains(char::is_control) { text.replace(char::is_control, "?").into() } else { text.into() }
 }
 
 /// The trace id of a W3C `traceparent`.
 fn trace_id(headers: &HeaderMap) -> Option<Box<str>> {
     let id = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| id.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_text_then_the_event_has_its_start_without_control_characters() {
+        assert_eq!(&*clip("docs://a\t\u{0}\u{7f}\u{9b}é"), "docs://a????é");
+        assert_eq!(clip(&"é".repeat(MAX_TEXT_LEN)).len(), MAX_TEXT_LEN);
+        assert_eq!(clip(&"\n".repeat(MAX_TEXT_LEN + 1)).len(), MAX_TEXT_LEN);
+    }
 }
