@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(
             value.get("method").is_none_or(Value::is_null) || value.get("result").is_none_or(Value::is_null)
         );
-        let uri = read.params.as_ref().and_then(|params| params.uri.as_deref());
+        let uri = read.uri.as_deref();
         assert_eq!(uri, value.get("params").and_then(|params| params.get("uri")).and_then(Value::as_str));
         assert_eq!(read.is_response(), read.method.is_none() && read.id.is_some());
     }
