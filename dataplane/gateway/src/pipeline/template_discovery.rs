@@ -58,16 +58,17 @@ async fn learn_templates(
     let request = (session.with_headers(to_origin(headers)), "portcullis-templates");
     let mut client = OriginTransport::client(context, upstreams, parsed, request, credential, record);
     let reply = client.list(Method::ResourceTemplatesList).await.map_err(|error| failure(error, parsed))?;
-    let items = match reply {
-        ListReply::Listed(list) => list.items,
-        ListReply::Unsupported => Vec::new(),
+    let (items, complete) = match reply {
+        ListReply::Listed(list) => (list.items, list.complete),
+        ListReply::Unsupported => (Vec::new(), true),
         ListReply::Failed(reply) => {
             let status = reply.status().as_u16();
             tracing::warn!(status, origin = &*origin.name, "failed to list resource templates of origin");
             return Ok(());
         }
     };
+    // A truncated list only adds to what is known.
     let items = items.iter().map(|item| item.get());
-    context.catalogs.learn(origin, CatalogSection::Templates, items, false);
+    context.catalogs.learn(origin, CatalogSection::Templates, items, !complete);
     Ok(())
 }
