@@ -60,6 +60,17 @@ def arrived(given) -> list[dict]:
     return [each for each in messages if each.get("method") in ("resources/read", "subscriptions/listen")]
 
 
+def test_a_uri_of_any_length_and_any_number_of_uris_cost_little(attack):
+    """Rules are compared with every URI, so their length and number are limited."""
+    given = attack(open=True, virtual=EXCLUDES)
+    assert "error" not in read(given, "docs://team/" + "x" * 8_000).message
+    assert read(given, "docs://team/" + "x" * 8_192).error["data"]["reason"] == "resource_not_allowed"
+    many = {"notifications": {"resourceSubscriptions": [f"docs://{number}" for number in range(1_001)]}, "_meta": META}
+    answer = given.caller.post({"jsonrpc": "2.0", "id": next(IDS), "method": "subscriptions/listen", "params": many})
+    assert answer.error["data"]["reason"] == "too_many_subscriptions"
+    assert len(arrived(given)) == 1
+
+
 @pytest.mark.parametrize("method", ["resources/read", "subscriptions/listen"])
 @pytest.mark.parametrize("rules, uris", [(EXCLUDES, SPELLINGS_OF_PRIVATE), (INCLUDES, OUTSIDE_OF_PUBLIC)], ids=["excluded", "not included"])
 def test_no_spelling_of_a_hidden_resource_reaches_the_origin(attack, rules, uris, method):

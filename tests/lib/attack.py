@@ -8,7 +8,7 @@ import manifests as m
 from browser import Visit
 from impostor import Impostor
 from processes import wait_until
-from raw import MODERN, Caller
+from raw import LEGACY, MODERN, Caller
 
 LINK = re.compile(r"https?://[^\s\"'<>)\\]+/connect/[^\s\"'<>)\\]+")
 _numbers = count(1)
@@ -66,6 +66,12 @@ class Attack:
             token = self.world.oauth(self.name).sign_in(self.browser).access_token
             self._caller = Caller(self.world.url(self.name), token, MODERN)
         return self._caller
+
+    def legacy(self) -> Caller:
+        """The same user in the legacy era, initialized."""
+        caller = Caller(self.caller.url, self.caller.token, LEGACY)
+        caller.initialize()
+        return caller
 
     def link(self) -> str:
         """A connect link, as a client shows it."""

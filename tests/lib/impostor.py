@@ -120,6 +120,11 @@ class Impostor:
     def calls(self) -> list[Asked]:
         return [each for each in self.requests("/mcp") if b'"tools/call"' in each.body]
 
+    def messages(self, method: str) -> list[dict]:
+        """The messages with this method."""
+        posted = [each.message for each in self.requests("/mcp") if each.method == "POST"]
+        return [each for each in posted if each.get("method") == method]
+
     def received(self) -> str:
         """Every byte of every request, as text."""
         return "\n".join(f"{each.method} {each.target} {each.headers} {each.body.decode('latin-1')}" for each in self.asked)
@@ -161,6 +166,10 @@ class Impostor:
                 return reply(self.issue())
             case _:
                 return raw(404)
+
+    def answer_method(self, method: str, answer: Callable[[Asked], bytes | Iterable[bytes]]) -> None:
+        """This answers messages with the method; all others are answered as usual."""
+        self.on["/mcp"] = lambda asked: (answer if asked.method == "POST" and asked.message.get("method") == method else self.mcp)(asked)
 
     def callback(self, request: Asked, **changes: str | None) -> str:
         """Where a browser goes that has consented, at once."""

@@ -193,6 +193,21 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn given_a_name_that_changes_without_end_then_the_first_addresses_stay_denied_and_memory_is_bounded()
+     {
+        let egress = Egress::default();
+        let host = |number: usize| format!("10.96.{}.{}", number / 250, number % 250 + 1);
+        for number in (0..MAX_API_SERVERS).chain(0..MAX_API_SERVERS) {
+            egress.deny_api_server(&host(number), 443).await.unwrap();
+        }
+        for number in [0, 1, MAX_API_SERVERS - 1] {
+            assert!(is_forbidden(&egress, &host(number), 443).await, "{number}");
+        }
+        egress.deny_api_server(&host(MAX_API_SERVERS), 443).await.unwrap();
+        assert!(!is_forbidden(&egress, &host(MAX_API_SERVERS), 443).await);
+    }
+
     /// Requirements: advisory.ssrf
     #[tokio::test]
     async fn given_an_address_as_host_when_resolved_then_it_is_checked_with_or_without_brackets() {

@@ -6,7 +6,7 @@
 //! ineffective. Such keys are rejected where policy reads. Other unknown keys pass: extensions use them.
 //!
 //! Each list is the union of the members that the supported revisions define at that level (schema.json of
-//! 2025-06-18, 2025-11-25 and 2026-07-28).
+//! 2025-06-18, 2025-11-25 and 2026-07-28, and of the extension `io.modelcontextprotocol/tasks`).
 
 /// Members of a message.
 pub(crate) const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
@@ -79,15 +79,22 @@ pub(crate) const IMPLEMENTATION: &[&str] =
 pub(crate) const CLIENT_CAPABILITIES: &[&str] =
     &["elicitation", "experimental", "extensions", "roots", "sampling", "tasks"];
 
+/// Members of `capabilities.extensions`. Their names are keys of a map, which all decoders compare exactly.
+pub(crate) const EXTENSIONS: &[&str] = &[];
+
 /// Members of `capabilities.elicitation`.
 pub(crate) const ELICITATION: &[&str] = &["form", "url"];
+
+/// Members of `params` of `elicitation/create`.
+pub(crate) const ELICIT_PARAMS: &[&str] =
+    &["_meta", "elicitationId", "message", "mode", "requestedSchema", "task", "url"];
 
 /// Members of `params.ref`.
 pub(crate) const REFERENCE: &[&str] = &["type", "name", "uri", "title"];
 
 /// Members of the filter of `subscriptions/listen`.
 pub(crate) const SUBSCRIPTION_FILTER: &[&str] =
-    &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+    &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"];
 
 /// Members of `result`, of all methods.
 pub(crate) const RESULT: &[&str] = &[
@@ -163,13 +170,14 @@ fn fold(character: char) -> char {
 mod tests {
     use super::*;
 
-    const LISTS: [&[&str]; 10] = [
+    const LISTS: [&[&str]; 11] = [
         ENVELOPE,
         PARAMS,
         META,
         IMPLEMENTATION,
         CLIENT_CAPABILITIES,
         ELICITATION,
+        ELICIT_PARAMS,
         REFERENCE,
         SUBSCRIPTION_FILTER,
         RESULT,

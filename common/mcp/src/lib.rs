@@ -3,7 +3,7 @@
 //! ```text
 //! bytes of a request   -> message::Message            (one strict pass; the values that policy needs)
 //! bytes of a list      -> list::List                  (spliced; unchanged items are copied)
-//! bytes of an item     -> item::JsonObject            (with a changed name or description)
+//! bytes of an object   -> json_object::JsonObject     (with changed members)
 //! bytes of a stream    -> sse::Splitter               (whole events, unchanged)
 //! bytes of a response  -> response::ResponseOutcome   (success, tool error, error)
 //! ```
@@ -13,9 +13,10 @@
 //! *Architecture invariant:* no I/O, no policy, and a message is rewritten only where it must change.
 
 pub mod client;
+pub mod elicitation;
 pub mod error;
 pub mod header;
-pub mod item;
+pub mod json_object;
 mod known_keys;
 pub mod list;
 pub mod message;
@@ -23,3 +24,4 @@ pub mod method;
 pub mod response;
 pub mod sse;
 mod strict;
+pub mod tasks;

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::known_keys;
 use crate::method::Method;
 use crate::strict::{DUPLICATE_KEY, Key, KeyTracker, SkipValue};
+use crate::tasks;
 
 /// `_meta` keys of 2026-07-28 (basic/index, "_meta").
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -56,6 +57,10 @@ pub struct Message<'a> {
     pub uri: Option<JsonString<'a>>,
     /// `params.taskId`.
     pub task_id: Option<JsonString<'a>>,
+    /// Whether the request starts a task (`params.task`) or subscribes to tasks (`params.notifications.taskIds`).
+    pub uses_tasks: bool,
+    /// Byte ranges of the client's capabilities objects that declare tasks.
+    pub task_capabilities: Vec<Range<usize>>,
     /// Whether `params.cursor` is present: the request is not for the first page of a list.
     pub has_cursor: bool,
     /// Whether `params.inputResponses` is present: the client retries with the requested input (2026-07-28,
@@ -156,6 +161,7 @@ enum Location {
     ClientInfo,
     Capabilities,
     Elicitation,
+    Extensions,
     Reference,
     Notifications,
     Subscriptions,
@@ -171,6 +177,7 @@ impl Location {
             Self::ClientInfo => known_keys::IMPLEMENTATION,
             Self::Capabilities => known_keys::CLIENT_CAPABILITIES,
             Self::Elicitation => known_keys::ELICITATION,
+            Self::Extensions => known_keys::EXTENSIONS,
             Self::Reference => known_keys::REFERENCE,
             Self::Notifications => known_keys::SUBSCRIPTION_FILTER,
             Self::Subscriptions => &[],
@@ -183,6 +190,8 @@ struct Parser<'a> {
     keys: KeyTracker<'a>,
     is_jsonrpc_2: bool,
     has_result: bool,
+    /// The capabilities object that is being parsed declares tasks.
+    declares_tasks: bool,
     method: Option<Cow<'a, str>>,
     initialize_version: Option<Cow<'a, str>>,
     message: Message<'a>,
@@ -195,6 +204,7 @@ impl<'a> Parser<'a> {
             keys: KeyTracker::default(),
             is_jsonrpc_2: false,
             has_result: false,
+            declares_tasks: false,
             method: None,
             initialize_version: None,
             message: Message {
@@ -205,6 +215,8 @@ impl<'a> Parser<'a> {
                 name: None,
                 uri: None,
                 task_id: None,
+                uses_tasks: false,
+                task_capabilities: Vec::new(),
                 has_cursor: false,
                 has_input_responses: false,
                 reference_name: None,
@@ -250,8 +262,39 @@ impl<'a> Parser<'a> {
 
     fn text(&self, raw: &'a RawValue) -> Result<JsonString<'a>, serde_json::Error> {
         let value = serde_json::from_str::<Key<'a>>(raw.get())?.0;
+        Ok(JsonString { value, span: self.span(raw) })
+    }
+
+    fn span(&self, raw: &RawValue) -> Range<usize> {
         let start = raw.get().as_ptr() as usize - self.body.as_ptr() as usize;
-        Ok(JsonString { value, span: start..start + raw.get().len() })
+        start..start + raw.get().len()
+    }
+
+    /// Checks a value that is not needed any further.
+    fn check(&mut self, raw: &'a RawValue) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+        SkipValue(&mut self.keys).deserialize(&mut deserializer)
+    }
+
+    /// Parses the extensions in a client's capabilities. Anything but an object declares none.
+    fn extensions(&mut self, raw: &'a RawValue) -> Result<(), serde_json::Error> {
+        if !raw.get().starts_with('{') {
+            return self.check(raw);
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+        ValueVisitor { reading: self, at: Location::Extensions }.deserialize(&mut deserializer)
+    }
+
+    /// Parses a client's capabilities, and keeps their position if they declare tasks.
+    fn capabilities(&mut self, raw: &'a RawValue) -> Result<(), serde_json::Error> {
+        self.declares_tasks = false;
+        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+        ValueVisitor { reading: self, at: Location::Capabilities }.deserialize(&mut deserializer)?;
+        if self.declares_tasks {
+            let span = self.span(raw);
+            self.message.task_capabilities.push(span);
+        }
+        Ok(())
     }
 }
 
@@ -281,7 +324,9 @@ impl<'a> Visitor<'a> for ValueVisitor<'_, 'a> {
             Location::Params => "params to be an object",
             Location::Meta => "_meta to be an object",
             Location::ClientInfo => "clientInfo to be an object",
-            Location::Capabilities | Location::Elicitation => "capabilities to be objects",
+            Location::Capabilities | Location::Elicitation | Location::Extensions => {
+                "capabilities to be objects"
+            }
             Location::Reference => "ref to be an object",
             Location::Notifications => "notifications to be an object",
             Location::Subscriptions => "resourceSubscriptions to be an array of strings",
@@ -317,11 +362,14 @@ impl<'a> Parser<'a> {
             (Location::Params, "_meta") => Location::Meta,
             (Location::Params, "clientInfo") | (Location::Meta, META_CLIENT) => Location::ClientInfo,
             (Location::Params, "capabilities") | (Location::Meta, META_CAPABILITIES) => {
-                Location::Capabilities
+                return self.capabilities(map.next_value()?).map_err(A::Error::custom);
             }
             (Location::Params, "ref") => Location::Reference,
             (Location::Params, "notifications") => Location::Notifications,
             (Location::Capabilities, "elicitation") => Location::Elicitation,
+            (Location::Capabilities, "extensions") => {
+                return self.extensions(map.next_value()?).map_err(A::Error::custom);
+            }
             (Location::Notifications, "resourceSubscriptions") => Location::Subscriptions,
             _ => return self.leaf(at, key, map),
         };
@@ -358,6 +406,15 @@ impl<'a> Parser<'a> {
             }
             (Location::Params, "inputResponses") => {
                 message.has_input_responses = true;
+                map.next_value_seed(SkipValue(&mut self.keys))?;
+            }
+            (Location::Params, "task") | (Location::Notifications, "taskIds") => {
+                let value: &'a RawValue = map.next_value()?;
+                message.uses_tasks |= !is_null_or_empty_array(value);
+                self.check(value).map_err(A::Error::custom)?;
+            }
+            (Location::Capabilities, "tasks") | (Location::Extensions, tasks::EXTENSION) => {
+                self.declares_tasks = true;
                 map.next_value_seed(SkipValue(&mut self.keys))?;
             }
             (Location::Reference, "name") => {
@@ -397,6 +454,12 @@ impl<'a> Parser<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a client that writes out optional members means an absent one.
+fn is_null_or_empty_array(raw: &RawValue) -> bool {
+    let text = raw.get();
+    text == "null" || text.strip_prefix('[').is_some_and(|rest| rest.trim_start() == "]")
 }
 
 /// Checks an id: a string or a number (JSON-RPC 2.0 section 4; MCP forbids null). Rejects strings with
@@ -570,6 +633,63 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"Content":{"Name":1}}}"#,
         ] {
             assert!(Message::parse(body.as_bytes()).is_ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn given_a_client_that_declares_tasks_then_the_capabilities_are_found() {
+        let parse = |capabilities: &str, meta: &str| {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"capabilities": {capabilities} ,
+                "_meta":{{"io.modelcontextprotocol/clientCapabilities":{meta}}}}}}}"#
+            );
+            let message = Message::parse(body.as_bytes()).unwrap();
+            message.task_capabilities.iter().map(|span| body[span.clone()].to_owned()).collect::<Vec<_>>()
+        };
+        let extension = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        let escaped = r#"{"extensions":{"io.modelcontextprotocol\u002ftasks":{}}}"#;
+        for declared in [r#"{"tasks":{}}"#, r#"{"tasks":null}"#, extension, escaped] {
+            assert_eq!(parse(declared, "{}"), [declared]);
+            assert_eq!(parse("{}", declared), [declared]);
+            assert_eq!(parse(declared, declared), [declared, declared]);
+        }
+        for other in [
+            "{}",
+            r#"{"extensions":null}"#,
+            r#"{"extensions":[]}"#,
+            r#"{"extensions":{"tasks":{}},"roots":{"tasks":{}}}"#,
+        ] {
+            assert!(parse(other, other).is_empty(), "{other}");
+        }
+    }
+
+    #[test]
+    fn given_a_request_that_starts_or_follows_a_task_then_it_uses_tasks() {
+        let parse = |params: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            Message::parse(body.as_bytes()).map(|message| message.uses_tasks)
+        };
+        for params in [
+            r#"{"name":"a","task":{}}"#,
+            r#"{"task":{"ttl":1},"name":"a"}"#,
+            r#"{"task":false}"#,
+            r#"{"t\u0061sk":{}}"#,
+            r#"{"notifications":{"taskIds":["1"]}}"#,
+        ] {
+            assert!(parse(params).unwrap(), "{params}");
+        }
+        for params in [
+            r#"{"name":"a","task":null}"#,
+            r#"{"arguments":{"task":{}}}"#,
+            r#"{"notifications":{"taskIds":[ ]}}"#,
+            r#"{"_meta":{"task":{}}}"#,
+        ] {
+            assert!(!parse(params).unwrap(), "{params}");
+        }
+        for params in
+            [r#"{"Task":{}}"#, r#"{"task":{"a":1,"a":2}}"#, r#"{"notifications":{"TaskIds":["1"]}}"#]
+        {
+            assert!(parse(params).is_err(), "{params}");
         }
     }
 

@@ -29,7 +29,9 @@ pub enum Method {
     Complete,
     /// `subscriptions/listen` (2026-07-28).
     Listen,
-    /// Refers to no capability: `ping`, `logging/setLevel`, `tasks/*`, notifications.
+    /// `tasks/*`: refers to a task that an earlier request started.
+    Tasks,
+    /// Refers to no capability: `ping`, `logging/setLevel`, the notifications that MCP defines for clients.
     Neutral,
     /// A method that this gateway does not support, so it cannot determine which capability the request uses.
     Unknown,
@@ -52,9 +54,13 @@ impl Method {
             "resources/subscribe" | "resources/unsubscribe" => Self::ResourcesSubscribe,
             "completion/complete" => Self::Complete,
             "subscriptions/listen" => Self::Listen,
-            "ping" | "logging/setLevel" | "tasks/get" | "tasks/list" | "tasks/result" | "tasks/cancel"
-            | "tasks/update" => Self::Neutral,
-            _ if name.starts_with("notifications/") => Self::Neutral,
+            "tasks/get" | "tasks/list" | "tasks/result" | "tasks/cancel" | "tasks/update" => Self::Tasks,
+            "ping" | "logging/setLevel" => Self::Neutral,
+            "notifications/cancelled"
+            | "notifications/initialized"
+            | "notifications/progress"
+            | "notifications/roots/list_changed"
+            | "notifications/tasks/status" => Self::Neutral,
             _ => Self::Unknown,
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::known_keys::{ENVELOPE, PARAMS, confused_with};
@@ -17,6 +17,8 @@ pub enum ResponseOutcome {
     Success,
     /// A result with `isError: true`.
     ToolError,
+    /// A task that was started instead of a result.
+    Task,
     /// A JSON-RPC error.
     Error,
     /// Not a response: a request or notification of the origin, or not JSON-RPC.
@@ -28,8 +30,7 @@ pub enum ResponseOutcome {
 pub fn response_outcome(message: &[u8]) -> ResponseOutcome {
     serde_json::from_slice::<Response>(message).map_or(ResponseOutcome::NotAResponse, |answer| match answer {
         Response { error: true, .. } => ResponseOutcome::Error,
-        Response { result: Some(true), .. } => ResponseOutcome::ToolError,
-        Response { result: Some(false), .. } => ResponseOutcome::Success,
+        Response { result: Some(result), .. } => result.outcome(),
         Response { .. } => ResponseOutcome::NotAResponse,
     })
 }
@@ -37,8 +38,7 @@ pub fn response_outcome(message: &[u8]) -> ResponseOutcome {
 #[derive(Default)]
 struct Response {
     error: bool,
-    /// `Some` if present; the value is `isError`.
-    result: Option<bool>,
+    result: Option<ResultMembers>,
 }
 
 impl<'de> Deserialize<'de> for Response {
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Response {
                             answer.error = true;
                             skip_value(&mut map)?;
                         }
-                        "result" => answer.result = Some(map.next_value::<IsError>()?.0),
+                        "result" => answer.result = Some(map.next_value()?),
                         _ => skip_value(&mut map)?,
                     }
                 }
@@ -68,29 +68,61 @@ impl<'de> Deserialize<'de> for Response {
     }
 }
 
-struct IsError(bool);
+/// The members of a result that decide about the outcome.
+#[derive(Default)]
+struct ResultMembers {
+    is_error: bool,
+    has_content: bool,
+    /// `task` is an object (2025-11-25, `CreateTaskResult`).
+    has_task: bool,
+    /// `resultType` is `task` (extension `io.modelcontextprotocol/tasks`).
+    is_task: bool,
+}
 
-impl<'de> Deserialize<'de> for IsError {
+impl ResultMembers {
+    fn outcome(&self) -> ResponseOutcome {
+        if self.is_task || (self.has_task && !self.has_content) {
+            ResponseOutcome::Task
+        } else if self.is_error {
+            ResponseOutcome::ToolError
+        } else {
+            ResponseOutcome::Success
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ResultMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IsErrorVisitor;
-        impl<'de> Visitor<'de> for IsErrorVisitor {
-            type Value = IsError;
+        struct ResultVisitor;
+        impl<'de> Visitor<'de> for ResultVisitor {
+            type Value = ResultMembers;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a result object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<IsError, A::Error> {
-                let mut is_error = false;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ResultMembers, A::Error> {
+                let mut members = ResultMembers::default();
                 while let Some(Key(key)) = map.next_key()? {
-                    if key == "isError" {
-                        is_error = map.next_value::<Option<bool>>()?.unwrap_or(false);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                    match &*key {
+                        "isError" => members.is_error = map.next_value::<Option<bool>>()?.unwrap_or(false),
+                        "content" => {
+                            members.has_content = true;
+                            skip_value(&mut map)?;
+                        }
+                        "task" => {
+                            members.has_task = map.next_value::<&'de RawValue>()?.get().starts_with('{');
+                        }
+                        "resultType" => {
+                            let text = map.next_value::<&'de RawValue>()?.get();
+                            members.is_task =
+                                serde_json::from_str(text).is_ok_and(|Key(kind)| kind == "task");
+                        }
+                        _ => skip_value(&mut map)?,
                     }
                 }
-                Ok(IsError(is_error))
+                Ok(members)
             }
         }
-        deserializer.deserialize_map(IsErrorVisitor)
+        deserializer.deserialize_map(ResultVisitor)
     }
 }
 
@@ -216,6 +248,18 @@ mod tests {
                 r#"{"jsonrpc":"2.0","id":1,"result":{"isError":true,"content":[]}}"#,
                 ResponseOutcome::ToolError,
             ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"taskId":"1","status":"working"}}}"#,
+                ResponseOutcome::Task,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"taskId":"1","resultType":"task","status":"working"}}"#,
+                ResponseOutcome::Task,
+            ),
+            (r#"{"result":{"resultType":"t\u0061sk","content":[]}}"#, ResponseOutcome::Task),
+            (r#"{"result":{"content":[],"task":{"taskId":"1"}}}"#, ResponseOutcome::Success),
+            (r#"{"result":{"content":[],"resultType":"complete"}}"#, ResponseOutcome::Success),
+            (r#"{"result":{"task":"1"}}"#, ResponseOutcome::Success),
             (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no"}}"#, ResponseOutcome::Error),
             (
                 r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#,

@@ -7,6 +7,10 @@
 
 use std::borrow::Cow;
 
+/// Maximum length of a URI that rules apply to. The costs of a comparison grow with it, and clients choose it.
+/// HTTP implementations support at least 8,000 bytes (RFC 9110 section 4.1).
+const MAX_URI_LEN: usize = 8 * 1024;
+
 /// The forms of one URI.
 #[derive(Debug)]
 pub struct ResourceUri<'a> {
@@ -19,10 +23,10 @@ pub struct ResourceUri<'a> {
 }
 
 impl<'a> ResourceUri<'a> {
-    /// Determines the forms of a URI; `None` if it is ambiguous.
+    /// Determines the forms of a URI; `None` if it is ambiguous or longer than 8 KiB.
     #[must_use]
     pub fn new(raw: &'a str) -> Option<Self> {
-        if is_ambiguous(raw) {
+        if raw.len() > MAX_URI_LEN || is_ambiguous(raw) {
             return None;
         }
         let normal = normalize(raw);
@@ -263,6 +267,13 @@ mod tests {
         {
             assert!(ResourceUri::new(uri).is_some(), "{uri}");
         }
+    }
+
+    #[test]
+    fn given_a_uri_that_is_too_long_then_it_has_no_forms() {
+        let uri = |len: usize| format!("docs://{}", "a".repeat(len - 7));
+        assert!(ResourceUri::new(&uri(MAX_URI_LEN)).is_some());
+        assert!(ResourceUri::new(&uri(MAX_URI_LEN + 1)).is_none());
     }
 
     #[test]

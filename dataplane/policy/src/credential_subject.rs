@@ -33,6 +33,13 @@ impl Origin {
             OriginAuth::TokenExchange { .. } | OriginAuth::IdJag { .. } => CredentialSubject::SignIn,
         }
     }
+
+    /// Whether tasks are available. An origin binds a task to the credential that started it, so users who share
+    /// one could read and cancel each other's tasks.
+    #[must_use]
+    pub fn allows_tasks(&self) -> bool {
+        matches!(self.credential_subject(), CredentialSubject::Person | CredentialSubject::SignIn)
+    }
 }
 
 impl Route {

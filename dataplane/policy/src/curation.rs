@@ -34,6 +34,14 @@ impl Curation {
         }
     }
 
+    /// Whether everything is offered unchanged.
+    #[must_use]
+    pub fn is_passthrough(&self) -> bool {
+        [&self.tools, &self.prompts, &self.resources, &self.resource_templates]
+            .into_iter()
+            .all(CapabilityRules::is_passthrough)
+    }
+
     /// Whether a URI may be read: the resource rules offer it, or an offered template can expand to it.
     /// `known` are templates that the origin has listed.
     #[must_use]

@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     }
     match response_outcome(data) {
         ResponseOutcome::Error => assert!(parsed.is_err() || parsed.unwrap().get("error").is_some()),
-        ResponseOutcome::ToolError | ResponseOutcome::Success => {
+        ResponseOutcome::ToolError | ResponseOutcome::Success | ResponseOutcome::Task => {
             assert!(parsed.is_err() || parsed.unwrap().get("result").is_some());
         }
         ResponseOutcome::NotAResponse => {}

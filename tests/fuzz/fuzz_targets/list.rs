@@ -5,7 +5,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_mcp::item::JsonObject;
+use portcullis_mcp::json_object::JsonObject;
 use portcullis_mcp::list::{ItemAction, List, ListShape};
 use serde_json::Value;
 

@@ -143,7 +143,7 @@ impl AuditRecord {
     pub(super) fn response_outcome(&mut self, verdict: ResponseOutcome) {
         self.update(|open| {
             let (outcome, reason) = match verdict {
-                ResponseOutcome::Success => (Outcome::Success, None),
+                ResponseOutcome::Success | ResponseOutcome::Task => (Outcome::Success, None),
                 ResponseOutcome::ToolError => (Outcome::ToolError, Some("tool_error")),
                 ResponseOutcome::Error => (Outcome::ToolError, Some("json_rpc_error")),
                 ResponseOutcome::NotAResponse => return,

@@ -1,15 +1,14 @@
 //! Fourth step: checks the capability that a request names against the route's curation and the principal's
-//! teams, and translates its exposed name to the origin's name.
+//! teams, and translates its exposed name to the origin's name. Removes tasks where users share a credential.
 
-use std::borrow::Cow;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use portcullis_mcp::message::{JsonString, Message, MessageKind};
 use portcullis_mcp::method::Method;
-use portcullis_policy::Route;
+use portcullis_mcp::tasks;
 
 use super::Context;
 use super::audit_record::AuditRecord;
+use super::body_edits::BodyEdits;
 use super::error::PipelineError;
 use super::parse::Parsed;
 use crate::catalog::CatalogSection;
@@ -17,18 +16,33 @@ use crate::catalog::CatalogSection;
 /// The gateway's own tool, which returns the link to connect an account.
 pub(super) const CONNECT_TOOL: &str = "connect_account";
 
+/// Maximum number of resources that a client may subscribe to in one request: each is compared with every rule.
+const MAX_SUBSCRIPTIONS: usize = 1_000;
+
 /// A request that may be relayed to the origin.
 pub(super) struct Authorized<'r> {
     parsed: Parsed<'r>,
+    changes: Changes,
+}
+
+/// What is different in the request to the origin.
+#[derive(Default)]
+struct Changes {
     /// The origin's name of the capability, if it differs from the exposed name.
-    renamed: Option<Renamed>,
-    /// The message calls the gateway's own tool [`CONNECT_TOOL`].
+    original_name: Option<String>,
+    body: BodyEdits,
+    /// The message calls the gateway's own tool [`CONNECT_TOOL`], so it is not sent to the origin.
     is_connect_tool: bool,
 }
 
-struct Renamed {
-    span: std::ops::Range<usize>,
-    name: String,
+impl Changes {
+    /// Replaces the exposed name of a capability by the origin's name, if they differ.
+    fn rename(&mut self, exposed: &JsonString<'_>, original: &str) {
+        if original != exposed.value {
+            self.body.replace(exposed.span.clone(), serde_json::to_vec(original).unwrap_or_default());
+            self.original_name = Some(original.to_owned());
+        }
+    }
 }
 
 /// Result of authorization.
@@ -46,15 +60,16 @@ impl<'r> Authorized<'r> {
         parsed: Parsed<'r>,
         record: &mut AuditRecord,
     ) -> Result<Authorization<'r>, PipelineError> {
-        let mut check = Check { context, parsed: &parsed, record, undecided: None };
-        let (renamed, is_connect_tool) = match parsed.message() {
-            Some(message) => check.message(message)?,
-            // GET and DELETE name no capability. The stream of a GET is curated event by event.
-            None => (None, false),
-        };
-        Ok(match check.undecided {
+        let mut check =
+            Check { context, parsed: &parsed, record, changes: Changes::default(), undecided: None };
+        // GET and DELETE name no capability. The stream of a GET is curated event by event.
+        if let Some(message) = parsed.message() {
+            check.message(message)?;
+        }
+        let Check { changes, undecided, .. } = check;
+        Ok(match undecided {
             Some(denial) => Authorization::TemplatesUnknown(parsed, denial),
-            None => Authorization::Authorized(Self { parsed, renamed, is_connect_tool }),
+            None => Authorization::Authorized(Self { parsed, changes }),
         })
     }
 
@@ -64,24 +79,18 @@ impl<'r> Authorized<'r> {
 
     /// Whether the message calls the gateway's own tool.
     pub(super) fn is_connect_tool(&self) -> bool {
-        self.is_connect_tool
+        self.changes.is_connect_tool
     }
 
     /// The origin's name of a renamed capability, for the `Mcp-Name` header.
     pub(super) fn original_name(&self) -> Option<&str> {
-        self.renamed.as_ref().map(|renamed| renamed.name.as_str())
+        self.changes.original_name.as_deref()
     }
 
-    /// The body for the origin: the client's body, with a renamed capability replaced by the origin's name.
+    /// The body for the origin: the client's body, with a renamed capability replaced by the origin's name, and
+    /// without tasks in the client's capabilities where they are not available.
     pub(super) fn body(&self) -> Bytes {
-        let body = self.parsed.body();
-        let Some(Renamed { span, name }) = &self.renamed else { return body.clone() };
-        let text = serde_json::to_vec(name).unwrap_or_default();
-        let mut out = BytesMut::with_capacity(body.len() + text.len());
-        out.extend_from_slice(body.get(..span.start).unwrap_or_default());
-        out.extend_from_slice(&text);
-        out.extend_from_slice(body.get(span.end..).unwrap_or_default());
-        out.freeze()
+        self.changes.body.apply(self.parsed.body())
     }
 }
 
@@ -93,30 +102,26 @@ fn required_param<'m, 'r>(
     text.ok_or_else(|| PipelineError::missing_parameter(message.id, &message.method_name, key))
 }
 
-fn rename(text: &JsonString<'_>, original: Cow<'_, str>) -> Option<Renamed> {
-    (original != text.value).then(|| Renamed { span: text.span.clone(), name: original.into_owned() })
-}
-
 /// Checks one message.
 struct Check<'a, 'r> {
     context: &'a Context,
     parsed: &'a Parsed<'r>,
     record: &'a mut AuditRecord,
+    changes: Changes,
     /// The denial of the first URI that only an unknown template could allow.
     undecided: Option<PipelineError>,
 }
 
 impl Check<'_, '_> {
-    /// Returns the renamed capability, and whether the message calls the gateway's own tool.
-    fn message(&mut self, message: &Message<'_>) -> Result<(Option<Renamed>, bool), PipelineError> {
+    fn message(&mut self, message: &Message<'_>) -> Result<(), PipelineError> {
+        self.tasks(message)?;
         let route = self.parsed.authenticated().route();
-        let mut renamed = None;
         match message.method {
-            Method::ToolsCall => return self.tool(message),
+            Method::ToolsCall => self.tool(message)?,
             Method::PromptsGet => {
                 let name = required_param(message, message.name.as_ref(), "name")?;
                 self.record.capability(message.method, &name.value);
-                renamed = rename_prompt(route, message, name)?;
+                self.prompt(message, name)?;
             }
             // The modern era removed this method (2026-07-28, changelog). Clients use `subscriptions/listen`
             // instead.
@@ -130,7 +135,7 @@ impl Check<'_, '_> {
             }
             Method::Complete => {
                 if let Some(prompt) = &message.reference_name {
-                    renamed = rename_prompt(route, message, prompt)?;
+                    self.prompt(message, prompt)?;
                 }
                 if let Some(uri) = &message.reference_uri
                     && !route.curation.resource_templates.offers(&uri.value)
@@ -139,19 +144,55 @@ impl Check<'_, '_> {
                 }
             }
             Method::Listen => {
+                if message.subscriptions.len() > MAX_SUBSCRIPTIONS {
+                    return Err(PipelineError::too_many_subscriptions(message, MAX_SUBSCRIPTIONS));
+                }
                 for uri in &message.subscriptions {
                     self.readable(message, &uri.value)?;
                 }
             }
-            Method::Unknown if message.kind == MessageKind::Request => {
-                return Err(PipelineError::unknown_method(message));
-            }
+            Method::Unknown => self.unknown(message)?,
             _ => {}
         }
-        Ok((renamed, false))
+        Ok(())
     }
 
-    fn tool(&mut self, message: &Message<'_>) -> Result<(Option<Renamed>, bool), PipelineError> {
+    /// Where users share a credential, rejects requests that use tasks, and hides from the origin that the client
+    /// supports tasks.
+    fn tasks(&mut self, message: &Message<'_>) -> Result<(), PipelineError> {
+        let origin = &self.parsed.authenticated().route().origin;
+        if origin.allows_tasks() {
+            return Ok(());
+        }
+        if message.method == Method::Tasks || message.uses_tasks {
+            return Err(PipelineError::tasks_not_available(message, &origin.display_name));
+        }
+        for span in &message.task_capabilities {
+            let declared = self.parsed.body().get(span.clone()).map(std::str::from_utf8);
+            if let Some(Ok(declared)) = declared
+                && let Ok(Some(remaining)) = tasks::remove_from_capabilities(declared)
+            {
+                self.changes.body.replace(span.clone(), remaining);
+            }
+        }
+        Ok(())
+    }
+
+    /// An unknown message may name a capability, so it passes only where nothing is hidden. Requests never pass.
+    fn unknown(&self, message: &Message<'_>) -> Result<(), PipelineError> {
+        let by = self.parsed.authenticated();
+        match message.kind {
+            MessageKind::Request => Err(PipelineError::unknown_method(message)),
+            MessageKind::Notification
+                if !(by.route().curation.is_passthrough() && by.admission().tools.is_passthrough()) =>
+            {
+                Err(PipelineError::unknown_notification(message))
+            }
+            MessageKind::Notification | MessageKind::Response => Ok(()),
+        }
+    }
+
+    fn tool(&mut self, message: &Message<'_>) -> Result<(), PipelineError> {
         let by = self.parsed.authenticated();
         let route = by.route();
         let name = required_param(message, message.name.as_ref(), "name")?;
@@ -161,10 +202,19 @@ impl Check<'_, '_> {
             .flatten();
         // The gateway's own tool, which is offered if the origin requires an account.
         if original.is_none() && route.needs_account() && name.value == CONNECT_TOOL {
-            return Ok((None, true));
+            self.changes.is_connect_tool = true;
+            return Ok(());
         }
         let original = original.ok_or_else(|| PipelineError::unknown_tool(message.id, &name.value))?;
-        Ok((rename(name, original), false))
+        self.changes.rename(name, &original);
+        Ok(())
+    }
+
+    fn prompt(&mut self, message: &Message<'_>, name: &JsonString<'_>) -> Result<(), PipelineError> {
+        let original = self.parsed.authenticated().route().curation.prompts.original(&name.value);
+        let original = original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &name.value))?;
+        self.changes.rename(name, &original);
+        Ok(())
     }
 
     fn readable(&mut self, message: &Message<'_>, uri: &str) -> Result<(), PipelineError> {
@@ -185,14 +235,4 @@ impl Check<'_, '_> {
         self.undecided.get_or_insert(denial);
         Ok(())
     }
-}
-
-fn rename_prompt(
-    route: &Route,
-    message: &Message<'_>,
-    name: &JsonString<'_>,
-) -> Result<Option<Renamed>, PipelineError> {
-    let original = route.curation.prompts.original(&name.value);
-    let original = original.ok_or_else(|| PipelineError::unknown_prompt(message.id, &name.value))?;
-    Ok(rename(name, original))
 }

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use portcullis_events::{FailureOrigin, Outcome};
 use portcullis_mcp::error::{self, code};
@@ -89,7 +88,7 @@ pub(super) async fn respond(
     }
     let responder = LocalResponder { context, parsed, message };
     match message.method {
-        Method::Initialize => responder.initialize(record),
+        Method::Initialize => responder.initialize(&authorized.body(), record),
         Method::Discover => Ok(responder.result(responder.discover(), record)),
         Method::Listen => Ok(PlaceholderStream::modern(context, by, message, record).respond()),
         Method::Neutral => Ok(responder.result(json!({}), record)),
@@ -117,14 +116,14 @@ impl LocalResponder<'_, '_> {
 
     /// The sealed session id contains the client's `initialize` parameters. The session is opened at the
     /// origin once an account is connected.
-    fn initialize(&self, record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
+    fn initialize(&self, body: &[u8], record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
         let (by, message) = (self.parsed.authenticated(), self.message);
         let asked = message.protocol_version.as_deref().unwrap_or_default();
         let version = LEGACY_VERSIONS.into_iter().find(|known| *known == asked).unwrap_or(LEGACY_VERSIONS[0]);
         let mut greeting = self.server_info(CatalogSection::Initialize);
         greeting.insert("protocolVersion".to_owned(), version.into());
         let kind = SessionKind::Deferred {
-            initialize: initialize_params(self.parsed.body(), version)?,
+            initialize: initialize_params(body, version)?,
             nonce: nonce(self.context)?,
         };
         let session = Session::seal(self.context, by, kind, message.url_elicitation)?;
@@ -338,7 +337,7 @@ fn connect_tool(origin: &str) -> Value {
 }
 
 /// The client's `initialize` parameters, with the protocol revision of the response.
-fn initialize_params(body: &Bytes, version: &str) -> Result<String, PipelineError> {
+fn initialize_params(body: &[u8], version: &str) -> Result<String, PipelineError> {
     #[derive(serde::Deserialize)]
     struct Initialize {
         params: serde_json::Map<String, Value>,

@@ -1,17 +1,26 @@
-//! Curates an origin's responses: filters lists by the route's curation and the principal's teams, and
-//! updates the catalog. Applies to JSON responses and to each event of a stream.
+//! Curates an origin's responses: filters lists by the route's curation and the principal's teams, removes tasks
+//! where users share a credential, marks URL elicitations, and updates the catalog. Applies to JSON responses and to each event of a
+//! stream.
 
 use std::sync::Arc;
 
-use portcullis_mcp::item::JsonObject;
+use portcullis_mcp::elicitation;
+use portcullis_mcp::json_object::JsonObject;
 use portcullis_mcp::list::{Item, ItemAction, List, ListError};
+use portcullis_mcp::message::MessageKind;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::response::{ResponseOutcome, StreamMessage, response_outcome};
+use portcullis_mcp::tasks;
 use portcullis_policy::{CapabilityRules, CredentialSubject, Route, ToolRules};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::error::PipelineError;
 use super::parse::Parsed;
 use crate::catalog::{CatalogSection, Catalogs};
+
+/// Maximum size of a response that is read because it could be a task.
+const MAX_TASK_BYTES: u64 = 64 * 1024;
 
 /// Curates the responses to one request.
 pub(super) struct Curator {
@@ -20,6 +29,9 @@ pub(super) struct Curator {
     /// Method of the request. `None` on a stream that may replay the response to any request (legacy
     /// `Last-Event-ID`): each response is then curated by its content.
     method: Option<Method>,
+    id: Option<Value>,
+    /// The client supports URL elicitation, and expects messages of the origin.
+    marks_elicitations: bool,
     /// The request has a cursor: it continues a list.
     continues: bool,
     catalogs: Catalogs,
@@ -34,8 +46,33 @@ pub(super) struct Curated {
 }
 
 impl Curated {
-    fn unchanged(message: &[u8]) -> Self {
-        Self { changed: None, verdict: response_outcome(message) }
+    /// A request or notification of the origin.
+    pub(super) fn not_a_response(changed: Option<Vec<u8>>) -> Self {
+        Self { changed, verdict: ResponseOutcome::NotAResponse }
+    }
+}
+
+/// Why a response must not be relayed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CurationError {
+    /// It is a list that cannot be parsed.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// It is a task, although the route offers no tasks.
+    #[error("unexpected task")]
+    UnsolicitedTask,
+    /// Clients may read other elicitations from it than the gateway.
+    #[error("ambiguous elicitation: {0}")]
+    Elicitation(#[source] serde_json::Error),
+}
+
+impl CurationError {
+    /// The error for the client, with the id of the request.
+    pub(super) fn for_client(&self, id: Option<&RawValue>, origin: &str) -> PipelineError {
+        match self {
+            Self::List(_) | Self::Elicitation(_) => PipelineError::response_unreadable(id, &self.to_string()),
+            Self::UnsolicitedTask => PipelineError::unsolicited_task(id, origin),
+        }
     }
 }
 
@@ -47,9 +84,17 @@ impl Curator {
             route: Arc::clone(by.route()),
             tools: by.admission().tools.clone(),
             method: message.map(|message| message.method),
+            id: parsed.id().and_then(|id| serde_json::from_str(id.get()).ok()),
             continues: message.is_some_and(|message| message.has_cursor),
+            marks_elicitations: parsed.url_elicitation()
+                && message.is_none_or(|message| message.kind == MessageKind::Request),
             catalogs: catalogs.clone(),
         }
+    }
+
+    /// Display name of the origin.
+    pub(super) fn origin_name(&self) -> &str {
+        &self.route.origin.display_name
     }
 
     /// Whether a JSON response must be buffered. Otherwise its bytes are streamed.
@@ -57,12 +102,58 @@ impl Curator {
         self.method.is_some_and(|method| self.may_change(method) || self.section_to_learn(method).is_some())
     }
 
-    /// Curates a response.
+    /// How many bytes of a JSON response that is streamed are held back until it was curated; 0 if it need not be.
+    /// A longer response is relayed as it is. Tasks that nobody started are small. Elicitations may have any
+    /// size up to `limit`.
+    pub(super) fn bytes_to_hold(&self, limit: u64) -> u64 {
+        if self.marks_elicitations {
+            limit
+        } else if self.method == Some(Method::ToolsCall) && !self.route.origin.allows_tasks() {
+            MAX_TASK_BYTES
+        } else {
+            0
+        }
+    }
+
+    /// Curates the response to the request.
     ///
     /// # Errors
-    /// Fails if the response is a list that cannot be parsed. Such a response must not be relayed.
-    pub(super) fn curate_response(&self, message: &[u8]) -> Result<Curated, ListError> {
-        let Some(method) = self.method else { return self.curate_replayed(message) };
+    /// Fails if the response must not be relayed.
+    pub(super) fn curate_response(&self, message: &[u8]) -> Result<Curated, CurationError> {
+        self.curate(self.method, message)
+    }
+
+    /// Curates a response of a stream. If its id is not the request's, its content decides what it is.
+    ///
+    /// # Errors
+    /// Fails if the response must not be relayed.
+    pub(super) fn curate_event(
+        &self,
+        id: Option<&RawValue>,
+        message: &[u8],
+    ) -> Result<Curated, CurationError> {
+        let id: Option<Value> = id.and_then(|id| serde_json::from_str(id.get()).ok());
+        self.curate(self.method.filter(|_| id == self.id), message)
+    }
+
+    /// Returns a response in which nothing is hidden, with its outcome.
+    fn pass(&self, message: &[u8]) -> Result<Curated, CurationError> {
+        match response_outcome(message) {
+            ResponseOutcome::Task if !self.route.origin.allows_tasks() => Err(CurationError::UnsolicitedTask),
+            verdict => Ok(Curated { changed: self.mark_elicitations(message)?, verdict }),
+        }
+    }
+
+    /// Adds the origin's name to the URL elicitations in a message of the origin; `None` if nothing changes.
+    pub(super) fn mark_elicitations(&self, message: &[u8]) -> Result<Option<Vec<u8>>, CurationError> {
+        if !self.marks_elicitations {
+            return Ok(None);
+        }
+        elicitation::mark(message, self.origin_name()).map_err(CurationError::Elicitation)
+    }
+
+    fn curate(&self, method: Option<Method>, message: &[u8]) -> Result<Curated, CurationError> {
+        let Some(method) = method else { return self.curate_by_content(message) };
         let learns = self.section_to_learn(method);
         match method.list() {
             Some(shape) if self.may_change(method) || learns.is_some() => {
@@ -72,31 +163,49 @@ impl Curator {
                 }
                 self.curate_list(method, &list, message)
             }
-            shape => {
-                if let (None, Some(part)) = (shape, learns) {
-                    self.learn_server_info(part, message);
+            _ if declares_capabilities(method) => {
+                let changed = self.without_tasks(message);
+                if let Some(part) = learns {
+                    self.learn_server_info(part, changed.as_deref().unwrap_or(message));
                 }
-                Ok(Curated::unchanged(message))
+                Ok(Curated { changed, ..self.pass(message)? })
             }
+            _ => self.pass(message),
         }
     }
 
-    fn curate_replayed(&self, message: &[u8]) -> Result<Curated, ListError> {
+    /// Curates a response of which the method is not known: every list that it contains.
+    fn curate_by_content(&self, message: &[u8]) -> Result<Curated, CurationError> {
+        let mut curated = self.pass(message)?;
         for method in
             [Method::ToolsList, Method::PromptsList, Method::ResourcesList, Method::ResourceTemplatesList]
         {
             let Some(shape) = method.list() else { continue };
-            let list = List::parse(message, shape)?;
-            if list.items().is_some() {
-                return self.curate_list(method, &list, message);
+            let text = curated.changed.as_deref().unwrap_or(message);
+            let list = List::parse(text, shape)?;
+            if let Curated { changed: Some(changed), .. } = self.curate_list(method, &list, text)? {
+                curated.changed = Some(changed);
             }
         }
-        Ok(Curated::unchanged(message))
+        if curated.changed.is_none() {
+            curated.changed = self.without_tasks(message);
+        }
+        Ok(curated)
     }
 
-    fn curate_list(&self, method: Method, list: &List<'_>, message: &[u8]) -> Result<Curated, ListError> {
+    /// A response that declares the origin's capabilities, without tasks where the route offers none; `None` if
+    /// nothing changes. Requests that use tasks are rejected in any case, so a response that cannot be parsed
+    /// needs no change.
+    fn without_tasks(&self, message: &[u8]) -> Option<Vec<u8>> {
+        if self.route.origin.allows_tasks() {
+            return None;
+        }
+        tasks::remove_from_response(message).ok().flatten()
+    }
+
+    fn curate_list(&self, method: Method, list: &List<'_>, message: &[u8]) -> Result<Curated, CurationError> {
         if list.items().is_none() {
-            return Ok(Curated::unchanged(message));
+            return self.pass(message);
         }
         // Tools differ by team, so other users must not get the list from a cache.
         let personal = method == Method::ToolsList && !self.tools.is_passthrough();
@@ -105,10 +214,15 @@ impl Curator {
     }
 
     /// Whether a notification or request from the origin may be relayed. A resource update is relayed only if
-    /// the user may read the resource.
+    /// the user may read the resource, the status of a task only if the task is the user's.
     pub(super) fn allows_notification(&self, message: &StreamMessage<'_>) -> bool {
-        if message.method.as_deref() != Some("notifications/resources/updated") {
-            return true;
+        match message.method.as_deref() {
+            Some("notifications/resources/updated") => {}
+            // The extension and 2025-11-25.
+            Some("notifications/tasks" | "notifications/tasks/status") => {
+                return self.route.origin.allows_tasks();
+            }
+            _ => return true,
         }
         let Some(uri) = message.uri.as_deref() else { return false };
         let templates = self.catalogs.templates(&self.route.origin);
@@ -156,6 +270,9 @@ impl Curator {
     }
 
     fn may_change(&self, method: Method) -> bool {
+        if declares_capabilities(method) {
+            return !self.route.origin.allows_tasks();
+        }
         method.list().is_some()
             && (!self.rules(method).is_passthrough()
                 || (method == Method::ToolsList && !self.tools.is_passthrough()))
@@ -181,4 +298,9 @@ impl Curator {
             self.catalogs.learn(&self.route.origin, part, [result.get()], false);
         }
     }
+}
+
+/// Whether the response contains the origin's capabilities.
+fn declares_capabilities(method: Method) -> bool {
+    matches!(method, Method::Initialize | Method::Discover)
 }

@@ -26,6 +26,7 @@ mod audit_record;
 mod authenticate;
 mod authorize;
 mod body;
+mod body_edits;
 mod connect_required;
 mod credential;
 mod curate;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use portcullis_mcp::client::is_event_stream;
 use portcullis_mcp::header::SESSION_ID;
@@ -26,13 +27,14 @@ use super::forward::{Forwarded, forward};
 use super::headers;
 use super::parse::{Parsed, RequestKind};
 use super::placeholder_stream::subscription_complete_event;
-use super::relayed_body::RelayedBody;
+use super::relayed_body::{Hold, RelayedBody};
 use super::session::{Session, SessionKind};
 use super::stream_guard::StreamGuard;
 use crate::upstream::{OriginResponse, UpstreamPool};
 
 /// Maximum size of a response that is buffered and sent with its length. Larger ones are streamed.
 const MAX_BUFFERED_BYTES: u64 = 32 * 1024;
+
 /// Relays a request and its response.
 pub(super) async fn relay(
     context: &Arc<Context>,
@@ -130,21 +132,7 @@ impl ResponseRelay<'_> {
         let OriginResponse { response, lease } = answer;
         let (head, incoming) = response.into_parts();
         record.status(head.status);
-        if head.status == StatusCode::FORBIDDEN {
-            return Err(PipelineError::upstream_forbidden(id, &origin.display_name));
-        }
-        if head.status.is_redirection() {
-            return Err(PipelineError::upstream_redirects(id, &origin.display_name));
-        }
-        if head.status.is_informational() {
-            return Err(PipelineError::response_unreadable(id, "unexpected informational status (1xx)"));
-        }
-        if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-            return Err(PipelineError::response_unreadable(
-                id,
-                "unexpected Content-Encoding, although the request did not accept any",
-            ));
-        }
+        check_head(&head, id, &origin.display_name)?;
         let mut headers = headers::to_client(&head.headers);
         headers.extend(extra);
         if is_event_stream(&head.headers) {
@@ -163,32 +151,63 @@ impl ResponseRelay<'_> {
         if length.is_some_and(|length| length > limit) {
             return Err(PipelineError::response_too_large(id, limit));
         }
-        let reads = head.status.is_success() && curate.must_buffer();
-        if !reads && length.is_none_or(|length| length > MAX_BUFFERED_BYTES) {
-            if let Some(length) = length {
+        if !curate.must_buffer() && length.is_none_or(|length| length > MAX_BUFFERED_BYTES) {
+            let hold =
+                Hold::new(curate, id, limit).filter(|hold| head.status.is_success() && hold.fits(length));
+            // The length of a response that is held back may change.
+            if let (Some(length), None) = (length, &hold) {
                 headers.insert(CONTENT_LENGTH, length.into());
             }
-            let relayed = RelayedBody::whole(incoming, lease, record.hand_over(), limit);
+            let relayed = RelayedBody::whole(incoming, lease, record.hand_over(), limit, hold);
             return Ok(respond(head.status, headers, Body::stream(relayed)));
         }
         let waiting = Instant::now();
         let mut body = collect(incoming, limit, id).await?;
         record.add_upstream_time(waiting.elapsed());
         lease.release();
-        if reads {
+        if head.status.is_success() || curate.must_buffer() {
             match curate.curate_response(&body) {
                 Ok(Curated { changed, verdict }) => {
                     record.response_outcome(verdict);
                     body = changed.map_or(body, Into::into);
                 }
-                Err(error) => return Err(PipelineError::response_unreadable(id, &error.to_string())),
+                Err(error) if head.status.is_success() => {
+                    return Err(error.for_client(id, curate.origin_name()));
+                }
+                // The status tells the client what failed, for example that its session has expired. The body
+                // may contain what is hidden from the user.
+                Err(error) => {
+                    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                    body = error.for_client(id, curate.origin_name()).in_relayed_response(record).into();
+                }
             }
         } else {
+            // To clients a body with an error status is no response, whatever it contains.
             record.response_outcome(response_outcome(&body));
         }
         record.finish(body.len() as u64);
         Ok(respond(head.status, headers, Body::whole(body)))
     }
+}
+
+/// Rejects responses whose body must not be relayed.
+fn check_head(head: &Parts, id: Option<&RawValue>, origin: &str) -> Result<(), PipelineError> {
+    if head.status == StatusCode::FORBIDDEN {
+        return Err(PipelineError::upstream_forbidden(id, origin));
+    }
+    if head.status.is_redirection() {
+        return Err(PipelineError::upstream_redirects(id, origin));
+    }
+    if head.status.is_informational() {
+        return Err(PipelineError::response_unreadable(id, "unexpected informational status (1xx)"));
+    }
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(PipelineError::response_unreadable(
+            id,
+            "unexpected Content-Encoding, although the request did not accept any",
+        ));
+    }
+    Ok(())
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {

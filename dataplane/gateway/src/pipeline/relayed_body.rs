@@ -12,16 +12,17 @@ use hyper::body::Incoming;
 use portcullis_events::{FailureOrigin, Outcome};
 use portcullis_mcp::response::{StreamMessage, response_outcome};
 use portcullis_mcp::sse::{self, Splitter};
+use serde_json::value::RawValue;
 
 use super::audit_record::AuditRecord;
 use super::body::BodyError;
-use super::curate::{Curated, Curator};
+use super::curate::{Curated, CurationError, Curator};
 use super::stream_guard::{StreamGuard, StreamStatus};
 use crate::upstream::ConnectionLease;
 
 /// Maximum size of a response whose body is parsed for its outcome. The outcome of a larger one is its HTTP
 /// status.
-const MAX_VERDICT_BYTES: usize = 64 * 1024;
+const MAX_VERDICT_BYTES: u64 = 64 * 1024;
 /// A comment: clients ignore it (HTML, section 9.2.6), and it keeps the stream open at proxies.
 const KEEP_ALIVE_COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -45,8 +46,32 @@ enum BodyKind {
 
 struct Whole {
     limit: u64,
-    /// Data that was sent, while it is small enough to be parsed for the outcome.
+    received: u64,
+    /// The data, while it is small enough to be parsed for the outcome.
     buffered: Option<Vec<Bytes>>,
+    /// The data is held back while it is buffered.
+    hold: Option<Hold>,
+}
+
+/// Curates a response before its first byte is relayed, unless it is too large.
+pub(super) struct Hold {
+    curate: Curator,
+    id: Option<Box<RawValue>>,
+    /// Maximum size of a response that is held back.
+    bytes: u64,
+}
+
+impl Hold {
+    /// `None` if the response needs no check.
+    pub(super) fn new(curate: Curator, id: Option<&RawValue>, limit: u64) -> Option<Self> {
+        let bytes = curate.bytes_to_hold(limit);
+        (bytes > 0).then(|| Self { curate, id: id.map(ToOwned::to_owned), bytes })
+    }
+
+    /// Whether a response of this length, if it is known, can be held back as a whole.
+    pub(super) fn fits(&self, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length <= self.bytes)
+    }
 }
 
 struct Events {
@@ -59,8 +84,15 @@ struct Events {
 }
 
 impl RelayedBody {
-    pub(super) fn whole(incoming: Incoming, lease: ConnectionLease, record: AuditRecord, limit: u64) -> Self {
-        Self::new(incoming, lease, record, BodyKind::Whole(Whole { limit, buffered: Some(Vec::new()) }))
+    pub(super) fn whole(
+        incoming: Incoming,
+        lease: ConnectionLease,
+        record: AuditRecord,
+        limit: u64,
+        hold: Option<Hold>,
+    ) -> Self {
+        let whole = Whole { limit, received: 0, buffered: Some(Vec::new()), hold };
+        Self::new(incoming, lease, record, BodyKind::Whole(whole))
     }
 
     pub(super) fn events(
@@ -92,17 +124,7 @@ impl RelayedBody {
     /// Handles data from the origin. Returns bytes to send at once, or adds events to the queue.
     fn on_data(&mut self, data: Bytes) -> Result<Option<Bytes>, &'static str> {
         match &mut self.kind {
-            BodyKind::Whole(whole) => {
-                let total = self.bytes + data.len() as u64;
-                if total > whole.limit {
-                    return Err("answer_too_large");
-                }
-                match &mut whole.buffered {
-                    Some(passed) if total <= MAX_VERDICT_BYTES as u64 => passed.push(data.clone()),
-                    passed => *passed = None,
-                }
-                Ok(Some(data))
-            }
+            BodyKind::Whole(whole) => whole.on_data(data),
             BodyKind::Events(events) => {
                 events.watch.reset_idle();
                 events.splitter.push(&data);
@@ -125,18 +147,11 @@ impl RelayedBody {
     fn on_end(&mut self) -> Option<Frame<Bytes>> {
         self.finished = true;
         let last = match &mut self.kind {
-            BodyKind::Whole(whole) => {
-                if let Some(passed) = &whole.buffered {
-                    match passed.as_slice() {
-                        [one] => self.record.response_outcome(response_outcome(one)),
-                        many => self.record.response_outcome(response_outcome(&many.concat())),
-                    }
-                }
-                None
-            }
+            BodyKind::Whole(whole) => whole.on_end(&mut self.record),
             // An incomplete event is discarded (HTML, section 9.2.6).
             BodyKind::Events(_) => None,
         };
+        let last = last.map(|last| self.emit(last));
         if let Some(lease) = self.lease.take() {
             lease.release();
         }
@@ -237,6 +252,52 @@ impl Drop for RelayedBody {
     }
 }
 
+impl Whole {
+    /// Returns the data to send at once.
+    fn on_data(&mut self, data: Bytes) -> Result<Option<Bytes>, &'static str> {
+        self.received += data.len() as u64;
+        if self.received > self.limit {
+            return Err("answer_too_large");
+        }
+        let most = self.hold.as_ref().map_or(MAX_VERDICT_BYTES, |hold| hold.bytes);
+        match &mut self.buffered {
+            Some(buffered) if self.received <= most => {
+                buffered.push(data.clone());
+                Ok(self.hold.is_none().then_some(data))
+            }
+            buffered => {
+                let held = buffered.take().filter(|_| self.hold.take().is_some());
+                Ok(Some(held.map_or(data.clone(), |mut held| {
+                    held.push(data);
+                    held.concat().into()
+                })))
+            }
+        }
+    }
+
+    /// Records the outcome. Returns the data that was held back, or the error that replaces it.
+    fn on_end(&mut self, record: &mut AuditRecord) -> Option<Bytes> {
+        let buffered = self.buffered.take()?;
+        let message: Bytes = match buffered.as_slice() {
+            [one] => one.clone(),
+            many => many.concat().into(),
+        };
+        let Some(Hold { curate, id, .. }) = self.hold.take() else {
+            record.response_outcome(response_outcome(&message));
+            return None;
+        };
+        match curate.curate_response(&message) {
+            Ok(Curated { changed, verdict }) => {
+                record.response_outcome(verdict);
+                Some(changed.map_or(message, Bytes::from))
+            }
+            Err(error) => {
+                Some(error.for_client(id.as_deref(), curate.origin_name()).in_relayed_response(record).into())
+            }
+        }
+    }
+}
+
 impl Events {
     /// Returns the event for the client; `None` if it must not be relayed.
     fn curate_event(&self, event: Bytes, record: &mut AuditRecord) -> Result<Option<Bytes>, &'static str> {
@@ -249,20 +310,27 @@ impl Events {
             tracing::warn!("origin stream event is not a JSON-RPC message; closing the stream");
             return Err("answer_unreadable");
         };
-        if !message.is_response() {
-            let passes = self.curate.allows_notification(&message);
-            drop(data);
-            return Ok(passes.then_some(event));
-        }
-        match self.curate.curate_response(&data) {
+        let curated = if message.is_response() {
+            self.curate.curate_event(message.id, &data)
+        } else if self.curate.allows_notification(&message) {
+            self.curate.mark_elicitations(&data).map(Curated::not_a_response)
+        } else {
+            return Ok(None);
+        };
+        match curated {
             Ok(Curated { changed, verdict }) => {
                 record.response_outcome(verdict);
                 let changed = changed.map(|changed| sse::with_data(&event, &changed));
                 drop(data);
                 Ok(Some(changed.unwrap_or(event)))
             }
+            Err(error @ CurationError::UnsolicitedTask) => {
+                let error = error.for_client(message.id, self.curate.origin_name());
+                let changed = sse::with_data(&event, &error.in_relayed_response(record));
+                Ok(Some(changed))
+            }
             Err(error) => {
-                tracing::warn!(%error, "origin list is invalid");
+                tracing::warn!(%error, "origin message is invalid");
                 Err("answer_unreadable")
             }
         }

@@ -31,6 +31,13 @@ struct ErrorDetails {
     failure: FailureOrigin,
 }
 
+impl ErrorDetails {
+    /// JSON text of the JSON-RPC error.
+    fn to_json(&self) -> Vec<u8> {
+        error::error(self.id.as_deref(), self.code, &self.message, json!({ "reason": self.reason }))
+    }
+}
+
 impl PipelineError {
     fn new(status: StatusCode, code: i64, reason: &'static str, message: impl Into<String>) -> Self {
         let (outcome, failure) = if status.is_server_error() {
@@ -79,6 +86,12 @@ impl PipelineError {
             .with_header(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
+    /// Records this error of a response that is being relayed. Returns the JSON-RPC error for the client.
+    pub(super) fn in_relayed_response(&self, record: &mut AuditRecord) -> Vec<u8> {
+        record.set_outcome(self.0.outcome, self.0.failure, self.0.reason);
+        self.0.to_json()
+    }
+
     /// Returns the error response and records the event.
     pub(super) fn respond(self, mut record: AuditRecord) -> Response<Body> {
         let mut parts = *self.0;
@@ -87,8 +100,7 @@ impl PipelineError {
         if parts.id.is_none() && parts.status == StatusCode::OK {
             parts.status = StatusCode::FORBIDDEN;
         }
-        let message =
-            error::error(parts.id.as_deref(), parts.code, &parts.message, json!({ "reason": parts.reason }));
+        let message = parts.to_json();
         record.finish_rejected(
             parts.event,
             (parts.outcome, parts.failure, parts.reason),
@@ -296,5 +308,45 @@ impl PipelineError {
             format!("Method not found: {}", message.method_name),
         )
         .with_id(message.id)
+    }
+
+    pub(super) fn too_many_subscriptions(message: &Message<'_>, limit: usize) -> Self {
+        Self::new(
+            StatusCode::OK,
+            code::INVALID_PARAMS,
+            "too_many_subscriptions",
+            format!("A request can subscribe to {limit} resources. Use several requests."),
+        )
+        .with_id(message.id)
+        .denied()
+    }
+
+    /// The notification may concern a capability that the route hides.
+    pub(super) fn unknown_notification(message: &Message<'_>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            code::METHOD_NOT_FOUND,
+            "notification_not_known",
+            format!(
+                "Unknown notification: {}. This virtual MCP is curated, so it accepts only the notifications that MCP defines.",
+                message.method_name
+            ),
+        )
+        .denied()
+    }
+
+    /// All users of the route share one credential at the origin.
+    pub(super) fn tasks_not_available(message: &Message<'_>, origin: &str) -> Self {
+        let status = if message.modern { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Self::new(
+            status,
+            code::METHOD_NOT_FOUND,
+            "tasks_not_available",
+            format!(
+                "Tasks are not available here: {origin} cannot tell the users of this virtual MCP apart. Send the request without a task."
+            ),
+        )
+        .with_id(message.id)
+        .denied()
     }
 }

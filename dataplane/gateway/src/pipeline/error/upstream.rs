@@ -183,6 +183,18 @@ impl PipelineError {
         .upstream()
     }
 
+    /// The origin started a task, although the route offers no tasks.
+    pub(in crate::pipeline) fn unsolicited_task(id: Option<&RawValue>, origin: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_GATEWAY,
+            code::GATEWAY,
+            "unsolicited_task",
+            format!("{origin} started a task instead of responding, but tasks are not available here. Use another tool, or ask an administrator."),
+        )
+        .with_id(id)
+        .upstream()
+    }
+
     pub(in crate::pipeline) fn response_unreadable(id: Option<&RawValue>, problem: &str) -> Self {
         tracing::warn!(problem, "origin response is invalid");
         Self::new(

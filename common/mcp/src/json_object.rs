@@ -1,5 +1,7 @@
-//! Changes an item of a list: replaces or adds members and leaves the JSON text of all others unchanged.
+//! Changes a JSON object, for example an item of a list: replaces, adds or removes members and leaves the JSON
+//! text of all others unchanged.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -61,7 +63,51 @@ impl<'a> JsonObject<'a> {
         out
     }
 
-    fn put(&mut self, key: &str, text: Vec<u8>) {
+    /// JSON text of a member that was not changed.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find_map(|(name, member)| match member {
+            Member::Original(raw) if name == key => Some(raw.get()),
+            _ => None,
+        })
+    }
+
+    /// The text of a string member.
+    pub(crate) fn string(&self, key: &str) -> Option<Cow<'a, str>> {
+        serde_json::from_str(self.get(key)?).ok().map(|Key(text)| text)
+    }
+
+    /// The keys, in their original order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+
+    /// Changes a member that is an object. Returns whether `change` did.
+    ///
+    /// # Errors
+    /// When the object contains a key twice, or `change` fails.
+    pub(crate) fn edit(
+        &mut self,
+        key: &str,
+        change: impl FnOnce(&mut JsonObject<'a>) -> Result<bool, serde_json::Error>,
+    ) -> Result<bool, serde_json::Error> {
+        let Some(text) = self.get(key).filter(|text| text.starts_with('{')) else { return Ok(false) };
+        let mut member = Self::parse(text)?;
+        let changed = change(&mut member)?;
+        if changed {
+            self.put(key, member.to_json());
+        }
+        Ok(changed)
+    }
+
+    /// Removes a member. Returns whether it was present.
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        let members = self.0.len();
+        self.0.retain(|(name, _)| name != key);
+        self.0.len() < members
+    }
+
+    /// Sets a member to this JSON text; adds it if it is missing.
+    pub(crate) fn put(&mut self, key: &str, text: Vec<u8>) {
         match self.0.iter_mut().find(|(name, _)| name == key) {
             Some((_, place)) => *place = Member::Replaced(text),
             None => self.0.push((key.to_owned(), Member::Replaced(text))),
