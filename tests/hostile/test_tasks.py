@@ -4,6 +4,7 @@ import json
 
 import pytest
 from impostor import raw, result
+from processes import wait_until
 from raw import LEGACY, MODERN, Caller
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -45,7 +46,7 @@ def test_a_shared_credential_gives_nobody_the_tasks_of_others(attack, method):
         assert answer.error["data"]["reason"] == "tasks_not_available"
         assert answer.status == (404 if caller.era == MODERN else 200)
     assert not given.impostor.messages(method)
-    assert given.events("policy.denied", reason="tasks_not_available")
+    wait_until(lambda: len(given.events("policy.denied", reason="tasks_not_available")) == 2, what="an event of each denial")
 
 
 @pytest.mark.parametrize("task", [{}, {"ttl": 60_000}, True, ["x"], "x"], ids=json.dumps)
@@ -109,8 +110,8 @@ def test_a_task_that_nobody_started_is_an_error_of_the_origin(attack, revision, 
         answer = caller.call("whoami")
         assert TASK["taskId"] not in answer.text
         assert answer.error["data"]["reason"] == "unsolicited_task"
-    events = given.events("mcp.capability", reason="unsolicited_task")
-    assert [(each["outcome"], each["failure_origin"]) for each in events] == [("upstream_error", "upstream")] * 2
+    failed = {"reason": "unsolicited_task", "outcome": "upstream_error", "failure_origin": "upstream"}
+    wait_until(lambda: len(given.events("mcp.capability", **failed)) == 2, what="an event of each failure")
 
 
 @pytest.mark.parametrize("size", [10, 40_000, 200_000])
