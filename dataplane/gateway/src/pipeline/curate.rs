@@ -47,7 +47,7 @@ impl Curator {
             route: Arc::clone(by.route()),
             tools: by.admission().tools.clone(),
             method: message.map(|message| message.method),
-            continues: message.is_some_and(|message| message.has_cursor),
+            continues: message.is_some_and(|message| message.cursor.is_some()),
             catalogs: catalogs.clone(),
         }
     }
