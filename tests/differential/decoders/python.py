@@ -13,7 +13,7 @@ import pydantic_core
 import uvicorn
 from mcp_types import methods
 from mcp_types.jsonrpc import JSONRPCNotification, JSONRPCRequest, jsonrpc_message_adapter
-from pydantic import ValidationError
+from pydantic import AnyUrl, TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -57,6 +57,7 @@ def request(method: str, version: str, params):
         reading["name"] = parsed.name
     elif method in ("resources/read", "resources/subscribe", "resources/unsubscribe"):
         reading["uri"] = str(parsed.uri)
+        reading["resolved"] = resolve(reading["uri"])
     elif method == "completion/complete":
         reading["reference"] = [parsed.ref.type, parsed.ref.name if parsed.ref.type == "ref/prompt" else parsed.ref.uri]
     elif method.endswith("/list"):
@@ -66,6 +67,17 @@ def request(method: str, version: str, params):
     elif method == "subscriptions/listen":
         reading["subscriptions"] = parsed.notifications.resource_subscriptions or []
     return reading
+
+
+URL = TypeAdapter(AnyUrl)
+
+
+def resolve(uri: str):
+    """What SDK 1.x gives to the code that reads a resource; None if it rejects the URI."""
+    try:
+        return str(URL.validate_python(uri))
+    except ValidationError:
+        return None
 
 
 def lines(body: bytes) -> str:

@@ -50,7 +50,10 @@ function members({ method, params = {} }) {
   const reading = { kind: 'request', method, version: params._meta?.[VERSION] ?? null };
   if (method === 'initialize') reading.version ??= params.protocolVersion;
   if (method === 'tools/call' || method === 'prompts/get') reading.name = params.name;
-  if (method.startsWith('resources/') && !method.endsWith('list')) reading.uri = params.uri;
+  if (method.startsWith('resources/') && !method.endsWith('list')) {
+    reading.uri = params.uri;
+    reading.resolved = resolve(params.uri);
+  }
   if (method.endsWith('/list')) reading.cursor = params.cursor ?? null;
   if (method.startsWith('tasks/') && method !== 'tasks/list') reading.task = params.taskId;
   if (method === 'completion/complete') {
@@ -60,6 +63,11 @@ function members({ method, params = {} }) {
     reading.subscriptions = params.notifications.resourceSubscriptions ?? [];
   }
   return reading;
+}
+
+// The key by which McpServer finds a resource; null if it rejects the URI.
+function resolve(uri) {
+  return URL.canParse(uri) ? new URL(uri).toString() : null;
 }
 
 const REJECTED = NAMES.map(() => null);

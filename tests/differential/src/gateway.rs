@@ -89,6 +89,21 @@ fn cursor(message: &Message<'_>, sample: &Sample) -> Option<String> {
     body["params"]["cursor"].as_str().filter(|_| message.has_cursor).map(str::to_owned)
 }
 
+/// Whether a rule that excludes this resource applies when a client names this URI. Where a rule exists,
+/// an ambiguous URI is never readable.
+#[cfg(not(feature = "before"))]
+pub fn covers(uri: &str, resource: &str) -> bool {
+    let Some(forms) = portcullis_config::ResourceUri::new(uri) else { return true };
+    let rule: Vec<_> = portcullis_config::uri_rule_spellings(resource).collect();
+    forms.any(|form| rule.iter().any(|rule| rule == form))
+}
+
+/// Rules were compared with the URI as it was written.
+#[cfg(feature = "before")]
+pub fn covers(uri: &str, resource: &str) -> bool {
+    uri == resource
+}
+
 fn kind(kind: MessageKind) -> &'static str {
     match kind {
         MessageKind::Request => "request",

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::gateway;
+
 /// Values by which policy decides. `None` outside: the reader does not read this member for this method. `None`
 /// inside: the member is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,9 @@ pub struct Reading {
     /// `params.uri` of `resources/*`.
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub uri: Option<Option<String>>,
+    /// The resource that the SDK, or code that uses the language's own parser of URIs, finds for `params.uri`.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Option<String>>,
     /// Type of `params.ref`, then its name or URI.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reference: Vec<Option<String>>,
@@ -80,6 +85,7 @@ impl GatewayReading {
         [
             ("name", same(&ours.name, &decoder.name)),
             ("uri", same(&ours.uri, &decoder.uri)),
+            ("resource", decoder.resolved.iter().flatten().all(|resource| gateway::covers(text(&ours.uri), resource))),
             ("reference", self.same_reference(decoder, absent_is_empty)),
             ("cursor", same(&ours.cursor, &decoder.cursor)),
             ("task", same(&ours.task, &decoder.task)),

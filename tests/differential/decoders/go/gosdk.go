@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	stdjson "encoding/json"
+	"net/url"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -64,6 +65,7 @@ func readGoSDKParams(raw stdjson.RawMessage, reading *Reading) bool {
 	case "resources/read":
 		return params(raw, true, func(params *mcp.ReadResourceParams) {
 			reading.URI, reading.Version = &params.URI, goSDKVersion(params.Meta)
+			reading.Resolved = resolve(params.URI)
 		})
 	case "resources/subscribe":
 		return params(raw, true, func(params *mcp.SubscribeParams) { reading.URI = &params.URI })
@@ -99,6 +101,16 @@ func readGoSDKParams(raw stdjson.RawMessage, reading *Reading) bool {
 		})
 	}
 	return true
+}
+
+// resolve returns the URI as code that uses net/url reads and writes it; nil if it rejects the URI.
+func resolve(uri string) *string {
+	parsed, err := url.Parse(uri)
+	if err != nil {
+		return nil
+	}
+	text := parsed.String()
+	return &text
 }
 
 func goSDKVersion(meta mcp.Meta) *string {

@@ -16,6 +16,7 @@ type Reading struct {
 	Method        string    `json:"method"`
 	Name          *string   `json:"name,omitempty"`
 	URI           *string   `json:"uri,omitempty"`
+	Resolved      *string   `json:"resolved,omitempty"`
 	Reference     []string  `json:"reference,omitempty"`
 	Cursor        *string   `json:"cursor,omitempty"`
 	Task          *string   `json:"task,omitempty"`

@@ -1,6 +1,8 @@
 import io.modelcontextprotocol.json.McpJsonDefaults;
 import io.modelcontextprotocol.json.McpJsonMapper;
 import io.modelcontextprotocol.spec.McpSchema;
+import java.net.URI;
+import java.net.URISyntaxException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -63,6 +65,7 @@ final class Decoder {
 			case McpSchema.METHOD_RESOURCES_READ -> {
 				var request = mapper.convertValue(params, McpSchema.ReadResourceRequest.class);
 				reading.put("uri", request.uri());
+				reading.put("resolved", resolve(request.uri()));
 				version(request.meta(), reading);
 			}
 			case McpSchema.METHOD_RESOURCES_SUBSCRIBE ->
@@ -82,6 +85,16 @@ final class Decoder {
 			}
 			default -> {
 			}
+		}
+	}
+
+	/** The URI as code that uses java.net.URI reads it; {@code null} if it rejects the URI. */
+	private static String resolve(String uri) {
+		try {
+			return new URI(uri).normalize().toString();
+		}
+		catch (URISyntaxException rejected) {
+			return null;
 		}
 	}
 
