@@ -209,7 +209,7 @@ def test_headers_that_are_too_many_or_too_large_are_refused(world, wire, unseen,
 
 
 def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(world, head, unseen):
-    large = 5 * 1024 * 1024
+    large, cursor = 5 * 1024 * 1024, world.gateway.cursor()
     with Wire("127.0.0.1", world.gateway.port) as wire:
         assert wire.send(head, f"Content-Length: {large}\r\n\r\n").reply().status == 413
     with Wire("127.0.0.1", world.gateway.port) as wire:
@@ -218,7 +218,7 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(world, he
         except ConnectionError:
             pass
         assert [each.status for each in wire.replies(1)] in ([413], [])
-    assert world.gateway.wait_event("policy.denied", reason="request_too_large")["route"] == "open"
+    assert world.gateway.wait_event("policy.denied", after=cursor, reason="request_too_large")["route"] == "open"
 
 
 @pytest.mark.parametrize("path", ["/mcp/open/oauth/register", "/mcp/open/oauth/token", "/mcp/open/oauth/revoke", "/register"])
