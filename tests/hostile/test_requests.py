@@ -111,6 +111,8 @@ FOLDED = {
     "Type in ref": '{"jsonrpc":"2.0","id":5,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","Type":"ref/resource","name":"a"},"argument":{"name":"x","value":""}}}',
     "taskId": '{"jsonrpc":"2.0","id":5,"method":"tasks/get","params":{"taskId":"a","ta\u017fkId":"b"}}',
     "task": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","ta\u017f\u212a":{}}}',
+    "a request that some decoder takes for a notification": '{"jsonrpc":"2.0","id":1.5,"method":"tools/call","params":{"name":"whoami","arguments":{}}}',
+    "a cursor that some decoder takes for a string": '{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{"cursor":7}}',
     "the version in _meta": '{"jsonrpc":"2.0","id":5,"method":"ping","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"2026-07-28"}}}',
     "elicitation": '{"jsonrpc":"2.0","id":5,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"Elicitation":{}},"clientInfo":{"name":"x","version":"1"}}}',
     "the filter of a subscription": '{"jsonrpc":"2.0","id":5,"method":"subscriptions/listen","params":{"notifications":{"resource\u017fListChanged":true}}}',
@@ -120,7 +122,7 @@ FOLDED = {
 @pytest.mark.requirement("advisory.json-keys")
 @pytest.mark.parametrize("how", FOLDED)
 def test_a_key_that_a_decoder_takes_for_a_known_one_is_refused(wire, head, unseen, how):
-    """Go's encoding/json ignores case as Unicode folds it: U+017F is an s, U+212A a k."""
+    """Go's encoding/json ignores case as Unicode folds it: U+017F is an s, U+212A a k. Other values come from `tests/differential`."""
     body = FOLDED[how].encode()
     assert wire.send(head, f"Content-Length: {len(body)}\r\n\r\n", body).reply().status == 400
 

@@ -29,7 +29,8 @@ pub use origin_auth::{
 };
 pub use query::with_query_parameter;
 pub use resource_uri::{
-    ResourceUri, is_ambiguous as is_ambiguous_uri, normalize as normalize_uri, rule_spellings as uri_rule_spellings,
+    ResourceUri, is_ambiguous as is_ambiguous_uri, normalize as normalize_uri,
+    rule_spellings as uri_rule_spellings,
 };
 pub use route::{Access, Annotations, Capabilities, Override, RouteConfig, Selection};
 pub use secrets::{SecretKey, SecretValue, Secrets};

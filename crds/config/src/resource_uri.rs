@@ -332,9 +332,15 @@ mod tests {
         ] {
             assert!(ResourceUri::new(uri).is_none(), "{uri:?}");
         }
-        for uri in
-            ["docs:///", "docs:/", "docs:a", "docs://team/a.b/..c/...", "docs://team/50%25", "docs://team/a%20b?x=1#f", "file:///etc/x"]
-        {
+        for uri in [
+            "docs:///",
+            "docs:/",
+            "docs:a",
+            "docs://team/a.b/..c/...",
+            "docs://team/50%25",
+            "docs://team/a%20b?x=1#f",
+            "file:///etc/x",
+        ] {
             assert!(ResourceUri::new(uri).is_some(), "{uri}");
         }
     }
@@ -371,7 +377,13 @@ mod tests {
 
     #[test]
     fn given_escaped_characters_of_any_kind_then_the_form_without_them_counts_against_a_uri() {
-        for uri in ["docs://team/a%3Ab", "docs://team/a%3ab?x", "docs://team//a%3Ab/", "docs://team/a:b%3Fx", "docs://team/a%3Ab%23x"] {
+        for uri in [
+            "docs://team/a%3Ab",
+            "docs://team/a%3ab?x",
+            "docs://team//a%3Ab/",
+            "docs://team/a:b%3Fx",
+            "docs://team/a%3Ab%23x",
+        ] {
             assert!(ResourceUri::new(uri).unwrap().any(|form| form == "docs://team/a:b"), "{uri}");
         }
         let uri = ResourceUri::new("docs://team/a%3Ab").unwrap();

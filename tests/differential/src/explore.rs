@@ -39,6 +39,8 @@ pub enum Limit {
 /// What an exploration found.
 #[derive(Default)]
 pub struct Outcome {
+    /// Seed of the random numbers.
+    pub seed: u64,
     /// Messages given to the gateway's reader.
     pub messages: u64,
     /// Messages that it accepted.
@@ -84,7 +86,7 @@ pub fn explore(
             corpus,
             seeds,
             seen: HashSet::new(),
-            outcome: Outcome::default(),
+            outcome: Outcome { seed, ..Outcome::default() },
         };
         let explored = explorer.run(&lanes, limit);
         drop(lanes);

@@ -85,7 +85,10 @@ impl GatewayReading {
         [
             ("name", same(&ours.name, &decoder.name)),
             ("uri", same(&ours.uri, &decoder.uri)),
-            ("resource", decoder.resolved.iter().flatten().all(|resource| gateway::covers(text(&ours.uri), resource))),
+            (
+                "resource",
+                decoder.resolved.iter().flatten().all(|resource| gateway::covers(text(&ours.uri), resource)),
+            ),
             ("reference", self.same_reference(decoder, absent_is_empty)),
             ("cursor", same(&ours.cursor, &decoder.cursor)),
             ("task", same(&ours.task, &decoder.task)),

@@ -48,9 +48,9 @@ impl Report {
         let total: u64 = outcome.differences.values().map(|(count, _)| count).sum();
         let _ = writeln!(
             self.text,
-            "{} messages in {seconds:.0} s ({rate:.0} per second): the gateway accepted {}, {} of which also passed \
+            "{} messages in {seconds:.0} s ({rate:.0} per second) from seed {}: the gateway accepted {}, {} of which also passed \
              through HTTP servers; {total} differences. {} messages were derived from.\n",
-            outcome.messages, outcome.accepted, outcome.by_http, outcome.corpus
+            outcome.messages, outcome.seed, outcome.accepted, outcome.by_http, outcome.corpus
         );
         let _ = writeln!(self.text, "| decoder | read | rejected | differences |\n|---|---:|---:|---:|");
         for (name, [read, rejected]) in &outcome.decoders {

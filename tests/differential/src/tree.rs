@@ -158,15 +158,17 @@ impl Parser<'_> {
 
     fn token(&mut self) -> Option<String> {
         let rest = &self.text[self.at..];
-        let end = if rest.starts_with('"') {
-            let mut escaped = false;
-            1 + rest[1..].find(|character| {
-                let end = character == '"' && !escaped;
-                escaped = character == '\\' && !escaped;
-                end
-            })? + 1
-        } else {
-            rest.find([',', ':', ']', '}', ' ', '\t', '\r', '\n', '"']).unwrap_or(rest.len())
+        let end = match rest.strip_prefix('"') {
+            Some(inner) => {
+                let mut escaped = false;
+                let closing = inner.find(|character| {
+                    let end = character == '"' && !escaped;
+                    escaped = character == '\\' && !escaped;
+                    end
+                })?;
+                closing + 2
+            }
+            None => rest.find([',', ':', ']', '}', ' ', '\t', '\r', '\n', '"']).unwrap_or(rest.len()),
         };
         if end == 0 {
             return None;
