@@ -27,13 +27,13 @@ def world(folder):
 @pytest.mark.requirement("as.access")
 @pytest.mark.parametrize("route", ["guarded", "orphan"])
 def test_a_user_in_no_team_is_told_so_at_authorize_and_the_client_hears_access_denied(world, route):
-    browser = world.browser("eve")
+    browser, cursor = world.browser("eve"), world.gateway.cursor()
     with pytest.raises(Denied) as denied:
         world.oauth(route).code(browser)
     assert denied.value.parameters["error"] == "access_denied"
     told = [page for page in browser.seen() if page["url"].startswith(world.gateway.public_url) and "access" in page["text"].lower()]
     assert any("team" in page["text"].lower() for page in told), [page["text"] for page in told]
-    assert world.gateway.wait_event("policy.denied", route=route)["outcome"] == "denied"
+    assert world.gateway.wait_event("policy.denied", after=cursor, route=route)["outcome"] == "denied"
 
 
 @pytest.mark.requirement("advisory.object-access")

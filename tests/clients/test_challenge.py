@@ -247,7 +247,7 @@ def test_no_page_may_read_the_authorization_endpoint_or_frame_it(http, world, an
 
 
 @pytest.mark.requirement("advisory.host-origin")
-def test_a_page_on_this_machine_may_talk_to_a_route_and_a_strangers_may_not(http, base, unseen):
+def test_a_page_on_this_machine_may_talk_to_a_route_and_a_strangers_may_not(http, base, unseen, token):
     body = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     near = http.post(f"{base}/mcp/open", json=body, headers={"Accept": ACCEPT, "Origin": "http://localhost:6274"})
     assert near.status_code == 401
@@ -255,8 +255,21 @@ def test_a_page_on_this_machine_may_talk_to_a_route_and_a_strangers_may_not(http
     exposed = near.headers["access-control-expose-headers"].lower()
     assert "www-authenticate" in exposed
     assert "mcp-session-id" in exposed
-    far = http.post(f"{base}/mcp/open", json=body, headers={"Accept": ACCEPT, "Origin": "https://evil.example"})
-    assert far.status_code == 403
+    # With a token that is good: only the page's origin is wrong. The test below shows that the same request passes from nearby.
+    for origin in ("https://evil.example", "null", "http://localhost.evil.example"):
+        far = http.post(f"{base}/mcp/open", json=body, headers={"Accept": ACCEPT, "Origin": origin, "Authorization": f"Bearer {token}"})
+        assert far.status_code == 403
+        assert "access-control-allow-origin" not in far.headers
+
+
+@pytest.mark.requirement("advisory.host-origin")
+def test_a_page_on_this_machine_reaches_the_origin_with_a_token(http, world, base, token):
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "page", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    before = len(world.origins["open"].requests())
+    near = http.post(f"{base}/mcp/open", json=body, headers={"Accept": ACCEPT, "Origin": "http://localhost:6274", "Authorization": f"Bearer {token}"})
+    assert near.status_code == 200
+    assert len(world.origins["open"].requests()) > before
 
 
 @pytest.mark.requirement("advisory.host-origin")

@@ -94,12 +94,12 @@ def test_a_renamed_item_is_called_by_its_new_name_and_reaches_the_origin_by_its_
 @pytest.mark.parametrize("name", ["delete_issue", "add", "get_issue", "no_such_tool"])
 def test_a_tool_that_is_not_offered_is_refused_and_never_reaches_the_origin(curated, name, world):
     caller, origin = curated
-    before = origin.tools_called()
+    before, cursor = origin.tools_called(), world.gateway.cursor()
     error = caller.call(name, id="PORT-1", a=1, b=2).error
     assert error["code"] == -32602
     assert error["message"] == f"Unknown tool: {name}"
     assert origin.tools_called() == before
-    denied = world.gateway.wait_event("policy.denied", capability=name)
+    denied = world.gateway.wait_event("policy.denied", after=cursor, capability=name)
     assert denied["outcome"] == "denied"
     assert denied["subject"].endswith("ana")
 

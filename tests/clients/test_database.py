@@ -31,12 +31,13 @@ def test_given_another_password_when_its_file_says_so_then_work_goes_on_without_
     old, new = database.password, "another-password"
     database.query(f"ALTER ROLE {USER} PASSWORD '{new}'")
     database.password = new
+    cursor = world.gateway.cursor()
     database.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = '{USER}'")
-    wait_until(lambda: "password authentication failed" in world.gateway.log(), seconds=15, what="the old password to be refused")
+    world.gateway.wait_log("password authentication failed", after=cursor)
     world.address.write_text("mysql://somewhere/else")
-    wait_until(lambda: "ignored the changed database URL" in world.gateway.log(), seconds=15, what="the gateway to refuse what is no such database")
+    world.gateway.wait_log("ignored the changed database URL", after=cursor)
     world.address.write_text(database.url)
-    wait_until(lambda: "new connections to the database use the changed URL" in world.gateway.log(), seconds=15, what="the new password to be read")
+    world.gateway.wait_log("new connections to the database use the changed URL", after=cursor)
     eve = world.caller("accounts", world.browser("eve"))
     assert eve.call("whoami").result["content"][0]["text"] == "eve"
     assert ana.call("whoami").status == 200

@@ -174,7 +174,7 @@ def test_a_token_that_the_origin_takes_no_longer_is_replaced_unseen(world, route
 def test_a_person_whom_the_origins_server_or_the_provider_refuses_is_told_to_ask_an_administrator(world, route, login):
     """The servers do not know eve; the provider does not vouch for dan."""
     token = world.oauth(route).sign_in(world.browser(login, connect=False)).access_token
-    reached = len(world.origins[route].messages())
+    reached, cursor = len(world.origins[route].messages()), world.gateway.cursor()
     callers = [Caller(world.url(route), token, era) for era in (LEGACY, MODERN)]
     for answer in (callers[0].initialize(), callers[1].call("whoami")):
         assert answer.status == 200, "a 401 would have the client sign in again, for nothing"
@@ -182,7 +182,7 @@ def test_a_person_whom_the_origins_server_or_the_provider_refuses_is_told_to_ask
         assert "administrator" in answer.error["message"]
         assert "http" not in answer.error["message"] and "access_denied" not in answer.error["message"], "whose server says what is for the events"
     for event in ("upstream.refresh", "policy.denied"):
-        assert world.gateway.wait_event(event, reason="exchange_refused", subject=f"company:{login}")["outcome"] == "denied"
+        assert world.gateway.wait_event(event, after=cursor, reason="exchange_refused", subject=f"company:{login}")["outcome"] == "denied"
     assert len(world.origins[route].messages()) == reached
 
 

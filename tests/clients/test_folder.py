@@ -1,5 +1,7 @@
 """A folder of manifests: `validate` says what is wrong and what to do; edits are served without a restart, broken ones never."""
 
+import json
+
 import manifests as m
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -163,9 +165,12 @@ def test_a_broken_edit_keeps_the_last_good_table_and_prints_the_diagnosis(world)
     caller = world.caller("open", world.browser("ana"))
     names = caller.names()
     broken = with_spec(m.virtual("open", "open"), displayNam="x")
+    cursor = world.gateway.cursor()
+    assert "displayNam" not in world.gateway.log() + world.gateway.stdout.read_text()
     event = world.gateway.edited(lambda: world.manifests.put(broken))
     assert event["outcome"] != "success"
-    wait_until(lambda: "displayName" in world.gateway.log() + world.gateway.stdout.read_text(), what="the diagnosis")
+    said = lambda: world.gateway.log()[cursor.log :] + json.dumps(world.gateway.events(after=cursor))  # noqa: E731
+    wait_until(lambda: "displayNam" in said().replace("displayName", "") and "displayName" in said(), what="the field and what it should be")
     assert caller.names() == names
     world.manifests.put(m.virtual("open", "open", capabilities={"tools": {"exclude": ["add"]}}))
     wait_until(lambda: "add" not in caller.names(), what="the mended folder to be served")

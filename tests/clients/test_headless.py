@@ -77,6 +77,7 @@ PAIRS = [(name, way) for name in ("typescript-sdk", "typescript-client", "python
 @pytest.mark.requirement("as.client.secret", "as.client.assertion", "as.headless.workload")
 @pytest.mark.parametrize(("name", "way"), PAIRS)
 def test_an_sdk_signs_a_program_in_and_it_calls_what_its_team_may(world, name, way):
+    cursor = world.gateway.cursor()
     client = world.client(name, "open", workload=WAYS[way])
     try:
         client.connect()
@@ -87,7 +88,7 @@ def test_an_sdk_signs_a_program_in_and_it_calls_what_its_team_may(world, name, w
     finally:
         client.stop()
     who = WAYS[way]["id"]
-    world.gateway.wait_event("mcp.capability", subject=f"system:workload:{who}", client_id=who, capability="echo", outcome="success")
+    world.gateway.wait_event("mcp.capability", after=cursor, subject=f"system:workload:{who}", client_id=who, capability="echo", outcome="success")
 
 
 @pytest.mark.requirement("as.headless.short")
@@ -100,9 +101,10 @@ def test_a_token_is_for_one_route_and_cannot_be_refreshed(world):
     assert world.caller("open", token=token).call("echo", text="hello").status == 200
     elsewhere = httpx2.post(world.url("json"), json={}, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     assert elsewhere.status_code == 401
+    cursor = world.gateway.cursor()
     refused = ask(world, "json", client_id="reporter", client_secret=SECRET)
     assert (refused.status_code, refused.json()["error"]) == (400, "access_denied")
-    world.gateway.wait_event("auth.token", outcome="denied", reason="no_access", client_id="reporter")
+    world.gateway.wait_event("auth.token", after=cursor, outcome="denied", reason="no_access", client_id="reporter")
 
 
 @pytest.mark.requirement("as.client.assertion")
@@ -110,9 +112,10 @@ def test_an_assertion_counts_once_and_for_this_issuer_alone(world):
     signed = assertion(world, "signer-es256")
     form = {"client_assertion_type": JWT_BEARER, "client_assertion": signed}
     assert ask(world, **form).status_code == 200
+    cursor = world.gateway.cursor()
     again = ask(world, **form)
     assert (again.status_code, again.json()["error"]) == (401, "invalid_client")
-    world.gateway.wait_event("auth.token", reason="assertion_reused")
+    world.gateway.wait_event("auth.token", after=cursor, reason="assertion_reused")
     for changes in ({"aud": world.url("json")}, {"iss": "reporter"}, {"exp": int(time.time()) - 120}, {"jti": None}):
         refused = ask(world, client_assertion_type=JWT_BEARER, client_assertion=assertion(world, "signer-es256", **changes))
         assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client"), changes

@@ -79,7 +79,7 @@ def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and
     assert client.text("whoami") == "ana"
     busy = world.caller("open", browser, era=LEGACY)
     pages = len(browser.seen())
-    first = rings(world)
+    first, cursor = rings(world), world.gateway.cursor()
     assert under(world, first["sealing"][0]["id"])
 
     with Traffic(busy) as traffic:
@@ -95,10 +95,10 @@ def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and
     renewed = oauth.refresh(grant.refresh_token).json()["access_token"]
     assert kid(renewed) == new
     assert world.caller("accounts", token=renewed).call("whoami").status == 200
-    event = world.gateway.wait_event("admin.keys", reason="keys_resealed", seconds=10)
+    event = world.gateway.wait_event("admin.keys", after=cursor, reason="keys_resealed", seconds=10)
     assert event["outcome"] == "success" and "re-encrypted" in event["message"]
     assert f"portcullis_resealed_total {event['message'].split()[0]}\n" in world.gateway.admin("/metrics").text
-    assert world.gateway.wait_event("admin.keys", reason="keys_turned")["outcome"] == "success"
+    assert world.gateway.wait_event("admin.keys", after=cursor, reason="keys_turned")["outcome"] == "success"
 
     # A day later no token of the old key lives any more; after a month no session does either.
     put(stored(world), json.dumps(aged(rings(world), DAY)))
@@ -116,23 +116,46 @@ def test_given_clients_at_work_when_the_keys_are_rotated_then_nobody_notices_and
     assert len(browser.seen()) == pages, "somebody had to sign in or connect again"
 
 
-def test_given_a_rotation_when_the_gateway_is_killed_at_any_step_then_it_goes_on_from_there(world):
+# The steps of a rotation, each with a test of whether it is over: (rings now, rings before) -> bool.
+STEPS = {
+    "before it is asked for": lambda now, before: True,
+    "when the new keys are there": lambda now, before: len(now["signing"]) > len(before["signing"]),
+    "when the new keys come first": lambda now, before: ids(now, "signing")[0] != ids(before, "signing")[0],
+    "when the old keys' time runs": lambda now, before: "retiredAt" in now["signing"][1],
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_given_a_rotation_when_the_gateway_is_killed_at_any_step_then_it_goes_on_from_there(world, step):
     token = world.oauth("open").sign_in(world.browser("bob")).access_token
+    caller = world.caller("accounts", world.browser("bob"))
+    assert caller.call("whoami").result["content"][0]["text"] == "bob"
     before = rings(world)
-    world.gateway.kill()
+    if step == "before it is asked for":
+        world.gateway.kill()
     assert run("keys", "rotate", "--state", world.gateway.state).returncode == 0
-    assert ids(rings(world), "signing")[0] == ids(before, "signing")[0], "nobody uses the new key before everybody has it"
+    if step == "before it is asked for":
+        assert ids(rings(world), "signing")[0] == ids(before, "signing")[0], "nobody uses the new key before everybody has it"
+    else:
+        wait_until(lambda: STEPS[step](rings(world), before), seconds=15, every=0.001, what=f"the rotation to be there: {step}")
+        world.gateway.kill()
     world.gateway.start()
-    wait_until(lambda: ids(rings(world), "signing")[0] != ids(before, "signing")[0], seconds=10, what="the rotation to go on")
+    wait_until(lambda: STEPS["when the old keys' time runs"](rings(world), before), seconds=15, what="the rotation to go on")
+    new = rings(world)
+    assert ids(new, "signing")[0] not in ids(before, "signing")
+    wait_until(lambda: under(world, new["sealing"][0]["id"]), seconds=20, what="the store to be sealed anew")
+    assert published(world)[0] == ids(new, "signing")[0]
     assert world.caller("open", token=token).call("echo", text="x").status == 200
+    assert caller.call("whoami").result["content"][0]["text"] == "bob"
 
 
 def test_given_a_key_file_that_is_broken_or_gone_while_it_serves_then_the_keys_in_memory_stay(world):
     good = stored(world).read_text()
     caller = world.caller("open", world.browser("bob"))
     for bad in (None, "{}", good.replace("signing", "singing")):
+        cursor = world.gateway.cursor()
         stored(world).unlink() if bad is None else put(stored(world), bad)
-        wait_until(lambda: "the key rings in memory stay in use" in world.gateway.log(), what="the gateway to say so")
+        world.gateway.wait_log("the key rings in memory stay in use", after=cursor)
         assert caller.call("echo", text="x").status == 200
     put(stored(world), good)
 

@@ -164,10 +164,14 @@ def test_a_connect_link_is_good_once_and_for_its_user_alone(world):
     ana = signed_in_without_connecting(world)
     caller = world.caller("accounts", ana)
     link = link_in(caller.call("connect_account").message)
-    eve = world.browser("eve")
-    world.caller("accounts", signed_in_without_connecting(world, "eve"))
+    eve = signed_in_without_connecting(world, "eve")
+    world.caller("accounts", eve)
+    eve.wish(connect=True)
+    asked, cursor = len(world.authorization.requests()), world.gateway.cursor()
     refused = eve.open(link)
-    assert refused.status >= 400, refused.page.text
+    assert refused.status == 403, refused.page.text
+    assert world.gateway.wait_event("policy.denied", after=cursor, reason="link_of_another")["subject"].endswith("eve")
+    assert len(world.authorization.requests()) == asked, "eve was sent to the origin's authorization server"
     assert caller.names() == ["connect_account"], "somebody else's account was connected"
 
     link = link_in(caller.call("connect_account").message)

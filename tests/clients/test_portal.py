@@ -65,12 +65,12 @@ def test_a_client_that_its_person_removes_at_one_replica_is_refused_at_the_other
     listed = ana.get("/api/clients")["clients"]
     assert [each["client"]["name"] for each in listed] == ["plain client", "plain client"]
     [grant] = [each["id"] for each in listed if each["client"]["id"] == client.client["client_id"]]
-    began = time.monotonic()
+    began, cursor = time.monotonic(), world.gateway.cursor()
     assert ana.ask("DELETE", f"/api/clients/{grant}").status_code == 204
     assert here.send("tools/list").status == 401
     refused_soon(there, began)
     assert world.caller("open", token=other).send("tools/list").status == 200
-    assert world.gateway.wait_event("auth.revoked", reason="by_person")["subject"] == "company:ana"
+    assert world.gateway.wait_event("auth.revoked", after=cursor, reason="by_person")["subject"] == "company:ana"
 
 
 def test_everything_of_a_person_ends_at_both_replicas_their_sessions_included(world, boss):
@@ -79,13 +79,13 @@ def test_everything_of_a_person_ends_at_both_replicas_their_sessions_included(wo
     here, there = both(world, "open", token)
     elsewhere = Portal(world.gateway.public_url, bob.browser, at=world.second.own_url(""))
     assert elsewhere.get("/api/me")["people"][0]["subject"] == "company:bob"
-    began = time.monotonic()
+    began, cursor = time.monotonic(), world.gateway.cursor()
     answer = boss.ask("POST", f"/api/admin/people/{person(boss, 'bob')}/revoke", {"connections": True})
     assert answer.json() == {"grants": 1, "sessions": 1, "connections": 0}, answer.text
     assert here.send("tools/list").status == 401
     refused_soon(there, began)
     assert elsewhere.ask("GET", "/api/me").status_code == 401
-    event = world.gateway.wait_event("admin.revoked", reason="person")
+    event = world.gateway.wait_event("admin.revoked", after=cursor, reason="person")
     assert (event["subject"], event["target"]) == ("company:eve", "company:bob")
 
 

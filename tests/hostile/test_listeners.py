@@ -76,8 +76,9 @@ def test_headers_that_only_a_proxy_may_set_change_nobodys_identity_and_reach_no_
     headers = {**FORWARDED, "Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream"}
     hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    cursor = world.gateway.cursor()
     assert http.post(f"{base}/mcp/open", json=message, headers=headers).status_code == 200
-    assert world.gateway.wait_event("mcp.request", route="open", outcome="success")["subject"].endswith("ana")
+    assert world.gateway.wait_event("mcp.request", after=cursor, route="open", outcome="success")["subject"].endswith("ana")
     seen = str(world.origins["open"].requests()[-1]).lower()
     for value in ("evil", "10.9.8.7", "bob"):
         assert value not in seen

@@ -11,6 +11,7 @@ import httpx2
 import manifests as m
 import pytest
 from attack import LINK
+from cookies import Jar
 from impostor import result
 from oauth import NOWHERE, grant
 from page import Page
@@ -177,9 +178,10 @@ def test_a_connect_link_that_somebody_else_opens_connects_nobody(world):
     bob = world.browser("bob")
     world.caller("accounts", world.browser("bob", connect=False))
     world.oauth("accounts").sign_in(bob)
+    cursor = world.gateway.cursor()
     assert bob.open(link).status == 403
     assert caller.names() == ["connect_account"] or caller.call("whoami").result["isError"]
-    denied = world.gateway.wait_event("policy.denied", reason="link_of_another")
+    denied = world.gateway.wait_event("policy.denied", after=cursor, reason="link_of_another")
     assert denied["subject"].endswith("bob")
 
 
@@ -192,11 +194,40 @@ def test_an_id_that_was_guessed_opens_nothing(world, base, path):
     assert answer.status_code in (400, 404, 410)
 
 
-@pytest.mark.parametrize("what", ["connect", "disconnect"])
-def test_a_connection_is_changed_by_its_owners_session_alone(world, base, what):
-    for form in ({"provider": ""}, {"provider": "company"}, {"provider": "company", "token": "x"}):
-        answer = Tab(base).post(f"/connections/guessed/{what}", form)
-        assert answer.status_code in (403, 404, 422)
+def form_of(base: str, browser, ending: str) -> tuple[str, dict]:
+    """Address and fields of a form on the page of somebody's connections."""
+    jar = Jar(json.loads(browser.cookies.read_text()))
+    page = httpx2.get(f"{base}/connections", headers={"Cookie": jar.header(f"{base}/connections", method="GET", cross_site=False)}, trust_env=False)
+    form = next(form for form in Page(page.text).forms if form.action.endswith(ending))
+    return form.action, {name: value for name, _, value in form.fields}
+
+
+@pytest.mark.parametrize("whose", ["nobody's", "another person's"])
+def test_a_connection_is_changed_by_its_owners_session_alone(world, base, whose):
+    """The real form of a real connection, from where its owner is not signed in; at the end its owner sends it."""
+    login = {"nobody's": "ana", "another person's": "eve"}[whose]
+    owner, bob = world.browser(login), world.browser("bob")
+    caller = world.caller("accounts", owner)
+    world.oauth("accounts").sign_in(bob)
+    assert caller.call("whoami").result["content"][0]["text"] == login
+    action, fields = form_of(base, owner, "/disconnect")
+
+    def send(form: dict, browser=None, what: str = "disconnect") -> int:
+        url = urljoin(base, action.removesuffix("disconnect") + what)
+        headers = {"Origin": base, "Sec-Fetch-Site": "same-origin"}
+        if browser:
+            headers["Cookie"] = Jar(json.loads(browser.cookies.read_text())).header(url, method="POST", cross_site=False)
+        return httpx2.post(url, data=form, headers=headers, trust_env=False, timeout=20).status_code
+
+    cursor = world.gateway.cursor()
+    sender = None if whose == "nobody's" else bob
+    for what in ("disconnect", "connect"):
+        for form in (fields, {**fields, "token": ""}, {**fields, "token": "x"}, {key: value for key, value in fields.items() if key != "token"}):
+            assert send(form, sender, what) in (403, 422), form
+    assert caller.call("whoami").result["content"][0]["text"] == login
+    assert world.gateway.events("auth.disconnected", after=cursor) == []
+    assert send(fields, owner) in (200, 303)
+    assert world.gateway.wait_event("auth.disconnected", after=cursor)["subject"].endswith(login)
 
 
 def test_a_list_and_a_call_are_each_persons_own_and_marked_private(world):

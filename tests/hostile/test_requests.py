@@ -111,6 +111,8 @@ FOLDED = {
     "Type in ref": '{"jsonrpc":"2.0","id":5,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","Type":"ref/resource","name":"a"},"argument":{"name":"x","value":""}}}',
     "taskId": '{"jsonrpc":"2.0","id":5,"method":"tasks/get","params":{"taskId":"a","ta\u017fkId":"b"}}',
     "task": '{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"whoami","ta\u017f\u212a":{}}}',
+    "a request that some decoder takes for a notification": '{"jsonrpc":"2.0","id":1.5,"method":"tools/call","params":{"name":"whoami","arguments":{}}}',
+    "a cursor that some decoder takes for a string": '{"jsonrpc":"2.0","id":5,"method":"tools/list","params":{"cursor":7}}',
     "the version in _meta": '{"jsonrpc":"2.0","id":5,"method":"ping","params":{"_meta":{"IO.modelcontextprotocol/protocolVersion":"2026-07-28"}}}',
     "elicitation": '{"jsonrpc":"2.0","id":5,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"Elicitation":{}},"clientInfo":{"name":"x","version":"1"}}}',
     "the filter of a subscription": '{"jsonrpc":"2.0","id":5,"method":"subscriptions/listen","params":{"notifications":{"resource\u017fListChanged":true}}}',
@@ -120,7 +122,7 @@ FOLDED = {
 @pytest.mark.requirement("advisory.json-keys")
 @pytest.mark.parametrize("how", FOLDED)
 def test_a_key_that_a_decoder_takes_for_a_known_one_is_refused(wire, head, unseen, how):
-    """Go's encoding/json ignores case as Unicode folds it: U+017F is an s, U+212A a k."""
+    """Go's encoding/json ignores case as Unicode folds it: U+017F is an s, U+212A a k. Other values come from `tests/differential`."""
     body = FOLDED[how].encode()
     assert wire.send(head, f"Content-Length: {len(body)}\r\n\r\n", body).reply().status == 400
 
@@ -209,7 +211,7 @@ def test_headers_that_are_too_many_or_too_large_are_refused(world, wire, unseen,
 
 
 def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(world, head, unseen):
-    large = 5 * 1024 * 1024
+    large, cursor = 5 * 1024 * 1024, world.gateway.cursor()
     with Wire("127.0.0.1", world.gateway.port) as wire:
         assert wire.send(head, f"Content-Length: {large}\r\n\r\n").reply().status == 413
     with Wire("127.0.0.1", world.gateway.port) as wire:
@@ -218,7 +220,7 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(world, he
         except ConnectionError:
             pass
         assert [each.status for each in wire.replies(1)] in ([413], [])
-    assert world.gateway.wait_event("policy.denied", reason="request_too_large")["route"] == "open"
+    assert world.gateway.wait_event("policy.denied", after=cursor, reason="request_too_large")["route"] == "open"
 
 
 @pytest.mark.parametrize("path", ["/mcp/open/oauth/register", "/mcp/open/oauth/token", "/mcp/open/oauth/revoke", "/register"])

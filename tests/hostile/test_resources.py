@@ -36,6 +36,20 @@ SPELLINGS_OF_PRIVATE = [
     "docs://team/private\n",
     "docs://team/private%00",
 ]
+# What readers of the URL standard, and readers that decode everything, take for a rule's resource: (rule, URI).
+OTHER_READERS = [
+    ("docs://Team/private", "DOCS://Team/private"),
+    ("docs://Team/private", "docs://team/private"),
+    ("docs://team/a:b", "docs://team/a%3Ab"),
+    ("docs://team/a%3Ab", "docs://team/a:b"),
+    ("docs://team/private", "docs://team/private%3Fversion=1"),
+    ("docs://team/private", "docs://team/private%23part"),
+    ("file:///srv/private", "file:/srv/private"),
+    ("file:///srv/private", "file://localhost/srv/private"),
+    ("https://team.example/*", "https:team.example/private"),
+    ("https://team.example/*", "https:///team.example/private"),
+    ("http://127.0.0.1/*", "http://0x7f.1/private"),
+]
 OUTSIDE_OF_PUBLIC = [
     "docs://team/public/../private",
     "docs://team/public/%2e%2e/private",
@@ -78,6 +92,15 @@ def test_no_spelling_of_a_hidden_resource_reaches_the_origin(attack, rules, uris
     for uri in uris:
         answer = read(given, uri, method)
         assert answer.error["data"]["reason"] == "resource_not_allowed", uri
+    assert arrived(given) == []
+
+
+@pytest.mark.parametrize("method", ["resources/read", "subscriptions/listen"])
+def test_what_some_reader_takes_for_an_excluded_resource_does_not_reach_the_origin(attack, method):
+    rules = sorted({rule for rule, _ in OTHER_READERS})
+    given = attack(open=True, virtual={"capabilities": {"resources": {"exclude": rules}, **NO_TEMPLATES}})
+    for _, uri in OTHER_READERS:
+        assert read(given, uri, method).error["data"]["reason"] == "resource_not_allowed", uri
     assert arrived(given) == []
 
 

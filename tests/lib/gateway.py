@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -11,6 +12,14 @@ from processes import Process, free_port, wait_until, whole_lines
 
 BINARY = os.environ.get("PORTCULLIS_BIN", "portcullis")
 HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A moment: what a gateway writes later stands behind these positions of its events (bytes) and its log (characters)."""
+
+    events: int
+    log: int
 
 
 class Gateway:
@@ -89,10 +98,14 @@ class Gateway:
     def log(self) -> str:
         return self.process.text()
 
-    def events(self, event: str | None = None, **fields) -> list[dict]:
-        """The events so far, of this kind and with these fields."""
+    def cursor(self) -> Cursor:
+        """The ends of the events and of the log. Taken before an action, it keeps a wait from finding what was there before."""
+        return Cursor(self.stdout.read_bytes().rfind(b"\n") + 1 if self.stdout.exists() else 0, len(self.log()))
+
+    def events(self, event: str | None = None, *, after: Cursor | None = None, **fields) -> list[dict]:
+        """The events since then, or all so far, of this kind and with these fields."""
         found = []
-        for line in whole_lines(self.stdout):
+        for line in whole_lines(self.stdout, after.events if after else 0):
             if not line.startswith("{"):
                 continue
             each = json.loads(line)
@@ -100,8 +113,12 @@ class Gateway:
                 found.append(each)
         return found
 
-    def wait_event(self, event: str, *, seconds: float = 15, **fields) -> dict:
-        return wait_until(lambda: self.events(event, **fields), seconds=seconds, what=f"the event {event} {fields}")[-1]
+    def wait_event(self, event: str, *, after: Cursor | None = None, seconds: float = 15, **fields) -> dict:
+        """The event that an action caused: where others like it may have come before, pass the cursor from before the action."""
+        return wait_until(lambda: self.events(event, after=after, **fields), seconds=seconds, what=f"the event {event} {fields}")[-1]
+
+    def wait_log(self, text: str, *, after: Cursor, seconds: float = 15) -> None:
+        wait_until(lambda: text in self.log()[after.log :], seconds=seconds, what=f"the gateway to log {text!r}")
 
     def edited(self, change, *, seconds: float = 15, event: str = "admin.snapshot") -> dict:
         """Makes a change to the folder and waits until the gateway has taken or refused it; returns what it said."""

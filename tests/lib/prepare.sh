@@ -106,6 +106,33 @@ workflow_checker() {
   export PATH=$folder:$PATH
 }
 
+# go_decoders: the decoders of the Go SDKs, built once for their source and dependencies.
+go_decoders() {
+  local module=$tests/differential/decoders/go folder
+  if ! folder=$(cached go-decoders "$module"/go.mod "$module"/go.sum "$module"/*.go); then
+    say "building the decoders of the Go SDKs in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" && go_program "$module" '-s -w' -o "$folder/decoders" . && touch "$folder/.complete" || return 1
+  fi
+  export PORTCULLIS_GO_DECODER=$folder/decoders
+}
+
+# java_decoder: the decoder of the Java SDK, with the jars whose hashes `jars.sha256` names.
+java_decoder() {
+  local module=$tests/differential/decoders/java folder
+  need javac default-jdk-headless && need mvn maven || return 1
+  if ! folder=$(cached java-decoder "$module"/pom.xml "$module"/jars.sha256 "$module"/src/*.java); then
+    say "building the decoder of the Java SDK in $folder"
+    rm -rf "$folder" && mkdir -p "$folder" || return 1
+    mvn --quiet --batch-mode --file "$module/pom.xml" dependency:copy-dependencies -DoutputDirectory="$folder" || return 1
+    (cd "$folder" && sha256sum --quiet --check "$module/jars.sha256" && [ "$(ls ./*.jar | wc -l)" = "$(wc -l < "$module/jars.sha256")" ]) || {
+      echo "the jars in $folder are not those of $module/jars.sha256" >&2
+      return 1
+    }
+    javac -nowarn -Xlint:-deprecation -cp "$folder/*" -d "$folder" "$module"/src/*.java && touch "$folder/.complete" || return 1
+  fi
+  export PORTCULLIS_JAVA_DECODER=$folder
+}
+
 # cargo_tool NAME VERSION OPTIONS...: a cargo subcommand, kept in the cache. PyPI has some of them ready-made; others are built from
 # their crates, with these options of `cargo install`.
 cargo_tool() {
@@ -169,11 +196,12 @@ prepare() {
   case " $* " in *" fuzz "*) need g++ g++ && cargo_tool cargo-fuzz 0.13.2 || { echo "failed to install cargo-fuzz" >&2; return 1; } ;; esac
   case " $* " in *" mutants "*) mutants_tool || { echo "failed to install cargo-mutants" >&2; return 1; } ;; esac
   case " $* " in *" bench "*) need nginx nginx || return 1 ;; esac
+  case " $* " in *" differential "*) go_decoders && java_decoder || { echo "the decoders of the SDKs could not be built" >&2; return 1; } ;; esac
   case " $* " in *" pages "*) need chromium chromium || return 1 ;; esac
   case " $* " in *" store "* | *" clients "*) postgres_server || return 1 ;; esac
   case " $* " in
     *" node "*) node_packages && kubernetes_binaries node && image_gateway || return 1 ;;
     *" kubernetes "* | *" scale "* | *" oauth "*) postgres_server && kubernetes_binaries api || return 1 ;;
   esac
-  case "$*" in unit | store | fuzz | mutants) ;; *) programs ;; esac
+  case "$*" in unit | store | fuzz | mutants | differential) ;; *) programs ;; esac
 }

@@ -44,9 +44,9 @@ def wait_until(condition, *, seconds: float = 20, every: float = 0.02, what: str
     raise TimeoutError(f"waited {seconds} s for {what}")
 
 
-def whole_lines(file: Path) -> list[str]:
-    """What somebody has written to a file so far; the last line may be in the middle of being written, and is left out."""
-    return [line.decode() for line in file.read_bytes().split(b"\n")[:-1]]
+def whole_lines(file: Path, start: int = 0) -> list[str]:
+    """What somebody has written to a file so far, from a byte on; the last line may be in the middle of being written, and is left out."""
+    return [line.decode() for line in file.read_bytes()[start:].split(b"\n")[:-1]]
 
 
 class Process:

@@ -106,6 +106,63 @@ def test_only_the_store_holds_sql():
         assert "sqlx::" not in path.read_text(), path.relative_to(REPO)
 
 
+# What a migration may do (dataplane/store/MIGRATIONS.md, rule 1): versions N and N-1 serve from one schema.
+EXPANSIONS = [
+    r"CREATE TABLE \w+ \(.+\)",
+    r"CREATE INDEX (IF NOT EXISTS )?\w+ ON \w+ \([\w, ()]+\)",
+    r"ALTER TABLE \w+ ADD COLUMN \w+ (TEXT|BIGINT)( NOT NULL DEFAULT ('[^']*'|-?\d+)| DEFAULT ('[^']*'|-?\d+))?",
+]
+# New constraints could reject rows that N-1 writes; on a new table they cannot.
+CONTRACTIONS = ["DROP", "RENAME", "ALTER COLUMN", "UPDATE", "DELETE", "INSERT", "TRUNCATE", "CREATE UNIQUE INDEX"]
+
+
+def statements(sql: str) -> list[str]:
+    without_comments = re.sub(r"--[^\n]*", "", sql)
+    return [" ".join(each.split()) for each in without_comments.split(";") if each.strip()]
+
+
+def expands(statement: str) -> bool:
+    return any(re.fullmatch(form, statement, re.IGNORECASE) for form in EXPANSIONS)
+
+
+def test_migrations_only_expand_the_schema():
+    files = sorted((REPO / "dataplane/store/migrations").glob("*.sql"))
+    assert len(files) > 5
+    for file in files:
+        for statement in statements(file.read_text()):
+            assert expands(statement), f"{file.name}: {statement[:120]}"
+            if not statement.upper().startswith("CREATE TABLE"):
+                assert not any(word in statement.upper() for word in CONTRACTIONS), f"{file.name}: {statement[:120]}"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE grants",
+        "ALTER TABLE grants RENAME COLUMN a TO b",
+        "ALTER TABLE grants DROP COLUMN a",
+        "ALTER TABLE grants ALTER COLUMN a TYPE BIGINT",
+        "ALTER TABLE grants ADD COLUMN a TEXT NOT NULL",
+        "ALTER TABLE grants ADD COLUMN a TEXT UNIQUE",
+        "ALTER TABLE grants ADD COLUMN a TEXT REFERENCES clients (id)",
+        "CREATE UNIQUE INDEX one ON grants (a)",
+        "UPDATE grants SET a = 1",
+        "DELETE FROM grants",
+        "INSERT INTO grants VALUES (1)",
+    ],
+)
+def test_a_migration_that_the_version_before_could_not_live_with_is_found(statement):
+    assert not expands(statement)
+
+
+def test_the_migrations_test_covers_every_table():
+    made = set()
+    for file in (REPO / "dataplane/store/migrations").glob("*.sql"):
+        made |= {match[1] for statement in statements(file.read_text()) if (match := re.match(r"CREATE TABLE (\w+)", statement, re.IGNORECASE))}
+    named = set(re.findall(r'"(\w+)",?\n', (REPO / "dataplane/store/tests/both/migrations.rs").read_text().split("];")[0])) | {"connect_tickets"}
+    assert made == named
+
+
 def test_nothing_is_unsafe():
     root = tomllib.loads((REPO / "Cargo.toml").read_text())
     assert root["workspace"]["lints"]["rust"]["unsafe_code"] == "forbid"

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::Message;
 
@@ -47,7 +48,7 @@ pub fn decode(value: &HeaderValue) -> Option<String> {
 /// requires. `Mcp-Method` and `Mcp-Name` are checked in every era, because a proxy in front of the origin may
 /// use them.
 #[must_use]
-pub fn find_mismatch(headers: &http::HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
+pub fn find_mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
     let differs = |name: &HeaderName, expected: Option<&str>, encoded: bool| {
         let mut values = headers.get_all(name).iter();
         let Some(value) = values.next() else { return false };
@@ -65,6 +66,29 @@ pub fn find_mismatch(headers: &http::HeaderMap, message: &Message<'_>) -> Option
     // exists.
     .filter(|(name, ..)| message.modern || *name != PROTOCOL_VERSION)
     .find_map(|(name, expected, encoded)| differs(&name, expected, encoded).then_some(name))
+}
+
+/// Whether the body is JSON in the one encoding that every decoder reads alike: UTF-8, without a content coding.
+/// Some servers decode the charset that a client names, and would read another message than the gateway.
+#[must_use]
+pub fn is_json_body(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let Some(value) = values.next().filter(|_| values.next().is_none()) else { return false };
+    let Some((media, parameters)) =
+        value.to_str().ok().map(|value| value.split_once(';').unwrap_or((value, "")))
+    else {
+        return false;
+    };
+    media.trim().eq_ignore_ascii_case("application/json")
+        && !headers.contains_key(CONTENT_ENCODING)
+        && parameters.split(';').all(|parameter| match parameter.split_once('=') {
+            // `charset*` is the extended form (RFC 8187).
+            Some((name, value)) if name.trim().trim_end_matches('*').eq_ignore_ascii_case("charset") => {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            Some(_) => true,
+            None => parameter.trim().is_empty(),
+        })
 }
 
 #[cfg(test)]
@@ -121,5 +145,41 @@ mod tests {
         assert_eq!(of_legacy(&METHOD, "ping"), Some(METHOD));
         assert_eq!(of_legacy(&NAME, "get"), None);
         assert_eq!(of_legacy(&PROTOCOL_VERSION, "2026-07-28"), None);
+    }
+
+    #[test]
+    fn given_a_media_type_then_only_json_in_utf_8_is_read() {
+        let read = |values: &[&'static str]| {
+            is_json_body(&values.iter().map(|value| (CONTENT_TYPE, value.parse().unwrap())).collect())
+        };
+        for json in [
+            "application/json",
+            "Application/JSON",
+            "application/json;",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; profile=x; charset=utf-8",
+        ] {
+            assert!(read(&[json]), "{json}");
+        }
+        for other in [
+            "application/json; charset=utf-7",
+            "application/json; charset=utf-16le",
+            "application/json; CHARSET=iso-8859-1",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset",
+            "application/json; charset=",
+            "application/json; charset*=utf-7",
+            "text/json",
+            "application/json, text/plain",
+            "",
+        ] {
+            assert!(!read(&[other]), "{other}");
+        }
+        assert!(!read(&["application/json", "application/json"]), "two headers");
+        assert!(!read(&[]));
+        let coded = [(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "identity")];
+        let coded = coded.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        assert!(!is_json_body(&coded.into_iter().collect()), "a content coding");
     }
 }

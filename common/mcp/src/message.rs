@@ -61,8 +61,8 @@ pub struct Message<'a> {
     pub uses_tasks: bool,
     /// Byte ranges of the client's capabilities objects that declare tasks.
     pub task_capabilities: Vec<Range<usize>>,
-    /// Whether `params.cursor` is present: the request is not for the first page of a list.
-    pub has_cursor: bool,
+    /// `params.cursor`: the request is not for the first page of a list. `null` counts as absent.
+    pub cursor: Option<Cow<'a, str>>,
     /// Whether `params.inputResponses` is present: the client retries with the requested input (2026-07-28,
     /// basic/patterns/mrtr).
     pub has_input_responses: bool,
@@ -217,7 +217,7 @@ impl<'a> Parser<'a> {
                 task_id: None,
                 uses_tasks: false,
                 task_capabilities: Vec::new(),
-                has_cursor: false,
+                cursor: None,
                 has_input_responses: false,
                 reference_name: None,
                 reference_uri: None,
@@ -401,8 +401,7 @@ impl<'a> Parser<'a> {
                 self.initialize_version = Some(map.next_value::<Key<'a>>()?.0)
             }
             (Location::Params, "cursor") => {
-                message.has_cursor = true;
-                map.next_value_seed(SkipValue(&mut self.keys))?;
+                message.cursor = map.next_value::<Option<Key<'a>>>()?.map(|cursor| cursor.0);
             }
             (Location::Params, "inputResponses") => {
                 message.has_input_responses = true;
@@ -462,16 +461,19 @@ fn is_null_or_empty_array(raw: &RawValue) -> bool {
     text == "null" || text.strip_prefix('[').is_some_and(|rest| rest.trim_start() == "]")
 }
 
-/// Checks an id: a string or a number (JSON-RPC 2.0 section 4; MCP forbids null). Rejects strings with
-/// invalid characters and numbers out of range, because parsers disagree on them and could mix up responses.
+/// Checks an id: a string or an integer (MCP basic, "Requests"). Rejects strings with invalid characters and
+/// numbers out of range, because parsers disagree on them and could mix up responses. The Python SDK takes a
+/// request whose id has a fraction or an exponent for a notification.
 fn parse_id(raw: &RawValue) -> Result<&RawValue, &'static str> {
     let text = raw.get();
-    let is_one = match text.as_bytes().first() {
+    let is_valid = match text.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<Key<'_>>(text).is_ok(),
-        Some(b'-' | b'0'..=b'9') => serde_json::from_str::<f64>(text).is_ok_and(f64::is_finite),
+        Some(b'-' | b'0'..=b'9') => {
+            !text.contains(['.', 'e', 'E']) && serde_json::from_str::<f64>(text).is_ok_and(f64::is_finite)
+        }
         _ => false,
     };
-    if is_one { Ok(raw) } else { Err("an id must be a string or a number") }
+    if is_valid { Ok(raw) } else { Err("an id must be a string or an integer") }
 }
 
 #[cfg(test)]
@@ -523,6 +525,12 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
             r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.0,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1e2,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":-1E0,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":7}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":["a"]}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["get"]}"#,
@@ -531,6 +539,18 @@ mod tests {
         ] {
             assert!(shape(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn given_a_list_request_then_its_cursor_is_read() {
+        let cursor = |cursor: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{cursor}}}}}"#);
+            Message::parse(body.as_bytes()).unwrap().cursor.map(Cow::into_owned)
+        };
+        assert_eq!(cursor(r#""cursor":"p\u0061ge""#).as_deref(), Some("page"));
+        assert_eq!(cursor(r#""cursor":"""#).as_deref(), Some(""));
+        assert_eq!(cursor(r#""cursor":null"#), None);
+        assert_eq!(cursor(""), None);
     }
 
     /// Advisory class: JSON duplicate and case-variant keys.

@@ -28,7 +28,10 @@ pub use origin_auth::{
     TokenEndpointAuthMethod,
 };
 pub use query::with_query_parameter;
-pub use resource_uri::{ResourceUri, is_ambiguous as is_ambiguous_uri, normalize as normalize_uri};
+pub use resource_uri::{
+    ResourceUri, is_ambiguous as is_ambiguous_uri, normalize as normalize_uri,
+    rule_spellings as uri_rule_spellings,
+};
 pub use route::{Access, Annotations, Capabilities, Override, RouteConfig, Selection};
 pub use secrets::{SecretKey, SecretValue, Secrets};
 pub use team::{Members, TeamAccess, TeamConfig};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use portcullis_config::{Capabilities, Override, ResourceUri, Selection};
+use portcullis_config::{Capabilities, Override, ResourceUri, Selection, uri_rule_spellings};
 
 use crate::NameSet;
 use crate::uri_template::expands_to;
@@ -29,7 +29,7 @@ impl Curation {
         Self {
             tools: CapabilityRules::new(&capabilities.tools),
             prompts: CapabilityRules::new(&capabilities.prompts),
-            resources: CapabilityRules::new(&capabilities.resources),
+            resources: CapabilityRules::for_resources(&capabilities.resources),
             resource_templates: CapabilityRules::new(&capabilities.resource_templates),
         }
     }
@@ -115,6 +115,13 @@ impl CapabilityRules {
         rules
     }
 
+    /// Compiles the selection of resources. What it excludes is hidden in every spelling.
+    #[must_use]
+    pub fn for_resources(selection: &Selection) -> Self {
+        let exclude = selection.exclude.iter().flat_map(|rule| uri_rule_spellings(rule));
+        Self { exclude: NameSet::new(exclude), ..Self::new(selection) }
+    }
+
     /// Whether everything is offered unchanged: lists need no rewriting.
     #[must_use]
     pub fn is_passthrough(&self) -> bool {
@@ -181,8 +188,12 @@ mod tests {
     use super::*;
 
     fn rules(include: Option<&[&str]>, exclude: &[&str], renames: &[(&str, &str)]) -> CapabilityRules {
+        CapabilityRules::new(&selection(include, exclude, renames))
+    }
+
+    fn selection(include: Option<&[&str]>, exclude: &[&str], renames: &[(&str, &str)]) -> Selection {
         let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        CapabilityRules::new(&Selection {
+        Selection {
             include: include.map(strings),
             exclude: strings(exclude),
             overrides: renames
@@ -193,7 +204,7 @@ mod tests {
                     ..Override::default()
                 })
                 .collect(),
-        })
+        }
     }
 
     #[test]
@@ -227,7 +238,7 @@ mod tests {
 
     fn resources(include: Option<&[&str]>, exclude: &[&str]) -> Curation {
         Curation {
-            resources: rules(include, exclude, &[]),
+            resources: CapabilityRules::for_resources(&selection(include, exclude, &[])),
             resource_templates: rules(Some(&[]), &[], &[]),
             ..Curation::default()
         }
@@ -262,6 +273,27 @@ mod tests {
         for uri in ["docs://team/public", "docs://team/privately", "docs://team/Private", "docs://team/größe"]
         {
             assert!(curation.offers_resource(uri), "{uri}");
+        }
+    }
+
+    #[test]
+    fn given_an_excluded_uri_in_any_spelling_then_what_readers_of_urls_take_for_it_is_hidden() {
+        for (excluded, uri) in [
+            // A reader of the URL standard changes the case of the scheme alone.
+            ("docs://Team/private", "DOCS://Team/private"),
+            ("docs://Team/private", "docs://team/private"),
+            ("docs://team/a:b", "docs://team/a%3Ab"),
+            ("docs://team/a%3Ab", "docs://team/a:b"),
+            ("docs://team/private", "docs://team/private%3Fx"),
+            ("file:///srv/private", "file:/srv/private"),
+            ("file:///srv/private", "file://localhost/srv/private"),
+            ("http://127.0.0.1/private", "http://0x7f.1/private"),
+            ("http://team.example/*", "http:/team.example/private"),
+            ("http://team.example/*", "http:team.example/private"),
+        ] {
+            let curation = resources(None, &[excluded]);
+            assert!(!curation.is_readable(uri, ["{+any}"]), "{excluded} {uri}");
+            assert!(curation.offers_resource("docs://team/public"), "{excluded}");
         }
     }
 

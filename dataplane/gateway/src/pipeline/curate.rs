@@ -85,9 +85,9 @@ impl Curator {
             tools: by.admission().tools.clone(),
             method: message.map(|message| message.method),
             id: parsed.id().and_then(|id| serde_json::from_str(id.get()).ok()),
-            continues: message.is_some_and(|message| message.has_cursor),
             marks_elicitations: parsed.url_elicitation()
                 && message.is_none_or(|message| message.kind == MessageKind::Request),
+            continues: message.is_some_and(|message| message.cursor.is_some()),
             catalogs: catalogs.clone(),
         }
     }

@@ -6,12 +6,13 @@ use crate::codes::{code, grant};
 use crate::connect_flows::flow;
 use crate::connect_links::connect_link;
 use crate::connections::{renewal, row as connection};
+use crate::provider_accounts::account;
 use crate::sessions::row as session;
 use crate::sign_ins::{pending, sign_in};
 use crate::step_ups::step_up;
 use crate::test_database::{on_both_databases, run_concurrently};
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 18] = [
     "principals",
     "clients",
     "codes",
@@ -28,6 +29,8 @@ const TABLES: [&str; 16] = [
     "sign_ins",
     "consents",
     "used_assertions",
+    "provider_accounts",
+    "step_ups",
 ];
 
 /// What the next version's migration might do, as far as the rules allow.
@@ -104,6 +107,11 @@ async fn use_everything(store: &Store) {
     assert!(store.put_principal(&person, 5, 9).await.unwrap());
     assert_eq!(store.principal("ana").await.unwrap(), Some(person));
     assert_eq!(store.changes_since(0, 0).await.unwrap().len(), 2);
+    store.put_provider_account(&account(Some("sealed"), Some("laptop"), "a")).await.unwrap();
+    let signed_in = store.provider_account("ana").await.unwrap().unwrap();
+    assert!(store.lease_provider_account(&signed_in, 150, 160).await.unwrap());
+    assert!(store.renew_provider_account(&signed_in, "next", "b", 200).await.unwrap());
+    assert_eq!(store.principals_of_account("company's 1").await.unwrap(), ["ana"]);
     store.rotate_browser_session(None, &session("b", "company", "ana")).await.unwrap();
     assert_eq!(store.browser_session("b", 1).await.unwrap().len(), 1);
     store.put_pending_authorization(&pending()).await.unwrap();
@@ -122,7 +130,8 @@ async fn use_everything(store: &Store) {
 
 const EMPTY: &str =
     "DELETE FROM refresh_tokens; DELETE FROM grants; DELETE FROM codes; DELETE FROM principals;
-    DELETE FROM identity_changes; DELETE FROM origin_catalogs";
+    DELETE FROM identity_changes; DELETE FROM origin_catalogs; DELETE FROM provider_accounts;
+    DELETE FROM step_ups";
 
 on_both_databases! {
     async fn given_an_empty_database_when_eight_replicas_start_at_once_then_each_migration_runs_once(place: TestDatabase) {

@@ -2,7 +2,7 @@ use portcullis_store::ProviderAccountRow;
 
 use crate::test_database::{count_winners, on_both_databases, run_concurrently};
 
-fn account(sealed: Option<&str>, session: Option<&str>, revision: &str) -> ProviderAccountRow {
+pub(crate) fn account(sealed: Option<&str>, session: Option<&str>, revision: &str) -> ProviderAccountRow {
     ProviderAccountRow {
         principal: "ana".into(),
         identity_provider: "company".into(),
