@@ -35,6 +35,21 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Whether each user reaches this origin with their own account, so that what it shows may differ from
+    /// user to user.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.auth.is_personal()
+    }
+
+    /// Whether what this origin shows to one user's account must not be shown to other users.
+    #[must_use]
+    pub fn has_private_catalog(&self) -> bool {
+        self.is_personal() && self.catalog_sharing.is_private()
+    }
+}
+
 impl Route {
     /// Whether each user must connect their own account at the origin.
     #[must_use]

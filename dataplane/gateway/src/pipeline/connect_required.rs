@@ -1,6 +1,7 @@
 //! Responses for users who have not connected an account at the origin, or whose account lacks scopes.
-//! `initialize` and lists are served from the last known catalog; `connect_account` returns the link. A call
-//! leads the user to the connect page in the way that the client supports.
+//! `initialize` and lists are served from the shared catalog, if there is one. Otherwise the only tool is
+//! `connect_account`, which returns the link. A call leads the user to the connect page in the way that the
+//! client supports.
 
 use std::sync::Arc;
 
@@ -70,11 +71,11 @@ impl ConnectRequired {
 /// Responds locally instead of forwarding the request to the origin.
 pub(super) async fn respond(
     context: &Arc<Context>,
-    authorized: Authorized<'_>,
+    parsed: &Parsed<'_>,
+    is_connect_tool: bool,
     lack: ConnectRequired,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let parsed = authorized.parsed();
     let by = parsed.authenticated();
     let message = match parsed.kind() {
         RequestKind::Message(message) => message,
@@ -98,7 +99,7 @@ pub(super) async fn respond(
             ConnectRequired::Account(
                 status @ (ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded),
             ) => responder.explain_unavailable(status, record),
-            lack => responder.request_connect(authorized.is_connect_tool(), &lack, record).await,
+            lack => responder.request_connect(is_connect_tool, &lack, record).await,
         },
     }
 }
@@ -145,7 +146,7 @@ impl LocalResponder<'_, '_> {
     /// The origin's own server info if it is known, with `listChanged` set for each list.
     fn server_info(&self, part: CatalogSection) -> serde_json::Map<String, Value> {
         let route = self.parsed.authenticated().route();
-        let known = self.context.catalogs.items(&route.origin, part);
+        let known = self.context.catalogs.shared_items(&route.origin, part);
         let mut greeting: serde_json::Map<String, Value> = known
             .as_deref()
             .and_then(<[_]>::first)
@@ -176,8 +177,8 @@ impl LocalResponder<'_, '_> {
     fn list(&self, method: Method) -> Value {
         let curate = Curator::new(&self.context.catalogs, self.parsed);
         let origin = &self.parsed.authenticated().route().origin;
-        let known =
-            CatalogSection::from_method(method).and_then(|part| self.context.catalogs.items(origin, part));
+        let known = CatalogSection::from_method(method)
+            .and_then(|part| self.context.catalogs.shared_items(origin, part));
         let mut items: Vec<Value> = known
             .iter()
             .flat_map(|items| items.iter())
@@ -289,7 +290,8 @@ pub(super) async fn call_connect_tool(
     let pending =
         pending.map_err(|error| PipelineError::credential_error(id, &origin.display_name, &error))?;
     if !pending.is_empty() {
-        return respond(context, authorized, ConnectRequired::Scopes(pending), record).await;
+        let (is_connect_tool, lack) = (authorized.is_connect_tool(), ConnectRequired::Scopes(pending));
+        return respond(context, parsed, is_connect_tool, lack, record).await;
     }
     let modern = parsed.message().is_some_and(|message| message.modern);
     let text = format!("Your {} account is already connected. List the tools again.", origin.display_name);

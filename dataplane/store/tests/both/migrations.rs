@@ -11,7 +11,7 @@ use crate::sign_ins::{pending, sign_in};
 use crate::step_ups::step_up;
 use crate::test_database::{on_both_databases, run_concurrently};
 
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "principals",
     "clients",
     "codes",
@@ -22,6 +22,7 @@ const TABLES: [&str; 16] = [
     "origin_clients",
     "connect_flows",
     "origin_catalogs",
+    "shared_catalogs",
     "late_sessions",
     "browser_sessions",
     "pending_authorizations",
@@ -48,6 +49,7 @@ async fn use_everything(store: &Store) {
         origin_uid: "o".into(),
         origin_url: "https://o".into(),
         kind: "k".into(),
+        basis: "b".into(),
         document: "{}".into(),
         observed_at: 1,
     };
@@ -122,7 +124,7 @@ async fn use_everything(store: &Store) {
 
 const EMPTY: &str =
     "DELETE FROM refresh_tokens; DELETE FROM grants; DELETE FROM codes; DELETE FROM principals;
-    DELETE FROM identity_changes; DELETE FROM origin_catalogs";
+    DELETE FROM identity_changes; DELETE FROM shared_catalogs";
 
 on_both_databases! {
     async fn given_an_empty_database_when_eight_replicas_start_at_once_then_each_migration_runs_once(place: TestDatabase) {
