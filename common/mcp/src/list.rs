@@ -87,8 +87,8 @@ impl<'a> List<'a> {
         self.found.items.as_ref().map(|items| items.iter().map(|item| item.text))
     }
 
-    /// Whether the origin declares that the list contains nothing about the user (`cacheScope: public`, 2026-07-28,
-    /// server/utilities/caching).
+    /// Whether the origin declares that the list contains nothing about the user (`cacheScope: public`,
+    /// 2026-07-28, server/utilities/caching).
     #[must_use]
     pub fn is_public(&self) -> bool {
         is_public(self.found.cache_scope)

@@ -74,7 +74,8 @@ pub struct OriginMcpSpec {
 #[serde(rename_all = "camelCase")]
 pub struct CatalogSettings {
     /// Whether users may see what the origin showed to another user's account (userOAuth, tokenExchange,
-    /// idJag). Has no effect with other modes, where the origin shows the same to all users. Default: Private.
+    /// idJag). Has no effect with other modes, where the origin shows the same to all users. Default:
+    /// Private.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing: Option<CatalogSharing>,
 }

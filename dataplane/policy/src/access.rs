@@ -134,8 +134,8 @@ impl Route {
         self.teams.iter().any(|rule| rule.members.has_service_accounts)
     }
 
-    /// Whether callers of this route may see different tools. A list of tools then depends on the caller, also
-    /// for a caller who sees all of them.
+    /// Whether callers of this route may see different tools. A list of tools then depends on the caller,
+    /// also for a caller who sees all of them.
     #[must_use]
     pub fn tools_depend_on_caller(&self) -> bool {
         // `access: Everyone` gives people all tools, whatever their teams say.

@@ -68,8 +68,8 @@ impl Store {
         .await
     }
 
-    /// Deletes parts that were last observed before this time, and everything in the table of earlier versions.
-    /// They write there during a rolling update, also what only one user may see.
+    /// Deletes parts that were last observed before this time, and everything in the table of earlier
+    /// versions. They write there during a rolling update, also what only one user may see.
     ///
     /// # Errors
     /// When the database fails or does not respond in time.

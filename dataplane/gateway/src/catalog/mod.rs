@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What an origin shows to one user's account is private, unless the origin declares it public or its owner
-//! declares the catalog shared. A catalog is bound to the origin's URL: if the URL changes, it is learned again.
+//! declares the catalog shared. A catalog is bound to the origin's URL: if the URL changes, it is learned
+//! again.
 
 #[cfg(test)]
 mod golden;
@@ -112,9 +113,9 @@ impl Catalogs {
         self.0.shared.restore(Arc::from(origin_uid), &origin_url, part, section);
     }
 
-    /// Whether a response to this user should update this section. Templates are needed of every origin, because
-    /// they decide which URIs may be read. Other sections are needed only if the gateway obtains tokens for the
-    /// origin: users without an account see them, and the operator cannot list them itself.
+    /// Whether a response to this user should update this section. Templates are needed of every origin,
+    /// because they decide which URIs may be read. Other sections are needed only if the gateway obtains
+    /// tokens for the origin: users without an account see them, and the operator cannot list them itself.
     pub(crate) fn needs_refresh(&self, origin: &Origin, who: &PrincipalId, part: CatalogSection) -> bool {
         let is_old = |learned_at: UnixMillis| self.0.clock.now().since(learned_at) >= REFRESH_INTERVAL;
         let section = is_catalogued(origin) && self.0.shared.learned_at(origin, part).is_none_or(is_old);
@@ -146,7 +147,8 @@ impl Catalogs {
         }
     }
 
-    /// Learns the templates that the origin listed to this user. An incomplete list only adds to what is known.
+    /// Learns the templates that the origin listed to this user. An incomplete list only adds to what is
+    /// known.
     pub(crate) fn learn_templates<'a>(
         &self,
         origin: &Origin,
@@ -157,8 +159,8 @@ impl Catalogs {
         self.0.templates.learn(origin, who, items, complete);
     }
 
-    /// The items of a list, or the document of another section; `None` if nothing is known that every user may
-    /// see.
+    /// The items of a list, or the document of another section; `None` if nothing is known that every user
+    /// may see.
     pub(crate) fn shared_items(&self, origin: &Origin, part: CatalogSection) -> Option<Items> {
         self.0.shared.items(origin, part)
     }
@@ -184,8 +186,8 @@ impl Catalogs {
         self.0.observations.hash()
     }
 
-    /// Forgets the templates of accounts that are connected or disconnected, and deletes expired sections from
-    /// the store, until dropped.
+    /// Forgets the templates of accounts that are connected or disconnected, and deletes expired sections
+    /// from the store, until dropped.
     pub(crate) async fn maintain(self, mut changes: broadcast::Receiver<ConnectionChange>) {
         let mut prune = tokio::time::interval(PRUNE_INTERVAL);
         loop {

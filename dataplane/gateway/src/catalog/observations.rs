@@ -1,5 +1,5 @@
-//! What this replica observed, for the operator: names and definitions of shared lists, and the number and the
-//! hash of private ones.
+//! What this replica observed, for the operator: names and definitions of shared lists, and the number and
+//! the hash of private ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -102,8 +102,8 @@ impl Observations {
         self.prune(&mut state);
     }
 
-    /// The observations, with ages instead of times. Names of an origin are included if `may_show` returns true
-    /// for its UID, or if the origin declared them public.
+    /// The observations, with ages instead of times. Names of an origin are included if `may_show` returns
+    /// true for its UID, or if the origin declared them public.
     pub(super) fn report(&self, may_show: impl FnMut(&str) -> bool) -> ObservedCatalogs {
         let now = self.clock.now().0;
         let (mut report, private) = {

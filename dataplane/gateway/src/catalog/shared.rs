@@ -109,8 +109,8 @@ impl SharedCatalogs {
         }
     }
 
-    /// Learns a page of a section. A page that continues a list is added to the items of the pages before. `None`
-    /// if they are not known.
+    /// Learns a page of a section. A page that continues a list is added to the items of the pages before.
+    /// `None` if they are not known.
     pub(super) fn learn(
         &self,
         origin: &Origin,
@@ -144,7 +144,8 @@ impl SharedCatalogs {
         known.sections.remove(&part).is_some()
     }
 
-    /// Stores or deletes the current state of a section in the background, so requests do not wait for the store.
+    /// Stores or deletes the current state of a section in the background, so requests do not wait for the
+    /// store.
     pub(super) fn save(&self, origin: &Origin, part: CatalogSection) {
         let (catalogs, uid) = (self.clone(), Arc::clone(&origin.uid));
         tokio::spawn(async move {

@@ -83,7 +83,8 @@ impl TemplateCache {
         self.clock.now().since(known.learned_at) < age
     }
 
-    /// Learns the templates that the origin listed to this user. An incomplete list only adds to what is known.
+    /// Learns the templates that the origin listed to this user. An incomplete list only adds to what is
+    /// known.
     pub(super) fn learn<'a>(
         &self,
         origin: &Origin,

@@ -34,8 +34,8 @@ struct Renamed {
 pub(super) enum Authorization<'r> {
     /// The request may be relayed.
     Authorized(Authorized<'r>),
-    /// A URI may be readable through a template, but the templates that the origin lists to the caller are not
-    /// known, or not recently. If no template makes it readable, the request fails with this error.
+    /// A URI may be readable through a template, but the templates that the origin lists to the caller are
+    /// not known, or not recently. If no template makes it readable, the request fails with this error.
     TemplatesUnknown(Parsed<'r>, PipelineError),
 }
 

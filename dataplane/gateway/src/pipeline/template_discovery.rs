@@ -1,5 +1,5 @@
-//! Loads the URI templates that an origin lists to the caller, when authorization depends on them and they are
-//! not known. A URI may be readable because it matches an offered template.
+//! Loads the URI templates that an origin lists to the caller, when authorization depends on them and they
+//! are not known. A URI may be readable because it matches an offered template.
 
 use std::sync::Arc;
 
