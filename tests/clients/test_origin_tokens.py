@@ -5,6 +5,7 @@ import re
 import threading
 import time
 
+import manifests as m
 import pytest
 from processes import wait_until
 from raw import LEGACY, MODERN
@@ -120,7 +121,20 @@ def test_a_client_that_listens_is_told_that_the_list_has_changed(world):
     client.stop()
 
 
-def test_an_unconnected_user_sees_the_catalog_that_others_have_shown_and_is_led_to_connect_by_a_call(world):
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+def test_an_unconnected_user_sees_nothing_that_another_account_has_shown(world, era):
+    bob = world.caller("accounts", world.browser("bob"), era=era)
+    assert "whoami" in bob.names()
+    assert bob.names("prompts")
+    caller = world.caller("accounts", signed_in_without_connecting(world), era=era)
+    assert caller.names() == ["connect_account"]
+    assert caller.names("prompts") == caller.names("resources") == caller.names("resourceTemplates") == []
+    link_in(caller.call("whoami").message)
+
+
+def test_an_unconnected_user_sees_a_shared_catalog_and_is_led_to_connect_by_a_call(world):
+    shared = m.origin("accounts", world.origins["accounts"].url, m.USER_OAUTH, catalog={"sharing": "Shared"})
+    world.gateway.edited(lambda: world.manifests.put(shared))
     assert "whoami" in world.caller("accounts", world.browser("bob")).names()
     browser = signed_in_without_connecting(world)
     for era in (LEGACY, MODERN):

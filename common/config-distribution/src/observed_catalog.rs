@@ -1,4 +1,5 @@
-//! Observed catalogs: definitions of origins that users were shown, learned from traffic.
+//! Observed catalogs: definitions of origins that users were shown, learned from traffic. Lists of private
+//! catalogs are only counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,9 @@ const MAX_NAME_LEN: usize = 512;
 /// Maximum number of definitions per name. With more, the definition differs from user to user or from call
 /// to call.
 const MAX_VARIANTS: usize = 4;
-/// Stands for the hashes of a name with too many definitions.
+/// Maximum number of hashes per private list. With more, replicas keep seeing different lists.
+const MAX_PRIVATE_HASHES: usize = 64;
+/// Stands for the hashes of a name, or of a private list, that has too many.
 const UNSTABLE_HASH: &str = "varies";
 
 /// A list of definitions. Resources are not included, because they are user data.
@@ -30,6 +33,16 @@ pub enum ListKind {
     Prompts,
     /// `resources/templates/list`.
     ResourceTemplates,
+}
+
+impl ListKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::ResourceTemplates => "resourceTemplates",
+        }
+    }
 }
 
 /// Definitions that users were shown, by the UID of the origin, and the time when each was last seen. Lists
@@ -53,14 +66,29 @@ pub struct ObservedCatalog {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protocol_version: Option<(String, i64)>,
     lists: BTreeMap<ListKind, ObservedList>,
+    /// Lists of a private catalog: hash of all definitions that a replica saw -> their number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    private_lists: BTreeMap<ListKind, BTreeMap<String, PrivateList>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ObservedList {
     seen: i64,
+    /// Whether the origin declared this list public when it was last seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    public: bool,
     /// Name -> hash of its definition -> time when last seen.
     items: BTreeMap<String, BTreeMap<String, i64>>,
+}
+
+/// A list whose names are not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PrivateList {
+    seen: i64,
+    /// Number of names that users were shown.
+    count: usize,
 }
 
 /// One item of a list.
@@ -78,6 +106,12 @@ impl ObservedItem {
     pub fn new(name: &str, json: &str) -> Self {
         let hash = Sha256::digest(json).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Self { name: name.to_owned(), hash }
+    }
+
+    /// The same item, with a digest instead of its name. It can be counted and compared.
+    #[must_use]
+    pub fn without_name(self) -> Self {
+        Self { name: content_hash(&self.name), hash: self.hash }
     }
 }
 
@@ -114,16 +148,84 @@ impl ObservedCatalogs {
         new
     }
 
+    /// Records whether the origin declares a recorded list public. Returns whether that is new.
+    pub fn declare_public(&mut self, origin: &str, url: &str, kind: ListKind, public: bool) -> bool {
+        let Some(list) = self.entry(origin, url).lists.get_mut(&kind) else { return false };
+        std::mem::replace(&mut list.public, public) != public
+    }
+
+    /// Removes a list. Returns whether it was there.
+    pub fn remove_list(&mut self, origin: &str, kind: ListKind) -> bool {
+        self.0.get_mut(origin).is_some_and(|observed| observed.lists.remove(&kind).is_some())
+    }
+
+    /// Records the number and the hash of the definitions in a list whose names are private. Returns whether
+    /// anything is new.
+    fn record_private(
+        &mut self,
+        origin: &str,
+        url: &str,
+        kind: ListKind,
+        hash: String,
+        list: PrivateList,
+    ) -> bool {
+        let hashes = self.entry(origin, url).private_lists.entry(kind).or_default();
+        let hash = if hashes.contains_key(UNSTABLE_HASH) { UNSTABLE_HASH.to_owned() } else { hash };
+        let known = hashes.get(&hash).copied();
+        let merged = known.map_or(list, |known| PrivateList {
+            seen: known.seen.max(list.seen),
+            count: known.count.max(list.count),
+        });
+        hashes.insert(hash, merged);
+        if hashes.len() > MAX_PRIVATE_HASHES {
+            let count = hashes.values().map(|list| list.count).max().unwrap_or_default();
+            *hashes = [(UNSTABLE_HASH.to_owned(), PrivateList { seen: list.seen, count })].into();
+        }
+        known.is_none_or(|known| known.count != merged.count)
+    }
+
+    /// The same observations with the number and the hash of each list instead of its definitions.
+    #[must_use]
+    pub fn without_names(self) -> Self {
+        let mut counted = Self::default();
+        for (origin, observed) in self.0 {
+            for (kind, list) in &observed.lists {
+                let private = PrivateList { seen: list.seen, count: list.items.len() };
+                counted.record_private(&origin, &observed.url, *kind, list.hash(), private);
+            }
+        }
+        counted
+    }
+
+    /// Removes the names of origins for which `may_show(uid)` returns false, except in lists that the origin
+    /// declared public.
+    pub fn retain_names(&mut self, mut may_show: impl FnMut(&str) -> bool) {
+        for (origin, observed) in &mut self.0 {
+            if !may_show(origin) {
+                observed.lists.retain(|_, list| list.public);
+            }
+        }
+    }
+
     /// Merges observations with times of the same clock. Returns whether anything is new.
     pub fn merge(&mut self, other: Self) -> bool {
         let mut new = false;
         for (origin, observed) in other.0 {
-            let ObservedCatalog { url, protocol_version, lists } = observed;
+            let ObservedCatalog { url, protocol_version, lists, private_lists } = observed;
             if let Some((version, at)) = protocol_version {
                 new |= self.record_protocol_version(&origin, &url, &version, at);
             }
-            for (kind, ObservedList { seen, items }) in lists {
+            for (kind, hashes) in private_lists {
+                for (hash, list) in hashes {
+                    new |= self.record_private(&origin, &url, kind, hash, list);
+                }
+            }
+            for (kind, ObservedList { seen, public, items }) in lists {
                 new |= self.record(&origin, &url, kind, [], seen);
+                let latest = self.get(&origin).and_then(|known| known.lists.get(&kind)).map(|list| list.seen);
+                if latest.is_none_or(|latest| latest <= seen) {
+                    new |= self.declare_public(&origin, &url, kind, public);
+                }
                 for (name, variants) in items {
                     for (hash, at) in variants {
                         new |=
@@ -150,6 +252,12 @@ impl ObservedCatalogs {
             let before = observed.lists.len();
             observed.lists.retain(|_, list| list.seen >= time);
             removed |= observed.lists.len() != before;
+            observed.private_lists.retain(|_, hashes| {
+                let before = hashes.len();
+                hashes.retain(|_, list| list.seen >= time);
+                removed |= hashes.len() != before;
+                !hashes.is_empty()
+            });
         }
         removed
     }
@@ -175,6 +283,8 @@ impl ObservedCatalogs {
                 turn(&mut list.seen);
                 list.items.values_mut().flat_map(BTreeMap::values_mut).for_each(turn);
             }
+            let private = observed.private_lists.values_mut().flat_map(BTreeMap::values_mut);
+            private.for_each(|list| turn(&mut list.seen));
         }
         self
     }
@@ -226,6 +336,27 @@ impl ObservedList {
         }
         new
     }
+
+    /// Hash of the definitions.
+    fn hash(&self) -> String {
+        let mut text = String::new();
+        self.write_canonical(&mut text);
+        content_hash(&text)
+    }
+
+    fn write_canonical(&self, text: &mut String) {
+        for (name, variants) in &self.items {
+            write_part(text, name);
+            variants.keys().for_each(|hash| write_part(text, hash));
+        }
+    }
+}
+
+/// Each part starts with its length, so different lists of parts give different texts.
+fn write_part(text: &mut String, part: &str) {
+    text.push_str(&part.len().to_string());
+    text.push(' ');
+    text.push_str(part);
 }
 
 impl ObservedCatalog {
@@ -241,22 +372,34 @@ impl ObservedCatalog {
         self.protocol_version.as_ref().map(|(version, _)| version.as_str())
     }
 
-    /// The names in a list; `None` if no user was shown that list.
+    /// The names in a list; `None` if no user was shown that list, or its names are private.
     #[must_use]
     pub fn names(&self, kind: ListKind) -> Option<BTreeSet<String>> {
         self.lists.get(&kind).map(|list| list.items.keys().cloned().collect())
     }
 
-    /// Number of names in a list.
+    /// The names in a list, if the origin declared it public when it was last seen.
+    #[must_use]
+    pub fn public_names(&self, kind: ListKind) -> Option<BTreeSet<String>> {
+        let counted = self.private_lists.get(&kind).and_then(|it| it.values().map(|list| list.seen).max());
+        let list = self.lists.get(&kind)?;
+        let latest = counted.is_none_or(|counted| counted <= list.seen);
+        (list.public && latest).then(|| list.items.keys().cloned().collect())
+    }
+
+    /// Number of names in a list. The names of a private list cannot be compared, so of several replicas the
+    /// one that saw most counts.
     #[must_use]
     pub fn count(&self, kind: ListKind) -> usize {
-        self.lists.get(&kind).map_or(0, |list| list.items.len())
+        let named = self.lists.get(&kind).map_or(0, |list| list.items.len());
+        let private = self.private_lists.get(&kind).into_iter().flat_map(BTreeMap::values);
+        private.map(|list| list.count).fold(named, usize::max)
     }
 
     /// Whether no user was shown any list.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lists.is_empty()
+        self.lists.is_empty() && self.private_lists.is_empty()
     }
 
     /// Hash of all definitions and the MCP revision.
@@ -269,23 +412,18 @@ impl ObservedCatalog {
 
     fn write_canonical(&self, text: &mut String, origin: &str) {
         let version = self.protocol_version().unwrap_or_default();
-        let mut part = |part: &str| {
-            // Each part starts with its length, so different lists of parts give different texts.
-            text.push_str(&part.len().to_string());
-            text.push(' ');
-            text.push_str(part);
-        };
-        [origin, &self.url, version].into_iter().for_each(&mut part);
+        [origin, &self.url, version].into_iter().for_each(|part| write_part(text, part));
         for (kind, list) in &self.lists {
-            part(match kind {
-                ListKind::Tools => "tools",
-                ListKind::Prompts => "prompts",
-                ListKind::ResourceTemplates => "resourceTemplates",
-            });
-            for (name, variants) in &list.items {
-                part(name);
-                variants.keys().for_each(|hash| part(hash));
+            write_part(text, kind.name());
+            if list.public {
+                write_part(text, "public");
             }
+            list.write_canonical(text);
+        }
+        for (kind, hashes) in &self.private_lists {
+            write_part(text, "private");
+            write_part(text, kind.name());
+            hashes.keys().for_each(|hash| write_part(text, hash));
         }
     }
 }
@@ -372,6 +510,69 @@ mod tests {
         assert_eq!(ours.get("o").unwrap().protocol_version(), Some("2025-11-25"));
         assert!(ours.prune_before(99_200));
         assert_eq!(ours.get("o").unwrap().names(ListKind::Tools), Some(["b".to_owned()].into()));
+    }
+
+    /// What a replica reports of tools in a private catalog.
+    fn counted(names: &[&str], at: i64) -> ObservedCatalogs {
+        let mut seen = ObservedCatalogs::default();
+        let items = names.iter().map(|name| definition(name, "").without_name());
+        seen.record("o", URL, ListKind::Tools, items, at);
+        seen.without_names()
+    }
+
+    #[test]
+    fn given_a_private_catalog_when_it_is_reported_then_there_are_a_number_and_a_hash_and_no_names() {
+        let report = counted(&["payroll", "whoami"], 5);
+        let text = serde_json::to_string(&report).unwrap();
+        for part in ["payroll", "whoami", &content_hash("payroll"), &definition("payroll", "").hash] {
+            assert!(!text.contains(part), "{text}");
+        }
+        let read: ObservedCatalogs = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, report);
+        let observed = read.get("o").unwrap();
+        assert_eq!((observed.count(ListKind::Tools), observed.names(ListKind::Tools)), (2, None));
+        assert!(!observed.is_empty());
+        assert_ne!(observed.hash(), counted(&["payroll", "whoareyou"], 5).get("o").unwrap().hash());
+    }
+
+    #[test]
+    fn given_replicas_that_saw_different_private_lists_when_merged_then_the_result_settles() {
+        let mut ours = ObservedCatalogs::default();
+        assert!(ours.merge(counted(&["a"], 1)));
+        assert!(ours.merge(counted(&["a", "b"], 2)));
+        let hash = ours.hash();
+        assert!(!ours.merge(counted(&["a"], 3)) && !ours.merge(counted(&["b", "a"], 4)));
+        assert_eq!((ours.get("o").unwrap().count(ListKind::Tools), ours.hash()), (2, hash));
+        assert!(ours.prune_before(4));
+        assert!(ours.prune_before(5) && ours.get("o").unwrap().is_empty());
+        for number in 0..=MAX_PRIVATE_HASHES {
+            ours.merge(counted(&[&number.to_string()], 6));
+        }
+        let hash = ours.hash();
+        assert!(!ours.merge(counted(&["yet another"], 7)));
+        assert_eq!((ours.get("o").unwrap().count(ListKind::Tools), ours.hash()), (1, hash));
+    }
+
+    #[test]
+    fn given_names_in_a_private_catalog_then_only_those_in_a_list_that_is_still_public_remain() {
+        let mut seen = ObservedCatalogs::default();
+        tools(&mut seen, &["a"], 1);
+        seen.record("o", URL, ListKind::Prompts, [definition("b", "")], 1);
+        assert!(seen.declare_public("o", URL, ListKind::Prompts, true));
+        let observed = seen.get("o").unwrap();
+        assert_eq!(observed.public_names(ListKind::Tools), None);
+        assert_eq!(observed.public_names(ListKind::Prompts), Some(["b".to_owned()].into()));
+        let mut merged = ObservedCatalogs::default();
+        assert!(merged.merge(seen.clone()));
+        assert_eq!(merged, seen);
+        seen.retain_names(|origin| origin != "o");
+        assert_eq!(seen.get("o").unwrap().names(ListKind::Tools), None);
+        assert!(seen.get("o").unwrap().names(ListKind::Prompts).is_some());
+        // A replica that saw the list as private later.
+        let prompts = ("o", URL, ListKind::Prompts);
+        let later = PrivateList { seen: 2, count: 1 };
+        assert!(seen.record_private(prompts.0, prompts.1, prompts.2, "hash".into(), later));
+        assert_eq!(seen.get("o").unwrap().public_names(ListKind::Prompts), None);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::error::Error as _;
 
 use portcullis_clock::Random;
 use portcullis_config::{
-    Access, Capabilities, ClientPolicy, Config, GatewayConfig, Members, Network, OriginAuth, OriginConfig,
-    OriginLimits, RouteConfig, SecretKey, SecretValue, Secrets, Selection, TeamAccess, TeamConfig,
-    TokenLifetimes,
+    Access, Capabilities, CatalogSharing, ClientPolicy, Config, GatewayConfig, Members, Network, OriginAuth,
+    OriginConfig, OriginLimits, RouteConfig, SecretKey, SecretValue, Secrets, Selection, TeamAccess,
+    TeamConfig, TokenLifetimes,
 };
 use portcullis_config_distribution::{
     ConfigDocument, DocumentKind, SealedCredential, VerifiedDocument, VerifyError, object_name, sign_document,
@@ -51,6 +51,7 @@ fn config() -> Config {
         auth: OriginAuth::Header { name: "X-Api-Key".into(), prefix: String::new(), value: key() },
         network: Network::default(),
         limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
+        catalog_sharing: CatalogSharing::Private,
     };
     let route = RouteConfig {
         uid: "uid-route".into(),

@@ -87,6 +87,19 @@ impl<'a> List<'a> {
         self.found.items.as_ref().map(|items| items.iter().map(|item| item.text))
     }
 
+    /// Whether the origin declares that the list contains nothing about the user (`cacheScope: public`,
+    /// 2026-07-28, server/utilities/caching).
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        is_public(self.found.cache_scope)
+    }
+
+    /// Whether another page follows.
+    #[must_use]
+    pub fn is_continued(&self) -> bool {
+        self.found.next_cursor.is_some_and(|cursor| cursor.get() != "null")
+    }
+
     /// The cursor of the next page, if it is a string.
     #[must_use]
     pub fn next_cursor(&self) -> Option<String> {
@@ -154,6 +167,14 @@ impl<'a> List<'a> {
         let start = offset(self.body, text);
         start..start + text.len()
     }
+}
+
+/// Whether a result's `cacheScope` is `public`. Any other value, or none, makes it private.
+#[must_use]
+pub fn is_public(cache_scope: Option<&RawValue>) -> bool {
+    cache_scope.is_some_and(|scope| {
+        serde_json::from_str::<Cow<'_, str>>(scope.get()).is_ok_and(|scope| scope == "public")
+    })
 }
 
 /// Byte offset of `part`, a slice of `body`, in `body`.
@@ -346,6 +367,21 @@ mod tests {
             None
         );
         assert_eq!(curate(r#"{"result":{"tools":[]}}"#, true, |_| ItemAction::Hide).unwrap(), None);
+    }
+
+    #[test]
+    fn given_any_cache_scope_but_public_then_the_list_is_private() {
+        let scope = |text: &str| {
+            let body = format!(r#"{{"result":{{{text}"tools":[]}}}}"#);
+            List::parse(body.as_bytes(), TOOLS).unwrap().is_public()
+        };
+        assert!(scope(r#""cacheScope":"public","#) && scope(r#""cacheScope":"\u0070ublic","#));
+        for other in ["", r#""cacheScope":"private","#, r#""cacheScope":"Public","#, r#""cacheScope":true,"#]
+        {
+            assert!(!scope(other), "{other}");
+        }
+        assert!(!scope(r#""cacheScope":["public"],"#) && !scope(r#""cacheScope":null,"#));
+        assert!(!scope(r#""_meta":{"cacheScope":"public"},"#));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use gateway::{
     ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,
 };
 pub use loopback::is_loopback;
-pub use origin::{Network, OriginConfig, OriginLimits};
+pub use origin::{CatalogSharing, Network, OriginConfig, OriginLimits};
 pub use origin_auth::{
     AuthorizationServer, ClientRegistration, OriginAuth, RegisteredClient, SubjectToken,
     TokenEndpointAuthMethod,

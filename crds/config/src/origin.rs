@@ -28,6 +28,36 @@ pub struct OriginConfig {
     pub network: Network,
     /// Limits of one request.
     pub limits: OriginLimits,
+    /// Who may see what the origin shows to a user's account. Absent means private, in every version.
+    #[serde(default, skip_serializing_if = "CatalogSharing::is_private")]
+    pub catalog_sharing: CatalogSharing,
+}
+
+impl OriginConfig {
+    /// Whether what the origin shows to one user's account must not be shown to other users.
+    #[must_use]
+    pub fn has_private_catalog(&self) -> bool {
+        self.auth.is_personal() && self.catalog_sharing.is_private()
+    }
+}
+
+/// Who may see what an origin shows to a user's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogSharing {
+    /// Only that user, unless the origin declares it public.
+    #[default]
+    Private,
+    /// All users.
+    Shared,
+}
+
+impl CatalogSharing {
+    /// Whether only the user may see it.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        *self == Self::Private
+    }
 }
 
 /// Networks that an origin may be in, and its CA certificates.

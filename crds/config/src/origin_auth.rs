@@ -101,6 +101,19 @@ pub enum AuthorizationServer {
 }
 
 impl OriginAuth {
+    /// Whether each user reaches the origin with their own account there.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        match self {
+            Self::UserOAuth { .. } | Self::TokenExchange { .. } | Self::IdJag { .. } => true,
+            Self::None
+            | Self::Header { .. }
+            | Self::QueryParameter { .. }
+            | Self::SharedOAuth { .. }
+            | Self::ClientCredentials { .. } => false,
+        }
+    }
+
     /// The static credential that this method uses.
     #[must_use]
     pub fn secret(&self) -> Option<&SecretKey> {

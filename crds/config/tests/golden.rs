@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use portcullis_config::{
-    Access, AuthorizationServer, Capabilities, ClaimNames, ClientPolicy, ClientRegistration, Config,
-    DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, Network,
+    Access, AuthorizationServer, Capabilities, CatalogSharing, ClaimNames, ClientPolicy, ClientRegistration,
+    Config, DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, Network,
     OriginAuth, OriginConfig, OriginLimits, Override, ProviderClient, RegisteredClient, RouteConfig,
     SecretKey, Secrets, Selection, SubjectToken, TeamAccess, TeamConfig, TokenEndpointAuthMethod,
     TokenLifetimes, WorkloadConfig, WorkloadCredential,
@@ -115,7 +115,9 @@ fn workloads() -> Vec<WorkloadConfig> {
 }
 
 fn origins() -> Vec<OriginConfig> {
+    let shared = |auth: &OriginAuth| matches!(auth, OriginAuth::UserOAuth { .. });
     let origin = |(number, auth): (usize, OriginAuth)| OriginConfig {
+        catalog_sharing: if shared(&auth) { CatalogSharing::Shared } else { CatalogSharing::Private },
         uid: format!("uid-{number}"),
         id: format!("id-{number}"),
         name: format!("mcp/origin-{number}"),

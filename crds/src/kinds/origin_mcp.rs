@@ -1,6 +1,7 @@
 //! `OriginMcp`: an upstream MCP server.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::origin_auth::OriginAuth;
@@ -57,12 +58,36 @@ pub struct OriginMcpSpec {
     )]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_namespaces: Vec<String>,
+    /// Who may see the capabilities that the origin shows to a user's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogSettings>,
     /// TLS settings for connections to the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// Limits of one request to the origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+}
+
+/// Who may see the capabilities that an origin shows to a user's account.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogSettings {
+    /// Whether users may see what the origin showed to another user's account (userOAuth, tokenExchange,
+    /// idJag). Has no effect with other modes, where the origin shows the same to all users. Default:
+    /// Private.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<CatalogSharing>,
+}
+
+/// Who may see the capabilities that an origin shows to a user's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CatalogSharing {
+    /// Only that user, unless the origin itself declares a list public (`cacheScope: public`).
+    Private,
+    /// All users of the origin's virtual MCPs. Choose this only if the origin shows the same tools, prompts
+    /// and resource templates to everyone.
+    Shared,
 }
 
 /// TLS settings for connections to an origin.
@@ -98,7 +123,7 @@ pub struct OriginMcpStatus {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
-    /// Capabilities that the origin offers. If only connected users can list them, the capabilities that
+    /// Number of capabilities that the origin offers. If only connected users can list them, of those that
     /// users were recently shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<Catalog>,

@@ -102,7 +102,7 @@ pub(crate) fn headers(context: &Context) -> HeaderMap {
     HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())])
 }
 
-fn ana() -> Principal {
+pub(crate) fn ana() -> Principal {
     Principal::new("company", "ana", None, None, ["finance"])
 }
 

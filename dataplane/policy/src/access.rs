@@ -134,6 +134,15 @@ impl Route {
         self.teams.iter().any(|rule| rule.members.has_service_accounts)
     }
 
+    /// Whether callers of this route may see different tools. A list of tools then depends on the caller,
+    /// also for a caller who sees all of them.
+    #[must_use]
+    pub fn tools_depend_on_caller(&self) -> bool {
+        // `access: Everyone` gives people all tools, whatever their teams say.
+        let applies = |rule: &TeamRule| self.access == Access::Teams || !rule.members.programs.is_empty();
+        self.teams.iter().any(|rule| !rule.tools.is_passthrough() && applies(rule))
+    }
+
     /// Access of a principal to this route; `None` if access is denied. People must come from the route's
     /// identity provider. Workloads and service accounts have none, and `access: Everyone` does not include
     /// them: a team must list them.

@@ -129,6 +129,7 @@ pub(crate) fn origin(doc: &OriginConfig, credentials: &Credentials) -> Result<Or
         credential: origin_credential(doc, credentials)?,
         network: doc.network.clone(),
         limits: doc.limits,
+        catalog_sharing: doc.catalog_sharing,
     })
 }
 

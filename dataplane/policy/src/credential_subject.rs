@@ -38,7 +38,20 @@ impl Origin {
     /// one could read and cancel each other's tasks.
     #[must_use]
     pub fn allows_tasks(&self) -> bool {
-        matches!(self.credential_subject(), CredentialSubject::Person | CredentialSubject::SignIn)
+        self.is_personal()
+    }
+
+    /// Whether each user reaches this origin with their own account, so that what it shows may differ from
+    /// user to user.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.auth.is_personal()
+    }
+
+    /// Whether what this origin shows to one user's account must not be shown to other users.
+    #[must_use]
+    pub fn has_private_catalog(&self) -> bool {
+        self.is_personal() && self.catalog_sharing.is_private()
     }
 }
 

@@ -7,7 +7,8 @@ use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use portcullis_config::{
-    Access, ClientPolicy, IdentityProviderKind, Network, OriginAuth, OriginLimits, TokenLifetimes,
+    Access, CatalogSharing, ClientPolicy, IdentityProviderKind, Network, OriginAuth, OriginLimits,
+    TokenLifetimes,
 };
 use secrecy::SecretString;
 use url::Url;
@@ -150,6 +151,8 @@ pub struct Origin {
     pub network: Network,
     /// Limits of one call.
     pub limits: OriginLimits,
+    /// Who may see what the origin shows to a user's account.
+    pub catalog_sharing: CatalogSharing,
 }
 
 /// A static credential. Resolved from the config's secrets and checked against its allowed hosts.

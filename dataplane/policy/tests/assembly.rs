@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_config::{
-    Access, Capabilities, ClientPolicy, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members,
-    Network, OriginAuth, OriginConfig, OriginLimits, RouteConfig, SecretKey, SecretValue, Selection,
-    TeamAccess, TeamConfig, TokenLifetimes,
+    Access, Capabilities, CatalogSharing, ClientPolicy, GatewayConfig, IdentityProviderConfig,
+    IdentityProviderKind, Members, Network, OriginAuth, OriginConfig, OriginLimits, RouteConfig, SecretKey,
+    SecretValue, Selection, TeamAccess, TeamConfig, TokenLifetimes,
 };
 use portcullis_policy::{DocumentRef, Principal, RejectedDocument, RouteTable, RouteTableBuilder, ToolRules};
 use secrecy::SecretString;
@@ -45,6 +45,7 @@ fn origin(id: &str, auth: OriginAuth) -> OriginConfig {
         auth,
         network: Network::default(),
         limits: OriginLimits { request_timeout_ms: 60_000, response_bytes: 1 << 20 },
+        catalog_sharing: CatalogSharing::Private,
     }
 }
 
@@ -211,6 +212,24 @@ fn given_the_tools_of_several_teams_then_nothing_is_to_be_filtered_where_one_of_
         assert_eq!(tools(&table, slug).is_passthrough(), all, "{slug}");
         assert_eq!(tools(&table, slug).allow("write"), all, "{slug}");
     }
+}
+
+/// What one caller is shown must not be cached for another, also if that one caller sees everything.
+#[test]
+fn given_a_team_with_some_of_the_tools_then_lists_of_the_route_depend_on_the_caller() {
+    let mut assembly = assembly();
+    assembly.put_team(&team_with("readers", &[("a", Some("read")), ("b", None), ("c", Some("read"))]));
+    assembly.put_team(&team_with("writers", &[("a", None)]));
+    assembly.put_route(RouteConfig { access: Access::Everyone, ..route("c", "y") });
+    let table = whole(&mut assembly);
+    let depends = |table: &RouteTable, slug| table.route(slug).unwrap().tools_depend_on_caller();
+    assert!(tools(&table, "a").is_passthrough() && depends(&table, "a"));
+    assert!(!depends(&table, "b"), "the team has all tools");
+    assert!(!depends(&table, "c"), "everyone has all tools");
+    let mut programs = team_with("programs", &[("c", Some("read"))]);
+    programs.members = Members { workloads: vec!["reporter".to_owned()], ..Members::default() };
+    assembly.put_team(&programs);
+    assert!(depends(&whole(&mut assembly), "c"), "everyone does not include programs");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Observed catalogs, of origins that need a user's account: selects the replicas to poll, and passes the
-//! observed names to the compiler.
+//! observed names to the compiler. Names of private catalogs are not used, even if a replica reports them: a
+//! replica of an earlier version does, or the catalog was shared before.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,11 +61,12 @@ impl Reconciler {
         for document in &self.desired_state.compiled.origins {
             let asked = cluster_state.discoveries.get(&document.uid).map(|asked| &asked.outcome);
             let Some((namespace, name)) = document.name.split_once('/') else { continue };
-            if asked != Some(&DiscoveryOutcome::NeedsAccount) {
+            let id = ResourceId::new("OriginMcp", namespace, name);
+            let known = cluster_state.resources.catalogs.get(&id);
+            if asked != Some(&DiscoveryOutcome::NeedsAccount) && !known.is_some_and(|known| known.observed) {
                 continue;
             }
-            let id = ResourceId::new("OriginMcp", namespace, name);
-            let catalog = of(cluster_state, document).map(names);
+            let catalog = of(cluster_state, document).map(|observed| names(document, observed));
             if cluster_state.resources.catalogs.get(&id) != catalog.as_ref() {
                 changed = true;
                 match catalog {
@@ -86,9 +88,13 @@ pub(super) fn of<'a>(
     (observed.url() == document.url.as_str() && !observed.is_empty()).then_some(observed)
 }
 
-fn names(observed: &ObservedCatalog) -> Catalog {
-    let (tools, prompts) = (observed.names(ListKind::Tools), observed.names(ListKind::Prompts));
-    Catalog { tools, prompts, observed: true }
+/// The names that curations are compared with.
+fn names(document: &OriginConfig, observed: &ObservedCatalog) -> Catalog {
+    let names = |kind| match document.has_private_catalog() {
+        true => observed.public_names(kind),
+        false => observed.names(kind),
+    };
+    Catalog { tools: names(ListKind::Tools), prompts: names(ListKind::Prompts), observed: true }
 }
 
 /// The counts for the status. Resources are omitted, because each user has their own.
@@ -100,5 +106,42 @@ pub(super) fn counts(observed: &ObservedCatalog) -> kind::Catalog {
         resources: None,
         resource_templates: count(ListKind::ResourceTemplates),
         hash: observed.hash(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_config_distribution::{ObservedCatalogs, ObservedItem};
+    use portcullis_golden::config::{origin, with};
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(sharing: &str) -> OriginConfig {
+        let auth = json!({"userOAuth": {"scopes": [], "registration": "auto"}});
+        let members = json!({"auth": auth, "catalogSharing": sharing});
+        serde_json::from_value(with(origin("o"), members)).unwrap()
+    }
+
+    /// What replicas report: tools with their names, and prompts that are public.
+    fn report() -> ObservedCatalogs {
+        let mut seen = ObservedCatalogs::default();
+        let url = document("private").url.to_string();
+        for (kind, name) in [(ListKind::Tools, "payroll"), (ListKind::Prompts, "greet")] {
+            seen.record("o", &url, kind, [ObservedItem::new(name, "{}")], 1);
+        }
+        seen.declare_public("o", &url, ListKind::Prompts, true);
+        seen
+    }
+
+    #[test]
+    fn given_a_replica_that_reports_names_of_a_private_catalog_then_only_public_ones_are_used() {
+        let report = report();
+        let observed = report.get("o").unwrap();
+        let of_private = names(&document("private"), observed);
+        assert_eq!((of_private.tools, of_private.prompts), (None, Some(["greet".to_owned()].into())));
+        let of_shared = names(&document("shared"), observed);
+        assert_eq!(of_shared.tools, Some(["payroll".to_owned()].into()));
+        assert_eq!((counts(observed).tools, counts(observed).prompts), (1, 1));
     }
 }

@@ -62,8 +62,13 @@ pub(super) fn origin_conditions(
             (reachable(), ConditionState::new(True, "CatalogSynced", "The catalog is up to date."))
         }
         DiscoveryOutcome::NeedsAccount if observed.is_some() => {
-            let message = "The catalog contains what users were shown recently through the gateway. \
-                           It may be incomplete.";
+            let message = if document.has_private_catalog() {
+                "The catalog is private to each user. It counts what users were shown recently through the gateway. \
+                 To check curations against it, and to show it to users before they connect an account, set \
+                 spec.catalog.sharing: Shared."
+            } else {
+                "The catalog contains what users were shown recently through the gateway. It may be incomplete."
+            };
             (reachable(), ConditionState::new(True, OBSERVED_REASON, message))
         }
         DiscoveryOutcome::NeedsAccount => {

@@ -21,10 +21,13 @@ impl Reconciler {
         let wanted = origin_status::targets(&self.desired_state.compiled);
         let by_uid: BTreeMap<_, _> =
             wanted.iter().map(|target| (&target.document.uid, &target.document)).collect();
-        self.context
-            .cluster_state
+        let cluster_state = &mut self.context.cluster_state;
+        let before = cluster_state.discoveries.len();
+        cluster_state
             .discoveries
             .retain(|uid, asked| by_uid.get(uid).is_some_and(|it| **it == asked.document));
+        // The catalog of an origin may have become private.
+        cluster_state.catalogs_changed |= cluster_state.discoveries.len() != before;
         targets.send_replace(Arc::new(wanted));
     }
 

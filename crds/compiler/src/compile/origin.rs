@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_config::{Network, OriginConfig, OriginLimits};
+use portcullis_config::{CatalogSharing, Network, OriginConfig, OriginLimits};
 use portcullis_crds::OriginMcp;
-use portcullis_crds::kinds::origin_mcp::Limits;
+use portcullis_crds::kinds::origin_mcp::{self as kind, Limits};
 use portcullis_crds::values::{ByteSize, Duration};
 use sha2::{Digest as _, Sha256};
 
@@ -46,6 +46,10 @@ pub(super) fn compile(
             ca_bundle_pem,
         },
         limits,
+        catalog_sharing: match spec.catalog.as_ref().and_then(|catalog| catalog.sharing) {
+            None | Some(kind::CatalogSharing::Private) => CatalogSharing::Private,
+            Some(kind::CatalogSharing::Shared) => CatalogSharing::Shared,
+        },
     })
 }
 

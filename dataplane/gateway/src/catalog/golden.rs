@@ -3,12 +3,14 @@
 use portcullis_golden::assert_golden;
 use serde_json::{Value, json};
 
-use super::CatalogSection;
-use crate::golden::{context, pretty, table};
+use super::{CatalogSection, ObservedPage};
+use crate::golden::{ana, context, pretty, table_with};
 
 #[tokio::test]
 async fn stored_catalogs_have_their_kinds() {
-    let (context, table) = (context().await, table());
+    let personal = json!({"userOAuth": {"scopes": [], "registration": "auto"}});
+    let table = table_with(|config| config["origins"][0]["auth"] = personal);
+    let context = context().await;
     let origin = table.origin("origin-id").unwrap();
     let parts = [
         CatalogSection::Initialize,
@@ -18,7 +20,9 @@ async fn stored_catalogs_have_their_kinds() {
         CatalogSection::Templates,
     ];
     for part in parts {
-        context.catalogs.learn(origin, part, [r#"{"name":"a"}"#], false);
+        let items = vec![r#"{"name":"a","serverInfo":{"name":"a"},"instructions":"for Ana"}"#];
+        let page = ObservedPage { part, items, public: true, continues: false, is_continued: false };
+        context.catalogs.learn(origin, &ana().id, &page);
     }
     let mut rows = Vec::new();
     // Catalogs are stored in the background.
@@ -34,7 +38,7 @@ async fn stored_catalogs_have_their_kinds() {
         .iter()
         .map(|row| {
             json!({
-                "origin_uid": row.origin_uid, "origin_url": row.origin_url, "kind": row.kind,
+                "origin_uid": row.origin_uid, "origin_url": row.origin_url, "kind": row.kind, "basis": row.basis,
                 "document": row.document, "observed_at": row.observed_at,
             })
         })

@@ -1,26 +1,45 @@
 //! Observed catalogs: the capabilities that origins offer, learned from relayed responses. They hold
 //! definitions, never user data.
 //!
-//! A catalog serves users who have not connected an account at the origin, and its templates decide which
-//! URIs may be read. In a cluster, the operator reads the observed catalogs. A catalog is bound to the
-//! origin's URL: if the URL changes, it is learned again.
+//! ```text
+//! response to a user -> SharingBasis -> SharedCatalogs   what every user may see
+//!                                    -> Observations     names, or only counts, for the operator
+//!                    -> TemplateCache                    the user's own templates: which URIs they may read
+//! ```
+//!
+//! What an origin shows to one user's account is private, unless the origin declares it public or its owner
+//! declares the catalog shared. A catalog is bound to the origin's URL: if the URL changes, it is learned
+//! again.
 
 #[cfg(test)]
 mod golden;
+mod observations;
 mod section;
+mod server_info;
+mod shared;
+mod sharing;
+mod templates;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_config_distribution::ObservedCatalogs;
-use portcullis_policy::Origin;
+use portcullis_origin_auth::ConnectionChange;
+use portcullis_policy::{CredentialSubject, Origin, PrincipalId};
 use portcullis_store::{CatalogRow, Store, StoreError};
 use serde_json::value::RawValue;
+use tokio::sync::broadcast;
 
 pub(crate) use section::CatalogSection;
+pub(crate) use templates::UriTemplates;
+
+use observations::{Observations, Observed};
+use shared::{Items, SharedCatalogs, SharedPage, SharedSection};
+use sharing::SharingBasis;
+use templates::TemplateCache;
 
 /// Minimum time between two updates of a section: lists are large and change rarely.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
@@ -29,32 +48,23 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// after days, so this is precise enough.
 const RESAVE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Observations older than this are no longer reported.
-const OBSERVATION_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Stored sections that were not observed for this long are deleted.
+const STORED_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Maximum number of items of a list. Longer lists are user data, or an attack on memory.
-const MAX_LIST_ITEMS: usize = 5_000;
+/// How often expired sections are deleted from the store.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Maximum number of templates of an origin, because each URI is matched against every template.
-const MAX_TEMPLATES: usize = 1_000;
-
-/// URI templates of one origin.
-pub(crate) type UriTemplates = Arc<[Box<str>]>;
-
-/// One section of an origin's catalog: the items of a list, or one document.
-#[derive(Clone)]
-struct CachedSection {
-    items: Arc<[Box<RawValue>]>,
-    learned_at: UnixMillis,
-    saved_at: UnixMillis,
-}
-
-/// The catalog of one origin.
-struct OriginCatalog {
-    url: Box<str>,
-    sections: HashMap<CatalogSection, CachedSection>,
-    /// URI templates, parsed from the items once.
-    templates: UriTemplates,
+/// A page of a list, or the document of another section, as the origin sent it to a user.
+pub(crate) struct ObservedPage<'a> {
+    pub(crate) part: CatalogSection,
+    /// JSON texts.
+    pub(crate) items: Vec<&'a str>,
+    /// Whether the origin declares it public.
+    pub(crate) public: bool,
+    /// Whether it continues a list.
+    pub(crate) continues: bool,
+    /// Whether the list has further pages.
+    pub(crate) is_continued: bool,
 }
 
 /// Catalogs of all origins. Cheap to clone.
@@ -62,191 +72,168 @@ struct OriginCatalog {
 pub(crate) struct Catalogs(Arc<Inner>);
 
 struct Inner {
-    origins: RwLock<HashMap<Arc<str>, OriginCatalog>>,
-    observed: Mutex<ObservationState>,
+    shared: SharedCatalogs,
+    templates: TemplateCache,
+    observations: Observations,
     store: Store,
     clock: Clock,
 }
 
-/// Observations for the operator.
-#[derive(Default)]
-struct ObservationState {
-    observations: ObservedCatalogs,
-    hash: String,
-    changed: bool,
-}
-
 impl Catalogs {
-    /// Loads the catalogs that earlier processes have stored.
+    /// Loads the shared catalogs that earlier processes have stored.
     pub(crate) async fn load(store: Store, clock: Clock) -> Result<Self, StoreError> {
-        let catalogs =
-            Self(Arc::new(Inner { origins: RwLock::default(), observed: Mutex::default(), store, clock }));
-        for CatalogRow { origin_uid, origin_url, kind, document, observed_at } in
-            catalogs.0.store.catalogs().await?
-        {
-            let Some(part) = CatalogSection::from_name(&kind) else { continue };
-            match serde_json::from_str::<Vec<Box<RawValue>>>(&document) {
-                Ok(items) => {
-                    let seen = UnixMillis(observed_at);
-                    catalogs.observe(&origin_uid, &origin_url, part, &items, seen);
-                    let section =
-                        CachedSection { items: items.into(), learned_at: UnixMillis(0), saved_at: seen };
-                    catalogs.insert_section(&Arc::from(origin_uid), &origin_url, part, section);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, origin_uid, kind, "failed to parse stored catalog; it will be learned again")
-                }
-            }
+        let catalogs = Self(Arc::new(Inner {
+            shared: SharedCatalogs::new(store.clone()),
+            templates: TemplateCache::new(clock.clone()),
+            observations: Observations::new(clock.clone()),
+            store,
+            clock,
+        }));
+        for row in catalogs.0.store.catalogs().await? {
+            catalogs.restore(row);
         }
         Ok(catalogs)
     }
 
-    /// Whether a response should update this section.
-    pub(crate) fn needs_refresh(&self, origin: &Origin, part: CatalogSection) -> bool {
-        self.section(origin, part)
-            .is_none_or(|section| self.0.clock.now().since(section.learned_at) >= REFRESH_INTERVAL)
+    fn restore(&self, row: CatalogRow) {
+        let CatalogRow { origin_uid, origin_url, kind, basis, document, observed_at } = row;
+        let parts = (CatalogSection::from_name(&kind), SharingBasis::from_name(&basis));
+        let (Some(part), Some(basis)) = parts else { return };
+        let items = match serde_json::from_str::<Vec<Box<RawValue>>>(&document) {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::warn!(%error, origin_uid, kind, "failed to parse stored catalog; it will be learned again");
+                return;
+            }
+        };
+        let seen = UnixMillis(observed_at);
+        let of = Observed { origin_uid: &origin_uid, url: &origin_url, part };
+        self.0.observations.record_shared(of, basis, items.iter().map(|item| item.get()), seen);
+        let section = SharedSection { items: items.into(), basis, saved_at: seen };
+        self.0.shared.restore(Arc::from(origin_uid), &origin_url, part, section);
     }
 
-    /// Learns a page of a list. A page that continues a list is added to the known items.
-    pub(crate) fn learn<'a>(
-        &self,
-        origin: &Origin,
-        part: CatalogSection,
-        page: impl IntoIterator<Item = &'a str>,
-        continues: bool,
-    ) {
-        let known = self.section(origin, part);
-        let old: &[Box<RawValue>] = known.as_ref().map(|section| &*section.items).unwrap_or_default();
-        let before: &[Box<RawValue>] = if continues { old } else { &[] };
-        let mut items = before.to_vec();
-        let mut seen: HashSet<&str> = before.iter().map(|item| item.get()).collect();
-        for item in page.into_iter().take(MAX_LIST_ITEMS.saturating_sub(items.len())) {
-            // Items of a parsed list are valid JSON. Invalid ones would be ignored.
-            if let (true, Ok(item)) =
-                (!continues || seen.insert(item), RawValue::from_string(item.to_owned()))
-            {
-                items.push(item);
+    /// Whether a response to this user should update this section. Templates are needed of every origin,
+    /// because they decide which URIs may be read. Other sections are needed only if the gateway obtains
+    /// tokens for the origin: users without an account see them, and the operator cannot list them itself.
+    pub(crate) fn needs_refresh(&self, origin: &Origin, who: &PrincipalId, part: CatalogSection) -> bool {
+        let is_old = |learned_at: UnixMillis| self.0.clock.now().since(learned_at) >= REFRESH_INTERVAL;
+        let section = is_catalogued(origin) && self.0.shared.learned_at(origin, part).is_none_or(is_old);
+        section
+            || (part == CatalogSection::Templates
+                && self
+                    .templates(origin, who)
+                    .is_none_or(|known| !self.0.templates.is_younger(&known, REFRESH_INTERVAL)))
+    }
+
+    /// Learns from a response to this user.
+    pub(crate) fn learn(&self, origin: &Origin, who: &PrincipalId, page: &ObservedPage<'_>) {
+        // The pages of a list may come from different requests, so only a list of one page is known to be
+        // complete. Others are requested when they are needed.
+        if page.part == CatalogSection::Templates && !page.continues && !page.is_continued {
+            self.learn_templates(origin, who, page.items.iter().copied(), true);
+        }
+        if !is_catalogued(origin) {
+            return;
+        }
+        match SharingBasis::of(origin, page.public) {
+            Some(basis) => self.learn_shared(origin, page, basis),
+            None => {
+                if self.0.shared.withdraw(origin, page.part, self.0.clock.now()) {
+                    self.0.shared.save(origin, page.part);
+                }
+                self.0.observations.record_private(origin, page.part, &page.items);
             }
         }
-        let same = known.as_ref().is_some_and(|known| {
-            known.items.len() == items.len()
-                && known.items.iter().zip(&items).all(|(old, new)| old.get() == new.get())
-        });
-        let now = self.0.clock.now();
-        let noted = known
-            .as_ref()
-            .map(|known| known.saved_at)
-            .filter(|noted| same && now.since(*noted) < RESAVE_INTERVAL);
-        if noted.is_none() {
-            self.observe(&origin.uid, origin.url.as_str(), part, &items, now);
-            self.save(origin, part, &items, now);
-        }
-        let section = CachedSection { items: items.into(), learned_at: now, saved_at: noted.unwrap_or(now) };
-        self.insert_section(&origin.uid, origin.url.as_str(), part, section);
     }
 
-    /// The items of a list, or the document of another section; `None` if nothing has been observed.
-    pub(crate) fn items(&self, origin: &Origin, part: CatalogSection) -> Option<Arc<[Box<RawValue>]>> {
-        self.section(origin, part).map(|section| section.items)
+    /// Learns the templates that the origin listed to this user. An incomplete list only adds to what is
+    /// known.
+    pub(crate) fn learn_templates<'a>(
+        &self,
+        origin: &Origin,
+        who: &PrincipalId,
+        items: impl Iterator<Item = &'a str>,
+        complete: bool,
+    ) {
+        self.0.templates.learn(origin, who, items, complete);
     }
 
-    /// URI templates that the origin has listed.
-    pub(crate) fn templates(&self, origin: &Origin) -> UriTemplates {
-        let known = self.0.origins.read();
-        let known = known.get(&origin.uid).filter(|known| *known.url == *origin.url.as_str());
-        known.map(|known| Arc::clone(&known.templates)).unwrap_or_default()
+    /// The items of a list, or the document of another section; `None` if nothing is known that every user
+    /// may see.
+    pub(crate) fn shared_items(&self, origin: &Origin, part: CatalogSection) -> Option<Items> {
+        self.0.shared.items(origin, part)
     }
 
-    /// The observations, with ages instead of times.
-    pub(crate) fn observations(&self) -> ObservedCatalogs {
-        let now = self.0.clock.now().0;
-        self.0.observed.lock().observations.clone().swap_times_and_ages(now)
+    /// URI templates that the origin lists to this user; `None` if they are unknown.
+    pub(crate) fn templates(&self, origin: &Origin, who: &PrincipalId) -> Option<Arc<UriTemplates>> {
+        self.0.templates.get(origin, who)
+    }
+
+    /// Whether a URI that matches none of these templates is denied without asking the origin again.
+    pub(crate) fn may_deny(&self, known: &UriTemplates) -> bool {
+        self.0.templates.may_deny(known)
+    }
+
+    /// The observations for the operator, with ages instead of times. Names of an origin are included if
+    /// `may_show` returns true for its UID, or if the origin declared them public.
+    pub(crate) fn observations(&self, may_show: impl FnMut(&str) -> bool) -> ObservedCatalogs {
+        self.0.observations.report(may_show)
     }
 
     /// Hash of the observations. It changes when they change.
     pub(crate) fn observations_hash(&self) -> String {
-        let mut shown = self.0.observed.lock();
-        if std::mem::take(&mut shown.changed) {
-            shown.hash = shown.observations.hash();
+        self.0.observations.hash()
+    }
+
+    /// Forgets the templates of accounts that are connected or disconnected, and deletes expired sections
+    /// from the store, until dropped.
+    pub(crate) async fn maintain(self, mut changes: broadcast::Receiver<ConnectionChange>) {
+        let mut prune = tokio::time::interval(PRUNE_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = prune.tick() => self.prune().await,
+                change = changes.recv() => match change {
+                    Ok(change) => self.0.templates.forget(&change.who, &change.origin_uid),
+                    // A change was missed.
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.0.templates.forget_all(),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
         }
-        shown.hash.clone()
     }
 
-    fn section(&self, origin: &Origin, part: CatalogSection) -> Option<CachedSection> {
-        let known = self.0.origins.read();
-        let known = known.get(&origin.uid).filter(|known| *known.url == *origin.url.as_str())?;
-        known.sections.get(&part).cloned()
-    }
-
-    fn insert_section(&self, origin: &Arc<str>, url: &str, part: CatalogSection, section: CachedSection) {
-        let nothing = || OriginCatalog {
-            url: url.into(),
-            sections: HashMap::new(),
-            templates: UriTemplates::default(),
-        };
-        let mut known = self.0.origins.write();
-        let known = known.entry(Arc::clone(origin)).or_insert_with(nothing);
-        if *known.url != *url {
-            *known = nothing();
+    async fn prune(&self) {
+        let age = i64::try_from(STORED_TTL.as_millis()).unwrap_or(i64::MAX);
+        if let Err(error) = self.0.store.prune_catalogs(self.0.clock.now().0.saturating_sub(age)).await {
+            tracing::warn!(%error, "failed to delete expired catalogs");
         }
-        if part == CatalogSection::Templates {
-            #[derive(serde::Deserialize)]
-            struct Template {
-                #[serde(rename = "uriTemplate")]
-                uri_template: Box<str>,
-            }
-            let items = section.items.iter();
-            known.templates = items
-                .filter_map(|item| serde_json::from_str::<Template>(item.get()).ok())
-                .map(|item| item.uri_template)
-                .take(MAX_TEMPLATES)
-                .collect();
-        }
-        known.sections.insert(part, section);
     }
 
-    /// Records an observation for the operator.
-    fn observe(
-        &self,
-        origin: &str,
-        url: &str,
-        part: CatalogSection,
-        items: &[Box<RawValue>],
-        at: UnixMillis,
-    ) {
-        let mut shown = self.0.observed.lock();
-        let mut changed = match part.list_kind() {
-            Some(kind) => {
-                let items = items.iter().filter_map(|item| section::definition(kind, item.get()));
-                shown.observations.record(origin, url, kind, items, at.0)
-            }
-            None => {
-                let version = items.first().and_then(|greeting| section::protocol_version(greeting.get()));
-                version.is_some_and(|version| {
-                    shown.observations.record_protocol_version(origin, url, &version, at.0)
-                })
-            }
-        };
-        let old = i64::try_from(OBSERVATION_TTL.as_millis()).unwrap_or(i64::MAX);
-        changed |= shown.observations.prune_before(self.0.clock.now().0.saturating_sub(old));
-        shown.changed |= changed;
-    }
-
-    /// Stores a section in the background, so requests do not wait for the store.
-    fn save(&self, origin: &Origin, part: CatalogSection, items: &[Box<RawValue>], now: UnixMillis) {
-        let Ok(document) = serde_json::to_string(items) else { return };
-        let row = CatalogRow {
-            origin_uid: origin.uid.to_string(),
-            origin_url: origin.url.to_string(),
-            kind: part.name().to_owned(),
-            document,
-            observed_at: now.0,
-        };
-        let store = self.0.store.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.put_catalog(&row).await {
-                tracing::warn!(%error, kind = row.kind, "failed to store catalog of origin");
-            }
+    fn learn_shared(&self, origin: &Origin, page: &ObservedPage<'_>, basis: SharingBasis) {
+        let is_list = page.part.list_kind().is_some();
+        // Items of a parsed list are valid JSON. Invalid ones are ignored.
+        let items = page.items.iter().filter_map(|item| match is_list {
+            true => RawValue::from_string((*item).to_owned()).ok(),
+            false => server_info::reusable_server_info(item),
         });
+        let page_to_share = SharedPage { items: items.collect(), basis, continues: page.continues };
+        let now = self.0.clock.now();
+        let Some(learned) = self.0.shared.learn(origin, page.part, page_to_share, now) else { return };
+        if learned.is_due {
+            let of = Observed { origin_uid: &origin.uid, url: origin.url.as_str(), part: page.part };
+            self.0.observations.record_shared(
+                of,
+                learned.basis,
+                learned.items.iter().map(|item| item.get()),
+                now,
+            );
+            self.0.shared.save(origin, page.part);
+        }
     }
+}
+
+/// Whether the catalog of this origin is learned. The operator lists origins with static credentials itself.
+fn is_catalogued(origin: &Origin) -> bool {
+    origin.credential_subject() != CredentialSubject::None
 }

@@ -203,6 +203,8 @@ fn background_tasks(
         "follows disconnected accounts",
         Arc::clone(&context.broker.connection_changes).watch(),
     ));
+    let changes = context.broker.changes();
+    tasks.spawn(named("maintains catalogs", context.catalogs.clone().maintain(changes)));
     tasks.spawn(named("follows the database URL", database.follow(context.store.clone())));
     tasks.spawn(named("re-encrypts stored data", services.reencrypt(reencryption)));
     tasks

@@ -275,10 +275,11 @@ impl Services {
 
     /// State of the catalog endpoint, through which the operator reads the catalogs of the named replica.
     pub(super) fn catalog_endpoint_state(&self, replica: String) -> CatalogEndpointState {
-        let Context { catalogs, keys, random, .. } = &*self.context;
+        let Context { catalogs, tables, keys, random, .. } = &*self.context;
         CatalogEndpointState {
             replica,
             catalogs: catalogs.clone(),
+            tables: tables.clone(),
             keys: Arc::clone(keys),
             random: random.clone(),
         }

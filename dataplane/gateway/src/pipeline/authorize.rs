@@ -11,7 +11,6 @@ use super::audit_record::AuditRecord;
 use super::body_edits::BodyEdits;
 use super::error::PipelineError;
 use super::parse::Parsed;
-use crate::catalog::CatalogSection;
 
 /// The gateway's own tool, which returns the link to connect an account.
 pub(super) const CONNECT_TOOL: &str = "connect_account";
@@ -49,8 +48,8 @@ impl Changes {
 pub(super) enum Authorization<'r> {
     /// The request may be relayed.
     Authorized(Authorized<'r>),
-    /// A URI may be readable through a template, but the origin's templates are not known yet. If they stay
-    /// unknown, the request fails with this error.
+    /// A URI may be readable through a template, but the templates that the origin lists to the caller are
+    /// not known, or not recently. If no template makes it readable, the request fails with this error.
     TemplatesUnknown(Parsed<'r>, PipelineError),
 }
 
@@ -223,13 +222,14 @@ impl Check<'_, '_> {
         if curation.offers_resource(uri) {
             return Ok(());
         }
-        let templates = catalogs.templates(&route.origin);
-        if curation.is_readable(uri, templates.iter().map(AsRef::as_ref)) {
+        let caller = &self.parsed.authenticated().caller().principal.id;
+        let templates = catalogs.templates(&route.origin, caller);
+        if curation.is_readable(uri, templates.iter().flat_map(|known| known.iter())) {
             return Ok(());
         }
         let denial = PipelineError::unknown_resource(message, uri);
-        let known = catalogs.items(&route.origin, CatalogSection::Templates).is_some();
-        if known || !curation.depends_on_templates(uri) {
+        let is_final = templates.is_some_and(|known| catalogs.may_deny(&known));
+        if is_final || !curation.depends_on_templates(uri) {
             return Err(denial);
         }
         self.undecided.get_or_insert(denial);

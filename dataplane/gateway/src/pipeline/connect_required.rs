@@ -1,6 +1,7 @@
 //! Responses for users who have not connected an account at the origin, or whose account lacks scopes.
-//! `initialize` and lists are served from the last known catalog; `connect_account` returns the link. A call
-//! leads the user to the connect page in the way that the client supports.
+//! `initialize` and lists are served from the shared catalog, if there is one. Otherwise the only tool is
+//! `connect_account`, which returns the link. A call leads the user to the connect page in the way that the
+//! client supports.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use portcullis_mcp::header::SESSION_ID;
 use portcullis_mcp::list::{Item, ItemAction};
 use portcullis_mcp::message::{Message, MessageKind};
 use portcullis_mcp::method::Method;
+use portcullis_mcp::tasks;
 use portcullis_origin_auth::ConnectionStatus;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -69,11 +71,11 @@ impl ConnectRequired {
 /// Responds locally instead of forwarding the request to the origin.
 pub(super) async fn respond(
     context: &Arc<Context>,
-    authorized: Authorized<'_>,
+    parsed: &Parsed<'_>,
+    is_connect_tool: bool,
     lack: ConnectRequired,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let parsed = authorized.parsed();
     let by = parsed.authenticated();
     let message = match parsed.kind() {
         RequestKind::Message(message) => message,
@@ -88,7 +90,7 @@ pub(super) async fn respond(
     }
     let responder = LocalResponder { context, parsed, message };
     match message.method {
-        Method::Initialize => responder.initialize(&authorized.body(), record),
+        Method::Initialize => responder.initialize(record),
         Method::Discover => Ok(responder.result(responder.discover(), record)),
         Method::Listen => Ok(PlaceholderStream::modern(context, by, message, record).respond()),
         Method::Neutral => Ok(responder.result(json!({}), record)),
@@ -97,7 +99,7 @@ pub(super) async fn respond(
             ConnectRequired::Account(
                 status @ (ConnectionStatus::AdminNeeded | ConnectionStatus::SignInNeeded),
             ) => responder.explain_unavailable(status, record),
-            lack => responder.request_connect(authorized.is_connect_tool(), &lack, record).await,
+            lack => responder.request_connect(is_connect_tool, &lack, record).await,
         },
     }
 }
@@ -116,14 +118,14 @@ impl LocalResponder<'_, '_> {
 
     /// The sealed session id contains the client's `initialize` parameters. The session is opened at the
     /// origin once an account is connected.
-    fn initialize(&self, body: &[u8], record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
+    fn initialize(&self, record: &mut AuditRecord) -> Result<Response<Body>, PipelineError> {
         let (by, message) = (self.parsed.authenticated(), self.message);
         let asked = message.protocol_version.as_deref().unwrap_or_default();
         let version = LEGACY_VERSIONS.into_iter().find(|known| *known == asked).unwrap_or(LEGACY_VERSIONS[0]);
         let mut greeting = self.server_info(CatalogSection::Initialize);
         greeting.insert("protocolVersion".to_owned(), version.into());
         let kind = SessionKind::Deferred {
-            initialize: initialize_params(body, version)?,
+            initialize: initialize_params(self.parsed, version)?,
             nonce: nonce(self.context)?,
         };
         let session = Session::seal(self.context, by, kind, message.url_elicitation)?;
@@ -144,7 +146,7 @@ impl LocalResponder<'_, '_> {
     /// The origin's own server info if it is known, with `listChanged` set for each list.
     fn server_info(&self, part: CatalogSection) -> serde_json::Map<String, Value> {
         let route = self.parsed.authenticated().route();
-        let known = self.context.catalogs.items(&route.origin, part);
+        let known = self.context.catalogs.shared_items(&route.origin, part);
         let mut greeting: serde_json::Map<String, Value> = known
             .as_deref()
             .and_then(<[_]>::first)
@@ -175,8 +177,8 @@ impl LocalResponder<'_, '_> {
     fn list(&self, method: Method) -> Value {
         let curate = Curator::new(&self.context.catalogs, self.parsed);
         let origin = &self.parsed.authenticated().route().origin;
-        let known =
-            CatalogSection::from_method(method).and_then(|part| self.context.catalogs.items(origin, part));
+        let known = CatalogSection::from_method(method)
+            .and_then(|part| self.context.catalogs.shared_items(origin, part));
         let mut items: Vec<Value> = known
             .iter()
             .flat_map(|items| items.iter())
@@ -288,7 +290,8 @@ pub(super) async fn call_connect_tool(
     let pending =
         pending.map_err(|error| PipelineError::credential_error(id, &origin.display_name, &error))?;
     if !pending.is_empty() {
-        return respond(context, authorized, ConnectRequired::Scopes(pending), record).await;
+        let (is_connect_tool, lack) = (authorized.is_connect_tool(), ConnectRequired::Scopes(pending));
+        return respond(context, parsed, is_connect_tool, lack, record).await;
     }
     let modern = parsed.message().is_some_and(|message| message.modern);
     let text = format!("Your {} account is already connected. List the tools again.", origin.display_name);
@@ -337,13 +340,20 @@ fn connect_tool(origin: &str) -> Value {
 }
 
 /// The client's `initialize` parameters, with the protocol revision of the response.
-fn initialize_params(body: &[u8], version: &str) -> Result<String, PipelineError> {
+fn initialize_params(parsed: &Parsed<'_>, version: &str) -> Result<String, PipelineError> {
     #[derive(serde::Deserialize)]
     struct Initialize {
         params: serde_json::Map<String, Value>,
     }
-    let mut params =
-        serde_json::from_slice::<Initialize>(body).map_err(|_| PipelineError::incomplete_request())?.params;
+    let Initialize { mut params } =
+        serde_json::from_slice(parsed.body()).map_err(|_| PipelineError::incomplete_request())?;
+    if !parsed.authenticated().route().origin.allows_tasks()
+        && let Some(declared) = params.get("capabilities").map(Value::to_string)
+        && let Ok(Some(remaining)) = tasks::remove_from_capabilities(&declared)
+        && let Ok(remaining) = serde_json::from_slice(&remaining)
+    {
+        params.insert("capabilities".to_owned(), remaining);
+    }
     params.insert("protocolVersion".to_owned(), version.into());
     serde_json::to_string(&params).map_err(|_| PipelineError::incomplete_request())
 }

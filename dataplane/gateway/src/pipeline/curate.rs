@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use portcullis_mcp::elicitation;
 use portcullis_mcp::json_object::JsonObject;
-use portcullis_mcp::list::{Item, ItemAction, List, ListError};
+use portcullis_mcp::list::{Item, ItemAction, List, ListError, is_public};
 use portcullis_mcp::message::MessageKind;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::response::{ResponseOutcome, StreamMessage, response_outcome};
 use portcullis_mcp::tasks;
-use portcullis_policy::{CapabilityRules, CredentialSubject, Route, ToolRules};
+use portcullis_policy::{CapabilityRules, PrincipalId, Route, ToolRules};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::PipelineError;
-use super::parse::Parsed;
-use crate::catalog::{CatalogSection, Catalogs};
+use super::parse::{Parsed, RequestKind};
+use crate::catalog::{CatalogSection, Catalogs, ObservedPage, UriTemplates};
 
 /// Maximum size of a response that is read because it could be a task.
 const MAX_TASK_BYTES: u64 = 64 * 1024;
@@ -25,6 +25,7 @@ const MAX_TASK_BYTES: u64 = 64 * 1024;
 /// Curates the responses to one request.
 pub(super) struct Curator {
     route: Arc<Route>,
+    caller: PrincipalId,
     tools: ToolRules,
     /// Method of the request. `None` on a stream that may replay the response to any request (legacy
     /// `Last-Event-ID`): each response is then curated by its content.
@@ -35,6 +36,8 @@ pub(super) struct Curator {
     /// The request has a cursor: it continues a list.
     continues: bool,
     catalogs: Catalogs,
+    /// The caller's templates when a stream was opened. They are used if they were dropped since.
+    templates: Option<Arc<UriTemplates>>,
 }
 
 /// Result of curating a response.
@@ -80,8 +83,16 @@ impl Curator {
     /// Creates a curator for the responses to a request.
     pub(super) fn new(catalogs: &Catalogs, parsed: &Parsed<'_>) -> Self {
         let (by, message) = (parsed.authenticated(), parsed.message());
+        let caller = by.caller().principal.id.clone();
+        let is_open_ended = match parsed.kind() {
+            RequestKind::Message(message) => message.method == Method::Listen,
+            RequestKind::OpenStream => true,
+            RequestKind::EndSession => false,
+        };
         Self {
             route: Arc::clone(by.route()),
+            templates: is_open_ended.then(|| catalogs.templates(&by.route().origin, &caller)).flatten(),
+            caller,
             tools: by.admission().tools.clone(),
             method: message.map(|message| message.method),
             id: parsed.id().and_then(|id| serde_json::from_str(id.get()).ok()),
@@ -159,7 +170,13 @@ impl Curator {
             Some(shape) if self.may_change(method) || learns.is_some() => {
                 let list = List::parse(message, shape)?;
                 if let (Some(part), Some(items)) = (learns, list.items()) {
-                    self.catalogs.learn(&self.route.origin, part, items, self.continues);
+                    self.learn(ObservedPage {
+                        part,
+                        items: items.collect(),
+                        public: list.is_public(),
+                        continues: self.continues,
+                        is_continued: list.is_continued(),
+                    });
                 }
                 self.curate_list(method, &list, message)
             }
@@ -168,7 +185,8 @@ impl Curator {
                 if let Some(part) = learns {
                     self.learn_server_info(part, changed.as_deref().unwrap_or(message));
                 }
-                Ok(Curated { changed, ..self.pass(message)? })
+                let Curated { changed: marked, verdict } = self.pass(message)?;
+                Ok(Curated { changed: changed.or(marked), verdict })
             }
             _ => self.pass(message),
         }
@@ -207,8 +225,8 @@ impl Curator {
         if list.items().is_none() {
             return self.pass(message);
         }
-        // Tools differ by team, so other users must not get the list from a cache.
-        let personal = method == Method::ToolsList && !self.tools.is_passthrough();
+        // If tools differ by team, other users must not get the list from a cache.
+        let personal = method == Method::ToolsList && self.tools_depend_on_caller();
         let changed = list.curate(personal, |item| self.decide(method, item))?;
         Ok(Curated { changed, verdict: ResponseOutcome::Success })
     }
@@ -225,8 +243,9 @@ impl Curator {
             _ => return true,
         }
         let Some(uri) = message.uri.as_deref() else { return false };
-        let templates = self.catalogs.templates(&self.route.origin);
-        self.route.curation.is_readable(uri, templates.iter().map(AsRef::as_ref))
+        let current = self.catalogs.templates(&self.route.origin, &self.caller);
+        let templates = current.as_ref().or(self.templates.as_ref());
+        self.route.curation.is_readable(uri, templates.into_iter().flat_map(|known| known.iter()))
     }
 
     /// Decides whether an item of a list is kept, hidden or replaced.
@@ -275,17 +294,21 @@ impl Curator {
         }
         method.list().is_some()
             && (!self.rules(method).is_passthrough()
-                || (method == Method::ToolsList && !self.tools.is_passthrough()))
+                || (method == Method::ToolsList && self.tools_depend_on_caller()))
     }
 
-    /// The catalog section that this response updates. Templates are always kept, because they decide which
-    /// URIs may be read. Other sections are kept only if the gateway obtains tokens for the origin: users
-    /// without an account need them, and the operator cannot list them itself.
+    fn tools_depend_on_caller(&self) -> bool {
+        !self.tools.is_passthrough() || self.route.tools_depend_on_caller()
+    }
+
+    /// The catalog section that this response updates.
     fn section_to_learn(&self, method: Method) -> Option<CatalogSection> {
         let part = CatalogSection::from_method(method)?;
-        let useful = part == CatalogSection::Templates
-            || self.route.origin.credential_subject() != CredentialSubject::None;
-        (useful && self.catalogs.needs_refresh(&self.route.origin, part)).then_some(part)
+        self.catalogs.needs_refresh(&self.route.origin, &self.caller, part).then_some(part)
+    }
+
+    fn learn(&self, page: ObservedPage<'_>) {
+        self.catalogs.learn(&self.route.origin, &self.caller, &page);
     }
 
     fn learn_server_info(&self, part: CatalogSection, message: &[u8]) {
@@ -294,9 +317,22 @@ impl Curator {
             #[serde(borrow)]
             result: Option<&'a RawValue>,
         }
-        if let Ok(Answer { result: Some(result) }) = serde_json::from_slice(message) {
-            self.catalogs.learn(&self.route.origin, part, [result.get()], false);
+        #[derive(serde::Deserialize)]
+        struct Scope<'a> {
+            #[serde(borrow, rename = "cacheScope")]
+            cache_scope: Option<&'a RawValue>,
         }
+        let Ok(Answer { result: Some(result) }) = serde_json::from_slice(message) else { return };
+        // A result that repeats the member is not public.
+        let scope = serde_json::from_str::<Scope<'_>>(result.get()).ok().and_then(|it| it.cache_scope);
+        let items = vec![result.get()];
+        self.learn(ObservedPage {
+            part,
+            items,
+            public: is_public(scope),
+            continues: false,
+            is_continued: false,
+        });
     }
 }
 

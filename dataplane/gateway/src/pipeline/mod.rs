@@ -73,6 +73,7 @@ use crate::pipeline::authorize::{Authorization, Authorized};
 use crate::pipeline::credential::{CredentialOutcome, Credentialed};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::parse::Parsed;
+use crate::pipeline::template_discovery::TemplateAuthorization;
 use crate::shutdown::Shutdown;
 use crate::upstream::UpstreamPool;
 
@@ -130,7 +131,13 @@ async fn steps(
         Authorization::Authorized(authorized) => authorized,
         Authorization::TemplatesUnknown(parsed, _) => {
             let headers = &head.headers;
-            Box::pin(template_discovery::authorize(context, upstreams, parsed, headers, record)).await?
+            match Box::pin(template_discovery::authorize(context, upstreams, parsed, headers, record)).await?
+            {
+                TemplateAuthorization::Authorized(authorized) => authorized,
+                TemplateAuthorization::ConnectRequired(parsed, lack) => {
+                    return Box::pin(connect_required::respond(context, &parsed, false, lack, record)).await;
+                }
+            }
         }
     };
     match Credentialed::resolve(context, upstreams, authorized, record).await? {
@@ -142,7 +149,9 @@ async fn steps(
             relay::relay(context, upstreams, credentialed, &head.headers, record).await
         }
         CredentialOutcome::ConnectRequired(authorized, lack) => {
-            Box::pin(connect_required::respond(context, authorized, lack, record)).await
+            let is_connect_tool = authorized.is_connect_tool();
+            let parsed = authorized.parsed();
+            Box::pin(connect_required::respond(context, parsed, is_connect_tool, lack, record)).await
         }
         CredentialOutcome::NothingToEnd => Ok(relay::session_ended(record)),
     }

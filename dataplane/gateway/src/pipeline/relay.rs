@@ -48,7 +48,9 @@ pub(super) async fn relay(
             relay_response(context, authorized.parsed(), response, record).await
         }
         Forwarded::ConnectRequired(authorized, lack) => {
-            Box::pin(connect_required::respond(context, authorized, lack, record)).await
+            let is_connect_tool = authorized.is_connect_tool();
+            let parsed = authorized.parsed();
+            Box::pin(connect_required::respond(context, parsed, is_connect_tool, lack, record)).await
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Loads an origin's URI templates when authorization depends on them and no list has been relayed yet. A URI
-//! may be readable because it matches an offered template.
+//! Loads the URI templates that an origin lists to the caller, when authorization depends on them and they
+//! are not known. A URI may be readable because it matches an offered template.
 
 use std::sync::Arc;
 
@@ -10,16 +10,24 @@ use portcullis_mcp::method::Method;
 use super::Context;
 use super::audit_record::AuditRecord;
 use super::authorize::{Authorization, Authorized};
+use super::connect_required::ConnectRequired;
 use super::credential::{NoAccess, OriginAccess};
 use super::error::PipelineError;
 use super::headers::to_origin;
 use super::origin_transport::{OriginTransport, failure};
 use super::parse::Parsed;
-use crate::catalog::CatalogSection;
 use crate::upstream::UpstreamPool;
 
+/// Result of authorization.
+pub(super) enum TemplateAuthorization<'r> {
+    /// The request may be relayed.
+    Authorized(Authorized<'r>),
+    /// The user must connect an account first. What it may read is then decided by what it is shown.
+    ConnectRequired(Parsed<'r>, ConnectRequired),
+}
+
 /// Authorizes a request that depends on unknown templates. They are requested with the user's credential.
-/// Without a credential or a list they stay unknown, and the request is denied.
+/// Without a list they stay unknown, and the request is denied.
 ///
 /// # Errors
 /// Fails if the request is denied, or if the origin does not respond.
@@ -29,13 +37,16 @@ pub(super) async fn authorize<'r>(
     parsed: Parsed<'r>,
     client: &HeaderMap,
     record: &mut AuditRecord,
-) -> Result<Authorized<'r>, PipelineError> {
+) -> Result<TemplateAuthorization<'r>, PipelineError> {
     match learn_templates(context, upstreams, &parsed, client, record).await {
-        Ok(()) | Err(NoAccess::ConnectRequired(_)) => {}
+        Ok(()) => {}
+        Err(NoAccess::ConnectRequired(lack)) => {
+            return Ok(TemplateAuthorization::ConnectRequired(parsed, lack));
+        }
         Err(NoAccess::Error(error)) => return Err(error),
     }
     match Authorized::authorize(context, parsed, record)? {
-        Authorization::Authorized(authorized) => Ok(authorized),
+        Authorization::Authorized(authorized) => Ok(TemplateAuthorization::Authorized(authorized)),
         Authorization::TemplatesUnknown(_, denial) => Err(denial),
     }
 }
@@ -47,7 +58,8 @@ async fn learn_templates(
     headers: &HeaderMap,
     record: &mut AuditRecord,
 ) -> Result<(), NoAccess> {
-    let origin = &parsed.authenticated().route().origin;
+    let by = parsed.authenticated();
+    let (origin, caller) = (&by.route().origin, &by.caller().principal.id);
     let access = OriginAccess::get(context, upstreams, parsed, record).await?;
     let (credential, session_id) = access.into_parts();
     let modern = parsed.message().filter(|message| message.modern);
@@ -67,8 +79,7 @@ async fn learn_templates(
             return Ok(());
         }
     };
-    // A truncated list only adds to what is known.
     let items = items.iter().map(|item| item.get());
-    context.catalogs.learn(origin, CatalogSection::Templates, items, !complete);
+    context.catalogs.learn_templates(origin, caller, items, complete);
     Ok(())
 }

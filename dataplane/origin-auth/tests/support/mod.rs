@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::{
-    ClientPolicy, ClientRegistration, Config, GatewayConfig, IdentityProviderConfig, IdentityProviderKind,
-    Members, Network, OriginAuth, OriginConfig, OriginLimits, RegisteredClient, RouteConfig, SecretKey,
-    SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
+    CatalogSharing, ClientPolicy, ClientRegistration, Config, GatewayConfig, IdentityProviderConfig,
+    IdentityProviderKind, Members, Network, OriginAuth, OriginConfig, OriginLimits, RegisteredClient,
+    RouteConfig, SecretKey, SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
 };
 use portcullis_egress::HttpClients;
 use portcullis_events::{EventSink, EventWriter};
@@ -126,6 +126,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             }),
             network: Network { private_networks: settings.private_networks.clone(), ca_bundle_pem: None },
             limits: OriginLimits { request_timeout_ms: 1000, response_bytes: 1000 },
+            catalog_sharing: CatalogSharing::Private,
         }],
         routes: vec![RouteConfig {
             uid: "route-uid".into(),

@@ -12,7 +12,7 @@ use crate::sign_ins::{pending, sign_in};
 use crate::step_ups::step_up;
 use crate::test_database::{on_both_databases, run_concurrently};
 
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "principals",
     "clients",
     "codes",
@@ -23,6 +23,7 @@ const TABLES: [&str; 18] = [
     "origin_clients",
     "connect_flows",
     "origin_catalogs",
+    "shared_catalogs",
     "late_sessions",
     "browser_sessions",
     "pending_authorizations",
@@ -51,6 +52,7 @@ async fn use_everything(store: &Store) {
         origin_uid: "o".into(),
         origin_url: "https://o".into(),
         kind: "k".into(),
+        basis: "b".into(),
         document: "{}".into(),
         observed_at: 1,
     };
@@ -130,7 +132,7 @@ async fn use_everything(store: &Store) {
 
 const EMPTY: &str =
     "DELETE FROM refresh_tokens; DELETE FROM grants; DELETE FROM codes; DELETE FROM principals;
-    DELETE FROM identity_changes; DELETE FROM origin_catalogs; DELETE FROM provider_accounts;
+    DELETE FROM identity_changes; DELETE FROM shared_catalogs; DELETE FROM provider_accounts;
     DELETE FROM step_ups";
 
 on_both_databases! {
