@@ -393,9 +393,9 @@ async fn given_an_origin_without_accounts_then_its_credential_needs_no_connectio
         url: origin.url.clone(),
         auth: portcullis_config::OriginAuth::None,
         credential: portcullis_policy::OriginCredential::None,
-        catalog_sharing: origin.catalog_sharing,
         network: origin.network.clone(),
         limits: origin.limits,
+        catalog_sharing: origin.catalog_sharing,
     };
     let plain = Arc::new(plain);
     let credential = world.broker.credential(&ana(), &plain).await.ok().unwrap();

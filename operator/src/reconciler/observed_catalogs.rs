@@ -63,7 +63,7 @@ impl Reconciler {
             let Some((namespace, name)) = document.name.split_once('/') else { continue };
             let id = ResourceId::new("OriginMcp", namespace, name);
             let known = cluster_state.resources.catalogs.get(&id);
-            if asked != Some(&DiscoveryOutcome::NeedsAccount) && !known.is_some_and(|known| known.observed) {
+            if asked != Some(&DiscoveryOutcome::NeedsAccount) && known.is_none_or(|known| !known.observed) {
                 continue;
             }
             let catalog = of(cluster_state, document).map(|observed| names(document, observed));

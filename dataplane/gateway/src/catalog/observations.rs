@@ -57,6 +57,7 @@ impl Observations {
         at: UnixMillis,
     ) {
         let mut state = self.state.lock();
+        state.forget_other_urls(of);
         let changed = match of.part.list_kind() {
             Some(kind) => {
                 let items = items.into_iter().filter_map(|item| section::definition(kind, item));
@@ -77,8 +78,10 @@ impl Observations {
         let at = self.clock.now();
         let of = Observed { origin_uid: &origin.uid, url: origin.url.as_str(), part };
         let mut state = self.state.lock();
+        state.forget_other_urls(of);
         let Some(kind) = part.list_kind() else {
-            state.changed |= state.record_protocol_version(of, items.first().copied(), at);
+            let changed = state.record_protocol_version(of, items.first().copied(), at);
+            state.changed |= changed;
             return;
         };
         let mut digest = Sha256::new();
@@ -135,6 +138,12 @@ impl Observations {
 }
 
 impl State {
+    /// Forgets what the origin showed at another URL.
+    fn forget_other_urls(&mut self, of: Observed<'_>) {
+        self.shared.retain(|origin, url| origin != of.origin_uid || url == of.url);
+        self.private.retain(|origin, url| origin != of.origin_uid || url == of.url);
+    }
+
     fn record_protocol_version(
         &mut self,
         of: Observed<'_>,

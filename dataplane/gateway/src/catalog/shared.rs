@@ -34,8 +34,9 @@ impl SharedSection {
     }
 
     fn has_same_content(&self, items: &[Box<RawValue>], basis: SharingBasis) -> bool {
-        let same = |(old, new): (&Box<RawValue>, &Box<RawValue>)| old.get() == new.get();
-        self.basis == basis && self.items.len() == items.len() && self.items.iter().zip(items).all(same)
+        self.basis == basis
+            && self.items.len() == items.len()
+            && self.items.iter().zip(items).all(|(old, new)| old.get() == new.get())
     }
 }
 
@@ -187,6 +188,6 @@ fn entry<'a>(known: &'a mut HashMap<Arc<str>, OriginCatalog>, origin: &Origin) -
 /// A list with another page.
 fn extended(before: &[Box<RawValue>], page: &[Box<RawValue>]) -> Vec<Box<RawValue>> {
     let mut seen: HashSet<&str> = before.iter().map(|item| item.get()).collect();
-    let new: Vec<&Box<RawValue>> = page.iter().filter(|item| seen.insert(item.get())).collect();
+    let new: Vec<_> = page.iter().filter(|item| seen.insert(item.get())).collect();
     before.iter().chain(new).take(MAX_LIST_ITEMS).cloned().collect()
 }

@@ -98,7 +98,7 @@ impl TemplateCache {
             uri_template: Box<str>,
         }
         let old = self.get(origin, who).filter(|_| !complete);
-        let old = old.iter().flat_map(|known| known.iter()).map(Box::from);
+        let old = old.iter().flat_map(|known| known.iter()).map(Box::<str>::from);
         let listed = items.filter_map(|item| serde_json::from_str::<Template>(item).ok());
         let (mut size, mut seen) = (0_usize, HashSet::new());
         let templates: Box<[Box<str>]> = old

@@ -215,6 +215,16 @@ CREATE INDEX refresh_tokens_by_predecessor ON refresh_tokens (predecessor);
 
 CREATE INDEX refresh_tokens_by_use ON refresh_tokens (consumed_at);
 
+CREATE TABLE shared_catalogs (
+    origin_uid  TEXT    NOT NULL,
+    kind        TEXT    NOT NULL,
+    origin_url  TEXT    NOT NULL,
+    basis       TEXT    NOT NULL,
+    document    TEXT    NOT NULL,
+    observed_at BIGINT  NOT NULL,
+    PRIMARY KEY (origin_uid, kind)
+);
+
 CREATE TABLE sign_ins (
     id                TEXT   NOT NULL PRIMARY KEY,
     browser           TEXT   NOT NULL,
