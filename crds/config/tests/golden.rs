@@ -5,8 +5,8 @@
 
 use portcullis_config::{
     Access, AuthorizationServer, Capabilities, ClaimNames, ClientPolicy, ClientRegistration, Config,
-    DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, Network,
-    OriginAuth, OriginConfig, OriginLimits, Override, ProviderClient, RegisteredClient, RouteConfig,
+    DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members,
+    Network, OriginAuth, OriginConfig, OriginLimits, Override, ProviderClient, RegisteredClient, RouteConfig,
     SecretKey, Secrets, Selection, SubjectToken, TeamAccess, TeamConfig, TokenEndpointAuthMethod,
     TokenLifetimes, WorkloadConfig, WorkloadCredential,
 };
@@ -59,6 +59,7 @@ fn gateway() -> GatewayConfig {
             workloads: workloads(),
         },
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        event_overload: EventOverload::Refuse,
     }
 }
 
