@@ -102,9 +102,11 @@ def test_clients_that_send_next_to_nothing_keep_nobody_from_being_served(world, 
 
 def test_a_body_that_never_comes_is_given_up_while_others_are_served(world, caller, token):
     host = f"127.0.0.1:{world.gateway.port}"
-    with Wire("127.0.0.1", world.gateway.port) as wire:
+    with Wire("127.0.0.1", world.gateway.port, seconds=20) as wire:
         wire.send(f"POST /mcp/open HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n", b'{"json')
         assert caller.call("echo", text="x").status == 200
+        assert wire.reply().status == 408
+        assert wire.is_closed()
 
 
 def test_a_page_cannot_be_framed_scripted_or_sniffed(http, base):

@@ -24,9 +24,11 @@ class Wire:
     port: int
     seconds: float = 10
     received: bytearray = field(default_factory=bytearray)
+    machine: str | None = None  # the address that it comes from
 
     def __post_init__(self):
-        self.socket = socket.create_connection((self.host, self.port), timeout=self.seconds)
+        source = (self.machine, 0) if self.machine else None
+        self.socket = socket.create_connection((self.host, self.port), timeout=self.seconds, source_address=source)
 
     def send(self, *pieces: bytes | str) -> "Wire":
         for piece in pieces:

@@ -13,7 +13,7 @@ from cluster import Cluster
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SETS = {"sqlite": {}, "postgresql": POSTGRESQL, "everything": EVERYTHING}
 # What only an add-on's definitions could check.
-FOREIGN = {"HTTPRoute", "ServiceMonitor"}
+FOREIGN = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 OPERATOR, DATA_PLANE = ("Deployment", "portcullis-operator"), ("Deployment", "portcullis-data-plane")
 
 

@@ -8,9 +8,9 @@ use std::error::Error as _;
 
 use portcullis_clock::Random;
 use portcullis_config::{
-    Access, Capabilities, CatalogSharing, ClientPolicy, Config, GatewayConfig, Members, Network, OriginAuth,
-    OriginConfig, OriginLimits, RouteConfig, SecretKey, SecretValue, Secrets, Selection, TeamAccess,
-    TeamConfig, TokenLifetimes,
+    Access, Capabilities, CatalogSharing, ClientPolicy, Config, EventOverload, GatewayConfig, Members,
+    Network, OriginAuth, OriginConfig, OriginLimits, RouteConfig, SecretKey, SecretValue, Secrets, Selection,
+    TeamAccess, TeamConfig, TokenLifetimes,
 };
 use portcullis_config_distribution::{
     ConfigDocument, DocumentKind, SealedCredential, VerifiedDocument, VerifyError, object_name, sign_document,
@@ -40,6 +40,7 @@ fn config() -> Config {
             workloads: vec![],
         },
         trusted_proxies: vec![],
+        event_overload: EventOverload::Drop,
     };
     let origin = OriginConfig {
         uid: "uid-origin".into(),

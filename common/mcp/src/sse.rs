@@ -37,6 +37,12 @@ impl Splitter {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Number of bytes that are kept: an incomplete event, after [`next_event`](Self::next_event) returned `None`.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Returns the next complete event with its closing empty line, if it has arrived.
     ///
     /// # Errors

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use portcullis_compiler::{Diagnostic, ResourceId, compile, read};
 use portcullis_config::{
-    Access, ClientRegistration, Config, IdentityProviderKind, OriginAuth, RegisteredClient, SecretKey,
-    TokenEndpointAuthMethod,
+    Access, ClientRegistration, Config, EventOverload, IdentityProviderKind, OriginAuth, RegisteredClient,
+    SecretKey, TokenEndpointAuthMethod,
 };
 use portcullis_policy::RouteTable;
 use secrecy::ExposeSecret as _;
@@ -46,6 +46,7 @@ fn given_a_gateway_that_says_little_then_the_defaults_of_the_design_hold() {
     assert_eq!(gateway.clients.metadata_document_hosts, ["*"]);
     assert!(gateway.clients.dynamic_registration);
     assert!(gateway.trusted_proxies.is_empty());
+    assert_eq!(gateway.event_overload, EventOverload::Drop);
     assert!(gateway.admins.groups.is_empty() && gateway.admins.users.is_empty());
     let IdentityProviderKind::Oidc(provider) = &gateway.identity_providers[0].kind else {
         panic!("not oidc")

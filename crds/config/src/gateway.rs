@@ -25,6 +25,27 @@ pub struct GatewayConfig {
     pub clients: ClientPolicy,
     /// Proxies (networks) whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// What to do while events are written more slowly than they occur.
+    #[serde(default, skip_serializing_if = "EventOverload::is_default")]
+    pub event_overload: EventOverload,
+}
+
+/// What to do while events are written more slowly than they occur.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EventOverload {
+    /// Drop events and count them.
+    #[default]
+    Drop,
+    /// Refuse requests.
+    Refuse,
+}
+
+impl EventOverload {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One identity provider.

@@ -18,8 +18,8 @@ mod team;
 
 pub use address_class::{AddressClass, address_class, any_network_contains, canonical_ip};
 pub use gateway::{
-    ClaimNames, ClientPolicy, DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind,
-    ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,
+    ClaimNames, ClientPolicy, DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig,
+    IdentityProviderKind, ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,
 };
 pub use loopback::is_loopback;
 pub use origin::{CatalogSharing, Network, OriginConfig, OriginLimits};

@@ -5,10 +5,10 @@
 
 use portcullis_config::{
     Access, AuthorizationServer, Capabilities, CatalogSharing, ClaimNames, ClientPolicy, ClientRegistration,
-    Config, DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, Network,
-    OriginAuth, OriginConfig, OriginLimits, Override, ProviderClient, RegisteredClient, RouteConfig,
-    SecretKey, Secrets, Selection, SubjectToken, TeamAccess, TeamConfig, TokenEndpointAuthMethod,
-    TokenLifetimes, WorkloadConfig, WorkloadCredential,
+    Config, DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig, IdentityProviderKind,
+    Members, Network, OriginAuth, OriginConfig, OriginLimits, Override, ProviderClient, RegisteredClient,
+    RouteConfig, SecretKey, Secrets, Selection, SubjectToken, TeamAccess, TeamConfig,
+    TokenEndpointAuthMethod, TokenLifetimes, WorkloadConfig, WorkloadCredential,
 };
 use portcullis_golden::assert_golden;
 use serde_json::json;
@@ -59,6 +59,7 @@ fn gateway() -> GatewayConfig {
             workloads: workloads(),
         },
         trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        event_overload: EventOverload::Refuse,
     }
 }
 

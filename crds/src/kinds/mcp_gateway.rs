@@ -1,6 +1,7 @@
 //! `McpGateway`: one installation and its settings.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Status;
@@ -72,6 +73,27 @@ pub struct McpGatewaySpec {
     #[schemars(length(max = 64))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<Cidr>,
+    /// Audit events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+}
+
+/// Audit events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Audit {
+    /// What a replica does while events are written more slowly than they occur. Default: Drop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_overload: Option<OnOverload>,
+}
+
+/// What a replica does while events are written more slowly than they occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnOverload {
+    /// Continue to serve. Events that do not fit into the queue are dropped and counted.
+    Drop,
+    /// Refuse requests with 503 until events are written again, so each request has its event.
+    Refuse,
 }
 
 /// One identity provider: a name and exactly one protocol.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use portcullis_clock::{Clock, Random, UnixMillis};
 use portcullis_config::Config;
 use portcullis_egress::HttpClients;
-use portcullis_events::{Event, EventKind, EventSink, EventWriter};
+use portcullis_events::{Event, EventKind, EventSink, RecordedEvents};
 use portcullis_golden::config::{config, gateway, origin, route, with};
 use portcullis_identity_providers::{IdentityProviders, IdentityProvidersDependencies};
 use portcullis_jwt_verification::JwtVerifier;
@@ -80,7 +80,7 @@ pub(crate) struct TestServer {
     pub(crate) store: Store,
     pub(crate) keys: Arc<Keyring>,
     tables: RouteTableHandle,
-    events: Mutex<EventWriter>,
+    events: Mutex<RecordedEvents>,
     router: Router,
 }
 
@@ -150,7 +150,7 @@ impl TestServer {
     ) -> Self {
         let tables = RouteTableHandle::default();
         tables.swap(Arc::new(table(slugs)));
-        let (sink, events) = EventSink::new();
+        let (sink, events) = EventSink::in_memory();
         let (verifier, providers) = verifier_and_providers(&store, &keys, &clock);
         let identity = AuthorizationServer::new(AuthorizationServerDependencies {
             tables: tables.clone(),

@@ -3,8 +3,10 @@
 use portcullis_clock::UnixMillis;
 use serde::Serialize;
 
+use crate::text;
+
 /// Kind of an event. The part before the dot is its family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum EventKind {
     /// A request at a route's boundary that carries no capability: `initialize`, lists, `ping`, streams.
     #[serde(rename = "mcp.request")]
@@ -66,7 +68,7 @@ pub enum EventKind {
 }
 
 /// Result of the request or action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It succeeded.
@@ -131,7 +133,8 @@ pub enum AuthMode {
     IdJag,
 }
 
-/// One audit event. Fields that do not apply are absent from the output. Durations are in milliseconds.
+/// One audit event. Fields that do not apply are absent from the output. Durations are in milliseconds. Texts
+/// are bounded when they are written (`text.rs`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// When the request or action ended (RFC 3339 in the output).
@@ -141,48 +144,63 @@ pub struct Event {
     pub event: EventKind,
     /// Result of the request or action.
     pub outcome: Outcome,
-    /// Name of the gateway.
+    /// Number of events that this one stands for, if it is a summary of anonymous failures.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Name of the gateway.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub gateway: Option<std::sync::Arc<str>>,
     /// Slug of the route.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub route: Option<std::sync::Arc<str>>,
     /// `namespace/name` of the origin.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub origin: Option<std::sync::Arc<str>>,
     /// `identity provider:sub` of the principal that acted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub subject: Option<std::sync::Arc<str>>,
     /// Target of an administrator's action.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub target: Option<Box<str>>,
     /// Names of the teams that grant access.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional_list")]
     pub teams: Option<std::sync::Arc<[std::sync::Arc<str>]>>,
     /// IP address of the client (OpenTelemetry: `client.address`): the connection's, or the one that a
     /// trusted proxy reports.
     #[serde(rename = "client.address", skip_serializing_if = "Option::is_none")]
     pub client_address: Option<std::net::IpAddr>,
     /// OAuth client id.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub client_id: Option<std::sync::Arc<str>>,
     /// Name from the client's registration.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub client_name: Option<std::sync::Arc<str>>,
     /// JSON-RPC method (OpenTelemetry: `mcp.method.name`).
-    #[serde(rename = "mcp.method.name", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "mcp.method.name",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::optional"
+    )]
     pub method: Option<Box<str>>,
     /// Exposed name or URI of the capability.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub capability: Option<Box<str>>,
     /// Kind of the capability.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capability_kind: Option<CapabilityKind>,
     /// MCP revision (OpenTelemetry: `mcp.protocol.version`).
-    #[serde(rename = "mcp.protocol.version", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "mcp.protocol.version",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::optional"
+    )]
     pub protocol_version: Option<Box<str>>,
     /// Digest of the session id (OpenTelemetry: `mcp.session.id`). Correlates the events of a session.
-    #[serde(rename = "mcp.session.id", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "mcp.session.id",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "text::optional"
+    )]
     pub session: Option<Box<str>>,
     /// How the gateway authenticated to the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +212,7 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// Human-readable message. Never contains a secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional_message")]
     pub message: Option<Box<str>>,
     /// HTTP status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +233,7 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<u64>,
     /// W3C trace id, if the client sent one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text::optional")]
     pub trace_id: Option<Box<str>>,
 }
 
@@ -227,6 +245,7 @@ impl Event {
             time,
             event,
             outcome,
+            count: None,
             gateway: None,
             route: None,
             origin: None,

@@ -35,6 +35,7 @@ fn full(event: EventKind) -> Event {
         time: UnixMillis(1_790_000_000_123),
         event,
         outcome: Outcome::Success,
+        count: Some(2),
         gateway: Some("gateway".into()),
         route: Some("route".into()),
         origin: Some("namespace/origin".into()),

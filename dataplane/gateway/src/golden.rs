@@ -22,6 +22,7 @@ use portcullis_store::Store;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::Catalogs;
+use crate::limits::{LimitSettings, Limits};
 use crate::pipeline::{Context, DeferredSessions};
 use crate::shutdown::Shutdown;
 
@@ -172,5 +173,6 @@ pub(crate) async fn context() -> Context {
         random,
         events,
         shutdown: ending,
+        limits: Arc::new(Limits::new(LimitSettings::default())),
     }
 }

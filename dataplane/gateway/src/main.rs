@@ -3,6 +3,7 @@
 //! ```text
 //! config_source   manifests or published config -> route table, swapped as a whole
 //! edge            listeners; checks of Host and Origin; routing of paths
+//! limits          connections, memory, requests at the same time
 //! pipeline        route -> authenticate -> parse -> authorize -> credential -> forward; one event per exit
 //! upstream        pooled connections to origins
 //! ```
@@ -13,6 +14,7 @@ mod config_source;
 mod edge;
 #[cfg(test)]
 mod golden;
+mod limits;
 mod pipeline;
 mod reencrypt;
 mod shutdown;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis_config::{GatewayConfig, IdentityProviderConfig, OriginConfig, RouteConfig, SecretValue};
+use portcullis_config::{
+    EventOverload, GatewayConfig, IdentityProviderConfig, OriginConfig, RouteConfig, SecretValue,
+};
 
 use crate::access::{MemberSet, TeamRule};
 use crate::build::{
@@ -110,6 +112,7 @@ impl GatewayEntry {
             store_outage_grace_seconds: doc.store_outage_grace_seconds,
             clients: doc.clients.clone(),
             trusted_proxies: doc.trusted_proxies.clone(),
+            refuse_when_events_overflow: doc.event_overload == EventOverload::Refuse,
             workloads,
             admins: MemberSet::new(&doc.admins),
             identity_providers: providers.iter().map(|part| Arc::clone(&part.built)).collect(),

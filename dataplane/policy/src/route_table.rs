@@ -52,6 +52,8 @@ pub struct Gateway {
     pub identity_providers: Vec<Arc<IdentityProvider>>,
     /// Peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether requests are refused while events are written more slowly than they occur.
+    pub refuse_when_events_overflow: bool,
     pub(crate) admins: MemberSet,
 }
 

@@ -31,6 +31,7 @@ fn gateway() -> GatewayConfig {
             workloads: Vec::new(),
         },
         trusted_proxies: Vec::new(),
+        event_overload: portcullis_config::EventOverload::Drop,
     }
 }
 

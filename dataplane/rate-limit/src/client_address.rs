@@ -1,6 +1,6 @@
 //! The address of the client that a task serves, as a task-local value.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 tokio::task_local! {
     static CLIENT_ADDRESS: IpAddr;
@@ -17,4 +17,16 @@ pub fn with_client_address<F: Future>(client: IpAddr, doing: F) -> impl Future<O
 #[must_use]
 pub fn client_address() -> Option<IpAddr> {
     CLIENT_ADDRESS.try_with(|address| *address).ok()
+}
+
+/// The network that limits per address apply to. An IPv6 client can use any address of its /64 network.
+#[must_use]
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => IpAddr::V4(ip),
+            None => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+        },
+        IpAddr::V4(_) => address,
+    }
 }

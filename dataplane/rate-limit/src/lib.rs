@@ -4,5 +4,5 @@
 mod client_address;
 mod rate_limit;
 
-pub use client_address::{client_address, with_client_address};
+pub use client_address::{client_address, client_network, with_client_address};
 pub use rate_limit::RateLimit;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use portcullis_clock::UnixMillis;
 
-use crate::client_address;
+use crate::{client_address, client_network};
 
 /// Maximum number of tracked addresses. An evicted address starts again with a full bucket; the total limit
 /// still applies.
@@ -32,12 +32,7 @@ impl RateLimit {
 
     /// Takes a token for the current client. Returns false if its bucket or the total bucket is empty.
     pub fn take(&self, now: UnixMillis) -> bool {
-        // An IPv6 client can use any address of its /64 network, so the limit applies to the network.
-        let network = match client_address() {
-            Some(IpAddr::V6(ip)) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
-            Some(address) => address,
-            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        };
+        let network = client_address().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client_network);
         let its = self.addresses.get_with(network, || Arc::new(TokenBucket::new(self.each.0, self.each.1)));
         its.take(now) && self.all.take(now)
     }

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use portcullis_config::{
-    DevelopmentUser, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members, TokenLifetimes,
-    is_loopback,
+    DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig, IdentityProviderKind, Members,
+    TokenLifetimes, is_loopback,
 };
 use portcullis_crds::McpGateway;
-use portcullis_crds::kinds::mcp_gateway::{Development, IdentityProvider, McpGatewaySpec, Tokens};
+use portcullis_crds::kinds::mcp_gateway::{
+    Audit, Development, IdentityProvider, McpGatewaySpec, OnOverload, Tokens,
+};
 use portcullis_crds::values::Duration;
 use url::Url;
 
@@ -38,9 +40,17 @@ pub(super) fn compile(
         admins: Members { groups: admins.groups, users: admins.users, ..Members::default() },
         clients: clients::compile(diagnostics, spec, tenancy, credentials),
         trusted_proxies: spec.trusted_proxies.iter().map(|cidr| cidr.0).collect(),
+        event_overload: event_overload(spec.audit),
         identity_providers,
         public_url: public_url?,
     })
+}
+
+fn event_overload(audit: Option<Audit>) -> EventOverload {
+    match audit.and_then(|audit| audit.on_overload) {
+        None | Some(OnOverload::Drop) => EventOverload::Drop,
+        Some(OnOverload::Refuse) => EventOverload::Refuse,
+    }
 }
 
 fn public_url(diagnostics: &mut ResourceDiagnostics, text: &str) -> Option<Url> {

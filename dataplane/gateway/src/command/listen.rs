@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use super::limit_args::LimitArgs;
+
 /// Listeners and workers.
 #[derive(Args, Clone)]
 pub(super) struct ListenArgs {
@@ -16,4 +18,6 @@ pub(super) struct ListenArgs {
     /// Number of worker threads. Default: the number of processors.
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }

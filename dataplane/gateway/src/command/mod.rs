@@ -7,6 +7,7 @@ mod drain;
 #[cfg(test)]
 mod golden;
 mod keys;
+mod limit_args;
 mod listen;
 mod probe;
 mod run;

@@ -24,6 +24,7 @@ use super::shutdown_args::ShutdownArgs;
 use super::startup::{LoadedManifests, PreparedSource, Services, Started, Startup, create_private_dir};
 use crate::config_source::cluster::{self, SyncStats};
 use crate::edge::{CatalogEndpoint, PrivateListener, Readiness, Workers};
+use crate::limits::Limits;
 use crate::reencrypt::Reencryption;
 use crate::shutdown::Shutdown;
 
@@ -101,6 +102,7 @@ async fn serve(
     egress.deny_own_listener(private_address);
     let (tables, readiness, shutdown) =
         (RouteTableHandle::default(), Readiness::default(), Shutdown::default());
+    let limits = Arc::new(Limits::new(listen.limits.settings()));
     let (catalog_endpoint, reencryption) = (CatalogEndpoint::default(), Reencryption::default());
     let (replica, sync_stats) = match &prepared {
         PreparedSource::Folder(_) => (None, None),
@@ -113,11 +115,12 @@ async fn serve(
         shutdown: shutdown.clone(),
         tables: tables.clone(),
         events: events.clone(),
+        limits: Arc::clone(&limits),
         sync_stats: sync_stats.clone(),
         reencryption: reencryption.clone(),
         catalog_endpoint: replica.as_ref().map(|_| catalog_endpoint.clone()),
     };
-    let mut private = std::pin::pin!(axum::serve(private_listener, private.router()).into_future().fuse());
+    let mut private = std::pin::pin!(private.serve(private_listener).fuse());
     let startup = Startup {
         state,
         database: database.clone(),
@@ -126,6 +129,7 @@ async fn serve(
         tables,
         shutdown: shutdown.clone(),
         events,
+        limits,
         egress,
         encryption,
         reencryption: reencryption.clone(),

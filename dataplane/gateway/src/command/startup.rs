@@ -31,6 +31,7 @@ use crate::config_source::{
     FolderKeys, FolderWatcher, Loaded, ManifestFolder, TablePublisher, follow_folder,
 };
 use crate::edge::{CatalogEndpointState, PublicListener};
+use crate::limits::Limits;
 use crate::pipeline::{Context, DeferredSessions};
 use crate::reencrypt::{ReencryptTargets, Reencryption};
 use crate::shutdown::Shutdown;
@@ -95,6 +96,7 @@ pub(super) struct Startup {
     pub(super) tables: RouteTableHandle,
     pub(super) shutdown: Shutdown,
     pub(super) events: EventSink,
+    pub(super) limits: Arc<Limits>,
     pub(super) egress: Egress,
     pub(super) encryption: KeyEncryptionArgs,
     pub(super) reencryption: Reencryption,
@@ -191,7 +193,7 @@ impl Startup {
             providers,
             reviewer,
         };
-        Services::build(identity, self.shutdown.clone(), egress).await
+        Services::build(identity, self.shutdown.clone(), Arc::clone(&self.limits), egress).await
     }
 }
 
@@ -209,6 +211,7 @@ impl Services {
     async fn build(
         parts: AuthorizationServerDependencies,
         ending: Shutdown,
+        limits: Arc<Limits>,
         egress: Egress,
     ) -> anyhow::Result<Self> {
         let AuthorizationServerDependencies {
@@ -263,6 +266,7 @@ impl Services {
             random,
             events,
             shutdown: ending,
+            limits,
         };
         Ok(Self {
             context: Arc::new(context),

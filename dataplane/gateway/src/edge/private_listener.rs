@@ -1,9 +1,9 @@
 //! The private listener for operators and their tools: health, metrics and the served routes. It rejects
 //! browsers.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::{fmt, io};
 
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
@@ -21,9 +21,12 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::observed_catalogs::{CatalogEndpoint, observed_catalogs};
+use super::private_server;
 use crate::config_source::cluster::SyncStats;
+use crate::limits::Limits;
 use crate::reencrypt::Reencryption;
 use crate::shutdown::Shutdown;
 
@@ -61,6 +64,7 @@ pub(crate) struct PrivateListener {
     pub(crate) shutdown: Shutdown,
     pub(crate) tables: RouteTableHandle,
     pub(crate) events: EventSink,
+    pub(crate) limits: Arc<Limits>,
     /// Set in a cluster, where config is published by the operator.
     pub(crate) sync_stats: Option<SyncStats>,
     pub(crate) reencryption: Reencryption,
@@ -69,7 +73,12 @@ pub(crate) struct PrivateListener {
 }
 
 impl PrivateListener {
-    pub(crate) fn router(self) -> Router {
+    /// Serves connections until the future is dropped.
+    pub(crate) async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        private_server::serve(listener, self.router()).await
+    }
+
+    fn router(self) -> Router {
         let catalog_routes = self
             .catalog_endpoint
             .clone()
@@ -93,12 +102,48 @@ impl PrivateListener {
         let mut gauge = |name, help, value| all.register(name, help, ConstGauge::<u64>::new(value));
         gauge("routes", "Number of virtual MCPs in the route table", routes);
         gauge("table_generation", "Number of route tables built since the process started", generation);
+        gauge(
+            "connections",
+            "Number of open connections of the public listener",
+            self.limits.connections.open(),
+        );
+        gauge("streams", "Number of open-ended streams", self.limits.principals.streams());
+        gauge(
+            "request_memory_bytes",
+            "Number of bytes of requests and buffered responses in memory",
+            self.limits.memory.bytes(),
+        );
+        gauge(
+            "events_queued_bytes",
+            "Number of bytes of events that wait to be written",
+            self.events.queued_bytes() as u64,
+        );
         let mut counter = |name, help, value| all.register(name, help, ConstCounter::<u64>::new(value));
         counter("events", "Number of events recorded", self.events.recorded());
         counter(
             "events_dropped",
             "Number of events dropped because the writer was too slow",
             self.events.dropped(),
+        );
+        counter(
+            "anonymous_events_dropped",
+            "Number of dropped events that anonymous clients caused; included in events_dropped",
+            self.events.dropped_anonymous(),
+        );
+        counter(
+            "anonymous_failures_counted",
+            "Number of failures of anonymous clients that were counted in a summary event",
+            self.events.counted(),
+        );
+        counter(
+            "connections_refused",
+            "Number of connections closed because there were too many",
+            self.limits.connections.refused(),
+        );
+        counter(
+            "requests_refused",
+            "Number of requests refused because a limit of the gateway was reached",
+            self.limits.refused(),
         );
         counter(
             "resealed",

@@ -18,6 +18,8 @@ use tower::ServiceExt as _;
 
 use super::client_address;
 use super::host_and_origin::{self, BrowserOrigin};
+use super::page_error::refuse_body;
+use crate::limits::{ConnectionGuard, PageBody};
 use crate::pipeline::{self, Body, Context};
 use crate::upstream::UpstreamPool;
 
@@ -41,12 +43,13 @@ impl PublicListener {
         self,
         request: Request<Incoming>,
         peer: IpAddr,
+        connection: Arc<ConnectionGuard>,
     ) -> Result<Response<Body>, Infallible> {
         let in_chunks = request.headers().contains_key(TRANSFER_ENCODING);
         let table = self.context.tables.current();
         let trusted = table.as_ref().map_or(&[][..], |table| &table.gateway.trusted_proxies);
         let client = client_address::resolve(peer, request.headers(), trusted);
-        let mut response = with_client_address(client, self.dispatch(request, table)).await?;
+        let mut response = with_client_address(client, self.dispatch(request, table, &connection)).await?;
         if in_chunks || self.context.shutdown.is_terminating() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -57,6 +60,7 @@ impl PublicListener {
         &self,
         request: Request<Incoming>,
         table: Option<Arc<RouteTable>>,
+        connection: &ConnectionGuard,
     ) -> Result<Response<Body>, Infallible> {
         let Some(table) = table else {
             let mut response = plain_text_error(
@@ -74,7 +78,7 @@ impl PublicListener {
         let slug =
             request.uri().path().strip_prefix("/mcp/").filter(|slug| !slug.is_empty() && !slug.contains('/'));
         let Some(slug) = slug.map(str::to_owned) else {
-            return Ok(self.serve_page(request).await);
+            return Ok(Box::pin(self.serve_page(&table, request)).await);
         };
         let browser_origin =
             match host_and_origin::browser_origin(&table.gateway.public_url, request.headers()) {
@@ -90,8 +94,10 @@ impl PublicListener {
             };
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&request)
+        } else if self.must_refuse(&table) {
+            Box::pin(pipeline::refuse_unrecorded(&self.context, request)).await
         } else {
-            pipeline::serve(&self.context, &self.upstreams, table, &slug, request).await
+            pipeline::serve(&self.context, &self.upstreams, table, &slug, connection, request).await
         };
         if let Some(origin) = browser_origin {
             host_and_origin::add_cors_headers(response.headers_mut(), origin);
@@ -99,10 +105,33 @@ impl PublicListener {
         Ok(response)
     }
 
-    async fn serve_page(&self, request: Request<Incoming>) -> Response<Body> {
-        match self.pages.clone().oneshot(request.map(axum::body::Body::new)).await {
+    /// Whether requests are refused because their events might be dropped.
+    fn must_refuse(&self, table: &RouteTable) -> bool {
+        table.gateway.refuse_when_events_overflow && self.context.events.is_overloaded()
+    }
+
+    async fn serve_page(&self, table: &RouteTable, request: Request<Incoming>) -> Response<Body> {
+        if self.must_refuse(table) {
+            self.context.limits.count_refused();
+            pipeline::discard(request.into_body()).await;
+            let mut response = plain_text_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The gateway cannot record audit events fast enough, so it refuses requests. Try again shortly.",
+            );
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            return response;
+        }
+        let (head, incoming) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let (body, outcome) = PageBody::new(incoming, self.context.limits.memory.anonymous());
+        let request = Request::from_parts(head, axum::body::Body::new(body));
+        let response = match self.pages.clone().oneshot(request).await {
             Ok(response) => response.map(Body::Page),
             Err(never) => match never {},
+        };
+        match outcome.failure() {
+            Some(failure) => refuse_body(&self.context.limits, &path, failure, response),
+            None => response,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,17 +11,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use portcullis_config::{any_network_contains, canonical_ip};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
+use super::http_connection::{HEAD_READ_TIMEOUT, serve_connection};
 use super::public_listener::PublicListener;
-
-/// Deadline for reading the head of a request.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::limits::ConnectionGuard;
+use crate::pipeline::Context;
 
 /// Delay before idle connections close at shutdown, so requests in flight still arrive.
 const CLOSE_DELAY: Duration = Duration::from_millis(100);
@@ -28,11 +28,16 @@ const CLOSE_DELAY: Duration = Duration::from_millis(100);
 /// The worker threads.
 pub(crate) struct Workers {
     threads: Vec<Worker>,
+    context: Arc<Context>,
     stop: watch::Sender<bool>,
 }
 
+/// An accepted connection, and its place among the limited number of connections.
+type Accepted = (std::net::TcpStream, ConnectionGuard);
+
 struct Worker {
-    connections: mpsc::UnboundedSender<std::net::TcpStream>,
+    /// Unbounded, because the number of connections is.
+    connections: mpsc::UnboundedSender<Accepted>,
     thread: JoinHandle<()>,
 }
 
@@ -54,19 +59,21 @@ impl Workers {
                 Worker::start(number, drain_timeout, public, stopped.clone())
             })
             .collect::<anyhow::Result<_>>()?;
-        Ok(Self { threads, stop })
+        Ok(Self { threads, context: Arc::clone(&public.context), stop })
     }
 
     /// Accepts connections until the future is dropped.
     pub(crate) async fn accept(&self, listener: &TcpListener) -> Infallible {
         let mut turn = self.threads.iter().cycle();
         loop {
-            match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
-                Ok(stream) => {
+            match listener.accept().await.and_then(|accepted| self.admit(accepted)) {
+                Ok(Some(accepted)) => {
                     if let Some(worker) = turn.next() {
-                        worker.assign(stream);
+                        worker.assign(accepted);
                     }
                 }
+                // Closed, because there are too many.
+                Ok(None) => {}
                 Err(error) => {
                     // Usually too many open files: retry after other connections have closed.
                     tracing::error!(%error, "failed to accept connection");
@@ -80,14 +87,24 @@ impl Workers {
     pub(crate) fn accept_backlog(&self, listener: &TcpListener) {
         for worker in self.threads.iter().cycle() {
             match listener.accept().now_or_never() {
-                Some(Ok((stream, _))) => {
-                    if let Ok(stream) = stream.into_std() {
-                        worker.assign(stream);
+                Some(Ok(accepted)) => {
+                    if let Ok(Some(accepted)) = self.admit(accepted) {
+                        worker.assign(accepted);
                     }
                 }
                 Some(Err(_)) | None => return,
             }
         }
+    }
+
+    /// Gives a connection a place, or closes it if there are too many. Proxies that are trusted to name their
+    /// clients have no limit per address.
+    fn admit(&self, (stream, peer): (TcpStream, SocketAddr)) -> io::Result<Option<Accepted>> {
+        let peer = canonical_ip(peer.ip());
+        let table = self.context.tables.current();
+        let trusted = table.is_some_and(|table| any_network_contains(&table.gateway.trusted_proxies, peer));
+        let Some(guard) = self.context.limits.connections.admit(peer, trusted) else { return Ok(None) };
+        Ok(Some((stream.into_std()?, guard)))
     }
 
     /// Drains the connections and stops the threads. Blocks until both are done.
@@ -103,8 +120,8 @@ impl Workers {
 }
 
 impl Worker {
-    fn assign(&self, stream: std::net::TcpStream) {
-        self.connections.send(stream).ok();
+    fn assign(&self, accepted: Accepted) {
+        self.connections.send(accepted).ok();
     }
 
     fn start(
@@ -131,16 +148,16 @@ impl Worker {
 }
 
 async fn serve(
-    mut incoming: mpsc::UnboundedReceiver<std::net::TcpStream>,
+    mut incoming: mpsc::UnboundedReceiver<Accepted>,
     drain_timeout: Duration,
     public: PublicListener,
     stopped: watch::Receiver<bool>,
 ) {
     let connections = TaskTracker::new();
-    while let Some(stream) = incoming.recv().await {
+    while let Some((stream, guard)) = incoming.recv().await {
         match into_tokio_stream(stream) {
             Ok(stream) => {
-                connections.spawn(connection(stream, public.clone(), stopped.clone()));
+                connections.spawn(connection(stream, Arc::new(guard), public.clone(), stopped.clone()));
             }
             Err(error) => tracing::warn!(%error, "failed to set up connection"),
         }
@@ -160,20 +177,26 @@ fn into_tokio_stream(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-async fn connection(stream: TcpStream, public: PublicListener, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    guard: Arc<ConnectionGuard>,
+    public: PublicListener,
+    mut stopped: watch::Receiver<bool>,
+) {
     // A closed connection has no peer address and nothing to serve.
     let Ok(peer) = stream.peer_addr() else { return };
-    let service =
-        service_fn(move |request: http::Request<Incoming>| public.clone().serve(request, peer.ip()));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+    let of_request = Arc::clone(&guard);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        // Boxed, so that an idle connection does not reserve the memory of a request.
+        Box::pin(public.clone().serve(request, peer.ip(), Arc::clone(&of_request)))
+    });
+    let connection = serve_connection(stream, HEAD_READ_TIMEOUT, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         // Serve received requests first: a connection on which nothing was read yet would be closed unread.
         biased;
         ended = connection.as_mut() => ended,
+        () = guard.closed() => return,
         () = stop_requested(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.await

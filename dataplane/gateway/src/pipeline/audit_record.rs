@@ -15,6 +15,7 @@ use portcullis_mcp::response::ResponseOutcome;
 use portcullis_policy::{Route, RouteAccess, RouteTable};
 
 use super::Context;
+use crate::limits::{RequestPermit, TooMany};
 
 /// Maximum length of a text in an event, in bytes. Clients choose these texts.
 const MAX_TEXT_LEN: usize = 512;
@@ -30,6 +31,8 @@ struct PendingEvent {
     answered: bool,
     events: EventSink,
     clock: Clock,
+    /// The principal's request in progress. It ends with the record.
+    permit: Option<RequestPermit>,
 }
 
 impl AuditRecord {
@@ -46,6 +49,7 @@ impl AuditRecord {
             answered: false,
             events: context.events.clone(),
             clock: context.clock.clone(),
+            permit: None,
         })))
     }
 
@@ -55,7 +59,6 @@ impl AuditRecord {
     }
 
     /// A record without an event.
-    #[cfg(test)]
     pub(super) fn disabled() -> Self {
         Self(None)
     }
@@ -80,6 +83,17 @@ impl AuditRecord {
             open.event.client_id = Some(Arc::clone(&caller.client_id));
             open.event.client_name = Some(Arc::clone(&caller.client_name));
         });
+    }
+
+    /// Keeps the permit of the request until the record ends.
+    pub(super) fn begin(&mut self, permit: RequestPermit) {
+        self.update(|open| open.permit = Some(permit));
+    }
+
+    /// The request opens an open-ended stream.
+    pub(super) fn become_stream(&mut self) -> Result<(), TooMany> {
+        let permit = self.0.as_mut().and_then(|open| open.permit.as_mut());
+        permit.map_or(Ok(()), RequestPermit::become_stream)
     }
 
     pub(super) fn teams(&mut self, admission: &RouteAccess) {

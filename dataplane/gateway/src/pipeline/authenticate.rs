@@ -11,18 +11,22 @@ use super::Context;
 use super::audit_record::AuditRecord;
 use super::error::PipelineError;
 use super::route::Routed;
+use crate::limits::{ConnectionGuard, MemoryLease, Usage};
 
 /// A request by a principal that has access to the route.
 pub(super) struct Authenticated {
     routed: Routed,
     caller: Arc<Caller>,
     admission: RouteAccess,
+    /// Memory that the principal's requests use.
+    memory: Arc<Usage>,
 }
 
 impl Authenticated {
     pub(super) async fn authenticate(
         context: &Context,
         routed: Routed,
+        connection: &ConnectionGuard,
         headers: &HeaderMap,
         record: &mut AuditRecord,
     ) -> Result<Self, PipelineError> {
@@ -38,6 +42,7 @@ impl Authenticated {
             }
             Err(error) => return Err(PipelineError::unauthenticated(challenge(route, Some(&error)))),
         };
+        connection.prove(&caller.principal.id);
         record.caller(&caller);
         let admission = route
             .authorize(&caller.principal)
@@ -46,7 +51,18 @@ impl Authenticated {
         if route.suspended {
             return Err(PipelineError::suspended(&route.display_name));
         }
-        Ok(Self { routed, caller, admission })
+        let permit = context.limits.principals.begin(&caller.principal.id).map_err(|limit| {
+            context.limits.count_refused();
+            PipelineError::too_many(None, limit)
+        })?;
+        let memory = Arc::clone(permit.memory());
+        record.begin(permit);
+        Ok(Self { routed, caller, admission, memory })
+    }
+
+    /// Memory for the bodies of this request, empty.
+    pub(super) fn memory(&self, context: &Context) -> MemoryLease {
+        context.limits.memory.principal(&self.memory)
     }
 
     pub(super) fn route(&self) -> &Arc<Route> {

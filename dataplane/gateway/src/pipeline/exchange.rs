@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use portcullis_origin_auth::Credential;
 use portcullis_policy::Origin;
@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::audit_record::AuditRecord;
 use super::error::PipelineError;
+use crate::limits::{BodyError, MemoryLease, WholeBody, buffer};
 use crate::upstream::{OriginResponse, UpstreamPool};
 
 /// Sends one request. The origin's request timeout applies until the response headers arrive.
@@ -35,20 +36,19 @@ pub(super) async fn send(
     }
 }
 
-/// Reads a complete response body of at most `limit` bytes.
+/// Reads a complete response body of at most `limit` bytes. `memory` counts them.
 pub(super) async fn collect(
     incoming: Incoming,
     limit: u64,
+    memory: MemoryLease,
     id: Option<&RawValue>,
-) -> Result<Bytes, PipelineError> {
+) -> Result<WholeBody, PipelineError> {
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(incoming, most).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(PipelineError::response_too_large(id, limit))
-        }
-        Err(error) => Err(PipelineError::response_interrupted(id, &*error)),
-    }
+    buffer(incoming, most, memory, |_| None).await.map_err(|error| match error {
+        BodyError::TooLarge => PipelineError::response_too_large(id, limit),
+        BodyError::NoMemory => PipelineError::no_memory(id),
+        BodyError::Incomplete | BodyError::TooSlow => PipelineError::response_interrupted(id, &error),
+    })
 }
 
 /// Adds the credential to a request.

@@ -60,7 +60,8 @@ async fn exchange(context: Context, request: &str) -> String {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let service = service_fn(async |request| {
         let table = context.tables.current().unwrap();
-        Ok::<_, Infallible>(serve(&context, &upstreams, table, "r", request).await)
+        let connection = context.limits.connections.admit([127, 0, 0, 1].into(), false).unwrap();
+        Ok::<_, Infallible>(serve(&context, &upstreams, table, "r", &connection, request).await)
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
     let mut answer = String::new();

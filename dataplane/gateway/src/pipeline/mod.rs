@@ -67,6 +67,7 @@ pub(crate) use deferred_session::DeferredSessions;
 pub(crate) use discard::discard;
 
 use crate::catalog::Catalogs;
+use crate::limits::{ConnectionGuard, Limits};
 use crate::pipeline::audit_record::AuditRecord;
 use crate::pipeline::authenticate::Authenticated;
 use crate::pipeline::authorize::{Authorization, Authorized};
@@ -91,6 +92,14 @@ pub(crate) struct Context {
     pub(crate) random: Random,
     pub(crate) events: EventSink,
     pub(crate) shutdown: Shutdown,
+    pub(crate) limits: Arc<Limits>,
+}
+
+/// Refuses a request before the first step, because its event might be dropped. It has no event itself.
+pub(crate) async fn refuse_unrecorded(context: &Context, request: Request<Incoming>) -> Response<Body> {
+    context.limits.count_refused();
+    discard(request.into_body()).await;
+    PipelineError::events_overloaded().respond(AuditRecord::disabled())
 }
 
 /// Serves one request to `/mcp/{slug}`.
@@ -99,13 +108,14 @@ pub(crate) async fn serve(
     upstreams: &Arc<UpstreamPool>,
     table: Arc<RouteTable>,
     slug: &str,
+    connection: &ConnectionGuard,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let mut record = AuditRecord::new(context, &request);
     let (head, body) = request.into_parts();
     let mut body = Some(body);
     let routed = route::Routed::find(table, slug, &mut record);
-    match steps(context, upstreams, routed, head, &mut body, &mut record).await {
+    match steps(context, upstreams, routed, connection, head, &mut body, &mut record).await {
         Ok(response) => response,
         Err(refusal) => {
             if let Some(unread) = body {
@@ -120,13 +130,15 @@ async fn steps(
     context: &Arc<Context>,
     upstreams: &Arc<UpstreamPool>,
     routed: Result<route::Routed, PipelineError>,
+    connection: &ConnectionGuard,
     head: Parts,
     body: &mut Option<Incoming>,
     record: &mut AuditRecord,
 ) -> Result<Response<Body>, PipelineError> {
-    let authenticated = Authenticated::authenticate(context, routed?, &head.headers, record).await?;
-    let body = parse::read_body(&head, body, record).await?;
-    let parsed = Parsed::parse(context, &authenticated, &head, &body, record)?;
+    let authenticated =
+        Authenticated::authenticate(context, routed?, connection, &head.headers, record).await?;
+    let body = parse::read_body(context, &authenticated, &head, body, record).await?;
+    let parsed = Parsed::parse(context, &authenticated, &head, &body.bytes, record)?;
     let authorized = match Authorized::authorize(context, parsed, record)? {
         Authorization::Authorized(authorized) => authorized,
         Authorization::TemplatesUnknown(parsed, _) => {

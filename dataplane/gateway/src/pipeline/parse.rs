@@ -1,12 +1,9 @@
 //! Third step: parses the request strictly, once, and opens its session.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method as HttpMethod};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use portcullis_mcp::client::MODERN_VERSION;
 use portcullis_mcp::header;
@@ -19,11 +16,10 @@ use super::audit_record::AuditRecord;
 use super::authenticate::Authenticated;
 use super::error::PipelineError;
 use super::session::Session;
+use crate::limits::{BodyError, TooMany, WholeBody, read_whole};
 
 /// Maximum size of a request body.
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
-/// Deadline for reading a request body.
-const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A request of a caller, and the caller's session.
 pub(super) struct Parsed<'r> {
@@ -44,15 +40,36 @@ pub(super) enum RequestKind<'r> {
     EndSession,
 }
 
+impl<'r> RequestKind<'r> {
+    /// Whether the response is a stream that stays open until the client or the gateway ends it.
+    fn is_open_ended(&self) -> bool {
+        match self {
+            Self::Message(message) => message.method == Method::Listen,
+            Self::OpenStream => true,
+            Self::EndSession => false,
+        }
+    }
+
+    fn id(&self) -> Option<&'r RawValue> {
+        match self {
+            Self::Message(message) => message.id,
+            Self::OpenStream | Self::EndSession => None,
+        }
+    }
+}
+
 /// Reads the complete body of a POST: policy applies to it before anything is forwarded.
 pub(super) async fn read_body(
+    context: &Context,
+    by: &Authenticated,
     head: &Parts,
     body: &mut Option<Incoming>,
     record: &mut AuditRecord,
-) -> Result<Bytes, PipelineError> {
+) -> Result<WholeBody, PipelineError> {
+    let memory = by.memory(context);
     match head.method {
         HttpMethod::POST => {}
-        HttpMethod::GET | HttpMethod::DELETE => return Ok(Bytes::new()),
+        HttpMethod::GET | HttpMethod::DELETE => return Ok(WholeBody { bytes: Bytes::new(), memory }),
         _ => return Err(PipelineError::method_not_allowed()),
     }
     if !header::is_json_body(&head.headers) {
@@ -67,16 +84,16 @@ pub(super) async fn read_body(
         return Err(PipelineError::request_too_large(MAX_REQUEST_BYTES));
     }
     let body = body.take().ok_or_else(PipelineError::incomplete_request)?;
-    let whole = tokio::time::timeout(REQUEST_READ_TIMEOUT, Limited::new(body, MAX_REQUEST_BYTES).collect());
-    let body = whole.await.map_err(|_| PipelineError::incomplete_request())?.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            PipelineError::request_too_large(MAX_REQUEST_BYTES)
-        } else {
-            PipelineError::incomplete_request()
+    let body = read_whole(body, MAX_REQUEST_BYTES, memory).await.map_err(|error| match error {
+        BodyError::TooLarge => PipelineError::request_too_large(MAX_REQUEST_BYTES),
+        BodyError::Incomplete => PipelineError::incomplete_request(),
+        BodyError::TooSlow => PipelineError::request_timeout(),
+        BodyError::NoMemory => {
+            context.limits.count_refused();
+            PipelineError::no_memory(None)
         }
     })?;
-    let body = body.to_bytes();
-    record.request_bytes(body.len());
+    record.request_bytes(body.bytes.len());
     Ok(body)
 }
 
@@ -100,6 +117,12 @@ impl<'r> Parsed<'r> {
             _ => return Err(PipelineError::method_not_allowed()),
         };
         record.session(session.as_ref().map(Session::digest));
+        if kind.is_open_ended() {
+            record.become_stream().map_err(|limit: TooMany| {
+                context.limits.count_refused();
+                PipelineError::too_many(kind.id(), limit)
+            })?;
+        }
         Ok(Self { authenticated: by, kind, body, session })
     }
 
@@ -121,7 +144,7 @@ impl<'r> Parsed<'r> {
 
     /// The JSON-RPC id, if the client waits for a JSON-RPC response.
     pub(super) fn id(&self) -> Option<&'r RawValue> {
-        self.message()?.id
+        self.kind.id()
     }
 
     /// The body as received; empty for GET and DELETE.

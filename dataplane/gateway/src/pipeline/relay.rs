@@ -30,6 +30,7 @@ use super::placeholder_stream::subscription_complete_event;
 use super::relayed_body::{Hold, RelayedBody};
 use super::session::{Session, SessionKind};
 use super::stream_guard::StreamGuard;
+use crate::limits::WholeBody;
 use crate::upstream::{OriginResponse, UpstreamPool};
 
 /// Maximum size of a response that is buffered and sent with its length. Larger ones are streamed.
@@ -144,8 +145,9 @@ impl ResponseRelay<'_> {
                 StreamPurpose::Call => (StreamGuard::new(context, by), None),
                 StreamPurpose::OpenEnded(farewell) => (StreamGuard::open_ended(context, by), farewell),
             };
+            let (record, memory) = (record.hand_over(), by.memory(context));
             let relayed =
-                RelayedBody::events(incoming, lease, record.hand_over(), limit, curate, watch, farewell);
+                RelayedBody::events(incoming, (lease, memory), record, limit, curate, watch, farewell);
             return Ok(respond(head.status, headers, Body::stream(relayed)));
         }
         let length: Option<u64> =
@@ -154,8 +156,8 @@ impl ResponseRelay<'_> {
             return Err(PipelineError::response_too_large(id, limit));
         }
         if !curate.must_buffer() && length.is_none_or(|length| length > MAX_BUFFERED_BYTES) {
-            let hold =
-                Hold::new(curate, id, limit).filter(|hold| head.status.is_success() && hold.fits(length));
+            let hold = Hold::new(curate, id, limit, by.memory(context))
+                .filter(|hold| head.status.is_success() && hold.fits(length));
             // The length of a response that is held back may change.
             if let (Some(length), None) = (length, &hold) {
                 headers.insert(CONTENT_LENGTH, length.into());
@@ -164,7 +166,9 @@ impl ResponseRelay<'_> {
             return Ok(respond(head.status, headers, Body::stream(relayed)));
         }
         let waiting = Instant::now();
-        let mut body = collect(incoming, limit, id).await?;
+        // The memory is counted until the response is complete.
+        let WholeBody { bytes: mut body, memory: _memory } =
+            collect(incoming, limit, by.memory(context), id).await?;
         record.add_upstream_time(waiting.elapsed());
         lease.release();
         if head.status.is_success() || curate.must_buffer() {

@@ -18,11 +18,16 @@ use super::audit_record::AuditRecord;
 use super::body::BodyError;
 use super::curate::{Curated, CurationError, Curator};
 use super::stream_guard::{StreamGuard, StreamStatus};
+use crate::limits::MemoryLease;
 use crate::upstream::ConnectionLease;
 
 /// Maximum size of a response whose body is parsed for its outcome. The outcome of a larger one is its HTTP
 /// status.
 const MAX_VERDICT_BYTES: u64 = 64 * 1024;
+/// Reason of a stream that ends because the gateway has no memory for its next event.
+const NO_MEMORY: &str = "overloaded";
+/// An incomplete event up to this size is not counted: most events are small.
+const MAX_UNCOUNTED_BYTES: usize = 32 * 1024;
 /// A comment: clients ignore it (HTML, section 9.2.6), and it keeps the stream open at proxies.
 const KEEP_ALIVE_COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -59,13 +64,19 @@ pub(super) struct Hold {
     id: Option<Box<RawValue>>,
     /// Maximum size of a response that is held back.
     bytes: u64,
+    memory: MemoryLease,
 }
 
 impl Hold {
     /// `None` if the response needs no check.
-    pub(super) fn new(curate: Curator, id: Option<&RawValue>, limit: u64) -> Option<Self> {
+    pub(super) fn new(
+        curate: Curator,
+        id: Option<&RawValue>,
+        limit: u64,
+        memory: MemoryLease,
+    ) -> Option<Self> {
         let bytes = curate.bytes_to_hold(limit);
-        (bytes > 0).then(|| Self { curate, id: id.map(ToOwned::to_owned), bytes })
+        (bytes > 0).then(|| Self { curate, id: id.map(ToOwned::to_owned), bytes, memory })
     }
 
     /// Whether a response of this length, if it is known, can be held back as a whole.
@@ -79,6 +90,8 @@ struct Events {
     curate: Curator,
     watch: StreamGuard,
     ready: VecDeque<Bytes>,
+    /// Counts the bytes of an incomplete event.
+    memory: MemoryLease,
     /// Event to send if the process shuts down first.
     closing_event: Option<Bytes>,
 }
@@ -97,7 +110,7 @@ impl RelayedBody {
 
     pub(super) fn events(
         incoming: Incoming,
-        lease: ConnectionLease,
+        (lease, memory): (ConnectionLease, MemoryLease),
         record: AuditRecord,
         limit: u64,
         curate: Curator,
@@ -105,7 +118,8 @@ impl RelayedBody {
         farewell: Option<Bytes>,
     ) -> Self {
         let splitter = Splitter::new(usize::try_from(limit).unwrap_or(usize::MAX));
-        let events = Events { splitter, curate, watch, ready: VecDeque::new(), closing_event: farewell };
+        let ready = VecDeque::new();
+        let events = Events { splitter, curate, watch, ready, memory, closing_event: farewell };
         Self::new(incoming, lease, record, BodyKind::Events(Box::new(events)))
     }
 
@@ -133,6 +147,9 @@ impl RelayedBody {
                         events.ready.push_back(event);
                     }
                 }
+                let incomplete = events.splitter.buffered();
+                let counted = if incomplete > MAX_UNCOUNTED_BYTES { incomplete } else { 0 };
+                events.memory.set(counted).map_err(|_| NO_MEMORY)?;
                 Ok(None)
             }
         }
@@ -163,7 +180,11 @@ impl RelayedBody {
     /// complete.
     fn abort(&mut self, reason: &'static str) -> BodyError {
         self.finished = true;
-        self.record.set_outcome(Outcome::UpstreamError, FailureOrigin::Upstream, reason);
+        let (outcome, failure) = match reason {
+            NO_MEMORY => (Outcome::GatewayError, FailureOrigin::Gateway),
+            _ => (Outcome::UpstreamError, FailureOrigin::Upstream),
+        };
+        self.record.set_outcome(outcome, failure, reason);
         self.finish();
         reason.into()
     }
@@ -262,6 +283,9 @@ impl Whole {
         let most = self.hold.as_ref().map_or(MAX_VERDICT_BYTES, |hold| hold.bytes);
         match &mut self.buffered {
             Some(buffered) if self.received <= most => {
+                if let Some(hold) = &mut self.hold {
+                    hold.memory.grow(data.len()).map_err(|_| NO_MEMORY)?;
+                }
                 buffered.push(data.clone());
                 Ok(self.hold.is_none().then_some(data))
             }

@@ -14,7 +14,7 @@ use portcullis_config::{
     RouteConfig, SecretKey, SecretValue, Secrets, TokenEndpointAuthMethod, TokenLifetimes,
 };
 use portcullis_egress::HttpClients;
-use portcullis_events::{EventSink, EventWriter};
+use portcullis_events::{EventSink, RecordedEvents};
 use portcullis_keyring::Keyring;
 use portcullis_origin_auth::{
     BrokerDependencies, CompletedConnect, ConnectCallback, ConnectError, Credential, CredentialBroker,
@@ -34,7 +34,7 @@ pub(crate) struct Harness {
     pub(crate) keys: Arc<Keyring>,
     pub(crate) clock: Clock,
     pub(crate) table: Arc<RouteTable>,
-    pub(crate) events: EventWriter,
+    pub(crate) events: RecordedEvents,
     identities: Option<Arc<dyn IdentityTokenSource>>,
     folder: tempfile::TempDir,
 }
@@ -112,6 +112,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
                 workloads: Vec::new(),
             },
             trusted_proxies: Vec::new(),
+            event_overload: portcullis_config::EventOverload::Drop,
         },
         origins: vec![OriginConfig {
             uid: settings.uid.into(),
@@ -243,8 +244,8 @@ fn broker(
     keys: &Arc<Keyring>,
     clock: &Clock,
     identities: Option<Arc<dyn IdentityTokenSource>>,
-) -> (CredentialBroker, EventWriter) {
-    let (events, writer) = EventSink::new();
+) -> (CredentialBroker, RecordedEvents) {
+    let (events, writer) = EventSink::in_memory();
     let broker = CredentialBroker::new(BrokerDependencies {
         store: store.clone(),
         keys: Arc::clone(keys),

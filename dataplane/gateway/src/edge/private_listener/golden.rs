@@ -8,6 +8,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::golden::{pretty, table};
+use crate::limits::LimitSettings;
 
 fn router() -> Router {
     let tables = RouteTableHandle::default();
@@ -17,6 +18,7 @@ fn router() -> Router {
         shutdown: Shutdown::default(),
         tables,
         events: EventSink::new().0,
+        limits: Arc::new(Limits::new(LimitSettings::default())),
         sync_stats: Some(SyncStats::default()),
         reencryption: Reencryption::default(),
         catalog_endpoint: Some(CatalogEndpoint::default()),

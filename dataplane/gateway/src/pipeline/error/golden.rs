@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::golden::pretty;
+use crate::limits::TooMany;
 use crate::upstream::{OriginUrlError, SendError};
 
 async fn seen(refusal: PipelineError) -> Value {
@@ -54,6 +55,12 @@ fn of_requests(id: Option<&RawValue>) -> Vec<PipelineError> {
         PipelineError::unknown_session(),
         PipelineError::session_too_large(),
         PipelineError::randomness_unavailable(),
+        PipelineError::request_timeout(),
+        PipelineError::no_memory(id),
+        PipelineError::too_many(id, TooMany::Requests),
+        PipelineError::too_many(id, TooMany::Streams),
+        PipelineError::too_many(None, TooMany::AllStreams),
+        PipelineError::events_overloaded(),
         PipelineError::missing_parameter(id, "", ""),
         PipelineError::unknown_tool(id, ""),
         PipelineError::unknown_tool(None, ""),

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod golden;
+mod limits;
 mod upstream;
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};

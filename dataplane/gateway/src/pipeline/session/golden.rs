@@ -11,7 +11,8 @@ use crate::pipeline::route::Routed;
 pub(in crate::pipeline) async fn caller(context: &Context, headers: &HeaderMap) -> Authenticated {
     let mut record = AuditRecord::disabled();
     let routed = Routed::find(context.tables.current().unwrap(), "r", &mut record).ok().unwrap();
-    Authenticated::authenticate(context, routed, headers, &mut record).await.ok().unwrap()
+    let connection = context.limits.connections.admit([127, 0, 0, 1].into(), false).unwrap();
+    Authenticated::authenticate(context, routed, &connection, headers, &mut record).await.ok().unwrap()
 }
 
 /// A session from before an account is connected.
