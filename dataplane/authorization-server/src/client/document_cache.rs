@@ -193,6 +193,7 @@ mod tests {
             name: "x".to_owned(),
             redirect_uris: Vec::new(),
             from_document: true,
+            authenticates: false,
             client_uri: None,
             logo_uri: None,
         };

@@ -34,6 +34,9 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Whether the client comes from the metadata document at `id`.
     pub from_document: bool,
+    /// Whether the client must authenticate with a secret or a key to redeem a code. False if authentication
+    /// is optional.
+    pub authenticates: bool,
     /// Home page, `https` only.
     pub client_uri: Option<String>,
     /// Logo, `https` only. The gateway does not fetch it.
@@ -43,9 +46,13 @@ pub struct Client {
 impl Client {
     /// Whether a redirect URI matches a registered one. Compared exactly, except that the port may differ for
     /// loopback IP addresses (RFC 8252, section 7.3) and for `localhost`, which common clients register.
+    ///
+    /// The rules for registration apply too: a client may have registered under the weaker rules of an older
+    /// version.
     #[must_use]
     pub fn allows_redirect(&self, redirect_uri: &str) -> bool {
-        self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
+        redirect::check(redirect_uri).is_ok()
+            && self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
     }
 }
 

@@ -145,6 +145,7 @@ impl Registration {
             name: metadata.client_name.clone(),
             redirect_uris: metadata.redirect_uris.clone(),
             from_document: false,
+            authenticates: metadata.token_endpoint_auth_method != AuthMethod::None,
             client_uri: metadata.client_uri.clone(),
             logo_uri: metadata.logo_uri.clone(),
         };

@@ -200,7 +200,9 @@ pub(crate) async fn post(
         }
         (Some("approve"), Step::Confirm(admitted, _) | Step::IssueCode(admitted)) if confirmed => {
             pending.finish(&portal).await?;
-            portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
+            if admitted.client_is_proven() {
+                portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
+            }
             record(&portal, &table, admitted.authenticated(), Outcome::Success, "approved");
             let url = admitted.redirect_with_code(&portal).await?;
             Ok(page::redirect_page(&url, &admitted.authenticated().authorization.client.name))
