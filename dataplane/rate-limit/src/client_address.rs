@@ -1,6 +1,6 @@
 //! The address of the client that a task serves, as a task-local value.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 tokio::task_local! {
     static CLIENT_ADDRESS: IpAddr;
@@ -17,4 +17,26 @@ pub fn with_client_address<F: Future>(client: IpAddr, doing: F) -> impl Future<O
 #[must_use]
 pub fn client_address() -> Option<IpAddr> {
     CLIENT_ADDRESS.try_with(|address| *address).ok()
+}
+
+/// The network that counts as one client in rate limits: an IPv4 address, or a /64 network of IPv6, of which
+/// one machine can use every address. `0.0.0.0` if the task serves no client.
+#[must_use]
+pub fn client_network() -> IpAddr {
+    masked(64)
+}
+
+/// The same for limits on what is stored. It counts a /48 network of IPv6 as one client: that is what one
+/// customer of a provider gets, and storage does not recover as quickly as a rate.
+#[must_use]
+pub fn client_site() -> IpAddr {
+    masked(48)
+}
+
+fn masked(prefix: u32) -> IpAddr {
+    match client_address().map(|address| address.to_canonical()) {
+        Some(IpAddr::V6(ip)) => IpAddr::V6((ip.to_bits() & (u128::MAX << (128 - prefix))).into()),
+        Some(address) => address,
+        None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    }
 }
