@@ -186,7 +186,8 @@ async fn given_an_approval_of_a_web_client_when_it_asks_again_then_nobody_is_ask
     let world = TestGateway::new().await;
     let client = world.register(&[SITE, REDIRECT]).await;
     let asked = |route: &str, more: &[(&str, &str)]| {
-        world.authorize(route, &[&[("client_id", client.as_str()), ("redirect_uri", SITE)], more].concat())
+        let usual = [("client_id", client.as_str()), ("redirect_uri", SITE)];
+        world.authorize(route, &[usual.as_slice(), more].concat())
     };
     let mut browser = world.browser();
     let page = browser.get(&asked("open", &[])).await;
@@ -238,7 +239,10 @@ async fn given_an_approval_of_a_client_that_proves_nothing_when_it_asks_again_th
         };
         let page = browser.get(&asked(registered, "")).await;
         let confirm = sign_in(&mut browser, &page, ANA).await;
-        assert!(is_code_at(&browser.submit(&confirm, "decision", "approve").await, registered), "{registered}");
+        assert!(
+            is_code_at(&browser.submit(&confirm, "decision", "approve").await, registered),
+            "{registered}"
+        );
         for redirect in [registered, requested] {
             let page = browser.get(&asked(redirect, "")).await;
             assert_eq!(page.status, 200, "{redirect} led to {}", page.url);
@@ -256,15 +260,18 @@ async fn given_an_approval_of_a_client_that_proves_nothing_when_it_asks_again_th
 async fn given_a_client_on_this_machine_that_authenticates_when_it_asks_again_then_nobody_is_asked() {
     let world = TestGateway::new().await;
     let mut browser = world.browser();
-    for (method, is_asked) in [("client_secret_basic", false), ("client_secret_post", false), ("none", true)] {
+    for (method, is_asked) in [("client_secret_basic", false), ("client_secret_post", false), ("none", true)]
+    {
         let client = world.register_with(&[REDIRECT], method).await;
         let page = browser.get(&world.authorize("open", &[("client_id", &client)])).await;
-        let confirm = if page.has("Allow and sign in") { sign_in(&mut browser, &page, ANA).await } else { page };
+        let confirm =
+            if page.has("Allow and sign in") { sign_in(&mut browser, &page, ANA).await } else { page };
         assert!(is_code(&browser.submit(&confirm, "decision", "approve").await), "{method}");
         let elsewhere = "http://127.0.0.1:5555/callback";
         for redirect in [REDIRECT, elsewhere] {
-            let page =
-                browser.get(&world.authorize("open", &[("client_id", &client), ("redirect_uri", redirect)])).await;
+            let page = browser
+                .get(&world.authorize("open", &[("client_id", &client), ("redirect_uri", redirect)]))
+                .await;
             assert_eq!(!is_code_at(&page, redirect), is_asked, "{method} {redirect} led to {}", page.url);
         }
     }
@@ -556,4 +563,18 @@ async fn given_a_flood_of_requests_that_wait_then_more_are_asked_to_come_later()
     let page = world.browser().get(&world.authorize("open", &[])).await;
     assert_eq!((page.status, page.headers["retry-after"].to_str().unwrap()), (429, "10"));
     assert_eq!(world.events("auth.consent").await[0]["reason"], "too_many_waiting");
+}
+
+#[tokio::test]
+async fn given_a_flood_of_sign_ins_that_were_started_then_more_are_asked_to_come_later() {
+    let world = TestGateway::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    for _ in 0..200 {
+        assert!(world.identity.codes.allow_sign_in());
+    }
+    let limited = browser.submit(&page, "decision", "approve").await;
+    assert_eq!((limited.status, limited.headers["retry-after"].to_str().unwrap()), (429, "10"));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(browser.submit(&page, "decision", "approve").await.has("Who are you?"));
 }

@@ -26,6 +26,9 @@ pub enum MetadataError {
         #[source]
         problem: RedirectError,
     },
+    /// The metadata that would be stored is too large.
+    #[error("the metadata is larger than 4 KiB; register fewer or shorter redirect URIs, links and keys")]
+    TooLarge,
     /// The key set is invalid.
     #[error("jwks is invalid: {0}")]
     Keys(#[from] JwkSetError),
@@ -56,7 +59,7 @@ pub(crate) fn sanitize_name(name: &str) -> Option<String> {
 /// Unicode's property `Default_Ignorable_Code_Point`, the remaining format characters (`Cf`), the separators
 /// of lines and paragraphs, and blanks that are no white space. With them two names look alike, or one name
 /// looks empty or reversed.
-const fn is_invisible(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
@@ -97,7 +100,8 @@ mod tests {
         assert_eq!(sanitize_name("Cl\u{ad}a\u{61c}u\u{3164}d\u{e0041}e").as_deref(), Some("Claude"));
         assert_eq!(sanitize_name("\u{3164}\u{2800}\u{115f}\u{ffa0}\u{3000}"), None);
         assert_eq!(sanitize_name("My\u{a0}Cl\u{fe0f}ient").as_deref(), Some("My Client"));
-        for kept in ["Müller & Søn", "クライアント", "عميل", "ลูกค้า", "高级客户端"] {
+        for kept in ["Müller & Søn", "クライアント", "عميل", "ลูกค้า", "高级客户端"]
+        {
             assert_eq!(sanitize_name(kept).as_deref(), Some(kept));
         }
         assert_eq!(sanitize_name(&"x".repeat(500)).map(|name| name.len()), Some(80));

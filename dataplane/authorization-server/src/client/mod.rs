@@ -16,10 +16,14 @@ pub use resolve::ClientRegistry;
 
 pub(crate) use client_auth::{ClientAuth, SecretMethod};
 pub(crate) use document_cache::MetadataDocuments;
-pub(crate) use registration::{AuthMethod, Registrations, RequestedMetadata, UNUSED_CLIENT_SECONDS};
+pub(crate) use registration::{
+    AuthMethod, NEVER_GRANTED_CLIENT_SECONDS, Registrations, RequestedMetadata, UNUSED_CLIENT_SECONDS,
+};
 pub(crate) use resolve::{ClientSource, is_registered};
 #[cfg(fuzzing)]
 pub(crate) use {document::read as read_document, redirect::check as check_redirect, redirect::matches};
+
+use std::sync::Arc;
 
 use crate::InternalError;
 
@@ -68,17 +72,17 @@ pub enum ClientError {
     Unknown,
     /// The client's metadata document is invalid, or its URL is not permitted.
     #[error("the client's metadata document is invalid: {0}")]
-    Document(#[source] DocumentError),
+    Document(#[source] Arc<DocumentError>),
     /// The client's metadata document cannot be fetched at the moment. The client may be valid.
     #[error("the client's metadata document cannot be fetched: {0}")]
-    DocumentUnavailable(#[source] DocumentError),
+    DocumentUnavailable(#[source] Arc<DocumentError>),
     /// The gateway failed.
     #[error(transparent)]
     Gateway(#[from] InternalError),
 }
 
-impl From<DocumentError> for ClientError {
-    fn from(error: DocumentError) -> Self {
+impl From<Arc<DocumentError>> for ClientError {
+    fn from(error: Arc<DocumentError>) -> Self {
         if error.is_temporary() { Self::DocumentUnavailable(error) } else { Self::Document(error) }
     }
 }

@@ -240,6 +240,7 @@ async fn approve(
     authorization: &Authorization,
     id: &str,
 ) -> Result<Response, PortalError> {
+    start::check_limit(portal)?;
     let browser = visitor.browser_or_new(portal, gateway)?;
     if !portal.store.bind_authorization(&pending.id, &browser.id).await? {
         return Err(PortalError::WrongBrowser);

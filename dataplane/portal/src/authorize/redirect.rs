@@ -1,8 +1,8 @@
 //! The response to a client: its redirect URI with a code or an error.
 
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
 use url::form_urlencoded::byte_serialize;
+use url::{Host, Url};
 
 /// Where the response to a client goes: its verified redirect URI, and the parameters to return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,9 +133,9 @@ fn is_this_machine(url: &Url) -> bool {
             let name = name.trim_end_matches('.');
             name == "localhost" || name.ends_with(".localhost") || name == "localhost.localdomain"
         }
-        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.octets()[0] == 0,
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || matches!(ip.octets(), [0, ..]),
         Some(Host::Ipv6(ip)) => {
-            let mapped = ip.to_ipv4().is_some_and(|ip| ip.is_loopback() || ip.octets()[0] == 0);
+            let mapped = ip.to_ipv4().is_some_and(|ip| ip.is_loopback() || matches!(ip.octets(), [0, ..]));
             ip.is_loopback() || ip.is_unspecified() || mapped
         }
         None => false,
