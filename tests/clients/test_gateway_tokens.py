@@ -125,13 +125,42 @@ def test_a_code_is_bound_to_its_verifier_redirect_and_client(world, oauth, ana):
         assert refused.json()["error"] in ("invalid_grant", "invalid_client")
 
 
-def test_a_second_sign_in_of_the_same_client_asks_nobody(world, oauth):
+@pytest.mark.requirement("as.consent.kept")
+def test_a_second_sign_in_of_a_client_on_this_machine_asks_for_its_approval_again(world, oauth):
+    browser = world.browser("ana")
+    oauth.sign_in(browser)
+    idp, pages = len(world.idp.requests()), len(browser.seen())
+    oauth.sign_in(browser)
+    shown = [page["title"] for page in browser.seen()[pages:] if page["status"] is not None]
+    assert [title for title in shown if title.startswith("Allow ")], shown
+    assert len(world.idp.requests()) == idp, "the session is still there: nobody signs in again"
+
+
+@pytest.mark.requirement("as.consent.kept")
+def test_a_silent_sign_in_at_another_port_of_this_machine_gives_no_code(world, oauth):
+    from urllib.parse import parse_qs, urlsplit
+
+    browser = world.browser("ana")
+    oauth.sign_in(browser)
+    impostor = oauth.redirect.replace(":9/", ":47999/")
+    assert impostor != oauth.redirect
+    visit = oauth.visit(browser, redirect_uri=impostor, prompt="none")
+    answer = parse_qs(urlsplit(visit.url).query)
+    assert visit.url.startswith(impostor)
+    assert answer["error"] == ["interaction_required"]
+    assert "code" not in answer
+
+
+@pytest.mark.requirement("as.consent.kept")
+def test_a_second_sign_in_of_a_web_client_asks_nobody(world):
+    from oauth import OAuthClient
+
+    oauth = OAuthClient(world.url("open"), redirect="https://app.invalid/callback")
     browser = world.browser("ana")
     oauth.sign_in(browser)
     pages = len(browser.seen())
     oauth.sign_in(browser)
-    asked = [page for page in browser.seen()[pages:] if page["status"] is not None]
-    assert all("Sign-in" not in page["title"] for page in asked)
+    assert [page["title"] for page in browser.seen()[pages:] if page["status"] is not None] == []
 
 
 @pytest.mark.requirement("as.consent.first")

@@ -6,6 +6,7 @@
 //! resource under a reused name inherits nothing.
 
 mod address_class;
+mod destination;
 mod gateway;
 mod loopback;
 mod origin;
@@ -17,6 +18,7 @@ mod secrets;
 mod team;
 
 pub use address_class::{AddressClass, address_class, any_network_contains, canonical_ip};
+pub use destination::CredentialDestination;
 pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig,
     IdentityProviderKind, ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,

@@ -16,7 +16,7 @@ pub struct SecretKey(pub String);
 pub struct SecretValue {
     /// Value. It is wiped from memory when dropped.
     pub value: SecretString,
-    /// Hosts (globs) that it may be sent to; empty if it is not sent to an origin.
+    /// Hosts (globs), with or without a port, that it may be sent to; empty if it is not sent to an origin.
     pub allowed_hosts: Vec<String>,
 }
 

@@ -14,6 +14,7 @@ use crate::client::is_registered;
 use crate::issue_token::SCOPE;
 use crate::issuer::root_issuer;
 use crate::revocation_feed::RevocationFeed;
+use crate::stream_renewal::StreamRenewal;
 use crate::{AuthenticateError, Caller, Principals};
 
 /// Maximum number of cached verified tokens. A token that was evicted costs another signature check.
@@ -56,6 +57,7 @@ pub struct AccessTokenVerifier {
     clock: Clock,
     feed: Arc<RevocationFeed>,
     principals: Arc<Principals>,
+    renewal: Arc<StreamRenewal>,
     verified: Cache<TokenHash, Arc<VerifiedToken>>,
 }
 
@@ -66,10 +68,11 @@ impl AccessTokenVerifier {
         clock: Clock,
         feed: Arc<RevocationFeed>,
         principals: Arc<Principals>,
+        renewal: Arc<StreamRenewal>,
     ) -> Self {
         let verified =
             Cache::builder().max_capacity(MAX_CACHED_TOKENS).time_to_idle(TOKEN_IDLE_TIMEOUT).build();
-        Self { tables, keys, clock, feed, principals, verified }
+        Self { tables, keys, clock, feed, principals, renewal, verified }
     }
 
     /// Verifies an access token for a route of this table: signature (cached), expiry, audience, issuer, the
@@ -119,15 +122,21 @@ impl AccessTokenVerifier {
     }
 
     /// The current principal of a caller, for streams that stay open after their token has expired. `None` if
-    /// the grant was revoked, the client is no longer registered, or the revocation feed is stale. Never
-    /// waits.
+    /// the grant has ended or was revoked, the client is no longer registered, or the revocation feed is stale.
+    /// Never waits. While the token of a person is expired, the identity provider is asked from time to time
+    /// whether the sign-in still stands ([`StreamRenewal`]).
     #[must_use]
     pub fn current_principal(&self, caller: &Caller) -> Option<Arc<Principal>> {
-        if !self.is_ready()
+        let now = self.clock.now();
+        if now >= caller.grant_expires
+            || !self.is_ready()
             || self.feed.is_revoked(&caller.grant_id)
             || self.tables.current().is_some_and(|table| !is_registered(&table, &caller.client_id))
         {
             return None;
+        }
+        if now >= caller.expires {
+            self.renewal.ask_if_due(&caller.principal);
         }
         let id = &caller.principal.id;
         let person = self.feed.principal(id);
@@ -149,7 +158,9 @@ impl AccessTokenVerifier {
     }
 
     fn is_fresh(&self, now: UnixMillis, table: Option<&RouteTable>) -> bool {
-        let Some(read_at) = self.feed.last_read_at() else { return false };
+        let Some(read_at) = self.feed.last_read_at().filter(|_| !self.feed.clock_differs()) else {
+            return false;
+        };
         let age = now.since(read_at);
         age <= FRESH_FEED_AGE
             || table.is_some_and(|table| age <= Duration::from_secs(table.gateway.store_outage_grace_seconds))
@@ -233,6 +244,7 @@ impl VerifiedToken {
             client_name: claims.client_name.into(),
             grant_id: claims.grant.into(),
             expires: UnixMillis(claims.exp.saturating_mul(1000)),
+            grant_expires: UnixMillis(claims.grant_exp.unwrap_or(claims.exp).saturating_mul(1000)),
         };
         Self {
             issuer: claims.iss.into(),

@@ -44,18 +44,27 @@ pub struct AuthorizationCodes {
     clock: Clock,
     random: Random,
     pending_limit: RateLimit,
+    sign_in_limit: RateLimit,
 }
 
 impl AuthorizationCodes {
     pub(crate) fn new(store: Store, clock: Clock, random: Random) -> Self {
         let pending_limit = RateLimit::new(PENDING_REQUEST_LIMIT, TOTAL_PENDING_REQUEST_LIMIT);
-        Self { store, clock, random, pending_limit }
+        let sign_in_limit = RateLimit::new(PENDING_REQUEST_LIMIT, TOTAL_PENDING_REQUEST_LIMIT);
+        Self { store, clock, random, pending_limit, sign_in_limit }
     }
 
     /// Whether the rate limit allows another pending authorization request. Counts the request.
     #[must_use]
     pub fn allow_pending_request(&self) -> bool {
         self.pending_limit.take(self.clock.now())
+    }
+
+    /// Whether the rate limit allows another sign-in to be started. Counts it. Like a pending request, it is a
+    /// row that anybody can cause.
+    #[must_use]
+    pub fn allow_sign_in(&self) -> bool {
+        self.sign_in_limit.take(self.clock.now())
     }
 
     /// Issues an authorization code. It can be redeemed once, within 60 s, at the same issuer, with the PKCE

@@ -15,6 +15,7 @@ use portcullis_store::Store;
 use crate::client::{MetadataDocuments, Registrations};
 use crate::endpoint::{ClientAuthenticator, Endpoints};
 use crate::revocation_feed::RevocationFeed;
+use crate::stream_renewal::StreamRenewal;
 use crate::{
     AccessTokenVerifier, AuthorizationCodes, ClientRegistry, FeedReader, GrantRevocation, Principals,
     SignInRenewal, TokenReviewer,
@@ -106,6 +107,7 @@ impl AuthorizationServer {
             clock.clone(),
             Arc::clone(&feed),
             Arc::clone(&principals),
+            Arc::new(StreamRenewal::new(tables.clone(), store.clone(), clock.clone(), Arc::clone(&sign_ins))),
         );
         let codes = AuthorizationCodes::new(store.clone(), clock.clone(), random.clone());
         let feed_reader =

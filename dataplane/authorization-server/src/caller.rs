@@ -18,6 +18,8 @@ pub struct Caller {
     pub grant_id: Arc<str>,
     /// When the access token expires.
     pub expires: UnixMillis,
+    /// When the grant ends. For workloads and identity assertions, it ends with the access token.
+    pub grant_expires: UnixMillis,
 }
 
 /// An access token was rejected, or could not be checked.

@@ -22,6 +22,10 @@ pub(crate) struct AccessClaims {
     pub(crate) scope: String,
     /// Id of the grant. Revocation refers to it.
     pub(crate) grant: String,
+    /// When the grant ends, in seconds. A stream may stay open until then. Missing in tokens of older versions,
+    /// whose streams end with the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grant_exp: Option<i64>,
     /// UID of the route. If another route takes over the slug, the token is invalid there.
     pub(crate) route: String,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_clock::Clock;
 use portcullis_logging::LoggedState;
 use portcullis_policy::RouteTableHandle;
-use portcullis_store::Store;
+use portcullis_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -68,7 +68,7 @@ impl FeedReader {
                 Err(error) if changed => {
                     tracing::error!(
                         %error,
-                        "failed to read the revocation log; access tokens will be rejected after storeOutageGrace"
+                        "failed to read the revocation log; access tokens are rejected after storeOutageGrace at the latest"
                     );
                 }
                 _ => {}
@@ -93,8 +93,11 @@ impl FeedReader {
     /// Reads the log once. Used at startup, before the first request, and by tests that control the clock.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or this replica's clock differs too much from the database's.
     pub async fn read(&self) -> Result<(), InternalError> {
+        let checked = self.store.check_clock(|| self.clock.now().0).await;
+        self.feed.set_clock_differs(matches!(checked, Err(StoreError::ClockDifference { .. })));
+        checked?;
         let started = self.clock.now();
         let changes = self.store.changes_since(self.feed.read_from(), started.0).await?;
         for changed in self.feed.apply(changes, started) {

@@ -61,6 +61,7 @@ fn an_access_token_is_signed_as_before() {
         exp: 1_790_000_900,
         scope: text("mcp"),
         grant: text("grant-id"),
+        grant_exp: Some(1_792_592_000),
         route: text("route-uid"),
     };
     let token = keys.signing.sign(ACCESS_TOKEN_TYPE, &claims).unwrap();

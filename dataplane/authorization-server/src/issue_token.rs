@@ -55,6 +55,7 @@ impl TokenIssuer {
             exp,
             scope: grant.scope.clone(),
             grant: grant.id.clone(),
+            grant_exp: Some(UnixMillis(grant.expires_at).seconds()),
             route: grant.route_uid.clone(),
         };
         Ok(AccessToken { token: self.keys.signing.sign(ACCESS_TOKEN_TYPE, &claims)?, expires_in: exp - iat })

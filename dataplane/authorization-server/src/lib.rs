@@ -43,6 +43,7 @@ mod renewal;
 mod revocation;
 mod revocation_feed;
 mod service_account;
+mod stream_renewal;
 #[cfg(test)]
 mod testing;
 

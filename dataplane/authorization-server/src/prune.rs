@@ -7,7 +7,8 @@ use portcullis_policy::RouteTableHandle;
 use portcullis_store::Store;
 
 use crate::InternalError;
-use crate::client::UNUSED_CLIENT_SECONDS;
+use crate::client::{NEVER_GRANTED_CLIENT_SECONDS, UNUSED_CLIENT_SECONDS};
+use crate::endpoint::REUSE_GRACE_PERIOD;
 
 /// How long codes and grants are kept after they end. Their late reuse is detected and recorded until then.
 const ENDED_RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -32,6 +33,7 @@ impl ExpiredRows {
             now.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
         };
         self.store.prune_changes(now.0).await?;
+        self.store.prune_superseded_refresh_tokens(before(REUSE_GRACE_PERIOD)).await?;
         self.store.prune_grants(before(ENDED_RETENTION), before(USED_REFRESH_TOKEN_RETENTION)).await?;
         self.store.prune_assertions(now.0).await?;
         if let Some(table) = self.tables.current() {
@@ -43,6 +45,7 @@ impl ExpiredRows {
                 .await?;
         }
         self.store.prune_clients(before(Duration::from_secs(UNUSED_CLIENT_SECONDS))).await?;
+        self.store.prune_unused_clients(before(Duration::from_secs(NEVER_GRANTED_CLIENT_SECONDS))).await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -34,6 +34,11 @@ pub(crate) struct RevocationFeed {
     epoch: AtomicU64,
     /// When the log was last read to its end.
     last_read_at: AtomicI64,
+    /// Whether this replica's clock differs too much from the database's. The feed is then not reliable,
+    /// however recently it was read.
+    clock_differs: AtomicBool,
+    /// Serializes changes of the cache with changes of the epoch.
+    changing: Mutex<()>,
     /// Changes of principals within the overlap that were already applied, with their times.
     applied: Mutex<HashMap<String, i64>>,
 }
@@ -45,8 +50,20 @@ impl RevocationFeed {
             principals: Cache::new(MAX_CACHED_PRINCIPALS),
             epoch: AtomicU64::new(0),
             last_read_at: AtomicI64::new(NEVER_READ),
+            clock_differs: AtomicBool::new(false),
+            changing: Mutex::new(()),
             applied: Mutex::default(),
         }
+    }
+
+    /// Records whether this replica's clock differs too much from the database's.
+    pub(crate) fn set_clock_differs(&self, differs: bool) {
+        self.clock_differs.store(differs, Ordering::Release);
+    }
+
+    /// Whether this replica's clock differs too much from the database's.
+    pub(crate) fn clock_differs(&self) -> bool {
+        self.clock_differs.load(Ordering::Acquire)
     }
 
     /// When the log was last read to its end; `None` before the first time.
@@ -65,8 +82,9 @@ impl RevocationFeed {
     /// principals that were removed from the cache.
     pub(crate) fn apply(&self, rows: Vec<IdentityChangeRow>, started: UnixMillis) -> Vec<PrincipalId> {
         if self.last_read_at().is_some_and(|at| started.since(at) > MAX_READ_GAP) {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
+            let _changing = self.changing.lock();
             self.principals.invalidate_all();
+            self.epoch.fetch_add(1, Ordering::AcqRel);
         }
         let (mut ended, mut removed) = (Vec::new(), Vec::new());
         {
@@ -126,9 +144,12 @@ impl RevocationFeed {
 
     /// Removes a changed principal from the cache. Returns whether it was cached.
     pub(crate) fn invalidate_principal(&self, id: &PrincipalId) -> bool {
-        // In this order: a concurrent load of the old row sees the epoch change and drops its result.
+        let _changing = self.changing.lock();
+        // In this order: whoever reads the new epoch cannot find the old principal in the cache. Whoever reads
+        // the old epoch may find it, but the epoch then shows that it is outdated.
+        let was_cached = self.principals.remove(id).is_some();
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.principals.remove(id).is_some()
+        was_cached
     }
 
     /// Number of changes of principals. Unchanged while no principal changes.
@@ -143,9 +164,9 @@ impl RevocationFeed {
 
     /// Caches a principal that was read when the epoch was `read_at`, unless the epoch has changed since.
     pub(crate) fn cache_principal(&self, person: &Arc<Principal>, read_at: u64) {
-        self.principals.insert(person.id.clone(), Arc::clone(person));
-        if self.epoch() != read_at {
-            self.principals.invalidate(&person.id);
+        let _changing = self.changing.lock();
+        if self.epoch() == read_at {
+            self.principals.insert(person.id.clone(), Arc::clone(person));
         }
     }
 }
@@ -211,6 +232,46 @@ mod tests {
         feed.invalidate_principal(&person("Ana").id);
         feed.cache_principal(&person("Ana"), before);
         assert!(feed.principal(&person("Ana").id).is_none());
+    }
+
+    /// A reader that has seen the epoch of a change must not find the person of before.
+    #[test]
+    fn given_changes_and_readers_at_once_then_no_reader_takes_an_old_person_for_the_new_one() {
+        use std::sync::atomic::AtomicUsize;
+
+        const CHANGES: usize = 20_000;
+        let (feed, stored) = (RevocationFeed::new(), AtomicUsize::new(0));
+        let load = |id: &PrincipalId| {
+            let epoch = feed.epoch();
+            let known = feed.principal(id).unwrap_or_else(|| {
+                let read = person(&stored.load(Ordering::SeqCst).to_string());
+                feed.cache_principal(&read, epoch);
+                read
+            });
+            (epoch, known.name.as_deref().unwrap().parse::<usize>().unwrap())
+        };
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let id = person("").id.clone();
+                        while stored.load(Ordering::SeqCst) < CHANGES {
+                            // The epoch counts the changes that were applied.
+                            let (epoch, version) = load(&id);
+                            assert!(version as u64 >= epoch, "epoch {epoch} with the person of {version}");
+                        }
+                    })
+                })
+                .collect();
+            let id = person("").id.clone();
+            for change in 1..=CHANGES {
+                stored.store(change, Ordering::SeqCst);
+                feed.invalidate_principal(&id);
+            }
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
     }
 
     #[test]

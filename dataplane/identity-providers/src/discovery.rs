@@ -7,7 +7,7 @@ use moka::sync::Cache;
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_config::{IdentityProviderKind, ProviderClient};
 use portcullis_egress::{HttpClients, parse_json_object};
-use portcullis_jwt_verification::{JwksEndpoint, JwksSource, JwtError, JwtVerifier};
+use portcullis_jwt_verification::{FetchBudget, JwksEndpoint, JwksSource, JwtError, JwtVerifier};
 use portcullis_policy::IdentityProvider;
 use serde::Deserialize;
 use url::Url;
@@ -141,7 +141,12 @@ impl ProviderDirectory {
 
 fn remote_document(client: &ProviderClient, url: Url) -> JwksEndpoint {
     let ProviderClient { private_networks, ca_bundle_pem, .. } = client;
-    JwksEndpoint { url, private_networks: private_networks.clone(), ca_bundle_pem: ca_bundle_pem.clone() }
+    JwksEndpoint {
+        url,
+        private_networks: private_networks.clone(),
+        ca_bundle_pem: ca_bundle_pem.clone(),
+        budget: FetchBudget::Configured,
+    }
 }
 
 /// Appended to the issuer's path (OpenID Connect Discovery 1.0, section 4.1).

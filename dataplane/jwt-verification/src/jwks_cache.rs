@@ -1,75 +1,62 @@
-//! Fetches and caches key sets. Any client may register an address of a key set, so the cost of fetching is
-//! bounded.
+//! Caches fetched key sets, separately for strangers' hosts and configured ones.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::ACCEPT;
-use ipnet::IpNet;
 use moka::sync::Cache;
-use portcullis_clock::UnixMillis;
-use portcullis_egress::{EgressError, HttpResponse, cache_lifetime};
-use portcullis_rate_limit::RateLimit;
-use tokio::sync::Semaphore;
-use url::Url;
+use portcullis_clock::{Clock, UnixMillis};
+use portcullis_egress::{HttpClients, HttpResponse, cache_lifetime};
 
-use crate::{JwkSet, JwtError, JwtVerifier};
+use crate::fetch::Fetcher;
+use crate::{FetchBudget, JwkSet, JwksEndpoint, JwtError, JwtVerifier};
 
-/// Maximum size of a key set, in bytes.
-const MAX_KEY_SET_LEN: usize = 64 * 1024;
-/// Maximum number of cached key sets.
-const MAX_CACHED_SETS: u64 = 2_000;
-/// Maximum number of concurrent fetches.
-const MAX_CONCURRENT_FETCHES: usize = 16;
-/// Fetches per address: burst, and rate per second.
-const FETCH_RATE_PER_ADDRESS: (u32, u32) = (60, 1);
-/// Fetches of all addresses: burst, and rate per second.
-const TOTAL_FETCH_RATE: (u32, u32) = (240, 4);
+/// Maximum size of all cached key sets of one budget, in bytes as they were fetched.
+const MAX_CACHED_BYTES: u64 = 8 * 1024 * 1024;
+/// What a cached key set counts at least, in bytes.
+const MIN_SET_WEIGHT: u32 = 2 * 1024;
 /// Minimum time between fetches that unknown keys cause.
 const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Address of a key set, and how it may be reached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct JwksEndpoint {
-    /// URL of the key set.
-    pub url: Url,
-    /// Private networks in which the address may be.
-    pub private_networks: Vec<IpNet>,
-    /// Extra trust anchors, PEM.
-    pub ca_bundle_pem: Option<String>,
-}
 
 /// A fetched key set.
 pub(crate) struct CachedJwks {
     pub(crate) keys: JwkSet,
     fetched_at: UnixMillis,
     expires_at: UnixMillis,
+    len: u32,
 }
 
-/// Cache of fetched key sets. Failures are not cached.
-pub(crate) struct JwksCache {
+/// The fetches and the cached key sets of one budget.
+struct Budget {
+    fetcher: Fetcher,
     sets: Cache<JwksEndpoint, Arc<CachedJwks>>,
-    fetch_slots: Semaphore,
-    rate_limit: RateLimit,
 }
 
-/// Why a document was not fetched.
-#[derive(Debug, thiserror::Error)]
-enum FetchError {
-    #[error("too many key sets are being fetched; try again shortly")]
-    Busy,
-    #[error(transparent)]
-    Egress(#[from] EgressError),
-    #[error("the server answered with status {0}")]
-    Status(u16),
+impl Budget {
+    fn new(budget: FetchBudget, http: HttpClients, clock: Clock) -> Self {
+        let sets = Cache::builder()
+            .weigher(|_, set: &Arc<CachedJwks>| set.len.max(MIN_SET_WEIGHT))
+            .max_capacity(MAX_CACHED_BYTES)
+            .build();
+        Self { fetcher: Fetcher::new(budget, http, clock), sets }
+    }
+}
+
+/// Cache of fetched key sets.
+pub(crate) struct JwksCache {
+    configured: Budget,
+    strangers: Budget,
 }
 
 impl JwksCache {
-    pub(crate) fn new() -> Self {
-        Self {
-            sets: Cache::new(MAX_CACHED_SETS),
-            fetch_slots: Semaphore::new(MAX_CONCURRENT_FETCHES),
-            rate_limit: RateLimit::new(FETCH_RATE_PER_ADDRESS, TOTAL_FETCH_RATE),
+    pub(crate) fn new(http: HttpClients, clock: Clock) -> Self {
+        let configured = Budget::new(FetchBudget::Configured, http.clone(), clock.clone());
+        Self { configured, strangers: Budget::new(FetchBudget::Stranger, http, clock) }
+    }
+
+    const fn budget(&self, place: &JwksEndpoint) -> &Budget {
+        match place.budget {
+            FetchBudget::Configured => &self.configured,
+            FetchBudget::Stranger => &self.strangers,
         }
     }
 }
@@ -78,7 +65,7 @@ impl JwtVerifier {
     /// The keys at an address, fetched if they are not cached.
     pub(crate) async fn cached_keys(&self, place: &JwksEndpoint) -> Result<Arc<CachedJwks>, JwtError> {
         let now = self.clock.now();
-        match self.jwks_cache.sets.get(place).filter(|fetched| now < fetched.expires_at) {
+        match self.jwks_cache.budget(place).sets.get(place).filter(|fetched| now < fetched.expires_at) {
             Some(fetched) => Ok(fetched),
             None => self.fetch_keys(place).await,
         }
@@ -106,41 +93,27 @@ impl JwtVerifier {
             keys,
             fetched_at: now,
             expires_at: now.after(cache_lifetime(&answer.headers)),
+            len: u32::try_from(answer.body.len()).unwrap_or(u32::MAX),
         });
-        self.jwks_cache.sets.insert(place.clone(), Arc::clone(&fetched));
+        self.jwks_cache.budget(place).sets.insert(place.clone(), Arc::clone(&fetched));
         Ok(fetched)
     }
 
-    /// Fetches a JSON document, for example a key set.
+    /// Fetches a JSON document, for example a key set. Concurrent callers share one request.
     ///
     /// # Errors
-    /// If the request fails, or too many are in progress.
-    pub async fn fetch_json(&self, place: &JwksEndpoint) -> Result<HttpResponse, JwtError> {
-        let unavailable = |error: FetchError| JwtError::KeysUnavailable(error.into());
-        let busy = || unavailable(FetchError::Busy);
-        let _turn = self.jwks_cache.fetch_slots.try_acquire().map_err(|_| busy())?;
-        if !self.jwks_cache.rate_limit.take(self.clock.now()) {
-            return Err(busy());
-        }
-        let http = self
-            .http
-            .http(&place.private_networks, place.ca_bundle_pem.as_deref())
-            .map_err(|error| unavailable(error.into()))?;
-        let request = http.get(place.url.clone()).header(ACCEPT, "application/json");
-        let answer = http.send(request, MAX_KEY_SET_LEN).await.map_err(|error| unavailable(error.into()))?;
-        match answer.status.as_u16() {
-            200 => Ok(answer),
-            status => Err(unavailable(FetchError::Status(status))),
-        }
+    /// If the request fails, failed a moment ago, or too many are in progress.
+    pub async fn fetch_json(&self, place: &JwksEndpoint) -> Result<Arc<HttpResponse>, JwtError> {
+        let fetched = self.jwks_cache.budget(place).fetcher.fetch(place).await;
+        fetched.map_err(|error| JwtError::KeysUnavailable(error.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use portcullis_clock::Clock;
-    use portcullis_egress::HttpClients;
     use portcullis_store::Store;
     use serde_json::json;
+    use url::Url;
 
     use super::*;
     use crate::testing::Signer;
@@ -151,10 +124,16 @@ mod tests {
         let verifier = JwtVerifier::new(HttpClients::new(), Store::in_memory().await.unwrap(), clock.clone());
         // The gateway never calls this address, so only the cached keys are used.
         let url = Url::parse("https://127.0.0.1:9/keys").unwrap();
-        let place = JwksEndpoint { url, private_networks: Vec::new(), ca_bundle_pem: None };
+        let place = JwksEndpoint {
+            url,
+            private_networks: Vec::new(),
+            ca_bundle_pem: None,
+            budget: FetchBudget::Configured,
+        };
         let keys = JwkSet::read(&json!({"keys": [Signer::ed25519().jwk(&json!({}))]})).unwrap();
-        let fetched = CachedJwks { keys, fetched_at: clock.now(), expires_at: clock.now().after_seconds(60) };
-        verifier.jwks_cache.sets.insert(place.clone(), Arc::new(fetched));
+        let fetched =
+            CachedJwks { keys, fetched_at: clock.now(), expires_at: clock.now().after_seconds(60), len: 0 };
+        verifier.jwks_cache.configured.sets.insert(place.clone(), Arc::new(fetched));
         clock.advance(Duration::from_millis(59_999));
         assert!(verifier.cached_keys(&place).await.is_ok());
         clock.advance(Duration::from_millis(1));

@@ -15,7 +15,7 @@ pub enum JwksSource {
 
 impl JwtVerifier {
     /// Verifies an assertion with the keys of a source and returns the claims. An unknown key makes the
-    /// gateway fetch the key set again: once, within the limits in `jwks_cache.rs`.
+    /// gateway fetch the key set again: once, within the limits in `fetch.rs` and `jwks_cache.rs`.
     ///
     /// # Errors
     /// If no key verifies the signature, or the keys are unavailable.

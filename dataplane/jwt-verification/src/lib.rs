@@ -4,13 +4,14 @@
 //! ```text
 //! unverified    parses a JWT as far as needed to select the keys
 //! jwks          public keys (RFC 7517), and verification of signatures
-//! key_source    where keys are found; jwks_cache fetches and caches them within limits
+//! key_source    where keys are found; fetch and jwks_cache fetch and cache them within limits
 //! claims        checks times and audience of a verified JWT
-//! replay        accepts each assertion once across all replicas
+//! replay        accepts each assertion once across all replicas, after everything else was verified
 //! ```
 
 mod claims;
 mod error;
+mod fetch;
 mod jwks;
 mod jwks_cache;
 mod key_source;
@@ -27,16 +28,15 @@ use crate::jwks_cache::JwksCache;
 
 pub use claims::Claims;
 pub use error::JwtError;
+pub use fetch::{FetchBudget, JwksEndpoint};
 pub use jwks::{JwkSet, JwkSetError, SIGNING_ALGORITHMS};
-pub use jwks_cache::JwksEndpoint;
 pub use key_source::JwksSource;
-pub use replay::ReplayError;
+pub use replay::{ReplayError, UnusedAssertion};
 pub use unverified::UnverifiedJwt;
 
 /// Verifies assertions, and accepts each only once. Create one per process, because it limits the fetching of
 /// keys.
 pub struct JwtVerifier {
-    http: HttpClients,
     store: Store,
     clock: Clock,
     jwks_cache: JwksCache,
@@ -46,6 +46,7 @@ impl JwtVerifier {
     /// Creates a verifier without cached keys.
     #[must_use]
     pub fn new(http: HttpClients, store: Store, clock: Clock) -> Self {
-        Self { http, store, clock, jwks_cache: JwksCache::new() }
+        let jwks_cache = JwksCache::new(http, clock.clone());
+        Self { store, clock, jwks_cache }
     }
 }

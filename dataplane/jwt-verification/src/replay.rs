@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_clock::UnixMillis;
-use portcullis_store::StoreError;
+use portcullis_store::{Store, StoreError};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Claims, JwtError, JwtVerifier};
@@ -19,7 +19,41 @@ pub enum ReplayError {
     Store(StoreError),
 }
 
+/// A verified assertion that was not used before. It does not count as used until
+/// [`use_up`](Self::use_up): a request that fails for another reason stores nothing and may repeat it.
+#[derive(Clone)]
+pub struct UnusedAssertion {
+    store: Store,
+    id: String,
+    until: UnixMillis,
+}
+
+impl UnusedAssertion {
+    /// Marks the assertion as used. Succeeds once across all replicas. Call it after everything else about
+    /// the request was verified, and before the request has an effect.
+    ///
+    /// # Errors
+    /// If another request has used it meanwhile, or the store fails.
+    pub async fn use_up(&self) -> Result<(), ReplayError> {
+        if self.store.use_assertion(&self.id, self.until.0).await.map_err(ReplayError::Store)? {
+            Ok(())
+        } else {
+            Err(ReplayError::Assertion(JwtError::Reused))
+        }
+    }
+}
+
 impl JwtVerifier {
+    /// Checks that a verified assertion was not used before. `until` comes from [`Claims::check_times`].
+    ///
+    /// # Errors
+    /// As [`use_once`](Self::use_once).
+    pub async fn unused(&self, claims: &Claims, until: UnixMillis) -> Result<UnusedAssertion, ReplayError> {
+        self.check_unused(claims).await?;
+        let id = replay_key(claims).map_err(ReplayError::Assertion)?;
+        Ok(UnusedAssertion { store: self.store.clone(), id, until })
+    }
+
     /// Marks an assertion as used. For each pair of `iss` and `jti` this succeeds once across all replicas.
     /// Call it only after the signature is verified, so unauthenticated requests store nothing. `until` comes
     /// from [`Claims::check_times`].

@@ -1,7 +1,7 @@
 //! The gateway as an OAuth client of an authorization server, and how it authenticates there.
 
 use portcullis_clock::{Clock, Random};
-use portcullis_config::TokenEndpointAuthMethod as AuthMethod;
+use portcullis_config::{CredentialDestination, TokenEndpointAuthMethod as AuthMethod};
 use portcullis_policy::{Origin, OriginCredential};
 use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -142,9 +142,9 @@ impl ConfiguredClients {
         let Some(registered) = origin.auth.client() else { return Ok(None) };
         let secret = match &origin.credential {
             OriginCredential::ClientSecret(secret, hosts) => {
-                let host = token_endpoint.host_str().unwrap_or_default();
-                if !hosts.contains(host) {
-                    return Err(ClientError::HostNotAllowed { host: host.to_owned() });
+                let host = CredentialDestination::of(token_endpoint);
+                if !host.is_allowed(|name| hosts.contains(name)) {
+                    return Err(ClientError::HostNotAllowed { host: host.to_string() });
                 }
                 Some(secret.clone())
             }

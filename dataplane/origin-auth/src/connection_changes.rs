@@ -86,6 +86,7 @@ impl ConnectionChanges {
 
     /// Reads the log once.
     async fn poll(&self) -> Result<(), StoreError> {
+        self.store.check_clock(|| self.clock.now().0).await?;
         let mut cursor = self.cursor.lock().await;
         let started = self.clock.now();
         let overlap = i64::try_from(POLL_OVERLAP.as_millis()).unwrap_or(i64::MAX);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_config::{AuthorizationServer, OriginAuth, SubjectToken};
+use portcullis_config::{AuthorizationServer, CredentialDestination, OriginAuth, SubjectToken};
 use portcullis_egress::{HttpClient, HttpClients};
 use portcullis_policy::{NameSet, Origin, PrincipalId};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -141,9 +141,13 @@ impl ExchangeRequester {
         let (context, response) = match &origin.auth {
             OriginAuth::TokenExchange { server, audience, scopes, subject_token, subject_hosts, .. } => {
                 let context = self.prepare(origin, server, scopes).await?;
-                let host = context.target.token_endpoint.host_str().unwrap_or_default();
-                if subject_hosts.as_ref().is_some_and(|hosts| !NameSet::new(hosts).contains(host)) {
-                    return Err(ExchangeError::HostNotAllowed { host: host.to_owned() });
+                let host = CredentialDestination::of(&context.target.token_endpoint);
+                let allowed = |hosts: &Vec<String>| {
+                    let hosts = NameSet::new(hosts);
+                    host.is_allowed(|name| hosts.contains(name))
+                };
+                if !subject_hosts.as_ref().is_none_or(allowed) {
+                    return Err(ExchangeError::HostNotAllowed { host: host.to_string() });
                 }
                 let identity = self.identity_token(who, *subject_token).await?;
                 let audience = audience.as_deref();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use portcullis_config::{
-    IdentityProviderConfig, OriginAuth, OriginConfig, SecretKey, SecretValue, WorkloadConfig,
-    WorkloadCredential, with_query_parameter,
+    CredentialDestination, IdentityProviderConfig, OriginAuth, OriginConfig, SecretKey, SecretValue,
+    WorkloadConfig, WorkloadCredential, with_query_parameter,
 };
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -142,9 +142,9 @@ fn origin_credential(doc: &OriginConfig, credentials: &Credentials) -> Result<Or
     if doc.auth.client().is_some() {
         return Ok(OriginCredential::ClientSecret(secret.value.clone(), hosts));
     }
-    let host = doc.url.host_str().unwrap_or_default();
-    if !hosts.contains(host) {
-        return Err(BuildError::HostNotAllowed { key: key.0.clone(), host: host.to_owned() });
+    let host = CredentialDestination::of(&doc.url);
+    if !host.is_allowed(|name| hosts.contains(name)) {
+        return Err(BuildError::HostNotAllowed { key: key.0.clone(), host: host.to_string() });
     }
     match &doc.auth {
         OriginAuth::Header { name, prefix, .. } => {

@@ -8,6 +8,8 @@ use support::{Browser, PUBLIC_URL, Page, REDIRECT, TestGateway};
 
 const ANA: &str = "ana@example.com";
 const EVE: &str = "eve@example.com";
+/// The redirect of a web client.
+const SITE: &str = "https://app.example/callback";
 
 /// Approves, signs in, and stops at whatever comes then.
 async fn sign_in(browser: &mut Browser, page: &Page, email: &str) -> Page {
@@ -23,7 +25,11 @@ async fn approve(world: &TestGateway, browser: &mut Browser, route: &str, email:
 }
 
 fn is_code(page: &Page) -> bool {
-    page.url.starts_with(REDIRECT) && page.parameter("code").is_some() && page.parameter("error").is_none()
+    is_code_at(page, REDIRECT)
+}
+
+fn is_code_at(page: &Page, redirect: &str) -> bool {
+    page.url.starts_with(redirect) && page.parameter("code").is_some() && page.parameter("error").is_none()
 }
 
 /// Requirements: as.consent.first
@@ -170,47 +176,125 @@ async fn given_the_root_issuer_then_it_needs_resource_and_answers_in_its_own_nam
     assert!(is_code(&done), "{}", done.url);
     assert_eq!(done.parameter("iss").as_deref(), Some(PUBLIC_URL));
     // The route's own issuer is left out of resource by some clients.
-    assert!(is_code(&browser.get(&world.authorize("open", &[("resource", "")])).await));
+    let page = browser.get(&world.authorize("open", &[("resource", "")])).await;
+    assert!(is_code(&browser.submit(&page, "decision", "approve").await));
 }
 
 /// Requirements: as.consent.kept
 #[tokio::test]
-async fn given_an_approval_when_the_client_asks_again_then_nobody_is_asked() {
+async fn given_an_approval_of_a_web_client_when_it_asks_again_then_nobody_is_asked() {
     let world = TestGateway::new().await;
+    let client = world.register(&[SITE, REDIRECT]).await;
+    let asked = |route: &str, more: &[(&str, &str)]| {
+        let usual = [("client_id", client.as_str()), ("redirect_uri", SITE)];
+        world.authorize(route, &[usual.as_slice(), more].concat())
+    };
     let mut browser = world.browser();
-    assert!(is_code(&approve(&world, &mut browser, "open", ANA).await));
-    assert!(is_code(&browser.get(&world.authorize("open", &[])).await));
-    assert!(is_code(&browser.get(&world.authorize("open", &[("prompt", "none")])).await));
-    // Another port of the same client on this machine is the same client; anything else is not.
-    let elsewhere = "http://127.0.0.1:5555/callback";
-    let page = browser.get(&world.authorize("open", &[("redirect_uri", elsewhere)])).await;
-    assert!(page.url.starts_with(elsewhere), "{} {}", page.status, page.url);
+    let page = browser.get(&asked("open", &[])).await;
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    assert!(is_code_at(&browser.submit(&confirm, "decision", "approve").await, SITE));
+    assert!(is_code_at(&browser.get(&asked("open", &[])).await, SITE));
+    assert!(is_code_at(&browser.get(&asked("open", &[("prompt", "none")])).await, SITE));
+    let other = world.register(&[SITE]).await;
     for asked in [
-        world.authorize("open", &[("prompt", "consent")]),
-        world.authorize("guarded", &[]),
-        world.authorize("open", &[("client_id", &world.register(&[REDIRECT]).await)]),
+        asked("open", &[("prompt", "consent")]),
+        asked("guarded", &[]),
+        asked("open", &[("redirect_uri", REDIRECT)]),
+        world.authorize("open", &[("client_id", &other), ("redirect_uri", SITE)]),
     ] {
         let page = browser.get(&asked).await;
-        assert_eq!(page.status, 200);
+        assert_eq!(page.status, 200, "{}", page.url);
         assert!(page.has("Your account") && page.has("Ana"), "one page, with the account: {}", page.html);
         let done = browser.submit(&page, "decision", "approve").await;
-        assert!(is_code(&done), "{}", done.url);
+        assert!(done.parameter("code").is_some(), "{}", done.url);
     }
-    let other = world.register(&[REDIRECT]).await;
-    let page = browser.get(&world.authorize("open", &[("client_id", &other), ("prompt", "none")])).await;
+    let other = world.register(&[SITE]).await;
+    let silent = [("client_id", other.as_str()), ("redirect_uri", SITE), ("prompt", "none")];
+    let page = browser.get(&world.authorize("open", &silent)).await;
     assert_eq!(page.parameter("error").as_deref(), Some("consent_required"));
+}
+
+/// Requirements: as.consent.kept
+#[tokio::test]
+async fn given_an_approval_of_a_client_that_proves_nothing_when_it_asks_again_then_the_page_is_shown() {
+    let world = TestGateway::new().await;
+    for (registered, requested) in [
+        (REDIRECT, REDIRECT),
+        (REDIRECT, "http://127.0.0.1:47999/callback"),
+        ("http://localhost:3118/callback", "http://localhost:47999/callback"),
+        ("http://[::1]/callback", "http://[::1]:47999/callback"),
+        ("https://localhost:3118/callback", "https://localhost:3118/callback"),
+        ("https://127.0.0.1/callback", "https://127.0.0.1/callback"),
+        ("https://app.localhost/callback", "https://app.localhost/callback"),
+        ("cursor://anysphere.cursor-mcp/oauth/callback", "cursor://anysphere.cursor-mcp/oauth/callback"),
+        ("com.example.app:/callback", "com.example.app:/callback"),
+    ] {
+        let mut browser = world.browser();
+        let client = world.register(&[registered, SITE]).await;
+        let asked = |redirect: &str, prompt: &str| {
+            world.authorize(
+                "open",
+                &[("client_id", client.as_str()), ("redirect_uri", redirect), ("prompt", prompt)],
+            )
+        };
+        let page = browser.get(&asked(registered, "")).await;
+        let confirm = sign_in(&mut browser, &page, ANA).await;
+        assert!(
+            is_code_at(&browser.submit(&confirm, "decision", "approve").await, registered),
+            "{registered}"
+        );
+        for redirect in [registered, requested] {
+            let page = browser.get(&asked(redirect, "")).await;
+            assert_eq!(page.status, 200, "{redirect} led to {}", page.url);
+            assert!(page.has(ANA) && page.has("own computer"), "{redirect}: {}", page.html);
+            assert!(is_code_at(&browser.submit(&page, "decision", "approve").await, redirect), "{redirect}");
+            let silent = browser.get(&asked(redirect, "none")).await;
+            assert!(silent.url.starts_with(redirect), "{redirect} led to {}", silent.url);
+            assert_eq!(silent.parameter("error").as_deref(), Some("interaction_required"), "{redirect}");
+        }
+    }
+}
+
+/// Requirements: as.consent.kept
+#[tokio::test]
+async fn given_a_client_on_this_machine_that_authenticates_when_it_asks_again_then_nobody_is_asked() {
+    let world = TestGateway::new().await;
+    let mut browser = world.browser();
+    for (method, is_asked) in [("client_secret_basic", false), ("client_secret_post", false), ("none", true)]
+    {
+        let client = world.register_with(&[REDIRECT], method).await;
+        let page = browser.get(&world.authorize("open", &[("client_id", &client)])).await;
+        let confirm =
+            if page.has("Allow and sign in") { sign_in(&mut browser, &page, ANA).await } else { page };
+        assert!(is_code(&browser.submit(&confirm, "decision", "approve").await), "{method}");
+        let elsewhere = "http://127.0.0.1:5555/callback";
+        for redirect in [REDIRECT, elsewhere] {
+            let page = browser
+                .get(&world.authorize("open", &[("client_id", &client), ("redirect_uri", redirect)]))
+                .await;
+            assert_eq!(!is_code_at(&page, redirect), is_asked, "{method} {redirect} led to {}", page.url);
+        }
+    }
 }
 
 /// Requirements: as.consent.kept
 #[tokio::test]
 async fn given_an_approval_when_its_user_denies_the_next_time_then_it_is_taken_back() {
     let world = TestGateway::new().await;
+    let client = world.register(&[SITE]).await;
+    let asked = |prompt: &str| {
+        let changes = [("client_id", client.as_str()), ("redirect_uri", SITE), ("prompt", prompt)];
+        world.authorize("open", &changes)
+    };
     let mut browser = world.browser();
-    assert!(is_code(&approve(&world, &mut browser, "open", ANA).await));
-    let page = browser.get(&world.authorize("open", &[("prompt", "consent")])).await;
+    let page = browser.get(&asked("")).await;
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    assert!(is_code_at(&browser.submit(&confirm, "decision", "approve").await, SITE));
+    assert!(is_code_at(&browser.get(&asked("")).await, SITE));
+    let page = browser.get(&asked("consent")).await;
     let done = browser.submit(&page, "decision", "deny").await;
     assert_eq!(done.parameter("error").as_deref(), Some("access_denied"));
-    assert_eq!(browser.get(&world.authorize("open", &[])).await.status, 200, "they are asked again");
+    assert_eq!(browser.get(&asked("")).await.status, 200, "they are asked again");
 }
 
 /// Requirements: as.access
@@ -269,8 +353,8 @@ async fn given_prompt_login_when_there_is_a_session_then_its_user_signs_in_again
     world.clock.advance(Duration::from_millis(1));
     let page = browser.get(&world.authorize("open", &[("prompt", "login")])).await;
     assert!(page.has("Allow and sign in"), "{}", page.html);
-    let done = sign_in(&mut browser, &page, ANA).await;
-    assert!(is_code(&done), "approved before, signed in anew: {} {}", done.url, done.html);
+    let confirm = sign_in(&mut browser, &page, ANA).await;
+    assert!(is_code(&browser.submit(&confirm, "decision", "approve").await), "signed in anew");
 }
 
 #[tokio::test]
@@ -284,10 +368,12 @@ async fn given_a_session_at_one_provider_when_a_route_is_anothers_then_its_user_
     let confirm = sign_in(&mut browser, &page, ANA).await;
     assert!(confirm.has("Ana at the shop"), "{}", confirm.html);
     assert!(is_code(&browser.submit(&confirm, "decision", "approve").await));
-    assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "the first session is still there");
+    let page = browser.get(&world.authorize("open", &[])).await;
+    assert!(page.has("Your account"), "the first session is still there: {}", page.html);
     let page = browser.get(&world.authorize("shop", &[("prompt", "consent")])).await;
     browser.submit(&page, "decision", "switch").await;
-    assert!(is_code(&browser.get(&world.authorize("open", &[])).await), "only the other one is given up");
+    let page = browser.get(&world.authorize("open", &[])).await;
+    assert!(page.has("Your account"), "only the other one is given up: {}", page.html);
 }
 
 /// Requirements: as.consent.csrf
@@ -477,4 +563,18 @@ async fn given_a_flood_of_requests_that_wait_then_more_are_asked_to_come_later()
     let page = world.browser().get(&world.authorize("open", &[])).await;
     assert_eq!((page.status, page.headers["retry-after"].to_str().unwrap()), (429, "10"));
     assert_eq!(world.events("auth.consent").await[0]["reason"], "too_many_waiting");
+}
+
+#[tokio::test]
+async fn given_a_flood_of_sign_ins_that_were_started_then_more_are_asked_to_come_later() {
+    let world = TestGateway::new().await;
+    let mut browser = world.browser();
+    let page = browser.get(&world.authorize("open", &[])).await;
+    for _ in 0..200 {
+        assert!(world.identity.codes.allow_sign_in());
+    }
+    let limited = browser.submit(&page, "decision", "approve").await;
+    assert_eq!((limited.status, limited.headers["retry-after"].to_str().unwrap()), (429, "10"));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(browser.submit(&page, "decision", "approve").await.has("Who are you?"));
 }

@@ -1,6 +1,6 @@
 //! Token buckets per client address and in total.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use moka::sync::Cache;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use portcullis_clock::UnixMillis;
 
-use crate::{client_address, client_network};
+use crate::client_network;
 
 /// Maximum number of tracked addresses. An evicted address starts again with a full bucket; the total limit
 /// still applies.
@@ -32,9 +32,37 @@ impl RateLimit {
 
     /// Takes a token for the current client. Returns false if its bucket or the total bucket is empty.
     pub fn take(&self, now: UnixMillis) -> bool {
-        let network = client_address().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), client_network);
-        let its = self.addresses.get_with(network, || Arc::new(TokenBucket::new(self.each.0, self.each.1)));
-        its.take(now) && self.all.take(now)
+        self.bucket().take(now) && self.all.take(now)
+    }
+
+    /// Whether [`take`](Self::take) would succeed. Takes nothing. With this a limit counts only some requests:
+    /// check it before each, and take a token after those that count.
+    pub fn has_room(&self, now: UnixMillis) -> bool {
+        self.bucket().has_room(now) && self.all.has_room(now)
+    }
+
+    fn bucket(&self) -> Arc<TokenBucket> {
+        let new = || Arc::new(TokenBucket::new(self.each.0, self.each.1));
+        self.addresses.get_with(client_network(), new)
+    }
+}
+
+/// Rate limit for authenticated callers, per key: a principal, or a grant.
+pub struct KeyedRateLimit {
+    each: (u32, u32),
+    buckets: Cache<Box<str>, Arc<TokenBucket>>,
+}
+
+impl KeyedRateLimit {
+    /// The limit of each key: burst, and requests per second.
+    pub fn new(each: (u32, u32)) -> Self {
+        Self { each, buckets: Cache::builder().max_capacity(MAX_ADDRESSES).build() }
+    }
+
+    /// Takes a token for a key. Returns false if its bucket is empty.
+    pub fn take(&self, key: &str, now: UnixMillis) -> bool {
+        let new = || Arc::new(TokenBucket::new(self.each.0, self.each.1));
+        self.buckets.get_with(key.into(), new).take(now)
     }
 }
 
@@ -52,11 +80,19 @@ impl TokenBucket {
         Self { capacity, per_second: f64::from(per_second), state: Mutex::new((capacity, None)) }
     }
 
+    fn has_room(&self, now: UnixMillis) -> bool {
+        self.left(*self.state.lock(), now) >= 1.0
+    }
+
+    fn left(&self, (left, at): (f64, Option<UnixMillis>), now: UnixMillis) -> f64 {
+        let passed = at.map_or(0.0, |before| now.since(before).as_secs_f64());
+        (left + passed * self.per_second).min(self.capacity)
+    }
+
     /// Takes a token. Returns false if the bucket is empty.
     fn take(&self, now: UnixMillis) -> bool {
         let mut state = self.state.lock();
-        let passed = state.1.map_or(0.0, |before| now.since(before).as_secs_f64());
-        let left = (state.0 + passed * self.per_second).min(self.capacity);
+        let left = self.left(*state, now);
         let taken = left >= 1.0;
         *state = (if taken { left - 1.0 } else { left }, Some(now));
         taken
@@ -95,6 +131,23 @@ mod tests {
             [true, true, true]
         );
         assert!(!asked("192.0.2.4").await);
+    }
+
+    #[tokio::test]
+    async fn given_a_limit_that_counts_some_requests_when_it_is_only_checked_then_nothing_is_taken() {
+        let limit = RateLimit::new((1, 1), (1, 1));
+        assert!(limit.has_room(UnixMillis(0)) && limit.has_room(UnixMillis(0)));
+        assert!(limit.take(UnixMillis(0)));
+        assert!(!limit.has_room(UnixMillis(500)) && limit.has_room(UnixMillis(1_000)));
+    }
+
+    #[test]
+    fn given_two_keys_when_one_is_at_its_limit_then_the_other_is_not() {
+        let limit = KeyedRateLimit::new((1, 1));
+        assert_eq!(
+            [("a", 0), ("a", 0), ("b", 0), ("a", 1_000)].map(|(key, at)| limit.take(key, UnixMillis(at))),
+            [true, false, true, true]
+        );
     }
 
     #[tokio::test]

@@ -9,9 +9,10 @@
 //! * the time by which the reader's clock is ahead of the writer's.
 //!
 //! `authorization-server` and `origin-auth` read with an overlap of two minutes, so clocks may differ by 100
-//! seconds. Replicas whose clocks differ by more (without any time service) may apply each other's revocations
-//! only after a restart. A reader whose clock is behind reads rows with future times. This is harmless, because
-//! nothing here compares `changed_at` with the current time.
+//! seconds. Before each read they compare their clock with the database's (`clock_check.rs`). A replica whose
+//! clock differs by more than 30 seconds does not read, is not ready, and accepts no tokens. A reader whose clock
+//! is behind reads rows with future times. This is harmless, because nothing here compares `changed_at` with the
+//! current time.
 //!
 //! All replicas read from the primary database, never from a standby, which can lag.
 

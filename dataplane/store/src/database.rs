@@ -4,7 +4,7 @@
 //! `$1`, `ON CONFLICT`, `RETURNING`).
 
 use std::future::{Future as _, poll_fn};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use crate::dialect::Dialect;
-use crate::{StoreError, migrations};
+use crate::{StoreError, migrations, private_file};
 
 /// Time limit for getting a connection, new or from the pool.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,6 +34,8 @@ const READ_ONLY_SQLSTATE: &str = "25006";
 struct DatabaseUrl {
     dialect: Dialect,
     options: AnyConnectOptions,
+    /// The file of a SQLite database that may be created.
+    file: Option<PathBuf>,
 }
 
 impl DatabaseUrl {
@@ -47,8 +49,9 @@ impl DatabaseUrl {
             Some(("postgres" | "postgresql", _)) => (Dialect::Postgres, url.to_owned()),
             _ => return Err(StoreError::Url),
         };
-        let options = url.parse().map_err(|_| StoreError::Url)?;
-        Ok(Self { dialect: kind, options })
+        let options: AnyConnectOptions = url.parse().map_err(|_| StoreError::Url)?;
+        let file = (kind == Dialect::Sqlite).then(|| sqlite_file(&url)).flatten();
+        Ok(Self { dialect: kind, options, file })
     }
 
     fn from_path(path: &Path) -> Result<Self, StoreError> {
@@ -56,6 +59,18 @@ impl DatabaseUrl {
         let url = Url::from_file_path(path).map_err(|()| StoreError::Url)?;
         Self::parse(&format!("sqlite://{}", url.path()))
     }
+}
+
+/// The file that a SQLite URL names, unless it is in memory or opened only for reading.
+fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_file = !path.is_empty()
+        && path != ":memory:"
+        && !parameters.split('&').any(|each| matches!(each, "mode=memory" | "mode=ro" | "immutable=true"));
+    let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+    is_file.then(|| PathBuf::from(&*path))
 }
 
 #[derive(Clone)]
@@ -84,6 +99,10 @@ impl Database {
     }
 
     async fn connect(address: DatabaseUrl) -> Result<Self, StoreError> {
+        if let Some(path) = &address.file {
+            private_file::create(path)
+                .map_err(|source| StoreError::File { path: path.display().to_string(), source })?;
+        }
         let (kind, connections) = match address.dialect {
             Dialect::Sqlite => (Dialect::Sqlite, MAX_SQLITE_CONNECTIONS),
             Dialect::Postgres => (Dialect::Postgres, MAX_POSTGRES_CONNECTIONS),
@@ -123,6 +142,10 @@ impl Database {
 
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+
+    pub(crate) const fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Runs `work` with a connection, within the statement time limit.
@@ -206,6 +229,17 @@ mod tests {
             ["", "portcullis.sqlite", "/data/portcullis.sqlite", "mysql://db/portcullis", "postgres://["]
         {
             assert_eq!(kind(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn given_urls_of_sqlite_then_they_name_the_file_that_may_be_created() {
+        let file = |url| DatabaseUrl::parse(url).unwrap().file.map(|file| file.display().to_string());
+        assert_eq!(file("sqlite://data/a%20b.sqlite").as_deref(), Some("data/a b.sqlite"));
+        assert_eq!(file("sqlite:///data/a.sqlite?mode=rwc").as_deref(), Some("/data/a.sqlite"));
+        assert_eq!(file("sqlite:a.sqlite").as_deref(), Some("a.sqlite"));
+        for other in ["sqlite::memory:", "sqlite://a.sqlite?mode=ro", "postgres://db/portcullis"] {
+            assert_eq!(file(other), None, "{other}");
         }
     }
 

@@ -9,6 +9,9 @@ use crate::columns::grant_columns;
 use crate::text::text;
 use crate::{Store, StoreError};
 
+/// Maximum number of unused refresh tokens of a grant: so many processes of a client may share one token.
+pub const MAX_UNUSED_REFRESH_TOKENS: i64 = 8;
+
 /// An authorization code.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct CodeRow {
@@ -175,6 +178,7 @@ impl Store {
                 return Ok(false);
             }
             insert_grant(grant).execute(&mut *work).await?;
+            mark_client_granted(&grant.client_id).execute(&mut *work).await?;
             sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, issued_at) VALUES ($1, $2, $3)")
                 .bind(refresh_digest)
                 .bind(&grant.id)
@@ -191,8 +195,12 @@ impl Store {
     /// # Errors
     /// When the database fails or does not respond in time.
     pub async fn add_grant(&self, grant: &GrantRow) -> Result<(), StoreError> {
-        self.execute(insert_grant(grant)).await?;
-        Ok(())
+        self.transaction(async |work| {
+            insert_grant(grant).execute(&mut *work).await?;
+            mark_client_granted(&grant.client_id).execute(work).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// A grant, whether it has ended or not.
@@ -273,7 +281,8 @@ impl Store {
     }
 
     /// Stores another successor of a refresh token of a grant that has not ended, if the token was used at or
-    /// after `since` and none of its successors has been used. Returns whether it did.
+    /// after `since`, none of its successors has been used, and the grant has fewer than
+    /// [`MAX_UNUSED_REFRESH_TOKENS`] unused tokens. Returns whether it did.
     ///
     /// # Errors
     /// When the database fails or does not respond in time.
@@ -293,17 +302,95 @@ impl Store {
                  SELECT $1, used.grant_id, used.digest, $2 FROM refresh_tokens used
                  WHERE used.digest = $3 AND used.consumed_at >= $4
                      AND NOT EXISTS (SELECT 1 FROM refresh_tokens next
-                                     WHERE next.predecessor = used.digest AND next.consumed_at IS NOT NULL)",
+                                     WHERE next.predecessor = used.digest AND next.consumed_at IS NOT NULL)
+                     AND (SELECT COUNT(*) FROM refresh_tokens unused
+                          WHERE unused.grant_id = used.grant_id AND unused.consumed_at IS NULL) < $5",
             )
             .bind(successor)
             .bind(now)
             .bind(&used.digest)
             .bind(since)
+            .bind(MAX_UNUSED_REFRESH_TOKENS)
             .execute(work)
             .await?;
             Ok(given.rows_affected() > 0)
         })
         .await
+    }
+
+    /// Number of unused refresh tokens of a grant.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn unused_refresh_tokens(&self, grant_id: &str) -> Result<i64, StoreError> {
+        let count: Option<(i64,)> = self
+            .row(
+                sqlx::query_as(
+                    "SELECT COUNT(*) FROM refresh_tokens WHERE grant_id = $1 AND consumed_at IS NULL",
+                )
+                .bind(grant_id),
+            )
+            .await?;
+        Ok(count.map_or(0, |(count,)| count))
+    }
+
+    /// Whether a successor of a refresh token was used.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn has_used_successor(&self, token: &RefreshTokenRow) -> Result<bool, StoreError> {
+        let found: Option<(i64,)> = self
+            .row(
+                sqlx::query_as(
+                    "SELECT consumed_at FROM refresh_tokens
+                     WHERE predecessor = $1 AND consumed_at IS NOT NULL
+                     LIMIT 1",
+                )
+                .bind(&token.digest),
+            )
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether another successor of the same token was used before `used_before`. An unused token has then
+    /// ended: its client has gone on with the other one.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn is_refresh_token_superseded(
+        &self,
+        token: &RefreshTokenRow,
+        used_before: i64,
+    ) -> Result<bool, StoreError> {
+        let found: Option<(i64,)> = self
+            .row(
+                sqlx::query_as(
+                    "SELECT consumed_at FROM refresh_tokens
+                     WHERE predecessor = $1 AND digest <> $2 AND consumed_at < $3
+                     LIMIT 1",
+                )
+                .bind(token.predecessor.as_deref())
+                .bind(&token.digest)
+                .bind(used_before),
+            )
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Deletes unused refresh tokens that [were superseded](Self::is_refresh_token_superseded). Call it before
+    /// [`prune_grants`](Self::prune_grants), which deletes the used ones that superseded them.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn prune_superseded_refresh_tokens(&self, used_before: i64) -> Result<(), StoreError> {
+        let statement = delete_batch!(
+            "refresh_tokens",
+            "digest",
+            "consumed_at IS NULL
+             AND EXISTS (SELECT 1 FROM refresh_tokens sibling
+                         WHERE sibling.predecessor = refresh_tokens.predecessor AND sibling.consumed_at < $1)"
+        );
+        self.prune(&[statement], used_before).await
     }
 
     /// Deletes codes and grants that ended before `ended_before`, and refresh tokens that were used before
@@ -344,6 +431,12 @@ fn insert_grant(grant: &GrantRow) -> Query<'_, Any, AnyArguments> {
     .bind(grant.created_at)
     .bind(grant.expires_at)
     .bind(grant.provider_session.as_deref())
+}
+
+/// The statement that records that a registered client has had a grant. It is then kept longer.
+fn mark_client_granted(client_id: &str) -> Query<'_, Any, AnyArguments> {
+    sqlx::query("UPDATE clients SET registered_from = NULL WHERE id = $1 AND registered_from IS NOT NULL")
+        .bind(client_id)
 }
 
 /// Locks the row of a grant until the end of the transaction. Meanwhile it cannot be revoked, and no other

@@ -11,6 +11,7 @@ mod assertions;
 mod catalogs;
 mod change_log;
 mod clients;
+mod clock_check;
 mod columns;
 mod connect_flows;
 mod connect_links;
@@ -24,6 +25,7 @@ mod live_grants;
 mod migrations;
 mod origin_clients;
 mod principals;
+mod private_file;
 mod provider_accounts;
 mod reencryption;
 mod sessions;
@@ -33,12 +35,12 @@ mod text;
 
 pub use catalogs::CatalogRow;
 pub use change_log::{ConnectionChangeRow, IdentityChange, IdentityChangeRow};
-pub use clients::ClientRow;
+pub use clients::{ClientRow, UnusedClientLimits};
 pub use connect_flows::ConnectFlowRow;
 pub use connect_links::ConnectLinkRow;
 pub use connections::{ConnectionFilter, ConnectionRow, Renewal};
 pub use consents::Consent;
-pub use grants::{CodeRow, GrantRow, RefreshTokenRow};
+pub use grants::{CodeRow, GrantRow, MAX_UNUSED_REFRESH_TOKENS, RefreshTokenRow};
 pub use live_grants::{ClientInUseRow, GrantFilter, LiveGrantRow};
 pub use origin_clients::OriginClientRow;
 pub use principals::PrincipalRow;
@@ -72,6 +74,24 @@ pub enum StoreError {
     /// Applying the migrations failed.
     #[error("failed to migrate the database schema: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The clock of this replica is wrong, or the database's is.
+    #[error(
+        "the clock of this replica is {seconds} s {direction} the database's, so it could miss revocations; synchronize both clocks (NTP)"
+    )]
+    ClockDifference {
+        /// The difference, in seconds.
+        seconds: i64,
+        /// "ahead of" or "behind".
+        direction: &'static str,
+    },
+    /// The file of a SQLite database cannot be created, or made private.
+    #[error("failed to create {path} with access for its owner only: {source}")]
+    File {
+        /// Path of the file.
+        path: String,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
     /// The database URL is invalid. The message does not contain it, because it can contain a password.
     #[error("invalid database URL; use sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
     Url,

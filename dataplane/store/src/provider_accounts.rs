@@ -110,6 +110,50 @@ impl Store {
         Ok(done == 1)
     }
 
+    /// Claims the renewal of a user's sign-in for one replica. `false` if it was renewed or claimed after
+    /// `since`, or there is no refresh token.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn claim_sign_in_renewal(
+        &self,
+        principal: &str,
+        now: i64,
+        since: i64,
+    ) -> Result<bool, StoreError> {
+        let done = self
+            .execute(
+                sqlx::query(
+                    "UPDATE provider_accounts SET asked_at = $1
+                     WHERE principal = $2 AND sealed IS NOT NULL AND renewed_at <= $3
+                         AND (asked_at IS NULL OR asked_at <= $3)",
+                )
+                .bind(now)
+                .bind(principal)
+                .bind(since),
+            )
+            .await?;
+        Ok(done == 1)
+    }
+
+    /// When a user's sign-in was last renewed, or its renewal was last claimed. `None` if there is no refresh
+    /// token.
+    ///
+    /// # Errors
+    /// When the database fails or does not respond in time.
+    pub async fn last_sign_in_renewal(&self, principal: &str) -> Result<Option<i64>, StoreError> {
+        let row: Option<(i64, Option<i64>)> = self
+            .row(
+                sqlx::query_as(
+                    "SELECT renewed_at, asked_at FROM provider_accounts
+                     WHERE principal = $1 AND sealed IS NOT NULL",
+                )
+                .bind(principal),
+            )
+            .await?;
+        Ok(row.map(|(renewed_at, asked_at)| renewed_at.max(asked_at.unwrap_or(i64::MIN))))
+    }
+
     /// Releases a lease before it expires. `false` if the token was replaced or deleted meanwhile.
     ///
     /// # Errors

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use portcullis_client_key::ClientKey;
-use portcullis_config::{SecretKey, SecretValue};
+use portcullis_config::{CredentialDestination, SecretKey, SecretValue};
 use portcullis_crds::values::SecretRef;
 use portcullis_crds::{ALLOWED_HOSTS_ANNOTATION, CREDENTIAL_LABEL};
 use secrecy::SecretString;
+use url::Url;
 
 use super::diagnostics::ResourceDiagnostics;
 use crate::suggest::did_you_mean;
@@ -22,16 +23,16 @@ pub(super) struct SecretResolver<'a> {
 /// Use of a credential. It determines the checks.
 #[derive(Clone, Copy)]
 pub(super) enum SecretUse<'a> {
-    /// Sent to an origin at this host in a header, after this prefix.
-    Header { host: &'a str, prefix: &'a str },
-    /// Sent to an origin at this host in the query of its URL.
-    QueryParameter { host: &'a str },
+    /// Sent to an origin at this URL in a header, after this prefix.
+    Header { url: &'a Url, prefix: &'a str },
+    /// Sent to an origin at this URL in its query.
+    QueryParameter { url: &'a Url },
     /// Sent to an origin's authorization server, whose host is only known at runtime.
     OriginClient,
     /// Private key that signs assertions for an origin's authorization server.
     OriginClientKey,
-    /// Sent to the identity provider at this host.
-    ProviderClient { host: &'a str },
+    /// Sent to the identity provider at this URL.
+    ProviderClient { url: &'a Url },
     /// A workload sends it to the gateway. The gateway sends it nowhere.
     Workload,
 }
@@ -56,9 +57,9 @@ impl<'a> SecretResolver<'a> {
     ) -> Option<SecretKey> {
         let (id, secret, value) = self.find(diagnostics, field, reference)?;
         let allowed_hosts = allowed_hosts(secret);
-        let host = match purpose {
-            SecretUse::Header { host, .. } | SecretUse::QueryParameter { host } => Some(host),
-            SecretUse::ProviderClient { host } if !allowed_hosts.is_empty() => Some(host),
+        let url = match purpose {
+            SecretUse::Header { url, .. } | SecretUse::QueryParameter { url } => Some(url),
+            SecretUse::ProviderClient { url } if !allowed_hosts.is_empty() => Some(url),
             SecretUse::ProviderClient { .. } => None,
             SecretUse::OriginClient | SecretUse::OriginClientKey if allowed_hosts.is_empty() => {
                 let message = format!(
@@ -70,8 +71,9 @@ impl<'a> SecretResolver<'a> {
             }
             SecretUse::OriginClient | SecretUse::OriginClientKey | SecretUse::Workload => None,
         };
-        if let Some(host) =
-            host.map(str::to_ascii_lowercase).filter(|host| !matches_any(&allowed_hosts, host))
+        if let Some(host) = url
+            .map(CredentialDestination::of)
+            .filter(|host| !host.is_allowed(|name| matches_any(&allowed_hosts, name)))
         {
             let listed = match allowed_hosts.as_slice() {
                 [] => "lists no host".to_owned(),

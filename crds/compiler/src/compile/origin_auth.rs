@@ -1,7 +1,7 @@
 //! Compiles `spec.auth` of an `OriginMcp`.
 
 use portcullis_config as config;
-use portcullis_config::{AuthorizationServer, ClientRegistration, SubjectToken};
+use portcullis_config::{AuthorizationServer, ClientRegistration, CredentialDestination, SubjectToken};
 use portcullis_crds::kinds::origin_auth::{
     ClientCredentials, HeaderAuth, IdJag, OriginAuth, QueryParameterAuth, RegisteredClient, Registration,
     SubjectTokenType, TokenEndpointAuthMethod, TokenExchange, UserOAuth,
@@ -20,8 +20,8 @@ use super::tenancy::TenancyRules;
 /// Shared inputs for compiling the members of the union.
 struct AuthCompiler<'a, 'c> {
     diagnostics: &'a mut ResourceDiagnostics,
-    /// Host of the origin. `None` if its URL is invalid, which is already reported.
-    host: Option<&'a str>,
+    /// URL of the origin. `None` if it is invalid, which is already reported.
+    url: Option<&'a Url>,
     tenancy: &'a TenancyRules<'c>,
     credentials: &'a SecretResolver<'c>,
 }
@@ -65,7 +65,7 @@ pub(super) fn compile(
         diagnostics.error("spec.auth", "NotExactlyOne", message);
         return None;
     }
-    let mut compiler = AuthCompiler { diagnostics, host: url.and_then(Url::host_str), tenancy, credentials };
+    let mut compiler = AuthCompiler { diagnostics, url, tenancy, credentials };
     if let Some(header) = header {
         return compiler.header(header);
     }
@@ -106,7 +106,7 @@ impl AuthCompiler<'_, '_> {
             self.diagnostics.error(field, "ReservedHeader", message);
         }
         let prefix = header.prefix.clone().unwrap_or_default();
-        let purpose = SecretUse::Header { host: self.host?, prefix: &prefix };
+        let purpose = SecretUse::Header { url: self.url?, prefix: &prefix };
         let value = self.credentials.resolve(
             self.diagnostics,
             "spec.auth.header.valueRef",
@@ -122,7 +122,7 @@ impl AuthCompiler<'_, '_> {
             self.diagnostics.error("spec.auth.queryParameter.name", "InvalidValue", message);
         }
         let field = "spec.auth.queryParameter.valueRef";
-        let purpose = SecretUse::QueryParameter { host: self.host? };
+        let purpose = SecretUse::QueryParameter { url: self.url? };
         let value = self.credentials.resolve(self.diagnostics, field, &parameter.value_ref, purpose)?;
         Some(config::OriginAuth::QueryParameter { name: parameter.name.clone(), value })
     }
@@ -155,7 +155,10 @@ impl AuthCompiler<'_, '_> {
         let (server, client) = (server?, client?);
         let namespace = self.diagnostics.namespace().to_owned();
         let subject_hosts = self.tenancy.identity_token_hosts(&namespace);
-        let may_go = |host: &str| subject_hosts.iter().flatten().any(|pattern| glob_matches(pattern, host));
+        let may_go = |url: &Url| {
+            CredentialDestination::of(url)
+                .is_allowed(|name| subject_hosts.iter().flatten().any(|pattern| glob_matches(pattern, name)))
+        };
         let elsewhere = match &server {
             AuthorizationServer::OfOrigin => {
                 let message = "the authorization server that exchanges tokens is missing; add its issuer or tokenEndpoint";
@@ -168,12 +171,11 @@ impl AuthCompiler<'_, '_> {
                 Url::parse(issuer).ok().filter(|_| nowhere)
             }
             AuthorizationServer::TokenEndpoint(endpoint) => {
-                let host = endpoint.host_str().unwrap_or_default();
-                (subject_hosts.is_some() && !may_go(host)).then(|| endpoint.clone())
+                (subject_hosts.is_some() && !may_go(endpoint)).then(|| endpoint.clone())
             }
         };
         if let Some(url) = elsewhere {
-            let host = url.host_str().unwrap_or_default();
+            let host = CredentialDestination::of(&url);
             let message = format!(
                 "users' identity tokens may not be sent to {host}; ask the owner of the gateway to allow it in {}: an entry for \
                  '{namespace}' with identityTokenHosts: [\"{host}\"]",

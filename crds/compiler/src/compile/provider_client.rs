@@ -92,8 +92,7 @@ fn client(
     let issuer = issuer(diagnostics, &format!("{field}.issuer"), settings.issuer, context.tenancy)?;
     let client_secret = match settings.client_secret_ref {
         Some(reference) => {
-            let host = issuer.host_str().unwrap_or_default();
-            let purpose = SecretUse::ProviderClient { host };
+            let purpose = SecretUse::ProviderClient { url: &issuer };
             Some(context.credentials.resolve(
                 diagnostics,
                 &format!("{field}.clientSecretRef"),

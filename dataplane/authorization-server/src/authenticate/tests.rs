@@ -249,3 +249,46 @@ async fn given_an_open_stream_when_the_feed_is_silent_for_too_long_then_it_may_n
     world.advance(901);
     assert!(world.identity.access_tokens.current_principal(&caller).is_none());
 }
+
+#[tokio::test]
+async fn given_a_person_with_an_open_stream_when_the_token_expires_then_it_goes_on_until_the_grant_ends() {
+    let world = TestServer::new(&["a"]).await;
+    world.swap(&["a"], |contract| contract.gateway.tokens.refresh_seconds = 3_600);
+    let issued = world.tokens(&*world.client().await, "a").await;
+    let caller = world.authenticate(issued.text("access_token"), "a").await.unwrap();
+    let goes_on = async || {
+        world.identity.feed_reader.read().await.unwrap();
+        world.identity.access_tokens.current_principal(&caller).is_some()
+    };
+    world.advance(3_599);
+    assert!(goes_on().await, "the access token has expired long ago");
+    world.advance(1);
+    assert!(!goes_on().await);
+}
+
+#[tokio::test]
+async fn given_a_token_of_an_older_version_then_its_stream_ends_with_it() {
+    let world = TestServer::new(&["a"]).await;
+    let issued = world.tokens(&*world.client().await, "a").await;
+    let claims: AccessClaims =
+        world.keys.signing.verify(ACCESS_TOKEN_TYPE, issued.text("access_token")).unwrap();
+    assert_eq!(claims.grant_exp, Some(claims.iat + 30 * 24 * 3600));
+    let old = AccessClaims { grant_exp: None, ..claims };
+    let token = world.keys.signing.sign(ACCESS_TOKEN_TYPE, &old).unwrap();
+    let caller = world.authenticate(&token, "a").await.unwrap();
+    world.advance(900);
+    world.identity.feed_reader.read().await.unwrap();
+    assert!(world.identity.access_tokens.current_principal(&caller).is_none());
+}
+
+#[tokio::test]
+async fn given_a_clock_that_differs_from_the_databases_then_no_token_counts_and_the_replica_is_not_ready() {
+    let world = TestServer::new(&["a"]).await;
+    let issued = world.tokens(&*world.client().await, "a").await;
+    assert!(world.identity.access_tokens.is_ready());
+    world.identity.access_tokens.feed.set_clock_differs(true);
+    assert!(!world.identity.access_tokens.is_ready());
+    assert_eq!(invalid(world.authenticate(issued.text("access_token"), "a").await), "unavailable");
+    world.identity.access_tokens.feed.set_clock_differs(false);
+    assert!(world.authenticate(issued.text("access_token"), "a").await.is_ok());
+}

@@ -199,6 +199,7 @@ pub(crate) fn read(
         name,
         redirect_uris: document.redirect_uris,
         from_document: true,
+        authenticates: matches!(auth, DocumentAuth::PrivateKeyJwt { or_none: false, .. }),
         client_uri: https_url(document.client_uri.as_deref()),
         logo_uri: https_url(document.logo_uri.as_deref()),
     };
@@ -292,12 +293,15 @@ mod tests {
         assert!(matches!(read_json(&document), Err(DocumentError::Metadata(_))), "no keys");
         document["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt", "none"]);
         assert!(matches!(read_json(&document).unwrap().client_auth(), Some(ClientAuth::Nothing)));
+        assert!(!read_json(&document).unwrap().client.authenticates);
         document["jwks_uri"] = json!("https://client.example/keys");
         let proof = read_json(&document).unwrap().client_auth();
         assert!(matches!(proof, Some(ClientAuth::Assertion { or_nothing: true, .. })));
+        assert!(!read_json(&document).unwrap().client.authenticates, "it may leave the key out");
         document["token_endpoint_auth_methods_supported"] = json!(["private_key_jwt"]);
         let proof = read_json(&document).unwrap().client_auth();
         assert!(matches!(proof, Some(ClientAuth::Assertion { or_nothing: false, .. })));
+        assert!(read_json(&document).unwrap().client.authenticates);
         document["jwks_uri"] = json!("http://client.example/keys");
         assert!(read_json(&document).is_err());
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::header::ACCEPT;
 use moka::sync::Cache;
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_egress::{HttpClients, cache_lifetime};
 use portcullis_events::{Event, EventKind, EventSink, FailureOrigin, Outcome};
 use portcullis_policy::RouteTableHandle;
-use portcullis_rate_limit::RateLimit;
-use tokio::sync::Semaphore;
+use portcullis_rate_limit::{FetchLimits, FetchPool, RateLimit, SingleFlight, client_network};
 use url::Url;
 
 use super::ClientError;
@@ -20,23 +21,32 @@ use super::document::{self, DocumentError, DocumentedClient};
 const MAX_DOCUMENT_LEN: usize = 5 * 1024;
 /// Maximum number of cached documents.
 const MAX_CACHED_DOCUMENTS: u64 = 2_000;
-/// Maximum number of concurrent fetches. Limited because unauthenticated requests cause them.
-const MAX_CONCURRENT_FETCHES: usize = 16;
+/// Concurrent fetches. Limited because unauthenticated requests cause them. One slow host delays only its own
+/// documents, and one client address can use a part of the slots.
+const FETCH_LIMITS: FetchLimits =
+    FetchLimits { concurrent: 16, per_client: 4, waiting: 16, max_wait: Duration::from_secs(5) };
+/// Deadline of one fetch.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Fetches per IP address of a client: burst, and rate per second.
 const FETCH_LIMIT: (u32, u32) = (60, 1);
 /// The same for all addresses together.
 const TOTAL_FETCH_LIMIT: (u32, u32) = (240, 4);
 
-/// The clients with a metadata document. Valid documents are cached, errors are not.
+/// The clients with a metadata document. Valid documents are cached, errors are not (draft, section 4.4:
+/// error responses must not be cached). Concurrent requests for one document share a fetch.
 pub(crate) struct MetadataDocuments {
     tables: RouteTableHandle,
     http: HttpClients,
     clock: Clock,
     events: EventSink,
     entries: Cache<Box<str>, (Arc<DocumentedClient>, UnixMillis)>,
-    fetching: Semaphore,
+    fetches: Arc<FetchPool>,
+    running: SingleFlight<Url, Fetched>,
     fetch_limit: RateLimit,
 }
+
+/// A fetched document with the time for which it may be cached. Concurrent requests share it.
+type Fetched = Result<(Arc<DocumentedClient>, Duration), Arc<DocumentError>>;
 
 impl MetadataDocuments {
     pub(crate) fn new(tables: RouteTableHandle, http: HttpClients, clock: Clock, events: EventSink) -> Self {
@@ -46,7 +56,8 @@ impl MetadataDocuments {
             clock,
             events,
             entries: Cache::new(MAX_CACHED_DOCUMENTS),
-            fetching: Semaphore::new(MAX_CONCURRENT_FETCHES),
+            fetches: Arc::new(FetchPool::new(FETCH_LIMITS)),
+            running: SingleFlight::new(),
             fetch_limit: RateLimit::new(FETCH_LIMIT, TOTAL_FETCH_LIMIT),
         }
     }
@@ -79,15 +90,14 @@ impl MetadataDocuments {
         client
     }
 
-    async fn load(&self, client_id: &str) -> Result<Arc<DocumentedClient>, DocumentError> {
+    async fn load(&self, client_id: &str) -> Result<Arc<DocumentedClient>, Arc<DocumentError>> {
         // Check before using the cache: the settings may have changed.
         let table = self.tables.current().ok_or(DocumentError::NotReady)?;
         let url = document::check_url(client_id, &table)?;
         if let Some(client) = self.fresh(client_id, self.clock.now()) {
             return Ok(client);
         }
-        let (documented, lifetime) = self.fetch(client_id, url).await?;
-        let documented = Arc::new(documented);
+        let (documented, lifetime) = self.running.run(url.clone(), || self.start(url)).await?;
         let client = &documented.client;
         let now = self.clock.now();
         let until = now.after(lifetime);
@@ -101,17 +111,24 @@ impl MetadataDocuments {
         Ok(documented)
     }
 
-    /// Fetches a document. Returns it with the time for which it may be cached.
-    async fn fetch(&self, client_id: &str, url: Url) -> Result<(DocumentedClient, Duration), DocumentError> {
-        let _permit = self.fetching.try_acquire().map_err(|_| DocumentError::Busy)?;
+    /// Starts to fetch a document. Its URL is the client's id.
+    fn start(&self, url: Url) -> BoxFuture<'static, Fetched> {
         if !self.fetch_limit.take(self.clock.now()) {
-            return Err(DocumentError::Busy);
+            return async { Err(DocumentError::Busy.into()) }.boxed();
         }
-        // Public addresses only, even if origins may be in private networks.
-        let http = self.http.http(&[], None)?;
-        let answer = http.send(http.get(url).header(ACCEPT, "application/json"), MAX_DOCUMENT_LEN).await?;
-        let documented = document::read(client_id, answer.status.as_u16(), &answer.headers, &answer.body)?;
-        Ok((documented, cache_lifetime(&answer.headers)))
+        let (http, fetches, client) = (self.http.clone(), Arc::clone(&self.fetches), client_network());
+        async move {
+            let host = url.host_str().unwrap_or_default();
+            let _slot = fetches.enter(host, client).await.map_err(|_| DocumentError::Busy)?;
+            // Public addresses only, even if origins may be in private networks.
+            let http = http.http(&[], None).map_err(DocumentError::Fetch)?;
+            let request = http.get(url.clone()).header(ACCEPT, "application/json").timeout(FETCH_TIMEOUT);
+            let answer = http.send(request, MAX_DOCUMENT_LEN).await.map_err(DocumentError::Fetch)?;
+            let documented =
+                document::read(url.as_str(), answer.status.as_u16(), &answer.headers, &answer.body)?;
+            Ok((Arc::new(documented), cache_lifetime(&answer.headers)))
+        }
+        .boxed()
     }
 
     fn fresh(&self, url: &str, now: UnixMillis) -> Option<Arc<DocumentedClient>> {
@@ -167,10 +184,10 @@ mod tests {
         for (status, passes) in
             [(408, true), (429, true), (500, true), (503, true), (404, false), (499, false)]
         {
-            let error = ClientError::from(DocumentError::Status(status));
+            let error = ClientError::from(Arc::new(DocumentError::Status(status)));
             assert_eq!(matches!(error, ClientError::DocumentUnavailable(_)), passes, "{status}");
         }
-        assert!(matches!(DocumentError::ContentType.into(), ClientError::Document(_)));
+        assert!(matches!(Arc::new(DocumentError::ContentType).into(), ClientError::Document(_)));
     }
 
     /// Requirements: as.document.url
@@ -193,6 +210,7 @@ mod tests {
             name: "x".to_owned(),
             redirect_uris: Vec::new(),
             from_document: true,
+            authenticates: false,
             client_uri: None,
             logo_uri: None,
         };

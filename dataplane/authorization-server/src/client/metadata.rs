@@ -26,6 +26,9 @@ pub enum MetadataError {
         #[source]
         problem: RedirectError,
     },
+    /// The metadata that would be stored is too large.
+    #[error("the metadata is larger than 4 KiB; register fewer or shorter redirect URIs, links and keys")]
+    TooLarge,
     /// The key set is invalid.
     #[error("jwks is invalid: {0}")]
     Keys(#[from] JwkSetError),
@@ -46,13 +49,26 @@ pub(crate) fn check_redirects(uris: &[String]) -> Result<(), MetadataError> {
 
 /// Makes a name safe to display: short, on one line, without invisible and direction-changing characters.
 pub(crate) fn sanitize_name(name: &str) -> Option<String> {
-    let misleading = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let name: String = name.chars().filter(|c| !misleading(*c)).take(MAX_NAME_CHARS).collect();
+    let shown = name.chars().filter(|c| !is_invisible(*c)).map(|c| if c.is_whitespace() { ' ' } else { c });
+    let name: String = shown.take(MAX_NAME_CHARS).collect();
     let name = name.trim();
     (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Whether a character is a control, or shows nothing or changes the direction of text: the code points of
+/// Unicode's property `Default_Ignorable_Code_Point`, the remaining format characters (`Cf`), the separators
+/// of lines and paragraphs, and blanks that are no white space. With them two names look alike, or one name
+/// looks empty or reversed.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A link that a page may show: `https` only. Other links are dropped, not rejected. The length limit applies
@@ -81,6 +97,13 @@ mod tests {
     fn given_a_name_with_invisible_characters_when_shown_then_they_are_gone_and_it_is_short() {
         assert_eq!(sanitize_name(" Clau\u{202e}de\n ").as_deref(), Some("Claude"));
         assert_eq!(sanitize_name("\u{200b}\t"), None);
+        assert_eq!(sanitize_name("Cl\u{ad}a\u{61c}u\u{3164}d\u{e0041}e").as_deref(), Some("Claude"));
+        assert_eq!(sanitize_name("\u{3164}\u{2800}\u{115f}\u{ffa0}\u{3000}"), None);
+        assert_eq!(sanitize_name("My\u{a0}Cl\u{fe0f}ient").as_deref(), Some("My Client"));
+        for kept in ["Müller & Søn", "クライアント", "عميل", "ลูกค้า", "高级客户端"]
+        {
+            assert_eq!(sanitize_name(kept).as_deref(), Some(kept));
+        }
         assert_eq!(sanitize_name(&"x".repeat(500)).map(|name| name.len()), Some(80));
     }
 

@@ -16,10 +16,14 @@ pub use resolve::ClientRegistry;
 
 pub(crate) use client_auth::{ClientAuth, SecretMethod};
 pub(crate) use document_cache::MetadataDocuments;
-pub(crate) use registration::{AuthMethod, Registrations, RequestedMetadata, UNUSED_CLIENT_SECONDS};
+pub(crate) use registration::{
+    AuthMethod, NEVER_GRANTED_CLIENT_SECONDS, Registrations, RequestedMetadata, UNUSED_CLIENT_SECONDS,
+};
 pub(crate) use resolve::{ClientSource, is_registered};
 #[cfg(fuzzing)]
 pub(crate) use {document::read as read_document, redirect::check as check_redirect, redirect::matches};
+
+use std::sync::Arc;
 
 use crate::InternalError;
 
@@ -34,6 +38,9 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Whether the client comes from the metadata document at `id`.
     pub from_document: bool,
+    /// Whether the client must authenticate with a secret or a key to redeem a code. False if authentication
+    /// is optional.
+    pub authenticates: bool,
     /// Home page, `https` only.
     pub client_uri: Option<String>,
     /// Logo, `https` only. The gateway does not fetch it.
@@ -43,9 +50,13 @@ pub struct Client {
 impl Client {
     /// Whether a redirect URI matches a registered one. Compared exactly, except that the port may differ for
     /// loopback IP addresses (RFC 8252, section 7.3) and for `localhost`, which common clients register.
+    ///
+    /// The rules for registration apply too: a client may have registered under the weaker rules of an older
+    /// version.
     #[must_use]
     pub fn allows_redirect(&self, redirect_uri: &str) -> bool {
-        self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
+        redirect::check(redirect_uri).is_ok()
+            && self.redirect_uris.iter().any(|registered| redirect::matches(registered, redirect_uri))
     }
 }
 
@@ -61,17 +72,17 @@ pub enum ClientError {
     Unknown,
     /// The client's metadata document is invalid, or its URL is not permitted.
     #[error("the client's metadata document is invalid: {0}")]
-    Document(#[source] DocumentError),
+    Document(#[source] Arc<DocumentError>),
     /// The client's metadata document cannot be fetched at the moment. The client may be valid.
     #[error("the client's metadata document cannot be fetched: {0}")]
-    DocumentUnavailable(#[source] DocumentError),
+    DocumentUnavailable(#[source] Arc<DocumentError>),
     /// The gateway failed.
     #[error(transparent)]
     Gateway(#[from] InternalError),
 }
 
-impl From<DocumentError> for ClientError {
-    fn from(error: DocumentError) -> Self {
+impl From<Arc<DocumentError>> for ClientError {
+    fn from(error: Arc<DocumentError>) -> Self {
         if error.is_temporary() { Self::DocumentUnavailable(error) } else { Self::Document(error) }
     }
 }

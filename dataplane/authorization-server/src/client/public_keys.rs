@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::metadata::MetadataError;
-use portcullis_jwt_verification::{JwkSet, JwksEndpoint, JwksSource, SIGNING_ALGORITHMS};
+use portcullis_jwt_verification::{FetchBudget, JwkSet, JwksEndpoint, JwksSource, SIGNING_ALGORITHMS};
 
 const MAX_URL_LEN: usize = 2048;
 
@@ -54,7 +54,12 @@ impl PublicKeys {
             Some(keys) => Some(JwksSource::Inline(keys.clone())),
             // Public addresses only, even if origins may be in private networks.
             None => self.jwks_url().map(|url| {
-                JwksSource::Remote(JwksEndpoint { url, private_networks: Vec::new(), ca_bundle_pem: None })
+                JwksSource::Remote(JwksEndpoint {
+                    url,
+                    private_networks: Vec::new(),
+                    ca_bundle_pem: None,
+                    budget: FetchBudget::Stranger,
+                })
             }),
         }
     }

@@ -8,23 +8,73 @@ use url::Url;
 const MAX_REDIRECT_URI_LEN: usize = 2048;
 
 /// Schemes that the browser or the operating system handles itself. A response sent there would be executed
-/// or displayed and never reach a client.
-const FORBIDDEN_SCHEMES: [&str; 14] = [
+/// or displayed, or open a program that is no client.
+const FORBIDDEN_SCHEMES: [&str; 57] = [
+    // Run or shown by the browser.
     "javascript",
-    "data",
+    "livescript",
     "vbscript",
-    "file",
+    "data",
     "blob",
     "filesystem",
     "about",
     "view-source",
+    "jar",
+    "mhtml",
+    "res",
+    "resource",
+    "chrome",
+    "chrome-extension",
+    "moz-extension",
+    "edge",
+    "devtools",
+    "mk",
+    // Files and other machines.
+    "file",
     "ftp",
+    "sftp",
+    "smb",
+    "nfs",
+    "afp",
+    "dav",
+    "davs",
+    "webcal",
+    "gopher",
+    "ldap",
+    "ldaps",
+    "ssh",
+    "telnet",
+    "rdp",
+    "vnc",
     "ws",
     "wss",
+    // Messages and calls.
     "mailto",
     "tel",
     "sms",
+    "smsto",
+    "mms",
+    "mmsto",
+    "callto",
+    "facetime",
+    "sip",
+    "sips",
+    // Names of any program: the URI says which one is opened, and with what.
+    "intent",
+    "android-app",
+    "market",
+    "shell",
+    "search",
+    "search-ms",
+    "microsoft-edge",
+    "help",
+    "hcp",
+    "x-apple.systempreferences",
+    "prefs",
 ];
+/// Beginnings of schemes of the operating system and of office programs: `ms-settings:`, `ms-msdt:`,
+/// `ms-word:`. Several of them have run code that a link contained.
+const FORBIDDEN_SCHEME_PREFIXES: [&str; 2] = ["ms-", "microsoft.windows."];
 
 /// Why a redirect URI cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,9 +116,15 @@ pub(crate) fn check(uri: &str) -> Result<(), RedirectError> {
         "https" => Err(RedirectError::Malformed),
         "http" if is_loopback(uri) => Ok(()),
         "http" => Err(RedirectError::PlainHttp),
-        scheme if FORBIDDEN_SCHEMES.contains(&scheme) => Err(RedirectError::Scheme),
+        scheme if is_forbidden_scheme(scheme) => Err(RedirectError::Scheme),
         _ => Ok(()),
     }
+}
+
+/// Whether a scheme, in lower case, leads to no client.
+fn is_forbidden_scheme(scheme: &str) -> bool {
+    FORBIDDEN_SCHEMES.contains(&scheme)
+        || FORBIDDEN_SCHEME_PREFIXES.iter().any(|prefix| scheme.starts_with(prefix))
 }
 
 /// Whether a redirect URI in a request matches a registered one.
@@ -135,6 +191,8 @@ mod tests {
             "cursor://anysphere.cursor-mcp/oauth/callback",
             "com.example.app:/callback",
             "vscode://vscode.github-authentication/did-authenticate",
+            "msauth.com.example.app://auth",
+            "msal0000://auth",
         ] {
             assert_eq!(check(uri), Ok(()), "{uri}");
         }
@@ -153,6 +211,16 @@ mod tests {
             ("data:text/html,x", RedirectError::Scheme),
             ("vbscript:x", RedirectError::Scheme),
             ("file:///etc/passwd", RedirectError::Scheme),
+            ("intent://scan/#Intent;scheme=x;package=com.evil;end", RedirectError::Fragment),
+            ("intent://scan/", RedirectError::Scheme),
+            ("Intent:cb", RedirectError::Scheme),
+            ("android-app://com.evil/cb", RedirectError::Scheme),
+            ("ms-settings:privacy", RedirectError::Scheme),
+            ("ms-msdt:/id", RedirectError::Scheme),
+            ("MS-Word:ofe|u|https://evil.example/x", RedirectError::Scheme),
+            ("search-ms:query=x", RedirectError::Scheme),
+            ("shell:startup", RedirectError::Scheme),
+            ("smb://evil.example/share", RedirectError::Scheme),
             ("java\tscript:alert(1)", RedirectError::Malformed),
             (" https://app.example/", RedirectError::Malformed),
             ("https:app.example", RedirectError::Malformed),

@@ -1,7 +1,8 @@
 //! Dynamically registered clients (RFC 7591).
 
 use portcullis_clock::{Clock, Random};
-use portcullis_store::{ClientRow, Store, StoreError};
+use portcullis_rate_limit::client_site;
+use portcullis_store::{ClientRow, Store, StoreError, UnusedClientLimits};
 use serde::{Deserialize, Serialize};
 
 use super::Client;
@@ -15,8 +16,17 @@ use portcullis_keyring::digest;
 pub(crate) const CLIENT_ID_PREFIX: &str = "pc_client_";
 /// A registration expires if the client is not used for this time.
 pub(crate) const UNUSED_CLIENT_SECONDS: u64 = 90 * 24 * 3600;
+/// The same for a client that never had a grant. Strangers can register any number of them.
+pub(crate) const NEVER_GRANTED_CLIENT_SECONDS: u64 = 24 * 3600;
 /// Minimum time between two updates of a client's last use.
 const LAST_USED_RESOLUTION_SECONDS: u64 = 24 * 3600;
+/// The same for a client that never had a grant.
+const NEVER_GRANTED_RESOLUTION_SECONDS: u64 = 300;
+/// Clients that never had a grant: how many are kept. Beyond that the least recently used one of the network
+/// with the most is forgotten. All clients behind an untrusted proxy share one network.
+const UNUSED_CLIENT_LIMITS: UnusedClientLimits = UnusedClientLimits { per_network: 1_000, total: 10_000 };
+/// Maximum size of the stored metadata of a client, in bytes of JSON.
+const MAX_METADATA_LEN: usize = 4 * 1024;
 
 /// How a registered client authenticates at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +117,7 @@ impl RequestedMetadata {
         if !asks(&self.response_types, "code") {
             return Err(MetadataError::Other("response_types must include code"));
         }
-        Ok(ClientMetadata {
+        let metadata = ClientMetadata {
             client_name: self
                 .client_name
                 .as_deref()
@@ -122,7 +132,12 @@ impl RequestedMetadata {
             logo_uri: https_url(self.logo_uri.as_deref()),
             application_type: self.application_type.filter(|kind| kind == "native" || kind == "web"),
             keys,
-        })
+        };
+        if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() <= MAX_METADATA_LEN) {
+            Ok(metadata)
+        } else {
+            Err(MetadataError::TooLarge)
+        }
     }
 }
 
@@ -134,6 +149,8 @@ pub(crate) struct Registration {
     pub(crate) metadata: ClientMetadata,
     secret_digest: Option<String>,
     last_used_at: i64,
+    /// Whether the client never had a grant, as far as its row says.
+    is_unused: bool,
 }
 
 impl Registration {
@@ -145,10 +162,17 @@ impl Registration {
             name: metadata.client_name.clone(),
             redirect_uris: metadata.redirect_uris.clone(),
             from_document: false,
+            authenticates: metadata.token_endpoint_auth_method != AuthMethod::None,
             client_uri: metadata.client_uri.clone(),
             logo_uri: metadata.logo_uri.clone(),
         };
-        Ok(Self { client, metadata, secret_digest: row.secret_digest, last_used_at: row.last_used_at })
+        Ok(Self {
+            client,
+            metadata,
+            secret_digest: row.secret_digest,
+            last_used_at: row.last_used_at,
+            is_unused: row.registered_from.is_some(),
+        })
     }
 
     /// The credential that the client must present. `None` if the row lacks the data that its method needs.
@@ -194,24 +218,40 @@ impl Registrations {
                 .map_err(|source| StoreError::Corrupt { what: "client registration", source })?,
             created_at: now.0,
             last_used_at: now.0,
+            registered_from: Some(client_site().to_string()),
         };
         self.store.add_client(&row).await?;
+        self.store.evict_unused_clients(&row, UNUSED_CLIENT_LIMITS).await?;
         Ok((Registration::from_row(row)?, secret))
     }
 
     /// A registered client, unless its registration has expired.
     pub(crate) async fn get(&self, client_id: &str) -> Result<Option<Registration>, InternalError> {
-        let used_since = self.clock.now().0.saturating_sub(1000 * UNUSED_CLIENT_SECONDS.cast_signed());
-        let Some(row) = self.store.client(client_id, used_since).await? else { return Ok(None) };
-        Ok(Some(Registration::from_row(row)?))
+        let now = self.clock.now().0;
+        let ago = |seconds: u64| now.saturating_sub(1000 * seconds.cast_signed());
+        let Some(row) = self.store.client(client_id, ago(UNUSED_CLIENT_SECONDS)).await? else {
+            return Ok(None);
+        };
+        let registration = Registration::from_row(row)?;
+        // An older version does not record the first grant in the client's row.
+        if registration.is_unused
+            && registration.last_used_at < ago(NEVER_GRANTED_CLIENT_SECONDS)
+            && !self.store.has_grants(client_id).await?
+        {
+            return Ok(None);
+        }
+        Ok(Some(registration))
     }
 
-    /// Updates the last use of a client, at most once a day.
+    /// Updates the last use of a client, at most once a day; before its first grant, every few minutes.
     pub(crate) async fn record_use(&self, registration: &Registration) -> Result<(), InternalError> {
         let now = self.clock.now();
-        if now.0.saturating_sub(registration.last_used_at)
-            >= 1000 * LAST_USED_RESOLUTION_SECONDS.cast_signed()
-        {
+        let resolution = if registration.is_unused {
+            NEVER_GRANTED_RESOLUTION_SECONDS
+        } else {
+            LAST_USED_RESOLUTION_SECONDS
+        };
+        if now.0.saturating_sub(registration.last_used_at) >= 1000 * resolution.cast_signed() {
             self.store.touch_client(&registration.client.id, now.0).await?;
         }
         Ok(())
@@ -321,26 +361,74 @@ mod tests {
         }
     }
 
+    /// Requirements: as.registration.bounded
+    #[test]
+    fn given_metadata_of_more_than_4_kib_when_registered_then_it_is_refused() {
+        let redirects = |count: usize| {
+            let uris: Vec<_> = (0..count).map(|at| format!("https://a.example/{at:0>500}")).collect();
+            accept(json!({"redirect_uris": uris, "token_endpoint_auth_method": "none"}))
+        };
+        assert!(redirects(7).is_ok());
+        assert_eq!(redirects(8).unwrap_err(), MetadataError::TooLarge);
+        let long = "https://a.example/".to_owned() + &"x".repeat(2_000);
+        let document =
+            json!({"redirect_uris": ["https://a.example/cb"], "client_uri": long, "logo_uri": long});
+        assert_eq!(accept(document).unwrap_err(), MetadataError::TooLarge);
+        let keys: Vec<_> = (0..40)
+            .map(|at| {
+                json!({"kty": "OKP", "crv": "Ed25519", "kid": at.to_string(),
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig"})
+            })
+            .collect();
+        let document = json!({"redirect_uris": ["https://a.example/cb"],
+            "token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": keys}});
+        assert_eq!(accept(document).unwrap_err(), MetadataError::TooLarge);
+        // What is not stored does not count.
+        let document =
+            json!({"redirect_uris": ["https://a.example/cb"], "software_statement": "x".repeat(5_000)});
+        assert!(accept(document).is_ok());
+    }
+
+    /// Requirements: as.registration.persists
     #[tokio::test]
-    async fn given_a_client_when_it_is_used_then_that_is_noted_once_a_day_and_keeps_it_from_being_forgotten()
-    {
+    async fn given_a_client_with_a_grant_when_it_is_used_then_that_is_noted_once_a_day() {
         const DAY: u64 = 24 * 3600;
         let world = TestServer::new(&["a"]).await;
         let registered_at = world.clock.now().0;
-        let id = world.client().await.id.clone();
+        let client = world.client().await;
+        world.tokens(&client, "a").await;
         let registrations = &world.identity.clients.registrations;
         let used_at = async || {
-            let registration = registrations.get(&id).await.unwrap().unwrap();
+            let registration = registrations.get(&client.id).await.unwrap().unwrap();
             registrations.record_use(&registration).await.unwrap();
-            registrations.get(&id).await.unwrap().unwrap().last_used_at
+            registrations.get(&client.id).await.unwrap().unwrap().last_used_at
         };
         world.advance(DAY - 1);
         assert_eq!(used_at().await, registered_at);
         world.advance(1);
         assert_eq!(used_at().await, registered_at + 1000 * DAY.cast_signed());
         world.advance(UNUSED_CLIENT_SECONDS - DAY);
-        assert!(registrations.get(&id).await.unwrap().is_some());
+        assert!(registrations.get(&client.id).await.unwrap().is_some());
         world.advance(DAY + 1);
-        assert!(registrations.get(&id).await.unwrap().is_none());
+        assert!(registrations.get(&client.id).await.unwrap().is_none());
+    }
+
+    /// Requirements: as.registration.persists
+    #[tokio::test]
+    async fn given_a_client_without_a_grant_when_it_is_not_used_for_a_day_then_it_is_forgotten() {
+        let world = TestServer::new(&["a"]).await;
+        let (idle, waiting) = (world.client().await, world.client().await);
+        let registrations = &world.identity.clients.registrations;
+        world.advance(NEVER_GRANTED_CLIENT_SECONDS - 1);
+        assert!(
+            world.identity.clients.client(&waiting.id).await.is_ok(),
+            "an authorization request is a use"
+        );
+        world.advance(2);
+        assert!(registrations.get(&idle.id).await.unwrap().is_none());
+        assert!(registrations.get(&waiting.id).await.unwrap().is_some());
+        world.prune().await;
+        let stored = async |id: &str| world.store.client(id, 0).await.unwrap().is_some();
+        assert_eq!((stored(&idle.id).await, stored(&waiting.id).await), (false, true));
     }
 }

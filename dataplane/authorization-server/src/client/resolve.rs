@@ -10,7 +10,7 @@ use super::client_auth::{ClientAuth, SecretMethod};
 use super::document_cache::MetadataDocuments;
 use super::registration::{CLIENT_ID_PREFIX, Registration, Registrations};
 use super::{Client, ClientError, is_document_url};
-use portcullis_jwt_verification::{JwksEndpoint, JwksSource};
+use portcullis_jwt_verification::{FetchBudget, JwksEndpoint, JwksSource};
 
 /// A client with the credential that it must present at the token endpoint.
 pub(crate) struct ResolvedClient {
@@ -50,6 +50,7 @@ impl ClientRegistry {
             return Ok(Arc::clone(&self.documents.client(client_id).await?.client));
         }
         let registration = self.registrations.get(client_id).await?.ok_or(ClientError::Unknown)?;
+        self.registrations.record_use(&registration).await?;
         Ok(Arc::new(registration.client))
     }
 
@@ -90,6 +91,7 @@ fn workload_auth(proof: &WorkloadAuth) -> ClientAuth {
             url: url.clone(),
             private_networks: private_networks.clone(),
             ca_bundle_pem: None,
+            budget: FetchBudget::Configured,
         })),
     }
 }

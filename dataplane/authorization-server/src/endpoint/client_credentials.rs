@@ -30,6 +30,6 @@ impl ClientCredentialsGrant {
         let route = request.target()?;
         let principal = Principal::workload(&workload.name, &workload.display_name);
         let holder = TokenClient { id: &client.id, name: &client.name };
-        self.headless.issue(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder, None).await
     }
 }

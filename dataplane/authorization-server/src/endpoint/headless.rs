@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use portcullis_clock::{Clock, Random};
+use portcullis_jwt_verification::UnusedAssertion;
 use portcullis_policy::{Principal, Route};
+use portcullis_rate_limit::KeyedRateLimit;
 use portcullis_store::{GrantRow, Store};
 
 use super::token_error::TokenEndpointError;
 use super::token_request::{IssuedGrant, TokenRequest};
 use crate::issue_token::SCOPE;
 use crate::{InternalError, Principals};
+
+/// Grants per principal: burst, and rate per second. Each is a row that is kept for a day.
+const GRANT_LIMIT: (u32, u32) = (300, 5);
 
 /// The client that the token is issued to.
 pub(super) struct TokenClient<'a> {
@@ -24,27 +29,33 @@ pub(super) struct HeadlessGrants {
     clock: Clock,
     random: Random,
     principals: Arc<Principals>,
+    limit: KeyedRateLimit,
 }
 
 impl HeadlessGrants {
-    pub(super) const fn new(store: Store, clock: Clock, random: Random, principals: Arc<Principals>) -> Self {
-        Self { store, clock, random, principals }
+    pub(super) fn new(store: Store, clock: Clock, random: Random, principals: Arc<Principals>) -> Self {
+        Self { store, clock, random, principals, limit: KeyedRateLimit::new(GRANT_LIMIT) }
     }
 
     /// Grants a principal access to a route for the lifetime of one access token, if a team gives the
-    /// principal access or the route is open to everyone.
+    /// principal access or the route is open to everyone. Uses up the client's assertion, and `assertion`.
     pub(super) async fn issue(
         &self,
         request: &TokenRequest<'_>,
         route: &Route,
         principal: &Principal,
         holder: TokenClient<'_>,
+        assertion: Option<&UnusedAssertion>,
     ) -> Result<IssuedGrant, TokenEndpointError> {
         if route.authorize(principal).is_none() {
             return Err(TokenEndpointError::NoAccess(principal.subject.to_string()));
         }
-        self.principals.save(principal).await?;
         let now = self.clock.now();
+        if !self.limit.take(principal.id.as_str(), now) {
+            return Err(TokenEndpointError::TooManyTokens);
+        }
+        let used = request.use_up_assertions(assertion).await?;
+        self.principals.save(principal).await?;
         let grant = GrantRow {
             id: self.random.token().map_err(InternalError::from)?,
             principal: principal.id.as_str().to_owned(),
@@ -60,6 +71,6 @@ impl HeadlessGrants {
             provider_session: None,
         };
         self.store.add_grant(&grant).await?;
-        Ok(IssuedGrant { grant, refresh_token: None })
+        Ok(IssuedGrant::new(used, grant, None))
     }
 }

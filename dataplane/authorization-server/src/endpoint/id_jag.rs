@@ -65,12 +65,12 @@ impl IdJagGrant {
         claims.time("iat")?.ok_or(JwtError::Claim("iat"))?;
         let until = claims.check_times(self.clock.now())?;
         let described = UserProfile::read(claims.all(), trusted).map_err(|_| JwtError::Claim("sub"))?;
-        self.verifier.use_once(&claims, until).await?;
+        let unused = self.verifier.unused(&claims, until).await?;
         let provider = &route.identity_provider.name;
         let known = self.principals.load(&PrincipalId::of(provider, described.subject())).await?;
         let principal = described.principal(provider, known.as_deref());
         let holder = TokenClient { id: &client.id, name: &client.name };
-        self.headless.issue(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder, Some(&unused)).await
     }
 }
 

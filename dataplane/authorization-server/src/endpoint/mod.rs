@@ -2,6 +2,7 @@
 
 mod client_authentication;
 mod client_credentials;
+mod failure_limit;
 mod form;
 mod grant_types;
 mod headless;
@@ -22,6 +23,7 @@ mod token_error;
 mod token_request;
 
 pub(crate) use client_authentication::ClientAuthenticator;
+pub(crate) use refresh::REUSE_GRACE_PERIOD;
 pub(crate) use router::Endpoints;
 
 #[cfg(test)]

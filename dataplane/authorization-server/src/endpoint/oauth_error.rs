@@ -54,6 +54,16 @@ impl OAuthError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", problem).retry_after("5")
     }
 
+    /// Too many requests of this client address failed. Never `invalid_client`, for the same reason.
+    pub(super) fn too_many_failures() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "temporarily_unavailable",
+            "too many requests with invalid credentials came from this address; try again in 10 seconds",
+        )
+        .retry_after("10")
+    }
+
     pub(super) fn not_ready() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

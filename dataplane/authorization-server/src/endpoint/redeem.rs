@@ -73,8 +73,9 @@ impl CodeGrant {
             revoked_at: None,
             provider_session: code.provider_session.clone(),
         };
+        let used = request.use_up_assertions(None).await?;
         if self.store.redeem_code(&code_digest, &grant, &refresh_digest).await? {
-            return Ok(IssuedGrant { grant, refresh_token: Some(refresh_token) });
+            return Ok(IssuedGrant::new(used, grant, Some(refresh_token)));
         }
         // A concurrent request redeemed the same code.
         let code = self.store.code(&code_digest).await?.ok_or_else(unknown)?;

@@ -60,9 +60,9 @@ impl RegistrationError {
             Self::Metadata(error @ (MetadataError::RedirectCount | MetadataError::Redirect { .. })) => {
                 OAuthError::bad_request("invalid_redirect_uri", error.to_string())
             }
-            Self::Metadata(error @ (MetadataError::Keys(_) | MetadataError::Other(_))) => {
-                OAuthError::bad_request("invalid_client_metadata", error.to_string())
-            }
+            Self::Metadata(
+                error @ (MetadataError::TooLarge | MetadataError::Keys(_) | MetadataError::Other(_)),
+            ) => OAuthError::bad_request("invalid_client_metadata", error.to_string()),
             Self::Gateway(error) => {
                 tracing::error!(%error, "failed to register a client");
                 OAuthError::unavailable()

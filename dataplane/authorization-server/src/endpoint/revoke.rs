@@ -27,6 +27,7 @@ pub(super) enum RevocationError {
     NoToken,
     Client(ClientAuthError),
     OtherClient,
+    TooManyFailures,
     Gateway(InternalError),
 }
 
@@ -47,6 +48,7 @@ impl IntoResponse for RevocationError {
             Self::OtherClient => {
                 OAuthError::bad_request("invalid_grant", "the token was issued to another client")
             }
+            Self::TooManyFailures => OAuthError::too_many_failures(),
             Self::Gateway(error) => {
                 tracing::error!(%error, "failed to revoke a grant");
                 OAuthError::unavailable()
@@ -62,7 +64,7 @@ pub(super) async fn at_route(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RevocationError> {
-    endpoint.revoke(Some(&slug), &headers, &body).await
+    endpoint.serve(Some(&slug), &headers, &body).await
 }
 
 pub(super) async fn at_root(
@@ -70,7 +72,7 @@ pub(super) async fn at_root(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, RevocationError> {
-    endpoint.revoke(None, &headers, &body).await
+    endpoint.serve(None, &headers, &body).await
 }
 
 /// Revokes grants for clients.
@@ -93,12 +95,36 @@ impl RevocationEndpoint {
         Self { tables, store, keys, clients, revocation }
     }
 
-    async fn revoke(
+    /// Counts requests that revoke nothing, successful ones included: anybody can send them.
+    async fn serve(
         &self,
         slug: Option<&str>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Response, RevocationError> {
+        if !self.clients.failures.allows() {
+            return Err(RevocationError::TooManyFailures);
+        }
+        let revoked = self.revoke(slug, headers, body).await;
+        let is_ours = matches!(
+            &revoked,
+            Err(RevocationError::NotReady
+                | RevocationError::Client(ClientAuthError::Gateway(_))
+                | RevocationError::Gateway(_))
+        );
+        if !is_ours && !matches!(&revoked, Ok(true)) {
+            self.clients.failures.count();
+        }
+        revoked.map(|_| [(CACHE_CONTROL, "no-store")].into_response())
+    }
+
+    /// Revokes the grant of a token. Returns whether there was one that had not been revoked.
+    async fn revoke(
+        &self,
+        slug: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<bool, RevocationError> {
         let table = self.tables.current().ok_or(RevocationError::NotReady)?;
         let issuer = Issuer::at(&table, slug).ok_or(RevocationError::NoSuchRoute)?;
         let form = Form::parse(headers, body).map_err(RevocationError::Form)?;
@@ -107,13 +133,17 @@ impl RevocationEndpoint {
         let client = self.clients.authenticate(at, headers, &form).await.map_err(RevocationError::Client)?;
         let issuer = issuer.identifier(&table);
         // An unknown token, or one of another issuer, counts as revoked (section 2.2).
-        if let Some(grant) = self.grant_of(token).await?.filter(|grant| grant.issuer == issuer) {
-            if grant.client_id != client.id {
-                return Err(RevocationError::OtherClient);
-            }
-            self.revocation.revoke_grant(&table, &grant, "requested").await?;
+        let Some(grant) = self.grant_of(token).await?.filter(|grant| grant.issuer == issuer) else {
+            return Ok(false);
+        };
+        if grant.client_id != client.id {
+            return Err(RevocationError::OtherClient);
         }
-        Ok([(CACHE_CONTROL, "no-store")].into_response())
+        if let Some(assertion) = &client.assertion {
+            assertion.use_up().await.map_err(ClientAuthError::from).map_err(RevocationError::Client)?;
+        }
+        self.revocation.revoke_grant(&table, &grant, "requested").await?;
+        Ok(grant.revoked_at.is_none())
     }
 
     /// The grant of an access or refresh token, even if it has expired.

@@ -72,7 +72,7 @@ impl ServiceAccountGrant {
             Some(client) => TokenClient { id: &client.id, name: &client.name },
             None => TokenClient { id: &principal.subject, name: principal.label() },
         };
-        self.headless.issue(request, &route, &principal, holder).await
+        self.headless.issue(request, &route, &principal, holder, None).await
     }
 }
 

@@ -159,11 +159,78 @@ async fn given_a_flood_of_registrations_when_the_bucket_is_empty_then_they_are_a
     assert_eq!(world.register("/register", &document).await.status, 201);
 }
 
+/// Requirements: as.registration.bounded
+#[tokio::test]
+async fn given_a_registration_of_more_than_4_kib_then_the_answer_says_so() {
+    let world = TestServer::new(&["a"]).await;
+    let uris: Vec<_> = (0..30).map(|at| format!("https://client.example/{at:0>200}")).collect();
+    let answer = world.register("/register", &json!({"redirect_uris": uris})).await;
+    assert_eq!(error(&answer), (400, "invalid_client_metadata"));
+    assert!(answer.text("error_description").contains("4 KiB"), "{answer:?}");
+}
+
+/// Requirements: as.token.limited
+#[tokio::test]
+async fn given_a_flood_of_requests_that_fail_when_the_bucket_is_empty_then_more_are_asked_to_wait() {
+    let world = TestServer::new(&["a"]).await;
+    let client = world.client().await;
+    let id = client.id.as_str();
+    let issued = world.tokens(&client, "a").await;
+    let revoke = async |token: &'static str| {
+        world.post("/mcp/a/oauth/revoke", &[("client_id", "pc_client_x"), ("token", token)]).await
+    };
+    for _ in 0..59 {
+        assert_eq!(error(&world.refresh("a", &client, "pc_refresh_x").await), (400, "invalid_grant"));
+        assert_eq!(revoke("x").await.status, 401);
+    }
+    // A revocation of nothing succeeds, and counts nevertheless.
+    for _ in 0..2 {
+        assert_eq!(world.post("/oauth/revoke", &[("client_id", id), ("token", "x")]).await.status, 200);
+    }
+    for limited in [
+        world.refresh("a", &client, "pc_refresh_x").await,
+        revoke("x").await,
+        world.refresh("a", &client, issued.text("refresh_token")).await,
+    ] {
+        assert_eq!(error(&limited), (429, "temporarily_unavailable"));
+        assert_eq!(limited.headers["retry-after"], "10");
+    }
+    assert_eq!(world.events(EventKind::Token).pop().unwrap().reason, Some("too_many_failures"));
+    world.advance(1);
+    assert_eq!(
+        world.refresh("a", &client, issued.text("refresh_token")).await.status,
+        200,
+        "it was not used up"
+    );
+}
+
+/// Requirements: as.token.limited
+#[tokio::test]
+async fn given_requests_that_succeed_then_they_do_not_count_as_failures_and_are_limited_per_grant() {
+    let world = TestServer::new(&["a"]).await;
+    let (client, other) = (world.client().await, world.client().await);
+    let mut token = world.tokens(&client, "a").await.text("refresh_token").to_owned();
+    for _ in 0..60 {
+        let answer = world.refresh("a", &client, &token).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        token = answer.text("refresh_token").to_owned();
+    }
+    assert_eq!(error(&world.refresh("a", &client, &token).await), (429, "temporarily_unavailable"));
+    assert_eq!(world.events(EventKind::Token).pop().unwrap().reason, Some("too_many_tokens"));
+    for _ in 0..90 {
+        world.tokens(&other, "a").await;
+    }
+    world.advance(1);
+    assert_eq!(world.refresh("a", &client, &token).await.status, 200);
+}
+
 /// Requirements: as.registration.persists
 #[tokio::test]
 async fn given_a_client_that_nobody_used_for_90_days_then_it_is_unknown_and_a_used_one_is_not() {
     let world = TestServer::new(&["a"]).await;
     let (idle, busy) = (world.client().await, world.client().await);
+    world.tokens(&idle, "a").await;
+    world.tokens(&busy, "a").await;
     world.advance(60 * 24 * 3600);
     world.tokens(&busy, "a").await;
     world.advance(31 * 24 * 3600);
@@ -324,6 +391,64 @@ async fn given_a_used_refresh_token_when_it_comes_again_within_the_grace_window_
         assert_eq!(world.refresh("a", &client, branch.text("refresh_token")).await.status, 200);
     }
     assert!(world.events(EventKind::Revoked).is_empty());
+}
+
+/// Requirements: as.refresh.grace
+#[tokio::test]
+async fn given_a_repeated_refresh_token_when_a_sibling_is_used_then_the_unused_ones_end_with_the_grace() {
+    let world = TestServer::new(&["a"]).await;
+    let client = world.client().await;
+    let first = world.tokens(&client, "a").await;
+    let used = world.refresh("a", &client, first.text("refresh_token")).await;
+    assert_eq!(world.events(EventKind::Token).pop().unwrap().reason, None);
+    let unused = world.refresh("a", &client, first.text("refresh_token")).await;
+    let event = world.events(EventKind::Token).pop().unwrap();
+    assert_eq!((event.outcome, event.reason), (Outcome::Success, Some("refresh_token_repeated")));
+    world.advance(60);
+    let next = world.refresh("a", &client, used.text("refresh_token")).await;
+    world.advance(46);
+    world.events(EventKind::Token);
+    assert_eq!(
+        error(&world.refresh("a", &client, unused.text("refresh_token")).await),
+        (400, "invalid_grant")
+    );
+    assert_eq!(world.events(EventKind::Token)[0].reason, Some("refresh_token_superseded"));
+    let last = world.refresh("a", &client, next.text("refresh_token")).await;
+    assert_eq!(last.status, 200, "the client that went on is not disturbed: {last:?}");
+    // Also after the used ones were deleted, which show that the unused one had ended.
+    world.prune().await;
+    world.advance(8 * 24 * 3600);
+    world.identity.feed_reader.read().await.unwrap();
+    world.prune().await;
+    assert_eq!(
+        error(&world.refresh("a", &client, unused.text("refresh_token")).await),
+        (400, "invalid_grant")
+    );
+    assert_eq!(world.refresh("a", &client, last.text("refresh_token")).await.status, 200);
+}
+
+/// Requirements: as.refresh.grace
+#[tokio::test]
+async fn given_a_refresh_token_that_is_repeated_too_often_then_it_gets_no_more_and_the_grant_stays() {
+    let world = TestServer::new(&["a"]).await;
+    let client = world.client().await;
+    let first = world.tokens(&client, "a").await;
+    let mut last = None;
+    for _ in 0..8 {
+        let answer = world.refresh("a", &client, first.text("refresh_token")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        last = Some(answer);
+    }
+    let refused = world.refresh("a", &client, first.text("refresh_token")).await;
+    assert_eq!(error(&refused), (400, "invalid_grant"));
+    assert!(world.events(EventKind::Revoked).is_empty());
+    assert_eq!(world.refresh("a", &client, last.unwrap().text("refresh_token")).await.status, 200);
+    // A successor is in use now, so it is a theft.
+    assert_eq!(
+        error(&world.refresh("a", &client, first.text("refresh_token")).await),
+        (400, "invalid_grant")
+    );
+    assert_eq!(world.events(EventKind::Revoked)[0].reason, Some("refresh_token_reused"));
 }
 
 /// Requirements: as.refresh.reuse

@@ -84,6 +84,9 @@ impl TokenEndpoint {
                 ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(response)).into_response()
             }
             Err(error) => {
+                if error.counts_as_failure() {
+                    self.clients.failures.count();
+                }
                 let (reason, denied) = (error.reason(), matches!(error, TokenEndpointError::NoAccess(_)));
                 let answer = error.into_oauth_error();
                 event.reason = reason.or(Some(answer.error));
@@ -109,6 +112,9 @@ impl TokenEndpoint {
         event: &mut Event,
     ) -> Result<TokenResponse, TokenEndpointError> {
         let table = table.ok_or(TokenEndpointError::NotReady)?;
+        if !self.clients.failures.allows() {
+            return Err(TokenEndpointError::TooManyFailures);
+        }
         let form = Form::parse(headers, body).map_err(TokenEndpointError::Form)?;
         // invalid_grant if the route does not exist any more: with another error the client would retry
         // forever.
@@ -133,6 +139,7 @@ impl TokenEndpoint {
             form,
         };
         let granted = self.grant_types.issue(&grant_type, &request).await?;
+        event.reason = granted.note;
         add_grant_to_event(event, table, &granted.grant, &self.principals).await;
         let access = self.tokens.sign_access_token(table, &granted.grant, self.clock.now())?;
         Ok(TokenResponse {

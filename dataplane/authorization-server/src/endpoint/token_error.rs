@@ -39,6 +39,10 @@ pub(super) enum TokenEndpointError {
     NoAccess(String),
     /// Too many reviews of service account tokens.
     RateLimited,
+    /// Too many failed requests from this address, or in total.
+    TooManyFailures,
+    /// Too many tokens for this grant or principal.
+    TooManyTokens,
     /// The cluster failed to review a service account token.
     Review(TokenReviewError),
     /// `resource` differs from the granted resource (RFC 8707, section 2.2).
@@ -66,6 +70,12 @@ impl From<JwtError> for TokenEndpointError {
     }
 }
 
+impl From<ClientAuthError> for TokenEndpointError {
+    fn from(error: ClientAuthError) -> Self {
+        Self::Client(error)
+    }
+}
+
 impl From<ReplayError> for TokenEndpointError {
     fn from(error: ReplayError) -> Self {
         match error {
@@ -81,6 +91,18 @@ impl TokenEndpointError {
         Self::Grant { reason, description }
     }
 
+    /// Whether the request counts against the limit of failures: its sender is responsible for the failure.
+    pub(super) const fn counts_as_failure(&self) -> bool {
+        !matches!(
+            self,
+            Self::NotReady
+                | Self::TooManyFailures
+                | Self::Review(_)
+                | Self::Client(ClientAuthError::Gateway(_))
+                | Self::Gateway(_)
+        )
+    }
+
     /// Reason in events.
     pub(super) const fn reason(&self) -> Option<&'static str> {
         match self {
@@ -89,6 +111,8 @@ impl TokenEndpointError {
             Self::Assertion(error) => Some(error.reason()),
             Self::NoAccess(_) => Some("no_access"),
             Self::RateLimited => Some("too_many_reviews"),
+            Self::TooManyFailures => Some("too_many_failures"),
+            Self::TooManyTokens => Some("too_many_tokens"),
             Self::Review(_) => Some("review_unavailable"),
             _ => None,
         }
@@ -124,6 +148,13 @@ impl TokenEndpointError {
                 "too many reviews of service account tokens; try again shortly",
             )
             .retry_after("1"),
+            Self::TooManyFailures => OAuthError::too_many_failures(),
+            Self::TooManyTokens => OAuthError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "temporarily_unavailable",
+                "too many tokens were requested for this grant; use each until it expires, and try again in 10 seconds",
+            )
+            .retry_after("10"),
             Self::Review(error) => {
                 tracing::error!(%error, "failed to review a service account token");
                 OAuthError::unavailable()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis_jwt_verification::UnusedAssertion;
 use portcullis_policy::{Route, RouteTable};
 use portcullis_store::GrantRow;
 
@@ -26,6 +27,22 @@ pub(super) struct TokenRequest<'a> {
 impl TokenRequest<'_> {
     pub(super) fn require(&self, name: &'static str) -> Result<&str, TokenEndpointError> {
         self.form.get(name).ok_or(TokenEndpointError::Missing(name))
+    }
+
+    /// Marks the assertions of the request as used: the client's, and `more`. Call it after everything else was
+    /// verified, and before anything is stored. A grant cannot be returned without it.
+    pub(super) async fn use_up_assertions(
+        &self,
+        more: Option<&UnusedAssertion>,
+    ) -> Result<AssertionsUsed, TokenEndpointError> {
+        let of_client = self.client.as_ref().and_then(|client| client.assertion.as_ref());
+        if let Some(assertion) = of_client {
+            assertion.use_up().await.map_err(ClientAuthError::from)?;
+        }
+        if let Some(assertion) = more {
+            assertion.use_up().await?;
+        }
+        Ok(AssertionsUsed(()))
     }
 
     /// The client, or an error if the request has none.
@@ -55,8 +72,24 @@ impl TokenRequest<'_> {
     }
 }
 
+/// Proof that the assertions of a request count as used. Built only by [`TokenRequest::use_up_assertions`].
+pub(super) struct AssertionsUsed(());
+
 /// A grant with its new refresh token, if it has one.
 pub(super) struct IssuedGrant {
     pub(super) grant: GrantRow,
     pub(super) refresh_token: Option<String>,
+    /// Reason in the event, if something is remarkable.
+    pub(super) note: Option<&'static str>,
+    _used: AssertionsUsed,
+}
+
+impl IssuedGrant {
+    pub(super) const fn new(used: AssertionsUsed, grant: GrantRow, refresh_token: Option<String>) -> Self {
+        Self { grant, refresh_token, note: None, _used: used }
+    }
+
+    pub(super) fn noting(self, reason: &'static str) -> Self {
+        Self { note: Some(reason), ..self }
+    }
 }

@@ -75,6 +75,10 @@ async fn malformed(seen: &mut Seen) {
     );
     world.store.close().await;
     seen.add(&world, "token: store that does not answer", &world.refresh("a", &client, "pc_refresh_x").await);
+    while world.post(TOKEN, &[id]).await.status != 429 {}
+    world.events(EventKind::Token);
+    seen.add(&world, "token: too many failures", &world.post(TOKEN, &[id]).await);
+    seen.add(&world, "revoke: too many failures", &world.post("/mcp/a/oauth/revoke", &[id]).await);
 }
 
 async fn codes(seen: &mut Seen) {
@@ -112,9 +116,15 @@ async fn refresh_tokens(seen: &mut Seen) {
     seen.add(&world, "refresh token: unknown", &world.refresh("a", &client, "x").await);
     seen.add(&world, "refresh token: of another client", &world.refresh("a", &other, token).await);
     seen.add(&world, "refresh token: of another issuer", &world.refresh("b", &client, token).await);
-    world.refresh("a", &client, token).await;
+    let used = world.refresh("a", &client, token).await;
+    world.events(EventKind::Token);
+    let unused = world.refresh("a", &client, token).await;
+    seen.add(&world, "refresh token: repeated within the grace period", &unused);
+    world.refresh("a", &client, used.text("refresh_token")).await;
     world.events(EventKind::Token);
     world.advance(60);
+    let answer = world.refresh("a", &client, unused.text("refresh_token")).await;
+    seen.add(&world, "refresh token: superseded by a sibling", &answer);
     seen.add(&world, "refresh token: used", &world.refresh("a", &client, token).await);
     seen.add(&world, "refresh token: of a grant that has ended", &world.refresh("a", &client, token).await);
     let issued = world.tokens(&client, "b").await;
@@ -177,6 +187,10 @@ async fn registrations(seen: &mut Seen) {
         (
             "registration: method that is not known",
             json!({"redirect_uris": [REDIRECT], "token_endpoint_auth_method": "x"}),
+        ),
+        (
+            "registration: metadata of more than 4 KiB",
+            json!({"redirect_uris": vec![format!("https://client.example/{}", "x".repeat(1_000)); 5]}),
         ),
         ("registration: sound", sound.clone()),
     ] {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use portcullis_policy::PrincipalId;
-use portcullis_rate_limit::client_network;
+use portcullis_rate_limit::network_of;
 use tokio::sync::Notify;
 
 /// Maximum number of connections that were chosen to be closed and are still open.
@@ -80,7 +80,7 @@ impl ConnectionTable {
     /// Admits a connection from `peer`, or returns `None` if it must be closed. A `trusted` peer is a proxy: its
     /// connections count only in total.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, trusted: bool) -> Option<ConnectionGuard> {
-        let network = client_network(peer);
+        let network = network_of(peer);
         let mut state = self.state.lock();
         if state.closing >= MAX_CLOSING {
             state.refused += 1;

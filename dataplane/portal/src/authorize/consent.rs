@@ -200,7 +200,9 @@ pub(crate) async fn post(
         }
         (Some("approve"), Step::Confirm(admitted, _) | Step::IssueCode(admitted)) if confirmed => {
             pending.finish(&portal).await?;
-            portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
+            if admitted.client_is_proven() {
+                portal.store.consent(&admitted.consent(), portal.clock.now().0).await?;
+            }
             record(&portal, &table, admitted.authenticated(), Outcome::Success, "approved");
             let url = admitted.redirect_with_code(&portal).await?;
             Ok(page::redirect_page(&url, &admitted.authenticated().authorization.client.name))
@@ -238,6 +240,7 @@ async fn approve(
     authorization: &Authorization,
     id: &str,
 ) -> Result<Response, PortalError> {
+    start::check_limit(portal)?;
     let browser = visitor.browser_or_new(portal, gateway)?;
     if !portal.store.bind_authorization(&pending.id, &browser.id).await? {
         return Err(PortalError::WrongBrowser);

@@ -100,13 +100,17 @@ async fn authorize(
 }
 
 /// The error for a client that requested `prompt=none` (OpenID Connect Core, section 3.1.2.6).
-const fn prompt_none_error(step: &Step) -> OAuthError {
+fn prompt_none_error(step: &Step) -> OAuthError {
     match step {
         Step::Approve(_) | Step::SignIn(_) => OAuthError::new("login_required", "The user must sign in."),
         Step::NoAccess(_) => OAuthError::NO_ACCESS,
         Step::Confirm(_, ConnectionStatus::NeverConnected | ConnectionStatus::ReconnectNeeded) => {
             OAuthError::new("interaction_required", "The user must connect an account.")
         }
+        Step::Confirm(admitted, _) if !admitted.client_is_proven() => OAuthError::new(
+            "interaction_required",
+            "The user must approve this client each time, because it cannot prove its identity.",
+        ),
         Step::Confirm(..) | Step::IssueCode(_) => {
             OAuthError::new("consent_required", "The user must approve this client.")
         }

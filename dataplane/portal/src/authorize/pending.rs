@@ -9,6 +9,7 @@ use portcullis_policy::{CredentialSubject, Principal, Route, RouteTable};
 use portcullis_store::{Consent, PendingAuthorizationRow};
 
 use crate::Portal;
+use crate::authorize::redirect::Destination;
 use crate::authorize::request::AuthorizationParams;
 use crate::error::PortalError;
 use crate::visitor::{SignedInUser, Visitor};
@@ -154,8 +155,10 @@ impl Authorization {
         let status = admitted.connection(portal).await?;
         let nothing_to_connect = matches!(status, ConnectionStatus::NotNeeded | ConnectionStatus::Connected);
         let asked = &admitted.authenticated().authorization.asked;
-        let ask =
-            asked.ask_again || !nothing_to_connect || !portal.store.has_consent(&admitted.consent()).await?;
+        let ask = asked.ask_again
+            || !nothing_to_connect
+            || !admitted.client_is_proven()
+            || !portal.store.has_consent(&admitted.consent()).await?;
         Ok(if ask { Step::Confirm(admitted, status) } else { Step::IssueCode(admitted) })
     }
 }
@@ -174,6 +177,14 @@ impl Authenticated {
 impl Admitted {
     pub(crate) const fn authenticated(&self) -> &Authenticated {
         &self.0
+    }
+
+    /// Whether only the approved client can use the response: it authenticates, or its redirect proves who
+    /// receives it. Any program on the user's machine can pose as another client, so its approval is never
+    /// remembered.
+    pub(crate) fn client_is_proven(&self) -> bool {
+        let Authorization { asked, client, .. } = &self.0.authorization;
+        client.authenticates || Destination::of(&asked.answer.redirect_uri).proves_receiver()
     }
 
     /// The consent to store for this request.

@@ -1,8 +1,8 @@
 //! The response to a client: its redirect URI with a code or an error.
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 use url::form_urlencoded::byte_serialize;
+use url::{Host, Url};
 
 /// Where the response to a client goes: its verified redirect URI, and the parameters to return.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,11 +67,11 @@ impl ClientRedirect {
         uri
     }
 
-    /// The redirect URI under which consents are stored. The port is removed from loopback URIs, because such
-    /// clients listen on a different port each time.
+    /// The redirect URI under which consents are stored. The port is removed from `http` URIs, which are on
+    /// loopback, because such clients listen on a different port each time.
     pub(crate) fn approved_as(&self) -> String {
-        if let Destination::Loopback { .. } = Destination::of(&self.redirect_uri)
-            && let Ok(mut url) = Url::parse(&self.redirect_uri)
+        if let Ok(mut url) = Url::parse(&self.redirect_uri)
+            && url.scheme() == "http"
             && url.set_port(None).is_ok()
         {
             return url.into();
@@ -83,7 +83,7 @@ impl ClientRedirect {
 /// The target of a redirect URI, for display to users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// A web site.
+    /// A web site: `https` to a host that is not this machine.
     Site(String),
     /// A program that listens on the user's own machine.
     Loopback {
@@ -103,10 +103,16 @@ impl Destination {
             (None, _) => String::new(),
         };
         match url.scheme() {
-            "https" => Self::Site(host),
-            "http" => Self::Loopback { host },
+            "https" if !is_this_machine(&url) => Self::Site(host),
+            "https" | "http" => Self::Loopback { host },
             scheme => Self::CustomScheme(scheme.to_owned()),
         }
+    }
+
+    /// Whether the redirect itself proves who receives the response. Only a web site does: its certificate
+    /// proves the host. Any program on the user's machine can listen on loopback or register a scheme.
+    pub(crate) const fn proves_receiver(&self) -> bool {
+        matches!(self, Self::Site(_))
     }
 
     /// In a sentence such as "You will be sent to …".
@@ -116,6 +122,23 @@ impl Destination {
             Self::Loopback { host } => format!("a program on this computer ({host})"),
             Self::CustomScheme(scheme) => format!("the program on this computer that opens {scheme}: links"),
         }
+    }
+}
+
+/// Whether a URL leads to the machine of the browser. Besides loopback, an unspecified address does, and so
+/// does a name with a trailing dot or an IPv4 address written as IPv6.
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost") || name == "localhost.localdomain"
+        }
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || matches!(ip.octets(), [0, ..]),
+        Some(Host::Ipv6(ip)) => {
+            let mapped = ip.to_ipv4().is_some_and(|ip| ip.is_loopback() || matches!(ip.octets(), [0, ..]));
+            ip.is_loopback() || ip.is_unspecified() || mapped
+        }
+        None => false,
     }
 }
 
@@ -153,5 +176,32 @@ mod tests {
         assert_eq!(approved("http://localhost:4000/cb"), approved("http://localhost/cb"));
         assert_ne!(approved("http://localhost:4000/cb"), approved("http://127.0.0.1:4000/cb"));
         assert_ne!(approved("https://a.example:4000/cb"), approved("https://a.example/cb"));
+        assert_ne!(approved("https://localhost:4000/cb"), approved("https://localhost/cb"));
+    }
+
+    /// Requirements: as.consent.kept
+    #[test]
+    fn given_redirects_then_only_https_to_another_machine_proves_who_receives_the_answer() {
+        for uri in ["https://app.example/cb", "https://localhost.example/cb", "https://10.0.0.1/cb"] {
+            assert!(Destination::of(uri).proves_receiver(), "{uri}");
+        }
+        for uri in [
+            "http://127.0.0.1:1/cb",
+            "https://localhost:1/cb",
+            "https://LOCALHOST/cb",
+            "https://localhost./cb",
+            "https://app.localhost/cb",
+            "https://127.1/cb",
+            "https://2130706433/cb",
+            "https://127.8.8.8/cb",
+            "https://0.0.0.0:1/cb",
+            "https://[::1]:1/cb",
+            "https://[::]/cb",
+            "https://[::ffff:127.0.0.1]/cb",
+            "cursor://x/cb",
+            "not a url",
+        ] {
+            assert!(!Destination::of(uri).proves_receiver(), "{uri}");
+        }
     }
 }

@@ -43,6 +43,11 @@ pub(crate) struct PendingSignIn {
     pub(crate) return_to: String,
 }
 
+/// Checks the rate limit of sign-ins. Call it before anything is stored for the browser.
+pub(crate) fn check_limit(portal: &Portal) -> Result<(), PortalError> {
+    if portal.codes.allow_sign_in() { Ok(()) } else { Err(PortalError::Busy) }
+}
+
 /// Creates `state`, nonce and PKCE, and returns the URL at which the user signs in.
 pub(crate) async fn begin(
     portal: &Portal,
@@ -112,6 +117,7 @@ pub(crate) async fn post(
         .iter()
         .find(|provider| *provider.name == *form.provider)
         .ok_or(PortalError::NotFound)?;
+    check_limit(&portal)?;
     let visitor = Visitor::of(&portal, gateway, &headers).await?;
     let browser = visitor.browser_or_new(&portal, gateway)?;
     let another_account = visitor.signed_in(&provider.name).is_some();

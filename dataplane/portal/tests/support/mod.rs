@@ -144,8 +144,13 @@ impl TestGateway {
         world
     }
 
+    /// Registers a public client.
     pub(crate) async fn register(&self, redirect_uris: &[&str]) -> String {
-        let body = json!({"client_name": "A <b>plain</b> client", "redirect_uris": redirect_uris, "token_endpoint_auth_method": "none"});
+        self.register_with(redirect_uris, "none").await
+    }
+
+    pub(crate) async fn register_with(&self, redirect_uris: &[&str], method: &str) -> String {
+        let body = json!({"client_name": "A <b>plain</b> client", "redirect_uris": redirect_uris, "token_endpoint_auth_method": method});
         let answer: Value =
             serde_json::from_str(&browser::post_json(&self.router, "/register", &body).await).unwrap();
         answer["client_id"].as_str().unwrap().to_owned()

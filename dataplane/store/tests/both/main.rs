@@ -8,6 +8,7 @@ mod assertions;
 mod catalogs;
 mod change_log;
 mod clients;
+mod clock_check;
 mod codes;
 mod connect_flows;
 mod connect_links;

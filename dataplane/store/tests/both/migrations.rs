@@ -1,6 +1,6 @@
 //! Many replicas that start at once, and versions that serve together.
 
-use portcullis_store::{CatalogRow, ClientRow, Consent, PrincipalRow, Store};
+use portcullis_store::{CatalogRow, ClientRow, Consent, PrincipalRow, Store, UnusedClientLimits};
 
 use crate::codes::{code, grant};
 use crate::connect_flows::flow;
@@ -64,9 +64,15 @@ async fn use_everything(store: &Store) {
         metadata: "{}".into(),
         created_at: 1,
         last_used_at: 1,
+        registered_from: Some("192.0.2.1".into()),
     };
     store.add_client(&client).await.unwrap();
-    assert_eq!(store.client("c", 0).await.unwrap(), Some(client));
+    assert_eq!(store.client("c", 0).await.unwrap().as_ref(), Some(&client));
+    let limits = UnusedClientLimits { per_network: 1, total: 1 };
+    store.evict_unused_clients(&client, limits).await.unwrap();
+    assert!(!store.has_grants("c").await.unwrap());
+    store.prune_unused_clients(0).await.unwrap();
+    store.check_clock(crate::clock_check::now_ms).await.unwrap();
     store.begin_connect_flow(&flow(), 0).await.unwrap();
     assert_eq!(store.take_connect_flow("s", 0).await.unwrap(), Some(flow()));
     store.put_connection(&connection()).await.unwrap();
@@ -91,6 +97,12 @@ async fn use_everything(store: &Store) {
     let token = store.refresh_token("t").await.unwrap().unwrap();
     assert!(store.rotate_refresh_token(&token, "u", 1).await.unwrap());
     assert!(store.branch_refresh_token(&token, "v", 0, 1).await.unwrap());
+    assert_eq!(store.unused_refresh_tokens("g").await.unwrap(), 2);
+    assert!(!store.has_used_successor(&token).await.unwrap());
+    assert!(!store.is_refresh_token_superseded(&token, 1).await.unwrap());
+    store.prune_superseded_refresh_tokens(1).await.unwrap();
+    assert!(!store.claim_sign_in_renewal("nobody", 1, 1).await.unwrap());
+    assert_eq!(store.last_sign_in_renewal("nobody").await.unwrap(), None);
     assert!(store.revoke_grant("g", 5, 9).await.unwrap());
     assert_eq!(store.open_deferred_session("l", "o", 1).await.unwrap(), "o");
     assert_eq!(store.deferred_session("l").await.unwrap().as_deref(), Some("o"));

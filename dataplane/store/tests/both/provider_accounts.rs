@@ -61,6 +61,28 @@ on_both_databases! {
         assert!(!one.lease_provider_account(&row, 230, 240).await.unwrap(), "of the token before");
     }
 
+    /// Requirements: idp.renewal.once
+    async fn given_open_streams_at_many_replicas_then_one_claims_the_renewal_once_per_token_lifetime(place: TestDatabase) {
+        let (one, two) = (place.store().await, place.store().await);
+        assert_eq!(one.last_sign_in_renewal("ana").await.unwrap(), None);
+        one.put_provider_account(&account(Some("one"), None, "a")).await.unwrap();
+        let renewed_at = one.provider_account("ana").await.unwrap().unwrap().renewed_at;
+        let due = renewed_at + 900;
+        assert!(!one.claim_sign_in_renewal("ana", due - 1, renewed_at - 1).await.unwrap(), "renewed a moment ago");
+        let claimed = run_concurrently((0..8).map(|task| {
+            let store = if task % 2 == 0 { one.clone() } else { two.clone() };
+            async move { store.claim_sign_in_renewal("ana", due, renewed_at).await.unwrap() }
+        }))
+        .await;
+        assert_eq!(count_winners(&claimed), 1);
+        assert_eq!(two.last_sign_in_renewal("ana").await.unwrap(), Some(due));
+        assert!(!two.claim_sign_in_renewal("ana", due + 899, due - 1).await.unwrap(), "whether or not it succeeded");
+        assert!(two.claim_sign_in_renewal("ana", due + 900, due).await.unwrap());
+        one.clear_provider_token("ana").await.unwrap();
+        assert!(!one.claim_sign_in_renewal("ana", due + 9_000, due + 8_000).await.unwrap());
+        assert_eq!(one.last_sign_in_renewal("ana").await.unwrap(), None);
+    }
+
     async fn given_a_refresh_token_when_it_is_forgotten_then_nothing_renews_it(place: TestDatabase) {
         let store = place.store().await;
         let forgotten = async || store.provider_account("ana").await.unwrap().unwrap().sealed.is_none();

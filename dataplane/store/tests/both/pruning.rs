@@ -45,7 +45,7 @@ on_both_databases! {
         let store = place.store().await;
         for id in ["used", "unused"] {
             let (id, metadata) = (id.to_owned(), "{}".to_owned());
-            let row = ClientRow { id, secret_digest: None, metadata, created_at: 100, last_used_at: 100 };
+            let row = ClientRow { id, secret_digest: None, metadata, created_at: 100, last_used_at: 100, registered_from: None };
             store.add_client(&row).await.unwrap();
         }
         let using = place.begin("UPDATE clients SET last_used_at = 200 WHERE id = 'used'").await;

@@ -27,6 +27,41 @@ on_both_databases! {
     }
 
     /// Requirements: as.refresh.grace
+    async fn given_a_used_refresh_token_when_it_comes_again_and_again_then_it_has_a_few_successors(place: TestDatabase) {
+        let ([store, ..], first) = granted(&place).await;
+        assert!(store.rotate_refresh_token(&first, "t0", 1_000).await.unwrap());
+        let mut given = 1;
+        for at in 1..20 {
+            given += i64::from(store.branch_refresh_token(&first, &format!("t{at}"), 0, 1_000).await.unwrap());
+        }
+        assert_eq!((given, store.unused_refresh_tokens("g").await.unwrap()), (8, 8));
+        assert!(!store.has_used_successor(&first).await.unwrap());
+    }
+
+    /// Requirements: as.refresh.grace
+    async fn given_siblings_when_one_was_used_before_the_grace_then_the_unused_ones_have_ended(place: TestDatabase) {
+        let ([store, ..], first) = granted(&place).await;
+        assert!(store.rotate_refresh_token(&first, "used", 1_000).await.unwrap());
+        assert!(store.branch_refresh_token(&first, "unused", 0, 1_100).await.unwrap());
+        let (used, unused) =
+            (store.refresh_token("used").await.unwrap().unwrap(), store.refresh_token("unused").await.unwrap().unwrap());
+        assert!(!store.is_refresh_token_superseded(&unused, 9_000).await.unwrap());
+        assert!(store.rotate_refresh_token(&used, "next", 2_000).await.unwrap());
+        assert!(store.has_used_successor(&first).await.unwrap());
+        assert!(!store.is_refresh_token_superseded(&unused, 2_000).await.unwrap());
+        assert!(store.is_refresh_token_superseded(&unused, 2_001).await.unwrap());
+        let next = store.refresh_token("next").await.unwrap().unwrap();
+        assert!(!store.is_refresh_token_superseded(&next, 9_000).await.unwrap());
+        store.prune_superseded_refresh_tokens(2_000).await.unwrap();
+        assert!(store.refresh_token("unused").await.unwrap().is_some());
+        store.prune_superseded_refresh_tokens(2_001).await.unwrap();
+        assert!(store.refresh_token("unused").await.unwrap().is_none());
+        for kept in ["first", "used", "next"] {
+            assert!(store.refresh_token(kept).await.unwrap().is_some(), "{kept}");
+        }
+    }
+
+    /// Requirements: as.refresh.grace
     async fn given_a_refresh_token_when_three_replicas_rotate_it_at_once_then_it_has_one_successor(place: TestDatabase) {
         let (replicas, first) = granted(&place).await;
         let outcomes = run_concurrently((0..24).map(|task: usize| {

@@ -19,9 +19,11 @@ CREATE TABLE clients (
     metadata      TEXT   NOT NULL,    -- JSON
     created_at    BIGINT NOT NULL,
     last_used_at  BIGINT NOT NULL
-);
+, registered_from TEXT);
 
 CREATE INDEX clients_by_use ON clients (last_used_at);
+
+CREATE INDEX clients_without_grant ON clients (registered_from, last_used_at) WHERE registered_from IS NOT NULL;
 
 CREATE TABLE codes (
     digest         TEXT   NOT NULL PRIMARY KEY,
@@ -115,6 +117,8 @@ CREATE TABLE grants (
     revoked_at  BIGINT
 , provider_session TEXT);
 
+CREATE INDEX grants_by_client ON grants (substr(client_id, 1, 64));
+
 CREATE INDEX grants_by_expiry ON grants (expires_at);
 
 CREATE INDEX grants_by_principal ON grants (principal);
@@ -193,7 +197,7 @@ CREATE TABLE provider_accounts (
     renewed_at        BIGINT NOT NULL, -- when the provider last spoke of the person
     revision          TEXT   NOT NULL,
     leased_until      BIGINT NOT NULL
-);
+, asked_at BIGINT);
 
 CREATE INDEX provider_accounts_by_sealing ON provider_accounts (substr(sealed, 1, 7));
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_clock::Clock;
 use portcullis_jwt_verification::{
-    JwksSource, JwtError, JwtVerifier, ReplayError, SIGNING_ALGORITHMS, UnverifiedJwt,
+    JwksSource, JwtError, JwtVerifier, SIGNING_ALGORITHMS, UnusedAssertion, UnverifiedJwt,
 };
 
 use super::{ClientAuthError, IssuerContext};
@@ -25,7 +25,8 @@ impl ClientAssertions {
     }
 
     /// Checks a client assertion (RFC 7523, section 3): `iss` and `sub` are the client's id, `aud` is this
-    /// issuer or its token endpoint, the assertion has not expired and was not used before.
+    /// issuer or its token endpoint, the assertion has not expired and was not used before. It counts as used
+    /// only when the request succeeds, so a client without a grant cannot fill the store.
     pub(super) async fn check(
         &self,
         at: IssuerContext<'_>,
@@ -33,7 +34,7 @@ impl ClientAssertions {
         keys: &JwksSource,
         algorithm: Option<&str>,
         assertion: &str,
-    ) -> Result<(), ClientAuthError> {
+    ) -> Result<UnusedAssertion, ClientAuthError> {
         let refused = ClientAuthError::Assertion;
         let unverified = UnverifiedJwt::read(assertion).map_err(refused)?;
         if unverified.typ().is_some_and(|typ| !CLIENT_ASSERTION_TYPES.contains(&typ.as_str())) {
@@ -54,9 +55,6 @@ impl ClientAssertions {
             return Err(refused(JwtError::Mismatch("aud")));
         }
         let until = claims.check_times(self.clock.now()).map_err(refused)?;
-        self.verifier.use_once(&claims, until).await.map_err(|error| match error {
-            ReplayError::Assertion(error) => refused(error),
-            ReplayError::Store(error) => ClientAuthError::Gateway(error.into()),
-        })
+        Ok(self.verifier.unused(&claims, until).await?)
     }
 }

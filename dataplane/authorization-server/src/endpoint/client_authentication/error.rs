@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::InternalError;
 use crate::client::{ClientError, UNKNOWN_CLIENT};
 use crate::endpoint::oauth_error::OAuthError;
-use portcullis_jwt_verification::JwtError;
+use portcullis_jwt_verification::{JwtError, ReplayError};
 
 /// Client authentication failed.
 #[derive(Debug)]
@@ -29,6 +29,15 @@ pub(in crate::endpoint) enum ClientAuthError {
     DocumentUnavailable(ClientError),
     /// The gateway failed.
     Gateway(InternalError),
+}
+
+impl From<ReplayError> for ClientAuthError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Assertion(error) => Self::Assertion(error),
+            ReplayError::Store(error) => Self::Gateway(error.into()),
+        }
+    }
 }
 
 impl ClientAuthError {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use portcullis_clock::Clock;
-use portcullis_jwt_verification::JwtVerifier;
+use portcullis_jwt_verification::{JwtVerifier, UnusedAssertion};
 use portcullis_policy::{RouteTable, Workload};
 use subtle::ConstantTimeEq as _;
 
+use super::failure_limit::FailureLimit;
 use super::form::Form;
 use crate::client::{ClientAuth, ClientSource, Registrations, SecretMethod};
 use crate::{ClientRegistry, Issuer};
@@ -34,6 +35,8 @@ pub(super) struct AuthenticatedClient {
     pub(super) is_confidential: bool,
     /// The workload in the gateway's settings, if the client is one.
     pub(super) workload: Option<Arc<Workload>>,
+    /// The assertion with which the client authenticated. It must be used up before the request has an effect.
+    pub(super) assertion: Option<UnusedAssertion>,
 }
 
 /// The issuer at which a client authenticates.
@@ -48,16 +51,19 @@ pub(crate) struct ClientAuthenticator {
     clients: Arc<ClientRegistry>,
     registrations: Arc<Registrations>,
     assertions: ClientAssertions,
+    /// Limits failed requests of both endpoints.
+    pub(super) failures: FailureLimit,
 }
 
 impl ClientAuthenticator {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         clients: Arc<ClientRegistry>,
         registrations: Arc<Registrations>,
         verifier: Arc<JwtVerifier>,
         clock: Clock,
     ) -> Self {
-        Self { clients, registrations, assertions: ClientAssertions::new(verifier, clock) }
+        let failures = FailureLimit::new(clock.clone());
+        Self { clients, registrations, assertions: ClientAssertions::new(verifier, clock), failures }
     }
 
     /// Authenticates the client of a request to the token or revocation endpoint.
@@ -76,6 +82,7 @@ impl ClientAuthenticator {
             .await
             .map_err(|error| ClientAuthError::unknown(basic, error))?;
         let is_confidential = !matches!(presented.credential, Credential::Nothing);
+        let mut unused = None;
         match (known.proof, presented.credential) {
             (ClientAuth::Nothing, Credential::Nothing) => {}
             (ClientAuth::Nothing, _) => {
@@ -101,7 +108,9 @@ impl ClientAuthenticator {
                 }));
             }
             (ClientAuth::Assertion { keys, algorithm, .. }, Credential::Assertion(assertion)) => {
-                self.assertions.check(at, &presented.id, &keys, algorithm.as_deref(), &assertion).await?;
+                let checked =
+                    self.assertions.check(at, &presented.id, &keys, algorithm.as_deref(), &assertion);
+                unused = Some(checked.await?);
             }
             (ClientAuth::Assertion { or_nothing: true, .. }, Credential::Nothing) => {}
             (ClientAuth::Assertion { .. }, _) => {
@@ -116,7 +125,13 @@ impl ClientAuthenticator {
             }
             ClientSource::Documented => None,
         };
-        Ok(AuthenticatedClient { id: presented.id, name: known.name, is_confidential, workload })
+        Ok(AuthenticatedClient {
+            id: presented.id,
+            name: known.name,
+            is_confidential,
+            workload,
+            assertion: unused,
+        })
     }
 }
 

@@ -98,9 +98,13 @@ async fn given_two_methods_at_a_time_then_the_request_is_invalid() {
 async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_count() {
     let world = TestServer::new(&["a"]).await;
     let other = world.replica(&["a"]).await;
-    let client = registered(&world, "private_key_jwt").await;
-    let assertion = signer().sign(Some("JWT"), &claims(&world, client.text("client_id"), "1"));
-    assert_eq!(error(&show(&world, &assertion).await), AUTHENTICATED);
+    let registered = registered(&world, "private_key_jwt").await;
+    let id = registered.text("client_id");
+    let client = world.identity.clients.client(id).await.unwrap();
+    let code = world.code(&client, "a", false).await;
+    let assertion = signer().sign(Some("JWT"), &claims(&world, id, "1"));
+    let exchanged = world.exchange(A, &client, &code, &[TYPE, ("client_assertion", &assertion)]).await;
+    assert_eq!(exchanged.status, 200, "{exchanged:?}");
     world.events(EventKind::Token);
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
     assert_eq!(world.events(EventKind::Token)[0].reason, Some("assertion_reused"));
@@ -108,6 +112,29 @@ async fn given_an_assertion_when_it_comes_again_to_any_replica_then_it_does_not_
     // Until it expires, also after expired rows were deleted.
     world.advance(300);
     world.prune().await;
+    assert_eq!(error(&show(&world, &assertion).await), REFUSED);
+}
+
+/// A stranger can register a client with a key, and sign any number of assertions.
+///
+/// Requirements: as.client.assertion
+#[tokio::test]
+async fn given_an_assertion_when_its_request_fails_otherwise_then_nothing_is_stored_and_it_counts_later() {
+    let world = TestServer::new(&["a"]).await;
+    let registered = registered(&world, "private_key_jwt").await;
+    let id = registered.text("client_id");
+    let client = world.identity.clients.client(id).await.unwrap();
+    let code = world.code(&client, "a", false).await;
+    let assertion = signer().sign(None, &claims(&world, id, "1"));
+    let asserted = [TYPE, ("client_assertion", assertion.as_str())];
+    for _ in 0..3 {
+        assert_eq!(error(&show(&world, &assertion).await), AUTHENTICATED);
+        let form = [asserted.as_slice(), &[("token", "pc_refresh_x")]].concat();
+        assert_eq!(world.post("/mcp/a/oauth/revoke", &form).await.status, 200);
+        let form = [asserted.as_slice(), &[("grant_type", "client_credentials")]].concat();
+        assert_eq!(error(&world.post(A, &form).await), (400, "unauthorized_client"));
+    }
+    assert_eq!(world.exchange(A, &client, &code, &asserted).await.status, 200);
     assert_eq!(error(&show(&world, &assertion).await), REFUSED);
 }
 

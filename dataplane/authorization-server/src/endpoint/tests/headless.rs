@@ -115,6 +115,23 @@ async fn given_a_workload_when_it_is_taken_out_of_the_settings_then_its_tokens_e
 }
 
 #[tokio::test]
+async fn given_a_workload_with_an_open_stream_when_its_token_expires_then_the_stream_ends() {
+    let world = TestServer::new(&["a"]).await;
+    world.swap(&["a"], with_key);
+    let signed = assertion(&world, &signer(), "1", "https://gateway.example/mcp/a");
+    let answer = world.post(A, &[GRANT, TYPE, ("client_assertion", &signed)]).await;
+    let caller = world.authenticate(answer.text("access_token"), "a").await.unwrap();
+    let goes_on = async || {
+        world.identity.feed_reader.read().await.unwrap();
+        world.identity.access_tokens.current_principal(&caller).is_some()
+    };
+    world.advance(899);
+    assert!(goes_on().await);
+    world.advance(1);
+    assert!(!goes_on().await);
+}
+
+#[tokio::test]
 async fn given_a_workloads_token_when_it_revokes_it_then_it_ends() {
     let world = TestServer::new(&["a"]).await;
     world.swap(&["a"], with_key);
