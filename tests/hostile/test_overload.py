@@ -64,7 +64,8 @@ def held():
 
 
 @pytest.fixture
-def ana(small):
+def of_ana(small):
+    """A token of Ana's."""
     return small.tokens["ana"]
 
 
@@ -192,10 +193,10 @@ def test_many_connections_to_the_private_listener_keep_no_probe_out(world, held)
     wait_until(lambda: sum(map(open_now, before)) <= 128, what="the oldest to be closed")
 
 
-def test_held_connections_keep_no_signed_in_client_out(small, ana, held):
+def test_held_connections_keep_no_signed_in_client_out(small, of_ana, held):
     """Strangers from many addresses displace each other. The limit holds, and each new connection with a token is served."""
     proven = held(wire(small))
-    assert answered(small, proven, ana) == 200
+    assert answered(small, proven, of_ana) == 200
     strangers = [held(wire(small, f"127.80.0.{1 + number // 10}")) for number in range(300)]
     for number, each in enumerate(strangers):
         with suppress(ConnectionError):
@@ -205,19 +206,19 @@ def test_held_connections_keep_no_signed_in_client_out(small, ana, held):
     assert metric(small, "connections_refused_total") >= 170
     for _ in range(10):
         with wire(small) as fresh:
-            assert answered(small, fresh, ana) == 200
-    assert answered(small, proven, ana) == 200
+            assert answered(small, fresh, of_ana) == 200
+    assert answered(small, proven, of_ana) == 200
 
 
-def test_an_address_has_few_connections_until_they_carry_a_token(small, ana, held):
+def test_an_address_has_few_connections_until_they_carry_a_token(small, of_ana, held):
     proven = [held(wire(small, "127.81.0.1")) for _ in range(25)]
-    assert [answered(small, each, ana) for each in proven] == [200] * 25
+    assert [answered(small, each, of_ana) for each in proven] == [200] * 25
     other = held(wire(small, "127.81.0.2"))
     strangers = [held(wire(small, "127.81.0.1")) for _ in range(60)]
     wait_until(lambda: sum(map(open_now, strangers)) <= 20, what="the oldest to be closed")
     assert [open_now(each) for each in strangers][-20:] == [True] * 20, "the newest stay"
     assert open_now(other), "other addresses are not concerned"
-    assert [answered(small, each, ana) for each in proven] == [200] * 25
+    assert [answered(small, each, of_ana) for each in proven] == [200] * 25
 
 
 def test_a_token_that_is_not_valid_proves_no_connection(small, held):
@@ -261,7 +262,7 @@ def test_memory_for_bodies_is_limited_per_user_and_the_rest_is_told_to_come_back
     wait_until(lambda: metric(small, "request_memory_bytes") == 0, what="the memory to be returned")
 
 
-def test_memory_for_forms_is_limited_too(small, ana, held):
+def test_memory_for_forms_is_limited_too(small, of_ana, held):
     """A quarter of the memory, for all strangers together."""
     forms = []
     for number in range(80):
@@ -274,16 +275,16 @@ def test_memory_for_forms_is_limited_too(small, ana, held):
     assert json.loads(replies[0].body)["error"] == "temporarily_unavailable"
     assert metric(small, "request_memory_bytes") <= 3 << 20
     with wire(small) as fresh:
-        assert answered(small, fresh, ana) == 200
+        assert answered(small, fresh, of_ana) == 200
 
 
-def test_small_pieces_of_a_body_use_no_more_memory_than_large_ones(small, ana, held):
+def test_small_pieces_of_a_body_use_no_more_memory_than_large_ones(small, of_ana, held):
     """A piece of one byte has been kept in a list: 32 bytes and more for each."""
     before = resident(small.gateway)
     pieces = b"1\r\n \r\n" * 1_000_000
     for _ in range(2):
         upload = held(wire(small, seconds=60))
-        upload.send(head(small, "/mcp/open", None, ana), pieces)
+        upload.send(head(small, "/mcp/open", None, of_ana), pieces)
     time.sleep(1)
     grown = resident(small.gateway) - before
     assert metric(small, "request_memory_bytes") >= 1_000_000
@@ -309,8 +310,8 @@ def test_a_user_has_a_number_of_requests_in_progress_and_others_continue(small, 
         assert answered(small, again, tokens["ana"]) == 200
 
 
-def test_a_user_has_a_number_of_streams_that_are_no_requests_in_progress(small, ana):
-    caller = Caller(small.url("open"), ana, LEGACY)
+def test_a_user_has_a_number_of_streams_that_are_no_requests_in_progress(small, of_ana):
+    caller = Caller(small.url("open"), of_ana, LEGACY)
     caller.initialize()
     streams = [Stream(caller) for _ in range(3)]
     with pytest.raises(AssertionError, match="refused with 429"):
