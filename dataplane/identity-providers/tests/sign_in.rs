@@ -131,6 +131,8 @@ async fn given_metadata_and_keys_that_cannot_be_had_any_more_then_those_of_befor
     let proof = world.providers.sign_in.new_secrets().unwrap();
     assert!(matches!(world.answer(&proof, json!({})).await, Err(ProviderError::Unavailable(_))));
     world.idp.metadata(json!({}));
+    // A failure is remembered for a second.
+    world.clock.advance(Duration::from_secs(1));
     assert!(world.sign_in(json!({})).await.is_ok());
     world.idp.metadata(Value::Null);
     world.clock.advance(Duration::from_secs(3600));

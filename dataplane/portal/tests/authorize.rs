@@ -199,7 +199,7 @@ async fn given_an_approval_of_a_web_client_when_it_asks_again_then_nobody_is_ask
     for asked in [
         asked("open", &[("prompt", "consent")]),
         asked("guarded", &[]),
-        asked("open", &[("redirect_uri", REDIRECT)]),
+        world.authorize("open", &[("client_id", &client), ("redirect_uri", REDIRECT)]),
         world.authorize("open", &[("client_id", &other), ("redirect_uri", SITE)]),
     ] {
         let page = browser.get(&asked).await;

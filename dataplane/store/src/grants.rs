@@ -10,7 +10,7 @@ use crate::text::text;
 use crate::{Store, StoreError};
 
 /// Maximum number of unused refresh tokens of a grant: so many processes of a client may share one token.
-pub const MAX_UNUSED_REFRESH_TOKENS: i64 = 8;
+pub const MAX_UNUSED_REFRESH_TOKENS: i64 = 16;
 
 /// An authorization code.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]

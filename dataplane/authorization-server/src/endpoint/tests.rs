@@ -434,7 +434,7 @@ async fn given_a_refresh_token_that_is_repeated_too_often_then_it_gets_no_more_a
     let client = world.client().await;
     let first = world.tokens(&client, "a").await;
     let mut last = None;
-    for _ in 0..8 {
+    for _ in 0..portcullis_store::MAX_UNUSED_REFRESH_TOKENS {
         let answer = world.refresh("a", &client, first.text("refresh_token")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         last = Some(answer);

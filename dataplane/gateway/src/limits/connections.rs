@@ -270,8 +270,8 @@ mod tests {
             connection
         };
         let of_ana: Vec<_> = (0..30).map(|_| connect(&ana())).collect();
-        let of_bob = connect(&PrincipalId::of("company", "bob"));
         assert_eq!(of_ana.iter().filter(|connection| is_closed(connection)).count(), 8);
+        let of_bob = connect(&PrincipalId::of("company", "bob"));
         assert!(!is_closed(&of_bob));
         drop((of_ana, of_bob));
         assert!(table.state.lock().by_principal.is_empty());
