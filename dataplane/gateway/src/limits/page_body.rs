@@ -78,6 +78,6 @@ impl Body for PageBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.reading.is_some() { self.length.clone() } else { SizeHint::with_exact(0) }
+        if self.reading.is_some() { self.length } else { SizeHint::with_exact(0) }
     }
 }
