@@ -2,6 +2,7 @@ use portcullis_store::StoreError;
 
 use crate::test_database::on_both_databases;
 
+#[expect(clippy::disallowed_methods, reason = "the test compares this machine's clock with the database's")]
 pub(crate) fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_millis()).unwrap()
