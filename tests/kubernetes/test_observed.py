@@ -29,7 +29,7 @@ def share(world, sharing: str) -> None:
 def everything_in_the_cluster(world) -> str:
     """What the operator and the replicas have written, and their logs."""
     kinds = "originmcps,virtualmcps,configmaps,leases,events"
-    written = world.cluster.kubectl("get", kinds, "--all-namespaces", "--output", "json")
+    written = world.cluster.kubectl("get", kinds, "--all-namespaces", "--output", "json").stdout
     return written + "".join(each.process.text() for each in (*world.operators, *world.replicas))
 
 

@@ -420,7 +420,8 @@ impl ObservedCatalog {
             }
             list.write_canonical(text);
         }
-        for (kind, hashes) in &self.private_lists {
+        // Where names are known, counts of earlier reports add nothing.
+        for (kind, hashes) in self.private_lists.iter().filter(|(kind, _)| !self.lists.contains_key(kind)) {
             write_part(text, "private");
             write_part(text, kind.name());
             hashes.keys().for_each(|hash| write_part(text, hash));

@@ -31,6 +31,8 @@ pub(super) struct Curator {
     /// `Last-Event-ID`): each response is then curated by its content.
     method: Option<Method>,
     id: Option<Value>,
+    /// The client expects messages of the origin. The response to the end of a session, for example, has none.
+    expects_messages: bool,
     /// The client supports URL elicitation, and expects messages of the origin.
     marks_elicitations: bool,
     /// The request has a cursor: it continues a list.
@@ -84,10 +86,12 @@ impl Curator {
     pub(super) fn new(catalogs: &Catalogs, parsed: &Parsed<'_>) -> Self {
         let (by, message) = (parsed.authenticated(), parsed.message());
         let caller = by.caller().principal.id.clone();
-        let is_open_ended = match parsed.kind() {
-            RequestKind::Message(message) => message.method == Method::Listen,
-            RequestKind::OpenStream => true,
-            RequestKind::EndSession => false,
+        let (is_open_ended, expects_messages) = match parsed.kind() {
+            RequestKind::Message(message) => {
+                (message.method == Method::Listen, message.kind == MessageKind::Request)
+            }
+            RequestKind::OpenStream => (true, true),
+            RequestKind::EndSession => (false, false),
         };
         Self {
             route: Arc::clone(by.route()),
@@ -96,8 +100,8 @@ impl Curator {
             tools: by.admission().tools.clone(),
             method: message.map(|message| message.method),
             id: parsed.id().and_then(|id| serde_json::from_str(id.get()).ok()),
-            marks_elicitations: parsed.url_elicitation()
-                && message.is_none_or(|message| message.kind == MessageKind::Request),
+            expects_messages,
+            marks_elicitations: expects_messages && parsed.url_elicitation(),
             continues: message.is_some_and(|message| message.cursor.is_some()),
             catalogs: catalogs.clone(),
         }
@@ -164,7 +168,9 @@ impl Curator {
     }
 
     fn curate(&self, method: Option<Method>, message: &[u8]) -> Result<Curated, CurationError> {
-        let Some(method) = method else { return self.curate_by_content(message) };
+        let Some(method) = method else {
+            return if self.expects_messages { self.curate_by_content(message) } else { self.pass(message) };
+        };
         let learns = self.section_to_learn(method);
         match method.list() {
             Some(shape) if self.may_change(method) || learns.is_some() => {
