@@ -42,22 +42,25 @@ pub(crate) struct Serve {
 struct ClusterArgs {
     /// Serve the config that the operator publishes. The Kubernetes API comes from the kubeconfig, as for
     /// kubectl, or from the pod's service account.
-    #[arg(long, conflicts_with = "manifests", requires_all = ["replica_name", "replica_namespace"])]
+    #[arg(long, conflicts_with = "manifests", requires = "replica_name")]
     kubernetes: bool,
     /// Namespace that the operator publishes to.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAMESPACE, requires = "kubernetes")]
     publication_namespace: String,
-    /// Name of this replica: its pod's name, and the name of the Lease in which it reports.
+    /// Name of this replica: its pod's name, and the name of the Lease in the publication namespace in which it
+    /// reports.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_name: Option<String>,
-    /// Namespace of the Lease: the pod's namespace.
-    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    /// Namespace of the pod. Not used any more.
+    #[allow(dead_code, reason = "accepted for command lines of the previous version")]
+    #[arg(long, value_name = "NAME", requires = "kubernetes", hide = true)]
     replica_namespace: Option<String>,
     /// Release that this replica belongs to: the value of a label of the Lease.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_of: Option<String>,
-    /// UID of the pod. With it, the pod becomes the owner of the Lease.
-    #[arg(long, value_name = "UID", requires = "kubernetes")]
+    /// UID of the pod. Not used any more.
+    #[allow(dead_code, reason = "accepted for command lines of the previous version")]
+    #[arg(long, value_name = "UID", requires = "kubernetes", hide = true)]
     pod_uid: Option<String>,
     /// Mounted keys.json; changes are followed. Default: the Secret in the publication namespace, with a copy
     /// in the state folder.
@@ -85,12 +88,10 @@ impl ClusterArgs {
         cluster::ClusterSettings {
             namespace: self.publication_namespace,
             keys: self.keys,
-            // clap requires both with `--kubernetes`.
+            // clap requires it with `--kubernetes`.
             replica: cluster::ReplicaIdentity {
                 name: self.replica_name.unwrap_or_default(),
-                namespace: self.replica_namespace.unwrap_or_default(),
                 release: self.replica_of,
-                pod_uid: self.pod_uid,
             },
         }
     }
@@ -120,7 +121,7 @@ mod tests {
         assert!(!accepts("--manifests m --database sqlite://x --database-file url"));
         assert!(!accepts(&format!("{cluster} --manifests m")));
         assert!(!accepts("--kubernetes"));
-        assert!(!accepts("--kubernetes --replica-name a"));
+        assert!(accepts("--kubernetes --replica-name a"));
         assert!(!accepts("--manifests m --replica-name a"));
         assert!(!accepts("--drain 2s"));
     }

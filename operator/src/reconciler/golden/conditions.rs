@@ -79,7 +79,7 @@ fn add_publication_conditions(reconciler: &mut Reconciler, found: &mut Condition
     reconciler.desired_state.diagnostics.clear();
     reconciler.desired_state.objects_by_resource.clear();
     for gateway in
-        [GatewayState::Valid, GatewayState::Invalid, GatewayState::Undecodable, GatewayState::Absent]
+        [GatewayState::Valid, GatewayState::Invalid, GatewayState::Undecodable, GatewayState::Ambiguous, GatewayState::Absent]
     {
         reconciler.desired_state.gateway = gateway;
         found.add_route(reconciler);

@@ -19,6 +19,11 @@ fn a_sealed_snapshot_opens_as_before() {
     let publication = ConfigSnapshot {
         observed: [("configmaps".to_owned(), 9), ("secrets".to_owned(), 8)].into(),
         objects: vec![Arc::new(object)],
+        serials: [("route-a", 5, false), ("route-b", 6, true)]
+            .map(|(name, serial, removed)| {
+                (name.to_owned(), AcceptedSerial { serial, hash: "hash".to_owned(), removed })
+            })
+            .into(),
     };
     SealedSnapshot::new(path.clone(), keys(), Random::system(), "namespace").write(&publication).unwrap();
     let sealed = URL_SAFE_NO_PAD.encode(std::fs::read(path).unwrap());
