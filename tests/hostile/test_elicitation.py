@@ -54,6 +54,16 @@ def test_a_link_of_an_origin_says_whose_it_is(attack, era, messages, form):
     assert ASKED["url"] in said
 
 
+@pytest.mark.parametrize(("era", "message"), [(MODERN, result()), (LEGACY, ERROR)], ids=["result", "error"])
+def test_a_link_in_the_response_to_another_request_is_marked_once(attack, era, message):
+    """A stream may replay responses to earlier requests. Their content decides what they are."""
+    given = attack(open=True)
+    replayed = {**message, "id": 1_000_000}
+    given.impostor.answer_method("tools/call", lambda asked: body("events", asked, replayed, {"result": {"content": []}}))
+    said = caller(given, era, SUPPORTED).call("whoami").text
+    assert said.count(f"From {given.name.title()}: ") == said.count(ASKED["message"]) == 1
+
+
 @pytest.mark.parametrize("key", ["Url", "MESSAGE", "me\u017f\u017fage", "Mode"])
 def test_an_elicitation_that_clients_read_differently_is_not_passed_on(attack, key):
     given = attack(open=True)

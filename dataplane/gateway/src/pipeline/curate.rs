@@ -1,6 +1,6 @@
 //! Curates an origin's responses: filters lists by the route's curation and the principal's teams, removes tasks
-//! where users share a credential, marks URL elicitations, and updates the catalog. Applies to JSON responses and to each event of a
-//! stream.
+//! where users share a credential, marks URL elicitations, and updates the catalog. Applies to JSON responses and
+//! to each event of a stream.
 
 use std::sync::Arc;
 
@@ -207,7 +207,9 @@ impl Curator {
             let Some(shape) = method.list() else { continue };
             let text = curated.changed.as_deref().unwrap_or(message);
             let list = List::parse(text, shape)?;
-            if let Curated { changed: Some(changed), .. } = self.curate_list(method, &list, text)? {
+            if list.items().is_some()
+                && let Curated { changed: Some(changed), .. } = self.curate_list(method, &list, text)?
+            {
                 curated.changed = Some(changed);
             }
         }
