@@ -12,7 +12,7 @@ use crate::VerifyError;
 
 /// A static credential as it is published. Its sealed value is bound to its name and to its allowed hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SealedCredential {
     /// Name in other documents.
     pub key: SecretKey,

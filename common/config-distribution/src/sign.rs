@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use portcullis_config::unknown_feature;
 use portcullis_keyring::{MacRing, NoMacKey};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::DocumentKind;
@@ -60,6 +61,11 @@ pub enum VerifyError {
         "failed to decode the document: {0}; the versions of the operator and the data plane are too far apart"
     )]
     NotUnderstood(#[source] serde_json::Error),
+    /// The document requires a feature that this version does not read.
+    #[error(
+        "the document requires the feature '{0}', which this version does not support; upgrade the data plane"
+    )]
+    Unsupported(String),
     /// The credential cannot be opened.
     #[error("failed to open the credential; its key is no longer in the ring")]
     Unopenable,
@@ -74,6 +80,7 @@ impl VerifyError {
             Self::WrongHash => "WrongHash",
             Self::Forged => "Forged",
             Self::NotUnderstood(_) => "NotUnderstood",
+            Self::Unsupported(_) => "Unsupported",
             Self::Unopenable => "Unopenable",
         }
     }
@@ -142,7 +149,22 @@ pub fn verify_document<T: DeserializeOwned>(
     name: &str,
     data: &BTreeMap<String, String>,
 ) -> Result<T, VerifyError> {
-    verify_in_context(ring, [kind.object_kind(), name, kind.label()], data)
+    let document = verify_text(ring, [kind.object_kind(), name, kind.label()], data)?;
+    if kind != DocumentKind::Diagnostics {
+        let Header { requires } = serde_json::from_str(document).map_err(VerifyError::NotUnderstood)?;
+        if let Some(feature) = unknown_feature(&requires) {
+            return Err(VerifyError::Unsupported(feature.to_owned()));
+        }
+    }
+    serde_json::from_str(document).map_err(VerifyError::NotUnderstood)
+}
+
+/// Members of every config document, beside those of its kind.
+#[derive(Deserialize)]
+struct Header {
+    /// Features that a reader must know.
+    #[serde(default)]
+    requires: Vec<String>,
 }
 
 /// Verifies and decodes a document. `place` is the same as for [`sign`].
@@ -151,6 +173,15 @@ pub(crate) fn verify_in_context<T: DeserializeOwned>(
     place: [&str; 3],
     data: &BTreeMap<String, String>,
 ) -> Result<T, VerifyError> {
+    serde_json::from_str(verify_text(ring, place, data)?).map_err(VerifyError::NotUnderstood)
+}
+
+/// The text of a document whose MAC and hash are valid.
+fn verify_text<'a>(
+    ring: &MacRing,
+    place: [&str; 3],
+    data: &'a BTreeMap<String, String>,
+) -> Result<&'a str, VerifyError> {
     let [object_kind, name, label] = place;
     let part = |part: &'static str| data.get(part).ok_or(VerifyError::Incomplete(part));
     let (document, hash, mac) = (part("document")?, part("hash")?, part("mac")?);
@@ -158,5 +189,5 @@ pub(crate) fn verify_in_context<T: DeserializeOwned>(
     if content_hash(document) != *hash {
         return Err(VerifyError::WrongHash);
     }
-    serde_json::from_str(document).map_err(VerifyError::NotUnderstood)
+    Ok(document)
 }

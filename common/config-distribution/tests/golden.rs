@@ -109,6 +109,7 @@ fn reports_of_replicas_keep_their_form() {
         VerifyError::WrongHash,
         VerifyError::Forged,
         VerifyError::NotUnderstood(serde_json::from_str::<()>("").unwrap_err()),
+        VerifyError::Unsupported("feature".into()),
         VerifyError::Unopenable,
     ];
     let mut text = pretty(&[&report, &ReplicaReport::default()]);

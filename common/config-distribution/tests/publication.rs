@@ -195,13 +195,63 @@ fn given_an_object_when_anything_of_it_is_not_the_operators_then_it_is_rejected(
 }
 
 #[test]
-fn given_a_document_of_a_version_that_is_not_known_then_it_is_not_understood() {
+fn given_a_document_with_fields_of_a_newer_version_then_they_are_ignored() {
+    let keys = keys();
+    for (kind, name, data) in published(&keys, &config()) {
+        let mut document: serde_json::Value = serde_json::from_str(&data["document"]).unwrap();
+        add_unknown_members(&mut document);
+        let data = sign_document(&keys.mac, kind, &name, &document).unwrap().data();
+        assert_eq!(rejected(&keys, kind, &name, &data), None, "{document}");
+    }
+}
+
+/// Adds an unknown member to every object of a document.
+fn add_unknown_members(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            members.values_mut().for_each(add_unknown_members);
+            // An enum value is an object with one member, the variant.
+            if members.len() > 1 {
+                members.insert("aLaterField".to_owned(), serde_json::json!({"of": "a later version"}));
+            }
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(add_unknown_members),
+        _ => {}
+    }
+}
+
+#[test]
+fn given_a_document_that_requires_an_unknown_feature_then_it_is_rejected_by_name() {
+    let keys = keys();
+    for (kind, name, data) in published(&keys, &config()) {
+        let mut document: serde_json::Value = serde_json::from_str(&data["document"]).unwrap();
+        let sign = |document: &serde_json::Value| {
+            sign_document(&keys.mac, kind, &name, document).unwrap().data()
+        };
+        document["requires"] = serde_json::json!([]);
+        assert_eq!(rejected(&keys, kind, &name, &sign(&document)), None);
+        document["requires"] = serde_json::json!(["time-travel"]);
+        let error = VerifiedDocument::from_object(&keys, kind, &name, &sign(&document)).err().unwrap();
+        assert_eq!(error.reason(), "Unsupported");
+        assert!(error.to_string().contains("'time-travel'"), "{error}");
+        document["requires"] = serde_json::json!("time-travel");
+        assert_eq!(rejected(&keys, kind, &name, &sign(&document)), Some("NotUnderstood"));
+    }
+}
+
+#[test]
+fn given_a_document_that_lacks_a_field_or_has_an_unknown_variant_then_it_is_not_understood() {
     let keys = keys();
     let document = serde_json::json!({"uid": "x", "somethingNew": true});
     let data = sign_document(&keys.mac, DocumentKind::Route, "route-x", &document).unwrap().data();
     let error = VerifiedDocument::from_object(&keys, DocumentKind::Route, "route-x", &data).err().unwrap();
     assert!(matches!(error, VerifyError::NotUnderstood(_)), "{error}");
     assert!(error.source().is_some());
+    let config = config();
+    let mut document = serde_json::to_value(&config.origins[0]).unwrap();
+    document["auth"] = serde_json::json!({"telepathy": {}});
+    let data = sign_document(&keys.mac, DocumentKind::Origin, "origin-x", &document).unwrap().data();
+    assert_eq!(rejected(&keys, DocumentKind::Origin, "origin-x", &data), Some("NotUnderstood"));
 }
 
 #[test]

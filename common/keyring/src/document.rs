@@ -13,8 +13,9 @@ use crate::{KeyDocumentError, KeyringError};
 ///
 /// The first key of a ring is the current one. Keys after it are announced (distributed before they are used)
 /// or replaced (kept to read older data).
+///
+/// Members that a newer version wrote are ignored and kept.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct KeyDocument {
     pub(crate) signing: Vec<KeyEntry>,
     pub(crate) sealing: Vec<KeyEntry>,
@@ -23,6 +24,9 @@ pub struct KeyDocument {
     /// The last rotation request that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) honoured: Option<String>,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub(crate) other: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Selects one of the key rings.
@@ -57,7 +61,13 @@ impl KeyDocument {
     /// If there is no randomness.
     pub fn generate(random: &Random) -> Result<Self, NoRandomness> {
         let one = || KeyEntry::new(random).map(|entry| vec![entry]);
-        Ok(Self { signing: one()?, sealing: one()?, mac: one()?, honoured: None })
+        Ok(Self {
+            signing: one()?,
+            sealing: one()?,
+            mac: one()?,
+            honoured: None,
+            other: serde_json::Map::new(),
+        })
     }
 
     /// Parses the text of a `keys.json`, and checks every key.
@@ -157,6 +167,20 @@ mod tests {
         let document = document.as_object().unwrap();
         assert_eq!(document.keys().collect::<Vec<_>>(), ["mac", "sealing", "signing"]);
         assert_eq!(document["mac"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "key"]);
+    }
+
+    #[test]
+    fn given_members_of_a_newer_version_when_a_rotation_advances_then_they_are_kept() {
+        let random = Random::system();
+        let mut written: serde_json::Value =
+            serde_json::from_slice(&Keyring::generate(&random).unwrap()).unwrap();
+        written["aLaterMember"] = serde_json::json!({"of": ["a", "later version"]});
+        let mut document = KeyDocument::read(written.to_string().as_bytes()).unwrap();
+        let (now, standing) = (portcullis_clock::UnixMillis(1), crate::RotationStatus::default());
+        document.advance_rotation(Some("now"), standing, now, &random).unwrap().unwrap();
+        let rewritten: serde_json::Value = serde_json::from_slice(&document.text().unwrap()).unwrap();
+        assert_eq!(rewritten["aLaterMember"], written["aLaterMember"]);
+        assert_eq!(rewritten["honoured"], "now");
     }
 
     /// Requirements: advisory.keys

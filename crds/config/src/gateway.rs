@@ -7,7 +7,7 @@ use crate::SecretKey;
 
 /// The settings of one installation (`McpGateway`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct GatewayConfig {
     /// Name of the resource. It appears in events.
     pub name: String,
@@ -50,7 +50,7 @@ impl EventOverload {
 
 /// One identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct IdentityProviderConfig {
     /// Name, unique within the gateway. It is part of the identity of every user who signs in through this
     /// provider.
@@ -61,7 +61,7 @@ pub struct IdentityProviderConfig {
 
 /// The protocol of an identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[allow(clippy::large_enum_variant, reason = "an installation has one or two")]
 pub enum IdentityProviderKind {
     /// OpenID Connect with discovery.
@@ -94,7 +94,7 @@ impl IdentityProviderKind {
 
 /// The gateway's client registration at an identity provider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ProviderClient {
     /// Issuer identifier, byte for byte as in the provider's metadata (OpenID Connect Discovery 1.0, section
     /// 4.3; RFC 8414, section 3.3).
@@ -132,7 +132,7 @@ const fn is_yes(value: &bool) -> bool {
 
 /// Names of the claims that describe a user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ClaimNames {
     /// Claim with the stable identifier of the user at this provider.
     pub subject: String,
@@ -146,7 +146,7 @@ pub struct ClaimNames {
 
 /// A user of the development sign-in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct DevelopmentUser {
     /// Email address. It is also the subject.
     pub email: String,
@@ -158,7 +158,7 @@ pub struct DevelopmentUser {
 
 /// Lifetimes in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct TokenLifetimes {
     /// Lifetime of access tokens.
     pub access_seconds: u64,
@@ -170,7 +170,7 @@ pub struct TokenLifetimes {
 
 /// OAuth clients that may register themselves, and clients that are registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientPolicy {
     /// Hosts (globs) from which client ID metadata documents are fetched.
     pub metadata_document_hosts: Vec<String>,
@@ -183,7 +183,7 @@ pub struct ClientPolicy {
 
 /// An OAuth client that is registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct WorkloadConfig {
     /// Name, unique within the gateway. It is the `client_id`.
     pub name: String,
@@ -195,7 +195,7 @@ pub struct WorkloadConfig {
 
 /// Credential of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum WorkloadCredential {
     /// A client secret.
     Secret(SecretKey),

@@ -4,9 +4,13 @@
 //! origin, each virtual MCP and each team. An edit of one resource rewrites one document, even if it affects
 //! many routes. The data plane joins the documents. Identities (`uid`) come from the resources, so a new
 //! resource under a reused name inherits nothing.
+//!
+//! Documents are read by versions that are one release older or newer, so readers ignore unknown fields. A
+//! field whose absence would grant more belongs to a feature that the document requires (`features.rs`).
 
 mod address_class;
 mod destination;
+mod features;
 mod gateway;
 mod loopback;
 mod origin;
@@ -19,6 +23,7 @@ mod team;
 
 pub use address_class::{AddressClass, address_class, any_network_contains, canonical_ip};
 pub use destination::CredentialDestination;
+pub use features::{FEATURES, unknown_feature};
 pub use gateway::{
     ClaimNames, ClientPolicy, DevelopmentUser, EventOverload, GatewayConfig, IdentityProviderConfig,
     IdentityProviderKind, ProviderClient, TokenLifetimes, WorkloadConfig, WorkloadCredential,
@@ -42,7 +47,7 @@ use serde::{Deserialize, Serialize};
 
 /// All config documents of one installation. They refer to each other by [`uid`](RouteConfig::uid) and name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Config {
     /// Settings of the installation.
     pub gateway: GatewayConfig,

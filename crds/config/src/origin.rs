@@ -8,7 +8,7 @@ use crate::OriginAuth;
 
 /// An upstream MCP server (`OriginMcp`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct OriginConfig {
     /// UID of the resource. Connections refer to it, not to the name.
     pub uid: String,
@@ -62,7 +62,7 @@ impl CatalogSharing {
 
 /// Networks that an origin may be in, and its CA certificates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Network {
     /// Private networks that tenancy allows for it.
     pub private_networks: Vec<IpNet>,
@@ -72,7 +72,7 @@ pub struct Network {
 
 /// Limits of one request to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct OriginLimits {
     /// Maximum time until the response headers arrive, in milliseconds. Streams have no idle timeout.
     pub request_timeout_ms: u64,

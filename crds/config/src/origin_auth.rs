@@ -8,7 +8,7 @@ use crate::SecretKey;
 
 /// How the gateway authenticates to an origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum OriginAuth {
     /// No credential is sent.
     None,
@@ -90,7 +90,7 @@ pub enum SubjectToken {
 
 /// Authorization server that issues tokens for an origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum AuthorizationServer {
     /// The server that the origin's metadata names (RFC 9728).
     OfOrigin,
@@ -155,7 +155,7 @@ impl OriginAuth {
 
 /// How the gateway is registered as a client of an origin's authorization server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub enum ClientRegistration {
     /// Client ID metadata document if the server supports it, otherwise dynamic registration (RFC 7591).
     Auto,
@@ -165,7 +165,6 @@ pub enum ClientRegistration {
 
 /// A client of an origin's authorization server that is registered by hand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct RegisteredClient {
     /// Client id.
     pub id: String,

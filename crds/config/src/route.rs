@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A virtual MCP (`VirtualMcp`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct RouteConfig {
     /// UID of the resource. Grants refer to it, not to the slug.
     pub uid: String,
@@ -39,7 +39,7 @@ pub enum Access {
 
 /// Capabilities of the origin that are offered, per kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Capabilities {
     /// Tools, by name.
     pub tools: Selection,
@@ -53,7 +53,7 @@ pub struct Capabilities {
 
 /// Selection among the origin's capabilities of one kind. Exclude wins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Selection {
     /// Names or globs (`*` also matches `/`). Absent: all. Empty: none.
     pub include: Option<Vec<String>>,
@@ -65,7 +65,7 @@ pub struct Selection {
 
 /// Changes to one item as clients see it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Override {
     /// Name at the origin; the URI for resources.
     pub name: String,

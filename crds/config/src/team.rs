@@ -6,7 +6,7 @@ use crate::Selection;
 
 /// A team: its members and their access (`Team`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct TeamConfig {
     /// UID of the resource.
     pub uid: String,
@@ -22,7 +22,7 @@ pub struct TeamConfig {
 
 /// Users and workloads. Only verified email addresses match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Members {
     /// Groups, as the identity provider names them.
     pub groups: Vec<String>,
@@ -37,7 +37,7 @@ pub struct Members {
 
 /// A team's access to one route.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct TeamAccess {
     /// UID of the virtual MCP.
     pub route: String,
