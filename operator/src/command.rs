@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use portcullis_compiler::GatewaySelector;
 use portcullis_config_distribution::DEFAULT_NAMESPACE;
 use portcullis_crds::manifests;
+use portcullis_crds::values::syntax::is_dns_label;
 use portcullis_key_encryption::KeyEncryptionArgs;
 
 /// The Portcullis operator: reads Portcullis resources in a cluster and publishes config for the data plane.
@@ -57,10 +59,17 @@ pub(crate) struct Run {
     /// Namespace of the published config. It must exist, and only the operator may have write access to it.
     #[arg(long, value_name = "NAMESPACE", default_value = DEFAULT_NAMESPACE)]
     pub(crate) publication_namespace: String,
+    /// The McpGateway to serve: NAMESPACE/NAME, or NAMESPACE for the only one there. Default: the only one in
+    /// --replica-namespace.
+    ///
+    /// If there are several and no name, none is selected and the published config stays unchanged.
+    #[arg(long, value_name = "NAMESPACE[/NAME]", value_parser = parse_gateway)]
+    pub(crate) gateway: Option<GatewaySelector>,
     /// Watch only the resources in this namespace. Default: all namespaces.
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) watch_namespace: Option<String>,
-    /// Namespace of the data plane's pods, of their Leases and of the Lease for leader election.
+    /// Namespace of the data plane's pods and of the Lease for leader election. The replicas' Leases are in the
+    /// publication namespace.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "default")]
     pub(crate) replica_namespace: String,
     /// Release whose replicas count for `Programmed`: value of the label portcullis.dev/replica-of on pods
@@ -81,8 +90,32 @@ pub(crate) struct Run {
     /// probes.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) discovery_interval: u64,
+    /// Accept key rings that are not encrypted, and encrypt them. Only to enable encryption for an existing
+    /// installation: remove it afterwards, because anyone who can write the Secret could replace the rings.
+    #[arg(long, requires = "keys_encryption")]
+    pub(crate) keys_accept_unencrypted: bool,
     #[command(flatten)]
     pub(crate) encryption: KeyEncryptionArgs,
+}
+
+impl Run {
+    /// The McpGateway to serve.
+    pub(crate) fn gateway_selector(&self) -> GatewaySelector {
+        let only = || GatewaySelector::InNamespace { namespace: self.replica_namespace.clone(), name: None };
+        self.gateway.clone().unwrap_or_else(only)
+    }
+}
+
+/// Parses `NAMESPACE` or `NAMESPACE/NAME`.
+fn parse_gateway(text: &str) -> Result<GatewaySelector, &'static str> {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (namespace, Some(name)),
+        None => (text, None),
+    };
+    if !is_dns_label(namespace) || name.is_some_and(|name| name.is_empty() || name.contains('/')) {
+        return Err("write NAMESPACE/NAME, or NAMESPACE for the only McpGateway there");
+    }
+    Ok(GatewaySelector::InNamespace { namespace: namespace.to_owned(), name: name.map(str::to_owned) })
 }
 
 /// Source of the list of replicas.
@@ -142,6 +175,28 @@ mod tests {
             let text = crds(Some(*kind)).unwrap();
             assert!(text.contains(&format!("    kind: {}\n", kind.name())), "{text}");
             assert_eq!(names(text), 1);
+        }
+    }
+
+    #[test]
+    fn given_a_gateway_then_it_is_a_namespace_and_possibly_a_name() {
+        let selector = |arguments: &[&str]| {
+            let arguments =
+                ["portcullis-operator", "run", "--replica-namespace=release"].iter().chain(arguments);
+            match Arguments::try_parse_from(arguments).ok()?.command {
+                Command::Run(run) => Some(run.gateway_selector()),
+                _ => None,
+            }
+        };
+        let expected = |namespace: &str, name: Option<&str>| {
+            let name = name.map(str::to_owned);
+            Some(GatewaySelector::InNamespace { namespace: namespace.to_owned(), name })
+        };
+        assert_eq!(selector(&[]), expected("release", None));
+        assert_eq!(selector(&["--gateway=mcp"]), expected("mcp", None));
+        assert_eq!(selector(&["--gateway=mcp/main"]), expected("mcp", Some("main")));
+        for invalid in ["", "/", "mcp/", "/main", "mcp/a/b", "Mcp"] {
+            assert_eq!(selector(&[&format!("--gateway={invalid}")]), None, "{invalid}");
         }
     }
 

@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_compiler::{Diagnostic, PartialConfig, ResourceId, compile_partial};
+use portcullis_compiler::{
+    Diagnostic, GatewaySelection, GatewaySelector, PartialConfig, ResourceId, compile_partial,
+};
 use portcullis_config::{GatewayConfig, SecretKey, SecretValue};
 use portcullis_config_distribution::{
-    ConfigDocument, DocumentKind, PublishedDiagnostic, content_hash, object_name, verify_document,
+    ConfigDocument, DocumentKind, PublishedDiagnostic, PublishedDiagnostics, content_hash, object_name,
+    verify_document,
 };
 use portcullis_keyring::MacRing;
 
@@ -41,6 +44,8 @@ pub(crate) enum GatewayState {
     Absent,
     /// It cannot be decoded: its tenancy is unknown, and the published config stays unchanged.
     Undecodable,
+    /// Several could be served and none is selected: the published config stays unchanged.
+    Ambiguous,
     /// It has errors: its last valid document stays published, and other resources are still updated.
     Invalid,
     /// It is valid and served.
@@ -59,7 +64,7 @@ pub(crate) struct DesiredObject {
 /// The content of an object.
 #[derive(Clone)]
 pub(crate) enum Content {
-    /// A document as JSON, and its hash.
+    /// A document as JSON without its stamp, and the hash of this text.
     Document { text: String, hash: String },
     /// A credential that is not sealed yet.
     Credential(SecretKey, SecretValue),
@@ -68,6 +73,14 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// Hash of a document without its stamp. `None` for a credential, which is sealed anew at each write.
+    pub(crate) fn hash(&self) -> Option<&str> {
+        match self {
+            Self::Document { hash, .. } => Some(hash),
+            Self::Credential(..) | Self::Unchanged => None,
+        }
+    }
+
     fn of(text: String) -> Self {
         Self::Document { hash: content_hash(&text), text }
     }
@@ -77,14 +90,13 @@ impl DesiredState {
     /// Compiles the resources of the cluster state.
     pub(crate) fn build(cluster_state: &ClusterState, ring: &MacRing) -> Result<Self, serde_json::Error> {
         let (mut compiled, found) = compile_partial(&cluster_state.resources);
-        let gateway = if compiled.gateway.is_some() {
-            GatewayState::Valid
-        } else if !cluster_state.resources.gateways.is_empty() {
-            GatewayState::Invalid
-        } else if cluster_state.resources.unreadable.iter().any(|id| id.kind == "McpGateway") {
-            GatewayState::Undecodable
-        } else {
-            GatewayState::Absent
+        let gateway = match &compiled.selection {
+            GatewaySelection::Selected(_) if compiled.gateway.is_some() => GatewayState::Valid,
+            GatewaySelection::Selected(_) => GatewayState::Invalid,
+            GatewaySelection::Unreadable(_) => GatewayState::Undecodable,
+            GatewaySelection::Ambiguous => GatewayState::Ambiguous,
+            GatewaySelection::Absent if is_served_elsewhere(cluster_state) => GatewayState::Ambiguous,
+            GatewaySelection::Absent => GatewayState::Absent,
         };
         let mut desired_state = Self { gateway, ..Self::default() };
         if gateway == GatewayState::Invalid {
@@ -94,7 +106,9 @@ impl DesiredState {
         let mut listed: Vec<_> = cluster_state.undecodable.values().cloned().chain(found).collect();
         listed.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.resource.cmp(&b.resource)));
         if gateway != GatewayState::Absent {
-            let content = Content::of(serde_json::to_string(&diagnostics(&listed))?);
+            let content = Content::of(serde_json::to_string(&PublishedDiagnostics {
+                diagnostics: diagnostics(&listed),
+            })?);
             let name = object_name(DocumentKind::Diagnostics, "");
             desired_state
                 .objects
@@ -117,16 +131,14 @@ impl DesiredState {
     ) -> Result<(), serde_json::Error> {
         match self.gateway {
             GatewayState::Absent => return Ok(()),
-            GatewayState::Undecodable => {
+            GatewayState::Undecodable | GatewayState::Ambiguous => {
                 self.keep_all(cluster_state);
                 return Ok(());
             }
             GatewayState::Invalid | GatewayState::Valid => {}
         }
-        let gateway = compiled
-            .gateway
-            .iter()
-            .map(|doc| (id_of_gateway(cluster_state, &doc.name), ConfigDocument::Gateway(doc)));
+        let selected = compiled.selected().cloned();
+        let gateway = compiled.gateway.iter().map(|doc| (selected.clone(), ConfigDocument::Gateway(doc)));
         let origins =
             compiled.origins.iter().map(|doc| (id("OriginMcp", &doc.name), ConfigDocument::Origin(doc)));
         let routes =
@@ -233,15 +245,26 @@ fn id(kind: &str, qualified: &str) -> Option<ResourceId> {
     qualified.split_once('/').map(|(namespace, name)| ResourceId::new(kind, namespace, name))
 }
 
-/// The gateway's document has a name without a namespace: it belongs to the oldest McpGateway of that name.
-fn id_of_gateway(cluster_state: &ClusterState, name: &str) -> Option<ResourceId> {
-    let mut gateways: Vec<_> = cluster_state.resources.gateways.iter().map(|it| &it.metadata).collect();
-    gateways.sort_by_cached_key(|metadata| {
-        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, ResourceId::of("McpGateway", metadata))
-    });
-    let chosen = gateways.into_iter().find(|metadata| metadata.name.as_deref() == Some(name))?;
-    Some(ResourceId::of("McpGateway", chosen))
+/// Whether the published gateway is a resource that still exists, in a namespace that is not selected. An
+/// earlier version selected it. What it serves must not end because of a setting that is missing.
+fn is_served_elsewhere(cluster_state: &ClusterState) -> bool {
+    let GatewaySelector::InNamespace { namespace, .. } = &cluster_state.resources.gateway_selector else {
+        return false;
+    };
+    let published = cluster_state.published.objects.get(&object_name(DocumentKind::Gateway, ""));
+    let Some(source) = published.and_then(|object| object.source.as_deref()) else { return false };
+    let elsewhere =
+        cluster_state.tracked.keys().find(|id| id.kind == "McpGateway" && id.to_string() == source);
+    let is_elsewhere = elsewhere.is_some_and(|id| id.namespace != *namespace);
+    if is_elsewhere {
+        tracing::error!(
+            served = source,
+            selected_namespace = %namespace,
+            "the served McpGateway is not in the selected namespace; the published config stays unchanged; set \
+             gateway.namespace (--gateway) to the namespace of the McpGateway"
+        );
+    }
+    is_elsewhere
 }
 
 fn published_gateway(cluster_state: &ClusterState, ring: &MacRing) -> Option<GatewayConfig> {
@@ -280,11 +303,12 @@ pub(crate) mod tests {
     use kube::api::DynamicObject;
     use kube::runtime::watcher::Event;
     use portcullis_clock::Random;
+    use portcullis_config_distribution::{Stamp, sign_document, sign_stamped};
     use portcullis_keyring::Keyring;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster_state::ClusterEvent;
+    use crate::cluster_state::{ClusterEvent, RefusedSerial};
     use crate::publish::difference;
 
     pub(crate) fn keys() -> Keyring {
@@ -321,6 +345,8 @@ pub(crate) mod tests {
     /// A gateway, an origin, and virtual MCPs with these names.
     fn cluster_state<'a>(names: impl IntoIterator<Item = &'a str>) -> ClusterState {
         let mut cluster_state = ClusterState::new("publication", []);
+        let selector = GatewaySelector::InNamespace { namespace: "mcp".to_owned(), name: None };
+        cluster_state.resources.gateway_selector = selector;
         resource(&mut cluster_state, "McpGateway", "gateway", 1, &gateway());
         let origin = json!({"url": "https://mcp.linear.app/mcp", "auth": {"none": {}}});
         resource(&mut cluster_state, "OriginMcp", "linear", 1, &origin);
@@ -338,19 +364,29 @@ pub(crate) mod tests {
     fn apply(cluster_state: &mut ClusterState, desired_state: &DesiredState, keys: &Keyring, version: u64) {
         for (name, desired) in &desired_state.objects {
             let Content::Document { text, .. } = &desired.content else { continue };
-            let raw: &serde_json::value::RawValue = serde_json::from_str(text).unwrap();
-            let sealed =
-                portcullis_config_distribution::sign_document(&keys.mac, desired.kind, name, &raw).unwrap();
-            let object: ConfigMap = serde_json::from_value(json!({
-                "metadata": {
-                    "name": name, "namespace": "publication", "resourceVersion": version.to_string(),
-                    "labels": {portcullis_config_distribution::OBJECT_KIND_LABEL: desired.kind.label()},
-                },
-                "data": sealed.data(),
-            }))
-            .unwrap();
-            cluster_state.handle(ClusterEvent::ConfigMap(Event::Apply(object)));
+            let installation = keys.installation().unwrap().id.clone();
+            let stamp = Stamp { installation, serial: i64::try_from(version).unwrap() };
+            let sealed = sign_stamped(&keys.mac, desired.kind, name, &stamp, text).unwrap();
+            publish(cluster_state, desired.kind, name, version, &sealed.data());
         }
+    }
+
+    fn publish(
+        cluster_state: &mut ClusterState,
+        kind: DocumentKind,
+        name: &str,
+        version: u64,
+        data: &BTreeMap<String, String>,
+    ) {
+        let object: ConfigMap = serde_json::from_value(json!({
+            "metadata": {
+                "name": name, "namespace": "publication", "resourceVersion": version.to_string(),
+                "labels": {portcullis_config_distribution::OBJECT_KIND_LABEL: kind.label()},
+            },
+            "data": data,
+        }))
+        .unwrap();
+        cluster_state.handle(ClusterEvent::ConfigMap(Event::Apply(object)));
     }
 
     fn desired_state(cluster_state: &ClusterState, keys: &Keyring) -> DesiredState {
@@ -411,6 +447,40 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn given_documents_without_serials_or_of_another_installation_then_they_are_written_again() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let desired_state = desired_state(&cluster_state, &keys);
+        let route = object_name(DocumentKind::Route, "uid-VirtualMcp-a");
+        let Content::Document { text, .. } = &desired_state.objects[&route].content else { panic!() };
+        let raw: &serde_json::value::RawValue = serde_json::from_str(text).unwrap();
+        let without = sign_document(&keys.mac, DocumentKind::Route, &route, &raw).unwrap();
+        let stamp = Stamp { installation: "another".to_owned(), serial: 9 };
+        let foreign = sign_stamped(&keys.mac, DocumentKind::Route, &route, &stamp, text).unwrap();
+        for (version, data) in [(8, without.data()), (9, foreign.data())] {
+            apply(&mut cluster_state, &desired_state, &keys, 7);
+            publish(&mut cluster_state, DocumentKind::Route, &route, version, &data);
+            let found = difference(&desired_state, &mut cluster_state.published, &keys);
+            assert_eq!(names(&found.write), ["route"]);
+        }
+    }
+
+    #[test]
+    fn given_a_replica_that_refuses_a_serial_then_the_unchanged_document_is_written_again() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let desired_state = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &desired_state, &keys, 7);
+        let route = object_name(DocumentKind::Route, "uid-VirtualMcp-a");
+        let refused = |version| [(route.clone(), RefusedSerial { version, accepted: 50 })].into();
+        cluster_state.published.refused_serials = refused(6);
+        assert_eq!(difference(&desired_state, &mut cluster_state.published, &keys).write, []);
+        cluster_state.published.refused_serials = refused(7);
+        let found = difference(&desired_state, &mut cluster_state.published, &keys);
+        assert_eq!(found.write, [(DocumentKind::Route, route)]);
+    }
+
+    #[test]
     fn given_a_resource_that_is_gone_or_unsound_then_its_document_is_removed_last_made_first() {
         let keys = keys();
         let mut cluster_state = cluster_state(["a"]);
@@ -461,6 +531,55 @@ pub(crate) mod tests {
         let desired_state = desired_state(&cluster_state, &keys);
         let found = difference(&desired_state, &mut cluster_state.published, &keys);
         assert_eq!((names(&found.write), names(&found.remove)), (vec!["diagnoses"], vec!["route"]));
+    }
+
+    #[test]
+    fn given_a_served_gateway_outside_the_selected_namespace_then_all_stays_until_it_is_deleted() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        let elsewhere = GatewaySelector::InNamespace { namespace: "release".to_owned(), name: None };
+        cluster_state.resources.gateway_selector = elsewhere;
+        let object = cluster_state.published.objects.get_mut("gateway").unwrap();
+        object.source = Some("McpGateway mcp/gateway".to_owned());
+        let kept = desired_state(&cluster_state, &keys);
+        let found = difference(&kept, &mut cluster_state.published, &keys);
+        assert_eq!(names(&found.remove), Vec::<&str>::new());
+        let deleted: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "gateway", "namespace": "mcp", "resourceVersion": "9"},
+        }))
+        .unwrap();
+        cluster_state.handle(ClusterEvent::Resource("McpGateway", Event::Delete(deleted)));
+        let gone = desired_state(&cluster_state, &keys);
+        let found = difference(&gone, &mut cluster_state.published, &keys);
+        assert_eq!(names(&found.remove), ["diagnoses", "route", "origin", "gateway"]);
+    }
+
+    #[test]
+    fn given_several_gateways_and_no_name_then_all_stays_but_what_was_deleted() {
+        let keys = keys();
+        let mut cluster_state = cluster_state(["a", "b"]);
+        let first = desired_state(&cluster_state, &keys);
+        apply(&mut cluster_state, &first, &keys, 7);
+        resource(&mut cluster_state, "McpGateway", "an-older-name", 1, &gateway());
+        resource(&mut cluster_state, "VirtualMcp", "a", 2, &virtual_mcp(Some("new")));
+        let ambiguous = desired_state(&cluster_state, &keys);
+        assert_eq!(ambiguous.gateway, GatewayState::Ambiguous);
+        let found = difference(&ambiguous, &mut cluster_state.published, &keys);
+        assert_eq!((names(&found.write), names(&found.remove)), (vec!["diagnoses"], vec![]));
+        for name in ["gateway", "an-older-name"] {
+            let found = &ambiguous.diagnostics[&ResourceId::new("McpGateway", "mcp", name)];
+            assert_eq!(found[0].reason, "Ambiguous");
+        }
+        // A name selects one of them.
+        let name = Some("gateway".to_owned());
+        cluster_state.resources.gateway_selector =
+            GatewaySelector::InNamespace { namespace: "mcp".to_owned(), name };
+        let selected = desired_state(&cluster_state, &keys);
+        assert_eq!(selected.gateway, GatewayState::Valid);
+        let other = &selected.diagnostics[&ResourceId::new("McpGateway", "mcp", "an-older-name")];
+        assert_eq!(other[0].reason, "NotSelected");
     }
 
     #[test]

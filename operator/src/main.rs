@@ -8,6 +8,7 @@
 //! cluster_state    resources, credentials, published objects and replicas, as last observed
 //! desired_state    resources -> objects to publish, and diagnostics     (crds/compiler, pure)
 //! publish          writes the difference between desired and published objects by server-side apply
+//! slug_ledger      which virtual MCP has each slug, and which slugs are reserved
 //! status           conditions, from diagnostics and replica reports; status_writer writes those that differ
 //! reconciler       one level-triggered loop over all of it: a second run writes nothing
 //! restore_uids     after a restore into another cluster: maps new UIDs to the UIDs from the backup
@@ -30,6 +31,7 @@ mod publish;
 mod reconciler;
 mod restore_uids;
 mod run;
+mod slug_ledger;
 mod status;
 mod status_writer;
 mod watch;

@@ -111,8 +111,12 @@ mod tests {
     #[test]
     fn given_a_replica_that_refuses_it_then_that_is_told_with_its_name() {
         let mut refusing = replica("b", 300);
-        let rejection =
-            Rejection { name: "route-a".into(), resource_version: "100".into(), reason: "Forged".into() };
+        let rejection = Rejection {
+            name: "route-a".into(),
+            resource_version: "100".into(),
+            reason: "Forged".into(),
+            accepted_serial: None,
+        };
         refusing.report.as_mut().unwrap().rejected.push(rejection);
         let verdict = programmed(&[OBJECT], &[replica("a", 99), refusing.clone()]);
         assert_eq!((verdict.status, verdict.reason.as_str()), (ConditionStatus::False, "Rejected"));

@@ -1,9 +1,10 @@
 //! Compares the desired with the published objects, and writes the difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
@@ -11,7 +12,7 @@ use portcullis_clock::Random;
 use portcullis_config_distribution::{
     DocumentKind, GENERATION_ANNOTATION, MANAGED_BY, OBJECT_KIND_LABEL, OWNER_CONFIG_MAP, OWNER_LABEL_VALUE,
     RESTORED_UIDS_CONFIG_MAP, RestoredUids, SOURCE_ANNOTATION, SealedCredential, SignError, SignedDocument,
-    sign_document, sign_restored_uids,
+    Stamp, sign_document, sign_restored_uids, sign_stamped,
 };
 use portcullis_keyring::Keyring;
 use secrecy::ExposeSecret as _;
@@ -32,24 +33,41 @@ pub(crate) struct Difference {
     pub(crate) remove: Vec<(DocumentKind, String)>,
 }
 
-/// Compares desired and published objects. An object is also written again if another client changed it, or
-/// if its MAC is of a key that is no longer current.
+/// Compares desired and published objects. An object is also written again if another client changed it, if
+/// its MAC is of a key that is no longer current, or if a replica refuses its serial.
 pub(crate) fn difference(
     desired_state: &DesiredState,
     published: &mut PublishedConfig,
     keys: &Keyring,
 ) -> Difference {
     let mut difference = Difference::default();
+    let installation = keys.installation();
+    let refused: BTreeSet<_> = published
+        .refused_serials
+        .keys()
+        .filter(|name| published.refused_serial(name).is_some())
+        .cloned()
+        .collect();
     let PublishedConfig { objects, owner, .. } = published;
+    let stamped = |object: &PublishedObject| {
+        installation.as_ref().is_none_or(|installation| object.serial(&installation.id).is_some())
+    };
     let owned = |object: &PublishedObject| owner.as_ref().is_none_or(|owner| object.owners.contains(owner));
     for (name, desired) in &desired_state.objects {
+        let there = objects.get_mut(name);
         if matches!(desired.content, Content::Unchanged) {
+            if let Some(there) = there {
+                // Only for the object's stamp.
+                there.is_intact(&keys.mac, name);
+            }
             continue;
         }
-        let same = objects.get_mut(name).is_some_and(|there| {
+        let same = there.is_some_and(|there| {
             there.kind == desired.kind
                 && owned(there)
                 && there.is_intact(&keys.mac, name)
+                && stamped(there)
+                && !refused.contains(name)
                 && is_same(&desired.content, there, keys)
         });
         if !same {
@@ -68,7 +86,7 @@ pub(crate) fn difference(
 
 fn is_same(content: &Content, there: &PublishedObject, keys: &Keyring) -> bool {
     match content {
-        Content::Document { hash, .. } => there.hash() == Some(hash),
+        Content::Document { hash, .. } => there.content_hash() == Some(hash),
         Content::Unchanged => true,
         Content::Credential(key, value) => {
             let document = there.data.get("document");
@@ -119,32 +137,44 @@ pub(crate) enum WriteError {
 pub(crate) struct ConfigWriter {
     config_maps: Api<ConfigMap>,
     secrets: Api<Secret>,
+    leases: Api<Lease>,
     random: Random,
 }
 
 impl ConfigWriter {
     pub(crate) fn new(client: &Client, namespace: &str, random: Random) -> Self {
         let config_maps = Api::namespaced(client.clone(), namespace);
-        Self { config_maps, secrets: Api::namespaced(client.clone(), namespace), random }
+        Self {
+            config_maps,
+            secrets: Api::namespaced(client.clone(), namespace),
+            leases: Api::namespaced(client.clone(), namespace),
+            random,
+        }
     }
 
     /// Applies one object and returns the updated object as a change. `None` for [`Content::Unchanged`].
+    /// Without a stamp the document has no serial: the installation has no id yet.
     pub(crate) async fn apply(
         &self,
         name: &str,
         desired: &DesiredObject,
+        stamp: Option<&Stamp>,
         keys: &Keyring,
         owner: &str,
     ) -> Result<Option<ClusterEvent>, WriteError> {
-        let sealed = match &desired.content {
+        let text = match &desired.content {
             Content::Unchanged => return Ok(None),
-            Content::Document { text, .. } => {
-                let document: &serde_json::value::RawValue =
-                    serde_json::from_str(text).map_err(SignError::from)?;
-                sign_document(&keys.mac, desired.kind, name, &document)?
-            }
+            Content::Document { text, .. } => text.clone(),
             Content::Credential(key, value) => {
                 let document = SealedCredential::seal(&keys.sealing, &self.random, key, value)?;
+                serde_json::to_string(&document).map_err(SignError::from)?
+            }
+        };
+        let sealed = match stamp {
+            Some(stamp) => sign_stamped(&keys.mac, desired.kind, name, stamp, &text)?,
+            None => {
+                let document: &serde_json::value::RawValue =
+                    serde_json::from_str(&text).map_err(SignError::from)?;
                 sign_document(&keys.mac, desired.kind, name, &document)?
             }
         };
@@ -173,6 +203,14 @@ impl ConfigWriter {
         }
     }
 
+    /// Deletes the Lease of a replica that is gone.
+    pub(crate) async fn delete_lease(&self, name: &str) -> Result<(), WriteError> {
+        match self.leases.delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            result => Ok(result.map(|_| ())?),
+        }
+    }
+
     /// Signs the existing restored UIDs with the current key and writes them.
     pub(crate) async fn resign_restored_uids(
         &self,
@@ -180,14 +218,22 @@ impl ConfigWriter {
         restored_uids: &RestoredUids,
     ) -> Result<ClusterEvent, WriteError> {
         let data = sign_restored_uids(&keys.mac, restored_uids)?.data();
+        self.write_record(RESTORED_UIDS_CONFIG_MAP, data).await
+    }
+
+    /// Writes a ConfigMap that only the operator reads and that nothing owns.
+    pub(crate) async fn write_record(
+        &self,
+        name: &str,
+        data: BTreeMap<String, String>,
+    ) -> Result<ClusterEvent, WriteError> {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": RESTORED_UIDS_CONFIG_MAP, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
             "data": data,
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let object =
-            self.config_maps.patch(RESTORED_UIDS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
+        let object = self.config_maps.patch(name, &parameters, &Patch::Apply(object)).await?;
         Ok(ClusterEvent::ConfigMap(kube::runtime::watcher::Event::Apply(object)))
     }
 

@@ -4,11 +4,13 @@
 //! The number of API requests per change does not grow with the number of resources: only documents and
 //! statuses that differ are applied. A failed write is retried with backoff and does not delay other writes.
 
+mod abandoned_leases;
 mod key_rotation;
 mod observed_catalogs;
 mod origin_status;
 mod resource_status;
 mod retry_queue;
+mod slugs;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +22,9 @@ use jiff::Timestamp;
 use kube::Client;
 use portcullis_clock::{Clock, Random};
 use portcullis_compiler::{Diagnostic, ResourceId};
-use portcullis_config_distribution::{RESTORED_UIDS_CONFIG_MAP, RestoredUids, verify_restored_uids};
+use portcullis_config_distribution::{
+    RESTORED_UIDS_CONFIG_MAP, RestoredUids, SLUGS_CONFIG_MAP, Stamp, verify_restored_uids,
+};
 use portcullis_key_encryption::KeyEncryption;
 use portcullis_keyring::Keyring;
 use tokio::sync::mpsc::Receiver;
@@ -30,10 +34,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::admin_server::Stats;
 use crate::cluster_state::{ClusterEvent, ClusterState, Replica};
 use crate::command::ReplicasFrom;
-use crate::desired_state::DesiredState;
+use crate::desired_state::{DesiredObject, DesiredState};
 use crate::discover::Target;
 use crate::poll_replicas::CatalogSources;
 use crate::publish::{ConfigWriter, Difference, WriteError, difference, has_current_mac};
+use crate::slug_ledger::SlugLedger;
 use crate::status::transitions;
 use crate::status_writer::StatusWriter;
 use key_rotation::LoadedKeys;
@@ -78,6 +83,11 @@ pub(crate) struct Reconciler {
     /// Whether the owner ConfigMap existed. If it disappears afterwards, the installation is being removed.
     owner_seen: bool,
     retry_queue: RetryQueue,
+    slugs: SlugLedger,
+    /// Whether the slugs may differ from the recorded ones.
+    slugs_changed: bool,
+    /// Namespaces that the gateway admitted when its tenancy was last known.
+    admitted: Option<BTreeSet<String>>,
     /// As of the last pass.
     replicas: Vec<Replica>,
 }
@@ -93,6 +103,9 @@ impl Reconciler {
             keys: None,
             owner_seen: false,
             retry_queue: RetryQueue::default(),
+            slugs: SlugLedger::default(),
+            slugs_changed: false,
+            admitted: None,
             replicas: Vec::new(),
             context,
         }
@@ -128,12 +141,18 @@ impl Reconciler {
                 (led, dirty) = (leads, true);
                 // Only the leader probes origins, and a compilation determines which.
                 self.context.cluster_state.resources_changed = true;
+                // Another operator may have led in between.
+                self.slugs = SlugLedger::default();
                 if let Some(targets) = self.context.targets.as_ref().filter(|_| !led) {
                     targets.send_replace(Arc::default());
                 }
             }
             dirty |=
                 self.refresh_replicas() || self.retry_queue.has_due() || (led && self.is_key_rotation_due());
+            if self.slugs.has_expired(self.context.clock.now()) {
+                self.context.cluster_state.resources_changed = true;
+                dirty = true;
+            }
             self.update_catalog_sources(led);
             while led && dirty {
                 dirty = self.reconcile().await;
@@ -158,8 +177,11 @@ impl Reconciler {
             ReplicasFrom::Pods => self.context.cluster_state.replicas.list_from_pods(now),
             ReplicasFrom::Leases => self.context.cluster_state.replicas.list_from_leases(now),
         };
-        let differs = self.replicas != replicas;
+        let refused = self.context.cluster_state.replicas.refused_serials(now);
+        let published = &mut self.context.cluster_state.published;
+        let differs = self.replicas != replicas || published.refused_serials != refused;
         self.replicas = replicas;
+        published.refused_serials = refused;
         differs
     }
 
@@ -174,8 +196,11 @@ impl Reconciler {
         if self.update_observed_catalogs() {
             self.compile(&keys);
         }
+        // Before a document is removed: until then it shows who had the slug.
+        self.write_slugs(&keys).await;
         let difference = difference(&self.desired_state, &mut self.context.cluster_state.published, &keys);
         let more = self.publish(&difference, &keys, &owner).await;
+        self.delete_abandoned_leases().await;
         // Key rotation comes last, because it depends on the published objects.
         self.write_statuses(&keys).await | self.rotate_keys().await || more
     }
@@ -244,9 +269,11 @@ impl Reconciler {
 
     fn compile(&mut self, keys: &Keyring) {
         let started = Instant::now();
+        self.load_slugs(keys);
         match DesiredState::build(&self.context.cluster_state, &keys.mac) {
             Ok(desired_state) => {
                 self.desired_state = desired_state;
+                self.record_tenancy();
                 self.update_targets();
             }
             Err(error) => {
@@ -269,7 +296,7 @@ impl Reconciler {
         stats.undecodable.store(self.context.cluster_state.undecodable.len() as u64, Ordering::Relaxed);
         self.retry_queue.retain(|name| {
             self.desired_state.objects.contains_key(name)
-                || matches!(name, "keys" | "owner" | RESTORED_UIDS_CONFIG_MAP)
+                || matches!(name, "keys" | "owner" | RESTORED_UIDS_CONFIG_MAP | SLUGS_CONFIG_MAP)
                 || name.contains(' ')
         });
     }
@@ -285,13 +312,18 @@ impl Reconciler {
             rest = later;
             let (config_writer, desired_state, leading) =
                 (&self.config_writer, &self.desired_state, &self.context.leading);
-            let writes = now.iter().filter_map(|(_, name)| Some((name, desired_state.objects.get(name)?)));
+            let writes = now.iter().filter_map(|(_, name)| {
+                let desired = desired_state.objects.get(name)?;
+                Some((name, desired, self.stamp(name, desired, keys)))
+            });
+            let writes: Vec<_> = writes.collect();
             let results: Vec<_> = stream::iter(writes)
-                .map(|(name, desired)| async move {
+                .map(|(name, desired, stamp)| async move {
                     if !*leading.borrow() {
                         return (name, Ok(None));
                     }
-                    (name, with_timeout(config_writer.apply(name, desired, keys, owner)).await)
+                    let write = config_writer.apply(name, desired, stamp.as_ref(), keys, owner);
+                    (name, with_timeout(write).await)
                 })
                 .buffer_unordered(MAX_CONCURRENT_WRITES)
                 .collect()
@@ -330,6 +362,14 @@ impl Reconciler {
         due.len() > MAX_WRITES_PER_PASS
     }
 
+    /// The stamp of an object that is written now. `None` while the installation has no id.
+    fn stamp(&self, name: &str, desired: &DesiredObject, keys: &Keyring) -> Option<Stamp> {
+        let installation = keys.installation()?;
+        let now = self.context.clock.now();
+        let published = &self.context.cluster_state.published;
+        Some(published.stamp_for(name, desired.content.hash(), &installation.id, now))
+    }
+
     /// Writes the statuses that differ, those of changed resources first. Returns whether more are due.
     async fn write_statuses(&mut self, keys: &Keyring) -> bool {
         let pending = difference(&self.desired_state, &mut self.context.cluster_state.published, keys).write;
@@ -340,6 +380,7 @@ impl Reconciler {
             .cluster_state
             .tracked
             .iter()
+            .filter(|(id, _)| self.writes_status(id))
             .filter_map(|(id, subject)| {
                 let status = self.status(id, subject, &pending, now);
                 let differs = status != subject.status && self.retry_queue.can_try(&status_key(id));
@@ -373,7 +414,12 @@ impl Reconciler {
         for (id, result) in results {
             match result {
                 Ok(Some(mut object)) => {
-                    self.retry_queue.succeeded(&status_key(&id));
+                    if self.desired_state.compiled.contested.contains(&id.namespace) {
+                        // The other installation's operator writes the status too. Take longer each time.
+                        self.retry_queue.failed(&status_key(&id), "two installations serve the namespace");
+                    } else {
+                        self.retry_queue.succeeded(&status_key(&id));
+                    }
                     self.context.stats.statuses.fetch_add(1, Ordering::Relaxed);
                     let status = object.data.as_object_mut().and_then(|data| data.remove("status"));
                     self.context.cluster_state.record_written_status(&id, &object.metadata, status);

@@ -1,6 +1,6 @@
-//! The command `adopt`, for use after a restore into another cluster. Grants and connections refer to a
-//! resource by its UID, and a new cluster assigns a new UID. The command writes the mapping from new UIDs to
-//! the original ones.
+//! The command `adopt`, for use after a restore into another cluster. Grants, connections and slugs belong to a
+//! resource's UID, and a new cluster assigns a new UID. The command writes the mapping from new UIDs to the
+//! original ones, and which of those had which slug.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use portcullis_config_distribution::{
-    KEYS_SECRET, KEYS_SECRET_ENTRY, MANAGED_BY, RESTORED_UIDS_CONFIG_MAP, RestoredUids, sign_restored_uids,
-    verify_restored_uids,
+    KEYS_SECRET, KEYS_SECRET_ENTRY, MANAGED_BY, RESTORED_UIDS_CONFIG_MAP, RestoredUids, SLUGS_CONFIG_MAP,
+    SlugRecord, SlugRecords, sign_restored_uids, sign_slugs, verify_restored_uids, verify_slugs,
 };
 use portcullis_egress::{Egress, HttpClients, Proxies};
 use portcullis_key_encryption::KeyEncryption;
@@ -20,6 +20,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::command::Adopt;
+use crate::publish::FIELD_MANAGER;
 use crate::watch::{KINDS, api_resource};
 
 /// `Kind namespace/name` -> UID.
@@ -53,6 +54,8 @@ async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode
     let key_encryption = KeyEncryption::new(&arguments.encryption, &HttpClients::through(egress))?;
     let keys = Keyring::from_json(&key_encryption.decrypt(&stored.0).await?)?;
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let earlier = earlier_mapping(backup, &keys.mac)?;
+    restore_slugs(&config_maps, backup, &earlier, &keys.mac).await?;
     let there = config_maps.get_opt(RESTORED_UIDS_CONFIG_MAP).await?.and_then(|there| there.data);
     let there = there.map_or(Ok(RestoredUids::new()), |data| verify_restored_uids(&keys.mac, &data))?;
 
@@ -66,7 +69,7 @@ async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode
             present.insert(format!("{kind} {namespace}/{name}"), metadata.uid.unwrap_or_default());
         }
     }
-    let adopted = uid_mapping(&uids(backup), &earlier_mapping(backup, &keys.mac)?, &present);
+    let adopted = uid_mapping(&uids(backup), &earlier, &present);
     let count = adopted.len();
     let restored_uids: RestoredUids = there.into_iter().chain(adopted).collect();
     let data = sign_restored_uids(&keys.mac, &restored_uids)?.data();
@@ -75,10 +78,49 @@ async fn restore(backup: &[Value], arguments: &Adopt) -> anyhow::Result<ExitCode
         "metadata": {"name": RESTORED_UIDS_CONFIG_MAP, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
         "data": data,
     });
-    let parameters = PatchParams::apply(crate::publish::FIELD_MANAGER).force();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
     config_maps.patch(RESTORED_UIDS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
     println!("mapped {count} restored resources to their previous UIDs");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records who had which slug, so that the restored virtual MCPs get theirs back whatever their new creation
+/// times are.
+async fn restore_slugs(
+    config_maps: &Api<ConfigMap>,
+    backup: &[Value],
+    earlier: &RestoredUids,
+    ring: &MacRing,
+) -> anyhow::Result<()> {
+    let there = config_maps.get_opt(SLUGS_CONFIG_MAP).await?.and_then(|there| there.data);
+    let there = there.map_or(Ok(SlugRecords::new()), |data| verify_slugs(ring, &data))?;
+    let records: SlugRecords = there.into_iter().chain(served_slugs(backup, earlier)).collect();
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": SLUGS_CONFIG_MAP, "labels": {"app.kubernetes.io/managed-by": MANAGED_BY}},
+        "data": sign_slugs(ring, &records)?.data(),
+    });
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    config_maps.patch(SLUGS_CONFIG_MAP, &parameters, &Patch::Apply(object)).await?;
+    Ok(())
+}
+
+/// The slugs in the backup that were served: only those have a URL in the status, which nobody but the
+/// operator writes.
+fn served_slugs(backup: &[Value], earlier: &RestoredUids) -> SlugRecords {
+    let text = |object: &Value, pointer: &str| object.pointer(pointer)?.as_str().map(str::to_owned);
+    let served =
+        backup.iter().filter(|object| text(object, "/kind").is_some_and(|kind| kind == "VirtualMcp"));
+    served
+        .filter_map(|object| {
+            let url = text(object, "/status/url")?;
+            let slug = url.rsplit_once("/mcp/")?.1.to_owned();
+            let uid = text(object, "/metadata/uid")?;
+            let uid = earlier.get(&uid).cloned().unwrap_or(uid);
+            let namespace = text(object, "/metadata/namespace")?;
+            Some((slug, SlugRecord { namespace, uid, freed_at: None }))
+        })
+        .collect()
 }
 
 /// The objects of a stream of YAML documents. Lists are flattened.
@@ -140,6 +182,18 @@ mod tests {
     fn given_json_and_nothing_one_after_the_other_when_read_then_the_objects_are_found() {
         let text = "{\"kind\": \"List\", \"items\": [\n{\"kind\": \"Team\",\n\"metadata\": {\"name\": \"a\", \"uid\": \"x\"}}]}\n\n---\n";
         assert_eq!(uids(&objects(text).unwrap()), [("Team /a".to_owned(), "x".to_owned())].into());
+    }
+
+    #[test]
+    fn given_a_backup_then_the_slugs_that_were_served_belong_to_the_first_uids() {
+        let text = "{kind: List, items: [\
+            {kind: VirtualMcp, metadata: {name: a, namespace: n, uid: second-a}, status: {url: 'https://x/mcp/read'}},\
+            {kind: VirtualMcp, metadata: {name: b, namespace: m, uid: first-b}, spec: {slug: read}, status: {}},\
+            {kind: Team, metadata: {name: c, namespace: n, uid: first-c}, status: {url: 'https://x/mcp/team'}}]}";
+        let earlier = [("second-a".to_owned(), "first-a".to_owned())].into();
+        let record = SlugRecord { namespace: "n".into(), uid: "first-a".into(), freed_at: None };
+        let expected: SlugRecords = [("read".to_owned(), record)].into();
+        assert_eq!(served_slugs(&objects(text).unwrap(), &earlier), expected);
     }
 
     #[test]

@@ -57,7 +57,13 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
         None => format!("operator-{}", random.token()?.get(..8).unwrap_or_default()),
     };
     egress.deny_own_listener(listener.local_addr()?);
-    let key_encryption = KeyEncryption::new(&settings.encryption, &HttpClients::through(egress.clone()))?;
+    let mut key_encryption = KeyEncryption::new(&settings.encryption, &HttpClients::through(egress.clone()))?;
+    if settings.keys_accept_unencrypted {
+        tracing::warn!(
+            "unencrypted keys are accepted; remove --keys-accept-unencrypted once they are encrypted"
+        );
+        key_encryption = key_encryption.accepting_unencrypted();
+    }
     let stats = Arc::new(Stats::default());
     stats.last_pass_ms.store(clock.now().0, std::sync::atomic::Ordering::Relaxed);
     let private = axum::serve(listener, admin_server::router(Arc::clone(&stats), clock.clone()));
@@ -79,7 +85,8 @@ async fn operate(settings: command::Run) -> anyhow::Result<()> {
     let (catalog_sources, wanted) = tokio::sync::watch::channel(None);
     tokio::spawn(poll_replicas(wanted, sender.clone(), clock.clone(), random.clone()));
     drop(sender);
-    let cluster_state = ClusterState::new(&settings.publication_namespace, watch::sources(&settings));
+    let mut cluster_state = ClusterState::new(&settings.publication_namespace, watch::sources(&settings));
+    cluster_state.resources.gateway_selector = settings.gateway_selector();
     let reconciler = Reconciler::new(ReconcilerContext {
         cluster_state,
         client,

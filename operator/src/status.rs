@@ -70,6 +70,11 @@ impl StatusInput<'_> {
                     "The McpGateway cannot be decoded, so its tenancy is unknown. Fix the McpGateway first.";
                 ConditionState::new(Unknown, "GatewayUnreadable", message)
             }
+            GatewayState::Ambiguous => {
+                let message = "There are several McpGateways and none is selected, so the tenancy is unknown. \
+                               Select one first (gateway.name).";
+                ConditionState::new(Unknown, "GatewayAmbiguous", message)
+            }
             GatewayState::Valid | GatewayState::Invalid => {
                 let warnings = |diagnostic: &&Diagnostic| !diagnostic.is_error() && !is_reference(diagnostic);
                 summarize(self.diagnostics.iter().filter(warnings), True)

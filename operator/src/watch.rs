@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::ExponentialBuilder;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
@@ -41,6 +41,7 @@ pub(crate) fn sources(settings: &Run) -> Vec<WatchSource> {
         WatchSource::Secrets,
         WatchSource::Leases,
     ]);
+    sources.extend(settings.watch_namespace.is_none().then_some(WatchSource::Namespaces));
     sources.extend((settings.replicas_from == ReplicasFrom::Pods).then_some(WatchSource::Pods));
     sources
 }
@@ -56,6 +57,10 @@ pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEve
         };
         spawn_watch(kind, api, everything(), changes, move |event| ClusterEvent::Resource(kind, event));
     }
+    if settings.watch_namespace.is_none() {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        spawn_watch("namespaces", namespaces, everything(), changes, ClusterEvent::Namespace);
+    }
     let credentials: Api<Secret> = match &settings.watch_namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
@@ -68,7 +73,7 @@ pub(crate) fn start(client: &Client, settings: &Run, changes: &Sender<ClusterEve
     let secrets: Api<Secret> = Api::namespaced(client.clone(), published);
     spawn_watch("published Secrets", secrets, everything(), changes, ClusterEvent::Secret);
     let ours = || everything().labels(&format!("{REPLICA_OF_LABEL}={}", settings.replica_of));
-    let leases: Api<Lease> = Api::namespaced(client.clone(), &settings.replica_namespace);
+    let leases: Api<Lease> = Api::namespaced(client.clone(), published);
     spawn_watch("Leases of replicas", leases, ours(), changes, ClusterEvent::Lease);
     if settings.replicas_from == ReplicasFrom::Pods {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &settings.replica_namespace);

@@ -63,7 +63,6 @@ BAD = {
         ["default/open", "allowedNamespaces"],
     ),
     "a private address without tenancy": ("tenant", [m.origin("bad", PRIVATE)], "Accepted", "PrivateAddress", [ORIGIN_HOST, "privateNetworks"]),
-    "a namespace without tenancy": ("stranger", [m.virtual("bad", "open")], "Accepted", "NamespaceNotAllowed", ["stranger", "tenancy"]),
     "a link-local address": ("default", [m.origin("bad", "http://169.254.169.254/mcp")], "Accepted", "AddressNeverAllowed", ["169.254.169.254"]),
     "a team that names no such virtual MCP": (
         "default",
@@ -83,8 +82,8 @@ BAD = {
         "default",
         [{**m.gateway("https://mcp.example.com", m.oidc("https://idp.example.com")), "metadata": {"name": "bad"}}],
         "Accepted",
-        "AnotherGateway",
-        ["default/gateway"],
+        "NotSelected",
+        ["default/gateway", "gateway.name"],
     ),
 }
 

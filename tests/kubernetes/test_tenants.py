@@ -121,14 +121,18 @@ def test_given_an_origin_of_another_namespace_when_it_does_not_consent_then_it_i
 def test_given_a_namespace_without_tenancy_when_a_route_is_made_there_then_it_is_not_published(world, mallory):
     mallory.apply(m.origin("nobody", world.origins["open"].url), "elsewhere")
     mallory.apply(m.virtual("nobody", "nobody"), "elsewhere")
-    accepted(world, "VirtualMcp", "nobody", "elsewhere", "Accepted", {"NamespaceNotAllowed"})
     not_served(world, "nobody")
+    assert world.api.conditions("VirtualMcp", "nobody", "elsewhere") == {}, "no status where the gateway admits nobody"
 
 
-def test_given_a_gateway_of_their_own_when_applied_then_the_older_one_stays(world, mallory):
+def test_given_a_gateway_of_their_own_when_applied_then_it_has_no_effect_but_a_report_to_the_owner(world, mallory):
     mallory.apply(m.gateway("https://mallory.example.com", m.oidc("https://mallory.example.com")), "mallory")
-    accepted(world, "McpGateway", "gateway", "mallory", "Accepted", {"AnotherGateway", "NamespaceNotAllowed"})
+    told = accepted(world, "McpGateway", "gateway", "default", "Accepted", {"AdmittedTwice"})
+    assert "'mallory'" in told["message"] and "McpGateway mallory/gateway" in told["message"], told
+    assert world.api.conditions("McpGateway", "gateway", "mallory") == {}, "its own operator reports on it"
     assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
+    mallory.delete("McpGateway", "gateway", "mallory")
+    world.wait_condition("McpGateway", "gateway", "Ready", "True")
 
 
 def test_given_a_slug_in_use_when_taken_again_then_the_older_keeps_it(world, mallory):
@@ -222,7 +226,7 @@ def test_given_the_published_objects_then_no_credential_lies_in_them_in_the_clea
 # A name that is used again.
 
 
-def test_given_a_slug_deleted_and_recreated_by_another_tenant_then_no_old_token_is_honoured(world, mallory):
+def test_given_a_slug_deleted_then_another_tenant_cannot_take_it_and_a_new_resource_honours_no_old_token(world, mallory):
     world.apply(m.origin("mine", world.origins["open"].url), m.virtual("prize", "mine"), namespace="alice")
     world.served("prize")
     browser = world.browser("ana")
@@ -234,8 +238,13 @@ def test_given_a_slug_deleted_and_recreated_by_another_tenant_then_no_old_token_
     world.gone("prize")
     mallory.apply(m.origin("mine", world.origins["open"].url), "mallory")
     mallory.apply(m.virtual("prize", "mine"), "mallory")
+    told = accepted(world, "VirtualMcp", "prize", "mallory", "Accepted", {"SlugReserved"})
+    assert "24 hours" in told["message"], told
+    not_served(world, "prize")
+    mallory.delete("VirtualMcp", "prize", "mallory")
+    # The namespace that had it may use it again; the new resource inherits nothing.
+    world.apply(m.virtual("prize", "mine"), namespace="alice")
     world.served("prize")
-    assert world.replicas[0].routes()["prize"]["name"] == "mallory/prize"
     assert old.call("echo", text="x").status == 401
     assert oauth.refresh(grant.refresh_token).status_code == 400
     assert world.caller("prize", browser).call("echo", text="x").status == 200

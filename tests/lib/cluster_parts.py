@@ -23,13 +23,14 @@ class Operator:
         self.folder, self.cluster, self.name = folder, cluster, name
         self.port = free_port(HOST)
         self.process: Process | None = None
+        self.gateway = "default/gateway"  # the one that it serves
         self.arguments: list = []  # more of them for `run`
 
     def launch(self) -> None:
         self.process = Process(
             [
                 OPERATOR, "run", "--publication-namespace", PUBLICATION, "--replica-namespace", NAMESPACE, "--replica-of", RELEASE,
-                "--replicas-from", "leases", "--admin-listen", f"{HOST}:{self.port}", *self.arguments,
+                "--replicas-from", "leases", "--gateway", self.gateway, "--admin-listen", f"{HOST}:{self.port}", *self.arguments,
             ],
             log=self.folder / f"{self.name}.log",
             env={
@@ -63,7 +64,7 @@ class Replica(Gateway):
         database = ["--database", self.database] if self.database else []
         return [
             "--kubernetes", "--publication-namespace", PUBLICATION, "--replica-name", self.name,
-            "--replica-namespace", NAMESPACE, "--replica-of", RELEASE, "--shutdown-delay", "100ms", "--drain", "2s", *database,
+            "--replica-of", RELEASE, "--shutdown-delay", "100ms", "--drain", "2s", *database,
         ]  # fmt: skip
 
     def env(self) -> dict[str, str]:
@@ -108,7 +109,7 @@ class Replica(Gateway):
 
     def lease(self) -> dict | None:
         """The Lease in which it reports."""
-        leases = self.cluster.api.list("Lease", NAMESPACE, f"portcullis.dev/replica-of={RELEASE}")
+        leases = self.cluster.api.list("Lease", PUBLICATION, f"portcullis.dev/replica-of={RELEASE}")
         return next((each for each in leases if each["spec"].get("holderIdentity") == self.name), None)
 
     def report(self) -> dict:

@@ -99,6 +99,7 @@ class NodeWorld(Visitors):
         values = {
             "image": {"repository": REPOSITORY, "tag": tag, "pullPolicy": "Never"},
             "database": {"kind": "postgresql", "postgresql": {"existingSecret": {"name": DATABASE, "caKey": "ca.crt"}}},
+            "gateway": {"namespace": "default", "name": "gateway"},
             **self.values,
             **more,
         }

@@ -68,9 +68,15 @@ result() {
   echo "$passed $failed $3"
 }
 
+# failures NAME: what a suite printed about its failed tests, so that the end of a long output says which they are.
+failures() {
+  grep -aE '^(FAILED|ERROR|not ok)\b|(\.\.\.| ) FAILED( |$)|DID NOT RUN' "$logs/$1.log" 2>/dev/null | cut -c1-400 | sort -u | head -20 | sed "s/^/$1 | /"
+}
+
 # The result of every suite, then the plain total. A suite that left no result failed.
 total() {
   local name passed failed seconds all_passed=0 all_failed=0
+  [ $# -eq 1 ] || for name in "$@"; do failures "$name"; done
   [ $# -eq 1 ] || printf '\n== total\n'
   for name in "$@"; do
     read -r passed failed seconds < <(cat "$logs/$name.result" 2>/dev/null || echo "0 1 0")

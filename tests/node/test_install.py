@@ -72,7 +72,7 @@ def test_given_a_cluster_when_installed_then_it_runs_as_the_notes_say(world):
     assert "2 operators, 3 data-plane replica(s), PostgreSQL" in world.notes
     assert len(world.pods("operator")) == 2
     assert len(world.pods("data-plane")) == 3
-    assert len(world.node.api.list("Lease", NAMESPACE, f"portcullis.dev/replica-of={RELEASE}")) == 3
+    assert len(world.node.api.list("Lease", PUBLICATION, f"portcullis.dev/replica-of={RELEASE}")) == 3
 
 
 @pytest.mark.parametrize("name", ["python-mcp", "typescript-sdk"])

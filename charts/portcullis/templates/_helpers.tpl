@@ -106,6 +106,9 @@ capabilities: {drop: [ALL]}
 - --transit-address={{ $transit.address }}
 - --transit-key={{ $transit.key }}
 - --transit-mount={{ $transit.mount }}
+{{- with $transit.previousKey }}
+- --transit-previous-key={{ . }}
+{{- end }}
 {{- with $transit.namespace }}
 - --transit-namespace={{ . }}
 {{- end }}

@@ -23,6 +23,12 @@ impl DocumentKind {
     pub const ALL: [Self; 6] =
         [Self::Credential, Self::Gateway, Self::Origin, Self::Route, Self::Team, Self::Diagnostics];
 
+    /// The kind of the object with this name ([`object_name`](crate::object_name)).
+    #[must_use]
+    pub fn of_object(name: &str) -> Option<Self> {
+        Self::from_label(name.split_once('-').map_or(name, |(label, _)| label))
+    }
+
     /// Value of the [label](crate::OBJECT_KIND_LABEL).
     #[must_use]
     pub fn label(self) -> &'static str {

@@ -2,7 +2,7 @@
 //! stored as objects in one dedicated namespace that only the operator writes.
 //!
 //! ```text
-//! ConfigDocument, one per source --sign_document--> data of an object (document, hash, mac)
+//! ConfigDocument, one per source --sign_stamped--> data of an object (document, hash, mac)
 //! data --VerifiedDocument::from_object--> VerifiedDocument, which the route table is built from
 //! ```
 //!
@@ -10,8 +10,9 @@
 //! [`CatalogRequest`], its [`ObservedCatalogs`].
 //!
 //! Every object has a hash and a MAC over its kind, name and document, so a route cannot be added without the
-//! installation's keys. An object that fails verification is rejected, and its last valid version stays in
-//! use. Static credentials are sealed.
+//! installation's keys. The document contains the installation's id and a serial ([`Stamp`]), so an older
+//! version of an object cannot replace a newer one. An object that fails verification is rejected, and its
+//! last valid version stays in use. Static credentials are sealed.
 //!
 //! Pure: no Kubernetes client, no I/O, no clock.
 
@@ -23,6 +24,8 @@ mod observed_catalog;
 mod report;
 mod restored_uids;
 mod sign;
+mod slugs;
+mod stamp;
 mod verified;
 
 pub use catalog_request::{
@@ -37,8 +40,11 @@ pub use report::{
 };
 pub use restored_uids::{RESTORED_UIDS_CONFIG_MAP, RestoredUids, sign_restored_uids, verify_restored_uids};
 pub use sign::{
-    SignError, SignedDocument, VerifyError, content_hash, object_name, sign_document, verify_document,
+    SignError, SignedDocument, VerifyError, content_hash, object_name, sign_document, sign_stamped,
+    verify_document, verify_stamped,
 };
+pub use slugs::{SLUGS_CONFIG_MAP, SlugRecord, SlugRecords, sign_slugs, verify_slugs};
+pub use stamp::Stamp;
 pub use verified::VerifiedDocument;
 
 pub use portcullis_keyring::MacRing;
@@ -67,6 +73,13 @@ pub const MANAGED_BY: &str = "portcullis-operator";
 pub const SOURCE_ANNOTATION: &str = "portcullis.dev/source";
 /// Annotation: the generation of that resource.
 pub const GENERATION_ANNOTATION: &str = "portcullis.dev/source-generation";
+
+/// The document with the diagnostics of all resources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedDiagnostics {
+    /// Errors first.
+    pub diagnostics: Vec<PublishedDiagnostic>,
+}
 
 /// One problem of a resource, as the portal shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

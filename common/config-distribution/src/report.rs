@@ -51,6 +51,9 @@ pub struct Rejection {
     pub resource_version: String,
     /// Reason: one CamelCase word, with details if there are any.
     pub reason: String,
+    /// For a version with too low a serial: the serial that the next version must exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_serial: Option<i64>,
 }
 
 /// Rollout state of one object at a replica.

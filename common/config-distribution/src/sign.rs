@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use portcullis_config::unknown_feature;
 use portcullis_keyring::{MacRing, NoMacKey};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::DocumentKind;
+use crate::stamp::Header;
+use crate::{DocumentKind, Stamp};
 
 /// Entries of an object's data, under the names of these fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,16 @@ pub enum VerifyError {
         "the document requires the feature '{0}', which this version does not support; upgrade the data plane"
     )]
     Unsupported(String),
+    /// It was written for an installation with another id.
+    #[error(
+        "the document belongs to another installation; only this installation's operator may publish here"
+    )]
+    OtherInstallation,
+    /// It has no serial, although every document of this installation has one.
+    #[error(
+        "the document has no serial, so it is older than the current ones; restart the operator, which writes it again"
+    )]
+    NoSerial,
     /// The credential cannot be opened.
     #[error("failed to open the credential; its key is no longer in the ring")]
     Unopenable,
@@ -81,6 +91,8 @@ impl VerifyError {
             Self::Forged => "Forged",
             Self::NotUnderstood(_) => "NotUnderstood",
             Self::Unsupported(_) => "Unsupported",
+            Self::OtherInstallation => "OtherInstallation",
+            Self::NoSerial => "NoSerial",
             Self::Unopenable => "Unopenable",
         }
     }
@@ -113,7 +125,7 @@ pub fn content_hash(text: &str) -> String {
     hex
 }
 
-/// Serializes a document for the object of this kind and name, with its hash and MAC.
+/// Serializes a document without a stamp for the object of this kind and name, with its hash and MAC.
 ///
 /// # Errors
 /// When it cannot be serialized, or the MAC ring has no key.
@@ -123,7 +135,22 @@ pub fn sign_document(
     name: &str,
     document: &impl Serialize,
 ) -> Result<SignedDocument, SignError> {
-    sign(ring, [kind.object_kind(), name, kind.label()], document)
+    let document = serde_json::to_string(document)?;
+    sign_text(ring, [kind.object_kind(), name, kind.label()], document)
+}
+
+/// Signs the JSON text of a document for the object of this kind and name, with this stamp.
+///
+/// # Errors
+/// When the MAC ring has no key.
+pub fn sign_stamped(
+    ring: &MacRing,
+    kind: DocumentKind,
+    name: &str,
+    stamp: &Stamp,
+    document: &str,
+) -> Result<SignedDocument, SignError> {
+    sign_text(ring, [kind.object_kind(), name, kind.label()], stamp.apply(document))
 }
 
 /// Serializes and signs a document. `place` is the kind of the object, its name and the label of the
@@ -133,8 +160,11 @@ pub(crate) fn sign(
     place: [&str; 3],
     document: &impl Serialize,
 ) -> Result<SignedDocument, SignError> {
+    sign_text(ring, place, serde_json::to_string(document)?)
+}
+
+fn sign_text(ring: &MacRing, place: [&str; 3], document: String) -> Result<SignedDocument, SignError> {
     let [object_kind, name, label] = place;
-    let document = serde_json::to_string(document)?;
     let mac = ring.mac(&[object_kind, name, label, &document])?;
     Ok(SignedDocument { hash: content_hash(&document), mac, document })
 }
@@ -149,22 +179,23 @@ pub fn verify_document<T: DeserializeOwned>(
     name: &str,
     data: &BTreeMap<String, String>,
 ) -> Result<T, VerifyError> {
-    let document = verify_text(ring, [kind.object_kind(), name, kind.label()], data)?;
-    if kind != DocumentKind::Diagnostics {
-        let Header { requires } = serde_json::from_str(document).map_err(VerifyError::NotUnderstood)?;
-        if let Some(feature) = unknown_feature(&requires) {
-            return Err(VerifyError::Unsupported(feature.to_owned()));
-        }
-    }
-    serde_json::from_str(document).map_err(VerifyError::NotUnderstood)
+    verify_stamped(ring, kind, name, data).map(|(_, document)| document)
 }
 
-/// Members of every config document, beside those of its kind.
-#[derive(Deserialize)]
-struct Header {
-    /// Features that a reader must know.
-    #[serde(default)]
-    requires: Vec<String>,
+/// Like [`verify_document`], with the document's stamp. `None` for a document of a version without serials.
+///
+/// # Errors
+/// Like [`verify_document`].
+pub fn verify_stamped<T: DeserializeOwned>(
+    ring: &MacRing,
+    kind: DocumentKind,
+    name: &str,
+    data: &BTreeMap<String, String>,
+) -> Result<(Option<Stamp>, T), VerifyError> {
+    let document = verify_text(ring, [kind.object_kind(), name, kind.label()], data)?;
+    let header: Header = serde_json::from_str(document).map_err(VerifyError::NotUnderstood)?;
+    header.check_features()?;
+    Ok((header.stamp(), serde_json::from_str(document).map_err(VerifyError::NotUnderstood)?))
 }
 
 /// Verifies and decodes a document. `place` is the same as for [`sign`].

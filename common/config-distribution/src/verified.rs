@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use portcullis_config::{GatewayConfig, OriginConfig, RouteConfig, SecretKey, SecretValue, TeamConfig};
 use portcullis_keyring::Keyring;
+use serde::de::DeserializeOwned;
 
-use crate::{DocumentKind, SealedCredential, VerifyError, verify_document};
+use crate::sign::verify_stamped;
+use crate::stamp::check_stamp;
+use crate::{DocumentKind, SealedCredential, Stamp, VerifyError};
 
 /// Verified document of one object. A credential is already opened.
 pub enum VerifiedDocument {
@@ -22,27 +25,42 @@ pub enum VerifiedDocument {
 }
 
 impl VerifiedDocument {
-    /// Verifies and decodes an object. `None` for diagnostics, which are not part of the config.
+    /// Verifies and decodes an object. `None` for diagnostics, which are not part of the config. The stamp is
+    /// `None` for a document of a version without serials.
     ///
     /// # Errors
-    /// When verification fails. The last valid version of the object stays in use.
+    /// When verification fails, or the document belongs to another installation. The last valid version of
+    /// the object stays in use.
     pub fn from_object(
         keys: &Keyring,
         kind: DocumentKind,
         name: &str,
         data: &BTreeMap<String, String>,
-    ) -> Result<Option<Self>, VerifyError> {
-        Ok(Some(match kind {
-            DocumentKind::Gateway => Self::Gateway(verify_document(&keys.mac, kind, name, data)?),
-            DocumentKind::Origin => Self::Origin(verify_document(&keys.mac, kind, name, data)?),
-            DocumentKind::Route => Self::Route(verify_document(&keys.mac, kind, name, data)?),
-            DocumentKind::Team => Self::Team(verify_document(&keys.mac, kind, name, data)?),
+    ) -> Result<Option<(Option<Stamp>, Self)>, VerifyError> {
+        let (stamp, document) = match kind {
+            DocumentKind::Gateway => verified(keys, kind, name, data, Self::Gateway)?,
+            DocumentKind::Origin => verified(keys, kind, name, data, Self::Origin)?,
+            DocumentKind::Route => verified(keys, kind, name, data, Self::Route)?,
+            DocumentKind::Team => verified(keys, kind, name, data, Self::Team)?,
             DocumentKind::Credential => {
-                let document: SealedCredential = verify_document(&keys.mac, kind, name, data)?;
+                let (stamp, document): (_, SealedCredential) = verify_stamped(&keys.mac, kind, name, data)?;
                 let value = document.open(&keys.sealing)?;
-                Self::Credential(document.key, value)
+                (stamp, Self::Credential(document.key, value))
             }
             DocumentKind::Diagnostics => return Ok(None),
-        }))
+        };
+        check_stamp(stamp.as_ref(), keys.installation().as_deref())?;
+        Ok(Some((stamp, document)))
     }
+}
+
+fn verified<T: DeserializeOwned>(
+    keys: &Keyring,
+    kind: DocumentKind,
+    name: &str,
+    data: &BTreeMap<String, String>,
+    variant: impl FnOnce(T) -> VerifiedDocument,
+) -> Result<(Option<Stamp>, VerifiedDocument), VerifyError> {
+    let (stamp, document) = verify_stamped(&keys.mac, kind, name, data)?;
+    Ok((stamp, variant(document)))
 }

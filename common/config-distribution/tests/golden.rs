@@ -11,9 +11,10 @@ use portcullis_config_distribution::{
     CATALOGS_PATH, CatalogRequest, DEFAULT_NAMESPACE, DocumentKind, GENERATION_ANNOTATION, KEYS_LABEL_VALUE,
     KEYS_SECRET, KEYS_SECRET_ENTRY, ListKind, MAC_HEADER, MANAGED_BY, MAX_REPLY_BYTES, NONCE_HEADER,
     OBJECT_KIND_LABEL, OWNER_CONFIG_MAP, OWNER_LABEL_VALUE, ObservedCatalogs, ObservedItem,
-    PublishedDiagnostic, REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS,
-    RESTORED_UIDS_CONFIG_MAP, Rejection, ReplicaReport, SOURCE_ANNOTATION, SealedCredential, VerifyError,
-    object_name, sign_document, sign_restored_uids, verify_restored_uids,
+    PublishedDiagnostic, PublishedDiagnostics, REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS,
+    RESTORED_UIDS_CONFIG_MAP, Rejection, ReplicaReport, SLUGS_CONFIG_MAP, SOURCE_ANNOTATION,
+    SealedCredential, SlugRecord, Stamp, VerifyError, object_name, sign_document, sign_restored_uids,
+    sign_slugs, sign_stamped, verify_restored_uids, verify_slugs,
 };
 use portcullis_golden::assert_golden;
 use portcullis_keyring::Keyring;
@@ -49,6 +50,7 @@ fn names_labels_annotations_and_limits_stay() {
         "keys": {"name": KEYS_SECRET, "label value": KEYS_LABEL_VALUE, "data": KEYS_SECRET_ENTRY},
         "owner": {"name": OWNER_CONFIG_MAP, "label value": OWNER_LABEL_VALUE},
         "identities": {"name": RESTORED_UIDS_CONFIG_MAP},
+        "slugs": {"name": SLUGS_CONFIG_MAP},
         "report": {"annotation": REPORT_ANNOTATION, "label": REPLICA_OF_LABEL, "fresh seconds": REPORT_MAX_AGE_SECONDS},
         "catalogs": {
             "path": CATALOGS_PATH, "nonce header": NONCE_HEADER, "mac header": MAC_HEADER,
@@ -64,9 +66,12 @@ fn objects_of_every_kind_keep_names_hash_and_mac() {
     let object = |kind: DocumentKind| {
         let name = object_name(kind, "uid-1");
         let document = json!({"uid": "uid-1", "name": "mcp/ü"});
+        let stamp = Stamp { installation: "aW5zdGFsbGF0aW9u".into(), serial: 1_800_000_000_000 };
+        let text = document.to_string();
         json!({
             "label value": kind.label(), "kind": kind.object_kind(), "resource": kind.resource(), "name": name,
-            "data": sign_document(&keys.mac, kind, &name, &document).unwrap().data(),
+            "data": sign_stamped(&keys.mac, kind, &name, &stamp, &text).unwrap().data(),
+            "data without serial": sign_document(&keys.mac, kind, &name, &document).unwrap().data(),
         })
     };
     assert_golden("config-distribution/objects.json", &pretty(&DocumentKind::ALL.map(object)));
@@ -97,6 +102,7 @@ fn reports_of_replicas_keep_their_form() {
             name: "route-x".into(),
             resource_version: "7".into(),
             reason: "Forged".into(),
+            accepted_serial: None,
         }],
         version: "0.1.0".into(),
         private: "10.1.2.3:9090".parse().ok(),
@@ -110,9 +116,13 @@ fn reports_of_replicas_keep_their_form() {
         VerifyError::Forged,
         VerifyError::NotUnderstood(serde_json::from_str::<()>("").unwrap_err()),
         VerifyError::Unsupported("feature".into()),
+        VerifyError::OtherInstallation,
+        VerifyError::NoSerial,
         VerifyError::Unopenable,
     ];
-    let mut text = pretty(&[&report, &ReplicaReport::default()]);
+    let mut replayed = report.clone();
+    replayed.rejected[0].accepted_serial = Some(1_800_000_000_000);
+    let mut text = pretty(&[&report, &ReplicaReport::default(), &replayed]);
     let reasons: Vec<_> = reasons.iter().map(VerifyError::reason).collect();
     text.push_str(&format!("\n{}", pretty(&json!({"rejection reasons": reasons}))));
     assert_golden("config-distribution/reports.json", &text);
@@ -128,7 +138,8 @@ fn diagnostics_keep_their_form() {
         message: "message".into(),
     };
     let least = PublishedDiagnostic { resource: None, field: None, ..full.clone() };
-    assert_golden("config-distribution/diagnostics.json", &pretty(&[full, least]));
+    let document = PublishedDiagnostics { diagnostics: vec![full, least] };
+    assert_golden("config-distribution/diagnostics.json", &pretty(&document));
 }
 
 fn observations() -> ObservedCatalogs {
@@ -176,6 +187,19 @@ fn identities_keep_their_form_and_mac() {
     let data: BTreeMap<String, String> = sign_restored_uids(&keys.mac, &restored_uids).unwrap().data();
     assert_eq!(verify_restored_uids(&keys.mac, &data).unwrap(), restored_uids);
     assert_golden("config-distribution/identities.json", &pretty(&data));
+}
+
+#[test]
+fn slugs_keep_their_form_and_mac() {
+    let keys = keys();
+    let record = |freed_at| SlugRecord { namespace: "mcp".into(), uid: "uid-1".into(), freed_at };
+    let records = [("read".to_owned(), record(None)), ("write".to_owned(), record(Some(1_800_000_000_000)))];
+    let data: BTreeMap<String, String> = sign_slugs(&keys.mac, &records.clone().into()).unwrap().data();
+    assert_eq!(verify_slugs(&keys.mac, &data).unwrap(), records.into());
+    let mut changed = data.clone();
+    changed.insert("document".to_owned(), "{}".to_owned());
+    assert!(matches!(verify_slugs(&keys.mac, &changed), Err(VerifyError::Forged)));
+    assert_golden("config-distribution/slugs.json", &pretty(&data));
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -13,9 +13,10 @@ use portcullis_config::{
     TeamAccess, TeamConfig, TokenLifetimes,
 };
 use portcullis_config_distribution::{
-    ConfigDocument, DocumentKind, SealedCredential, VerifiedDocument, VerifyError, object_name, sign_document,
+    ConfigDocument, DocumentKind, SealedCredential, Stamp, VerifiedDocument, VerifyError, object_name,
+    sign_document, sign_stamped,
 };
-use portcullis_keyring::Keyring;
+use portcullis_keyring::{KeyDocument, Keyring};
 use secrecy::{ExposeSecret as _, SecretString};
 
 fn keys() -> Keyring {
@@ -90,19 +91,36 @@ fn documents(config: &Config) -> Vec<ConfigDocument<'_>> {
     documents
 }
 
+/// Signs a document of this installation.
+fn signed(
+    keys: &Keyring,
+    kind: DocumentKind,
+    name: &str,
+    document: &serde_json::Value,
+) -> BTreeMap<String, String> {
+    let stamp = Stamp { installation: keys.installation().unwrap().id.clone(), serial: 7 };
+    sign_stamped(&keys.mac, kind, name, &stamp, &document.to_string()).unwrap().data()
+}
+
+/// A published document without its stamp.
+fn content(keys: &Keyring, data: &BTreeMap<String, String>) -> serde_json::Value {
+    let stamp = Stamp { installation: keys.installation().unwrap().id.clone(), serial: 7 };
+    serde_json::from_str(&stamp.remove_from(&data["document"]).unwrap()).unwrap()
+}
+
 /// Publishes a config as the operator does.
 fn published(keys: &Keyring, config: &Config) -> Vec<Object> {
-    let signed = |kind: DocumentKind, name: String, document: &serde_json::Value| {
-        let data = sign_document(&keys.mac, kind, &name, document).unwrap().data();
+    let published = |kind: DocumentKind, name: String, document: &serde_json::Value| {
+        let data = signed(keys, kind, &name, document);
         (kind, name, data)
     };
     let documents = documents(config).into_iter().map(|document| {
-        signed(document.kind(), document.object_name(), &serde_json::to_value(document).unwrap())
+        published(document.kind(), document.object_name(), &serde_json::to_value(document).unwrap())
     });
     let credentials = config.secrets.iter().map(|(key, value)| {
         let sealed = SealedCredential::seal(&keys.sealing, &Random::system(), key, value).unwrap();
         let name = object_name(DocumentKind::Credential, &key.0);
-        signed(DocumentKind::Credential, name, &serde_json::to_value(sealed).unwrap())
+        published(DocumentKind::Credential, name, &serde_json::to_value(sealed).unwrap())
     });
     documents.chain(credentials).collect()
 }
@@ -112,7 +130,7 @@ fn given_a_published_config_when_verified_then_each_document_is_unchanged() {
     let (keys, config) = (keys(), config());
     let mut verified = Vec::new();
     for (kind, name, data) in published(&keys, &config) {
-        let document = VerifiedDocument::from_object(&keys, kind, &name, &data).unwrap().unwrap();
+        let (_, document) = VerifiedDocument::from_object(&keys, kind, &name, &data).unwrap().unwrap();
         let document = match &document {
             VerifiedDocument::Gateway(document) => ConfigDocument::Gateway(document),
             VerifiedDocument::Origin(document) => ConfigDocument::Origin(document),
@@ -198,9 +216,9 @@ fn given_an_object_when_anything_of_it_is_not_the_operators_then_it_is_rejected(
 fn given_a_document_with_fields_of_a_newer_version_then_they_are_ignored() {
     let keys = keys();
     for (kind, name, data) in published(&keys, &config()) {
-        let mut document: serde_json::Value = serde_json::from_str(&data["document"]).unwrap();
+        let mut document = content(&keys, &data);
         add_unknown_members(&mut document);
-        let data = sign_document(&keys.mac, kind, &name, &document).unwrap().data();
+        let data = signed(&keys, kind, &name, &document);
         assert_eq!(rejected(&keys, kind, &name, &data), None, "{document}");
     }
 }
@@ -224,10 +242,8 @@ fn add_unknown_members(value: &mut serde_json::Value) {
 fn given_a_document_that_requires_an_unknown_feature_then_it_is_rejected_by_name() {
     let keys = keys();
     for (kind, name, data) in published(&keys, &config()) {
-        let mut document: serde_json::Value = serde_json::from_str(&data["document"]).unwrap();
-        let sign = |document: &serde_json::Value| {
-            sign_document(&keys.mac, kind, &name, document).unwrap().data()
-        };
+        let mut document = content(&keys, &data);
+        let sign = |document: &serde_json::Value| signed(&keys, kind, &name, document);
         document["requires"] = serde_json::json!([]);
         assert_eq!(rejected(&keys, kind, &name, &sign(&document)), None);
         document["requires"] = serde_json::json!(["time-travel"]);
@@ -237,6 +253,42 @@ fn given_a_document_that_requires_an_unknown_feature_then_it_is_rejected_by_name
         document["requires"] = serde_json::json!("time-travel");
         assert_eq!(rejected(&keys, kind, &name, &sign(&document)), Some("NotUnderstood"));
     }
+}
+
+#[test]
+fn given_a_document_of_another_installation_or_without_a_serial_then_it_is_rejected() {
+    let keys = keys();
+    let foreign = Stamp { installation: "another".into(), serial: i64::MAX };
+    for (kind, name, data) in published(&keys, &config()) {
+        let stamp = Stamp { installation: keys.installation().unwrap().id.clone(), serial: 7 };
+        let content = stamp.remove_from(&data["document"]).unwrap();
+        let foreign = sign_stamped(&keys.mac, kind, &name, &foreign, &content).unwrap().data();
+        assert_eq!(rejected(&keys, kind, &name, &foreign), Some("OtherInstallation"));
+        let content: serde_json::Value = serde_json::from_str(&content).unwrap();
+        for member in ["installation", "serial"] {
+            let mut half: serde_json::Value = serde_json::from_str(&data["document"]).unwrap();
+            half.as_object_mut().unwrap().remove(member);
+            let half = sign_document(&keys.mac, kind, &name, &half).unwrap().data();
+            assert_eq!(rejected(&keys, kind, &name, &half), Some("NoSerial"));
+        }
+        let without = sign_document(&keys.mac, kind, &name, &content).unwrap().data();
+        assert_eq!(rejected(&keys, kind, &name, &without), Some("NoSerial"));
+        // Until the operator has written every document again, those of a version without serials are valid.
+        let upgrading = keys_without_required_serials();
+        let without = sign_document(&upgrading.mac, kind, &name, &content).unwrap().data();
+        if kind != DocumentKind::Credential {
+            assert_eq!(rejected(&upgrading, kind, &name, &without), None);
+        }
+    }
+}
+
+fn keys_without_required_serials() -> Keyring {
+    let text = Keyring::generate(&Random::system()).unwrap();
+    let mut written: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    written.as_object_mut().unwrap().remove("installation");
+    let mut document = KeyDocument::read(written.to_string().as_bytes()).unwrap();
+    document.add_installation(&Random::system()).unwrap();
+    Keyring::from_document(&document).unwrap()
 }
 
 #[test]
@@ -250,7 +302,7 @@ fn given_a_document_that_lacks_a_field_or_has_an_unknown_variant_then_it_is_not_
     let config = config();
     let mut document = serde_json::to_value(&config.origins[0]).unwrap();
     document["auth"] = serde_json::json!({"telepathy": {}});
-    let data = sign_document(&keys.mac, DocumentKind::Origin, "origin-x", &document).unwrap().data();
+    let data = signed(&keys, DocumentKind::Origin, "origin-x", &document);
     assert_eq!(rejected(&keys, DocumentKind::Origin, "origin-x", &data), Some("NotUnderstood"));
 }
 

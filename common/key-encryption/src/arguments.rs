@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use portcullis_config::is_loopback;
 use portcullis_egress::HttpClients;
 use url::Url;
 
 use crate::KeyEncryptionError;
-use crate::transit::TransitClient;
+use crate::transit::{TransitClient, TransitKey, TransitKeys};
 use crate::transit_login::TransitLogin;
 
 /// Default path of a pod's service account token.
@@ -20,12 +21,17 @@ pub struct KeyEncryptionArgs {
     /// OpenBao that never leaves the service. Without this option they are not encrypted.
     #[arg(long, value_enum, value_name = "HOW", requires_all = ["transit_address", "transit_key"])]
     keys_encryption: Option<KeyEncryptionMode>,
-    /// URL of the transit service, for example https://vault.example.com:8200.
+    /// URL of the transit service, for example https://vault.example.com:8200. Plain http is valid only on
+    /// loopback, for an agent in the same pod.
     #[arg(long, value_name = "URL", requires = "keys_encryption")]
     transit_address: Option<Url>,
     /// Name of the transit key.
     #[arg(long, value_name = "NAME", requires = "keys_encryption")]
     transit_key: Option<String>,
+    /// The transit key that encrypted the existing rings, if it is another one: MOUNT/NAME. Rings that are
+    /// encrypted with any other key are rejected.
+    #[arg(long, value_name = "MOUNT/NAME", requires = "keys_encryption")]
+    transit_previous_key: Option<String>,
     /// Path where the transit engine is mounted.
     #[arg(long, value_name = "PATH", default_value = "transit", requires = "keys_encryption")]
     transit_mount: String,
@@ -79,18 +85,44 @@ impl KeyEncryptionArgs {
                 return Err(KeyEncryptionError::Arguments(problem.to_owned()));
             }
         };
+        check_address(address)?;
+        let previous = self.transit_previous_key.as_deref().map(parse_key).transpose()?;
         let ca = self.transit_ca.as_deref().map(read).transpose()?;
         let mount = self.transit_mount.trim_matches('/').to_owned();
         TransitClient::new(
             clients,
             address,
-            mount,
-            key.clone(),
+            TransitKeys { current: TransitKey { mount, name: key.clone() }, previous },
             self.transit_namespace.clone(),
             login,
             ca.as_deref(),
         )
         .map(Some)
+    }
+}
+
+/// The rings and the credential for the service must not be sent in the clear.
+fn check_address(address: &Url) -> Result<(), KeyEncryptionError> {
+    if address.scheme() == "https" || (address.scheme() == "http" && is_loopback(address)) {
+        return Ok(());
+    }
+    Err(KeyEncryptionError::Arguments(format!(
+        "--transit-address {address} is not https, so the keys and the credential for the service would be sent unencrypted; use \
+         https (http is allowed only on loopback)"
+    )))
+}
+
+fn parse_key(text: &str) -> Result<TransitKey, KeyEncryptionError> {
+    match text.trim_matches('/').rsplit_once('/') {
+        Some((mount, name)) if !mount.is_empty() && !name.is_empty() => {
+            Ok(TransitKey { mount: mount.to_owned(), name: name.to_owned() })
+        }
+        _ => {
+            let problem = format!(
+                "--transit-previous-key '{text}' is not MOUNT/NAME; write it like transit/portcullis"
+            );
+            Err(KeyEncryptionError::Arguments(problem))
+        }
     }
 }
 
@@ -119,6 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn given_an_address_without_tls_then_it_is_refused_except_on_loopback() {
+        let at = |address: &str| {
+            configures_transit(&format!(
+                "--keys-encryption transit --transit-address {address} --transit-key k --transit-token-file t"
+            ))
+        };
+        for address in
+            ["https://v.example", "http://127.0.0.1:8200", "http://localhost:8200", "http://[::1]:8200"]
+        {
+            assert!(at(address).unwrap(), "{address}");
+        }
+        for address in
+            ["http://v.example:8200", "http://10.0.0.1", "http://localhost.example", "ftp://127.0.0.1"]
+        {
+            let error = at(address).unwrap_err().to_string();
+            assert!(error.contains("not https"), "{error}");
+        }
+    }
+
+    #[test]
     fn given_incomplete_arguments_then_the_error_names_the_missing_ones() {
         let transit = "--keys-encryption transit --transit-address https://v.example --transit-key k";
         assert!(!configures_transit("").unwrap());
@@ -133,6 +185,7 @@ mod tests {
             "--keys-encryption transit --transit-address no-url --transit-key k --transit-token-file t",
             &format!("{transit} --transit-token-file t --transit-kubernetes-role r"),
             &format!("{transit} --transit-token-file t --transit-ca missing.pem"),
+            &format!("{transit} --transit-token-file t --transit-previous-key old"),
         ] {
             assert!(configures_transit(arguments).is_err(), "{arguments}");
         }

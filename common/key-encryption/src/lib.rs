@@ -23,7 +23,10 @@ use crate::encrypted_keys::EncryptedKeys;
 use crate::transit::TransitClient;
 
 /// Encrypts and decrypts the key rings as the command line configures it.
-pub struct KeyEncryption(Option<TransitClient>);
+pub struct KeyEncryption {
+    transit: Option<TransitClient>,
+    accepts_unencrypted: bool,
+}
 
 /// The key rings could not be encrypted or decrypted. A process cannot start without them.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,23 @@ pub enum KeyEncryptionError {
         "the keys are encrypted with the transit key {mount}/{key}; add --keys-encryption transit and the options of that service"
     )]
     Encrypted {
+        /// Path where the engine is mounted.
+        mount: String,
+        /// Name of the key.
+        key: String,
+    },
+    /// The rings are not encrypted, although the command line configures encryption.
+    #[error(
+        "the keys are not encrypted, so they may have been replaced; restore the encrypted ones. If you just enabled encryption, \
+         run the operator once with --keys-accept-unencrypted (chart: keys.transit.acceptUnencrypted)"
+    )]
+    Unencrypted,
+    /// The rings are encrypted with a key that the command line does not name.
+    #[error(
+        "the keys are encrypted with the transit key {mount}/{key}, which the command line does not name; restore the keys, or add \
+         --transit-previous-key {mount}/{key} if you changed the key"
+    )]
+    OtherKey {
         /// Path where the engine is mounted.
         mount: String,
         /// Name of the key.
@@ -80,7 +100,7 @@ impl KeyEncryption {
     /// Stores the rings without encryption.
     #[must_use]
     pub fn plain() -> Self {
-        Self(None)
+        Self { transit: None, accepts_unencrypted: false }
     }
 
     /// Configures encryption from the command line. Sends no request yet.
@@ -88,16 +108,24 @@ impl KeyEncryption {
     /// # Errors
     /// If the options are incomplete or invalid.
     pub fn new(arguments: &KeyEncryptionArgs, clients: &HttpClients) -> Result<Self, KeyEncryptionError> {
-        Ok(Self(arguments.transit(clients)?))
+        Ok(Self { transit: arguments.transit(clients)?, accepts_unencrypted: false })
     }
 
-    /// Decrypts stored rings. Rings stored in clear text are returned unchanged, so an existing installation
-    /// can turn on encryption; the next writer should then [encrypt](Self::encrypt) them.
+    /// Also accepts rings that are not encrypted, so that an existing installation can turn on encryption. The
+    /// caller should then [encrypt](Self::encrypt) them. Only for rings that nobody else can write.
+    #[must_use]
+    pub fn accepting_unencrypted(self) -> Self {
+        Self { accepts_unencrypted: true, ..self }
+    }
+
+    /// Decrypts stored rings.
     ///
     /// # Errors
-    /// If the rings are encrypted and the service is unavailable or rejects the request.
+    /// If the rings are encrypted and the service is unavailable or rejects the request, if they are encrypted
+    /// with a key that is not configured, or if they are not encrypted although encryption is configured.
     pub async fn decrypt(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
-        match (EncryptedKeys::read(stored), &self.0) {
+        match (EncryptedKeys::read(stored), &self.transit) {
+            (None, Some(_)) if !self.accepts_unencrypted => Err(KeyEncryptionError::Unencrypted),
             (None, _) => Ok(Zeroizing::new(stored.to_vec())),
             (Some(EncryptedKeys { mount, key, .. }), None) => {
                 Err(KeyEncryptionError::Encrypted { mount, key })
@@ -111,7 +139,7 @@ impl KeyEncryption {
     /// # Errors
     /// If encryption is configured and the service is unavailable or rejects the request.
     pub async fn encrypt(&self, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyEncryptionError> {
-        match &self.0 {
+        match &self.transit {
             None => Ok(Zeroizing::new(text.to_vec())),
             Some(transit) => Ok(Zeroizing::new(transit.encrypt(text).await?.to_json())),
         }
@@ -120,7 +148,7 @@ impl KeyEncryption {
     /// Whether the stored rings have the form that [`encrypt`](Self::encrypt) would give them.
     #[must_use]
     pub fn is_up_to_date(&self, stored: &[u8]) -> bool {
-        match (EncryptedKeys::read(stored), &self.0) {
+        match (EncryptedKeys::read(stored), &self.transit) {
             (None, None) => true,
             (Some(stored), Some(transit)) => transit.uses_current_key(&stored),
             _ => false,

@@ -23,13 +23,34 @@ const MAX_ERROR_CHARS: usize = 300;
 const PRIVATE_NETWORKS: [&str; 7] =
     ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"];
 
+/// The keys that the command line names.
+pub(crate) struct TransitKeys {
+    /// Encrypts, and decrypts.
+    pub(crate) current: TransitKey,
+    /// Only decrypts.
+    pub(crate) previous: Option<TransitKey>,
+}
+
+/// A key of a transit engine.
+#[derive(PartialEq, Eq)]
+pub(crate) struct TransitKey {
+    /// Path where the engine is mounted.
+    pub(crate) mount: String,
+    pub(crate) name: String,
+}
+
+impl TransitKey {
+    fn has_encrypted(&self, stored: &EncryptedKeys) -> bool {
+        (&stored.mount, &stored.key) == (&self.mount, &self.name)
+    }
+}
+
 /// Client for one key of one transit service.
 pub(crate) struct TransitClient {
     http: HttpClient,
     address: Url,
     host: String,
-    mount: String,
-    key: String,
+    keys: TransitKeys,
     namespace: Option<HeaderValue>,
     login: TransitLogin,
 }
@@ -69,8 +90,7 @@ impl TransitClient {
     pub(crate) fn new(
         clients: &HttpClients,
         address: &Url,
-        mount: String,
-        key: String,
+        keys: TransitKeys,
         namespace: Option<String>,
         login: TransitLogin,
         ca: Option<&str>,
@@ -85,7 +105,7 @@ impl TransitClient {
             })
             .transpose()?;
         let http = clients.http(&networks, ca)?;
-        Ok(Self { http, address: address.clone(), host, mount, key, namespace, login })
+        Ok(Self { http, address: address.clone(), host, keys, namespace, login })
     }
 
     pub(crate) async fn encrypt(&self, text: &[u8]) -> Result<EncryptedKeys, KeyEncryptionError> {
@@ -94,11 +114,12 @@ impl TransitClient {
             plaintext: Zeroizing<String>,
         }
         let asked = RequestBody { plaintext: Zeroizing::new(STANDARD.encode(text)) };
-        let path = [self.mount.as_str(), "encrypt", &self.key];
+        let TransitKey { mount, name } = &self.keys.current;
+        let path = [mount.as_str(), "encrypt", name];
         let answer = self.request("encrypt the keys", &path, &asked).await?;
         let ResponseData { data: EncryptResponse { ciphertext } } =
             self.read(&answer, "data.ciphertext is missing")?;
-        Ok(EncryptedKeys { mount: self.mount.clone(), key: self.key.clone(), ciphertext })
+        Ok(EncryptedKeys { mount: mount.clone(), key: name.clone(), ciphertext })
     }
 
     pub(crate) async fn decrypt(
@@ -109,8 +130,16 @@ impl TransitClient {
         struct RequestBody<'a> {
             ciphertext: &'a str,
         }
-        // Decrypt with the key that encrypted it. The key of the command line is only for new writes.
-        let path = [stored.mount.as_str(), "decrypt", &stored.key];
+        // The stored document must not choose the path: its writer could have a key of their own there.
+        let TransitKeys { current, previous } = &self.keys;
+        let mut known = std::iter::once(current).chain(previous);
+        let Some(TransitKey { mount, name }) = known.find(|key| key.has_encrypted(stored)) else {
+            return Err(KeyEncryptionError::OtherKey {
+                mount: stored.mount.clone(),
+                key: stored.key.clone(),
+            });
+        };
+        let path = [mount.as_str(), "decrypt", name];
         let answer =
             self.request("decrypt the keys", &path, &RequestBody { ciphertext: &stored.ciphertext }).await?;
         let ResponseData { data: DecryptResponse { plaintext } } =
@@ -121,7 +150,7 @@ impl TransitClient {
 
     /// Whether the rings were encrypted with the key of the command line.
     pub(crate) fn uses_current_key(&self, stored: &EncryptedKeys) -> bool {
-        (&stored.mount, &stored.key) == (&self.mount, &self.key)
+        self.keys.current.has_encrypted(stored)
     }
 
     async fn request(

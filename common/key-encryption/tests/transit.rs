@@ -136,18 +136,46 @@ async fn given_rings_when_closed_then_what_is_stored_tells_nothing_and_opens_by_
 #[tokio::test]
 async fn given_rings_in_the_clear_when_opened_then_they_are_taken_and_nobody_is_asked() {
     let world = Harness::new().await;
-    assert_eq!(*world.by_token().decrypt(RINGS).await.unwrap(), RINGS);
+    let migrating = world.by_token().accepting_unencrypted();
+    assert_eq!(*migrating.decrypt(RINGS).await.unwrap(), RINGS);
     assert_eq!(*KeyEncryption::plain().decrypt(RINGS).await.unwrap(), RINGS);
     assert_eq!(*KeyEncryption::plain().encrypt(RINGS).await.unwrap(), RINGS);
     assert!(world.seen().is_empty());
 }
 
 #[tokio::test]
-async fn given_another_key_on_the_command_line_when_opened_then_it_is_by_the_key_that_closed_it() {
+async fn given_encryption_when_the_stored_rings_are_not_encrypted_then_they_are_refused() {
+    let world = Harness::new().await;
+    let error = world.by_token().decrypt(RINGS).await.err().unwrap();
+    assert!(matches!(error, KeyEncryptionError::Unencrypted), "{error}");
+    assert!(error.to_string().contains("--keys-accept-unencrypted"));
+}
+
+#[tokio::test]
+async fn given_rings_of_another_key_when_decrypted_then_the_stored_document_does_not_choose_the_path() {
+    let world = Harness::new().await;
+    let stored = world.by_token().encrypt(RINGS).await.unwrap();
+    let text = String::from_utf8(stored.to_vec()).unwrap();
+    for (from, to) in
+        [("team/transit", "mallory/transit"), ("\"gate\"", "\"../../sys/seal\""), ("\"gate\"", "\"other\"")]
+    {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        let error = world.by_token().decrypt(changed.as_bytes()).await.err().unwrap();
+        assert!(matches!(error, KeyEncryptionError::OtherKey { .. }), "{error}");
+    }
+    assert_eq!(world.seen(), ["team/transit/encrypt/gate"], "the service was not asked");
+}
+
+#[tokio::test]
+async fn given_another_key_on_the_command_line_when_the_previous_one_is_named_then_it_opens_and_is_closed_anew()
+ {
     let world = Harness::new().await;
     let stored = world.by_token().encrypt(RINGS).await.unwrap();
     let login = format!("--transit-token-file {}", world.file("token").display());
-    let later = world.encryption("newer", &login);
+    let error = world.encryption("newer", &login).decrypt(&stored).await.err().unwrap().to_string();
+    assert!(error.contains("--transit-previous-key team/transit/gate"), "{error}");
+    let later = world.encryption("newer", &format!("{login} --transit-previous-key team/transit/gate"));
     assert_eq!(*later.decrypt(&stored).await.unwrap(), RINGS);
     assert!(!later.is_up_to_date(&stored), "so that it is closed anew");
 }

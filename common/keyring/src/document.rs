@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::key_entry::{DecodedKey, KeyEntry};
-use crate::{KeyDocumentError, KeyringError};
+use crate::{Installation, KeyDocumentError, KeyringError};
 
 /// The key rings as they are stored, with the state of a rotation. The keys are only readable within this
 /// crate, and in its [`text`](Self::text).
@@ -24,6 +24,9 @@ pub struct KeyDocument {
     /// The last rotation request that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) honoured: Option<String>,
+    /// Absent in documents of versions without serials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) installation: Option<Installation>,
     /// Members that this version does not know.
     #[serde(flatten)]
     pub(crate) other: serde_json::Map<String, serde_json::Value>,
@@ -66,6 +69,7 @@ impl KeyDocument {
             sealing: one()?,
             mac: one()?,
             honoured: None,
+            installation: Some(Installation::new(random)?),
             other: serde_json::Map::new(),
         })
     }
@@ -102,6 +106,36 @@ impl KeyDocument {
             }
         }
         digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The installation that the keys belong to, unless a version without serials wrote the document.
+    #[must_use]
+    pub fn installation(&self) -> Option<&Installation> {
+        self.installation.as_ref()
+    }
+
+    /// Adds an installation id to a document of a version without serials. Documents without a serial may
+    /// still be published. Returns whether the document changed.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn add_installation(&mut self, random: &Random) -> Result<bool, NoRandomness> {
+        if self.installation.is_some() {
+            return Ok(false);
+        }
+        self.installation = Some(Installation { serials_required: false, ..Installation::new(random)? });
+        Ok(true)
+    }
+
+    /// Requires serials from now on. Returns whether the document changed.
+    pub fn require_serials(&mut self) -> bool {
+        match &mut self.installation {
+            Some(installation) if !installation.serials_required => {
+                installation.serials_required = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn ring(&self, ring: Ring) -> &Vec<KeyEntry> {
@@ -161,12 +195,31 @@ mod tests {
     }
 
     #[test]
-    fn given_a_new_document_then_it_says_no_more_than_the_version_before_it_understands() {
+    fn given_a_new_document_then_it_has_no_more_than_the_version_before_it_understands() {
         let text = Keyring::generate(&Random::system()).unwrap();
         let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let document = document.as_object().unwrap();
-        assert_eq!(document.keys().collect::<Vec<_>>(), ["mac", "sealing", "signing"]);
+        assert_eq!(document.keys().collect::<Vec<_>>(), ["installation", "mac", "sealing", "signing"]);
         assert_eq!(document["mac"][0].as_object().unwrap().keys().collect::<Vec<_>>(), ["id", "key"]);
+    }
+
+    #[test]
+    fn given_keys_of_a_version_without_serials_then_an_installation_is_added_once_and_serials_are_required_later()
+     {
+        let random = Random::system();
+        let mut written: serde_json::Value =
+            serde_json::from_slice(&Keyring::generate(&random).unwrap()).unwrap();
+        assert_eq!(written["installation"]["serialsRequired"], true, "a new installation requires serials");
+        written.as_object_mut().unwrap().remove("installation");
+        let mut document = KeyDocument::read(written.to_string().as_bytes()).unwrap();
+        assert!(document.installation().is_none() && !document.require_serials());
+        assert!(document.add_installation(&random).unwrap());
+        let added = document.installation().unwrap().clone();
+        assert!(!added.serials_required && added.id.len() == 22, "{added:?}");
+        assert!(!document.add_installation(&random).unwrap());
+        assert!(document.require_serials() && !document.require_serials());
+        let read = KeyDocument::read(&document.text().unwrap()).unwrap();
+        assert_eq!(read.installation(), Some(&Installation { serials_required: true, ..added }));
     }
 
     #[test]

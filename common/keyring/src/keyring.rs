@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_clock::{NoRandomness, Random};
 use zeroize::Zeroizing;
 
-use crate::{KeyDocument, KeyDocumentError, MacRing, Ring, SealingRing, SigningRing};
+use crate::{Installation, KeyDocument, KeyDocumentError, MacRing, Ring, SealingRing, SigningRing};
 
 /// All key rings in use. [`replace_with`](Self::replace_with) replaces them; every holder then uses the new
 /// rings.
@@ -20,6 +20,7 @@ pub struct Keyring {
     /// Authenticates published objects. Empty if the keys are of a version that published nothing.
     pub mac: MacRing,
     fingerprint: ArcSwap<String>,
+    installation: ArcSwapOption<Installation>,
     generation: AtomicU64,
 }
 
@@ -64,6 +65,7 @@ impl Keyring {
             sealing: SealingRing::new(document.decode(Ring::Sealing)?)?,
             mac: MacRing::new(document.decode(Ring::Mac)?),
             fingerprint: ArcSwap::from_pointee(document.fingerprint()),
+            installation: ArcSwapOption::new(document.installation().cloned().map(Arc::new)),
             generation: AtomicU64::new(0),
         })
     }
@@ -95,6 +97,7 @@ impl Keyring {
         self.sealing.replace_with(&other.sealing);
         self.mac.replace_with(&other.mac);
         self.fingerprint.store(other.fingerprint.load_full());
+        self.installation.store(other.installation.load_full());
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -103,6 +106,12 @@ impl Keyring {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// See [`KeyDocument::installation`].
+    #[must_use]
+    pub fn installation(&self) -> Option<Arc<Installation>> {
+        self.installation.load_full()
     }
 
     /// See [`KeyDocument::fingerprint`].

@@ -15,6 +15,7 @@
 mod digest;
 mod document;
 mod document_error;
+mod installation;
 mod key_entry;
 mod key_file;
 mod keyring;
@@ -28,6 +29,7 @@ mod weak_keys;
 pub use digest::digest;
 pub use document::{KeyDocument, Ring};
 pub use document_error::KeyDocumentError;
+pub use installation::Installation;
 pub use key_file::{KeyFile, KeyFileLock};
 pub use keyring::{Keyring, KeyringError};
 pub use mac::{InvalidMac, MacRing, NoMacKey};

@@ -15,10 +15,10 @@ mod read;
 mod resources;
 mod suggest;
 
-pub use compile::{Compiled, PartialConfig, compile, compile_partial};
+pub use compile::{Compiled, GatewaySelection, PartialConfig, compile, compile_partial};
 pub use diagnostic::{Diagnostic, Severity};
 pub use read::read;
-pub use resources::{Catalog, ResourceId, Resources};
+pub use resources::{Catalog, GatewaySelector, ResourceId, Resources, SlugClaims};
 
 /// Namespace of manifests in a folder that set no `metadata.namespace`.
 pub const DEFAULT_NAMESPACE: &str = "default";

@@ -54,11 +54,41 @@ pub struct Catalog {
     pub observed: bool,
 }
 
+/// Which `McpGateway` is served.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GatewaySelector {
+    /// The only one of all. A second one is an error.
+    #[default]
+    Only,
+    /// The one in this namespace with this name; without a name, the only one in the namespace.
+    InNamespace {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: Option<String>,
+    },
+}
+
+/// Slugs that virtual MCPs already have or had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlugClaims {
+    /// UID of the virtual MCP that has each slug.
+    pub holders: BTreeMap<String, String>,
+    /// Namespace that each freed slug is reserved for.
+    pub reserved: BTreeMap<String, String>,
+}
+
 /// All resources that are compiled together. The metadata of every object contains its namespace.
 #[derive(Clone, Default)]
 pub struct Resources {
-    /// Gateways. Exactly one is served.
+    /// Gateways. At most one is served.
     pub gateways: Vec<McpGateway>,
+    /// Which of them.
+    pub gateway_selector: GatewaySelector,
+    /// Labels of all namespaces, for `tenancy[].namespaceSelector`; `None` if they are unknown.
+    pub namespaces: Option<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Slugs that are not for newcomers.
+    pub slugs: SlugClaims,
     /// Upstream MCP servers.
     pub origins: Vec<OriginMcp>,
     /// Virtual MCPs, which clients connect to.

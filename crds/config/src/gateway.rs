@@ -55,6 +55,9 @@ pub struct IdentityProviderConfig {
     /// Name, unique within the gateway. It is part of the identity of every user who signs in through this
     /// provider.
     pub name: String,
+    /// Earlier issuers of the same provider. The name may be bound to one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_issuers: Vec<String>,
     /// Protocol and its settings.
     pub kind: IdentityProviderKind,
 }

@@ -99,7 +99,14 @@ fn identity_providers() -> Vec<IdentityProviderConfig> {
         ("oauth", IdentityProviderKind::Oauth { client: least, userinfo_url }),
         ("development", IdentityProviderKind::Development { users: vec![user] }),
     ]
-    .map(|(name, kind)| IdentityProviderConfig { name: name.into(), kind })
+    .map(|(name, kind)| IdentityProviderConfig {
+        name: name.into(),
+        previous_issuers: match name {
+            "oidc" => strings(&["https://old-idp.example.com"]),
+            _ => Vec::new(),
+        },
+        kind,
+    })
     .into()
 }
 

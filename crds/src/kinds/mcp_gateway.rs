@@ -1,5 +1,7 @@
 //! `McpGateway`: one installation and its settings.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,8 @@ pub enum OnOverload {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.oidc), has(self.oauth), has(self.development)].filter(set, set).size() == 1").message("an identity provider must have exactly one of oidc, oauth, development"),
-    validation = Rule::new("has(self.oidc) == has(oldSelf.oidc) && has(self.oauth) == has(oldSelf.oauth) && (!has(self.oidc) || self.oidc.issuer == oldSelf.oidc.issuer) && (!has(self.oauth) || self.oauth.issuer == oldSelf.oauth.issuer)").message("the protocol and issuer of an identity provider cannot change: users are identified by its name, so another provider's users could get the same identities; add the other provider under a new name")
+    validation = Rule::new("has(self.development) == has(oldSelf.development)").message("an identity provider cannot change from or to development: users are identified by its name, so another provider's users could get the same identities; add the other provider under a new name"),
+    validation = Rule::new("has(oldSelf.development) || has(self.development) || (has(self.oidc) ? self.oidc.issuer : has(self.oauth) ? self.oauth.issuer : '') == (has(oldSelf.oidc) ? oldSelf.oidc.issuer : has(oldSelf.oauth) ? oldSelf.oauth.issuer : '') || (has(self.previousIssuers) && (has(oldSelf.oidc) ? oldSelf.oidc.issuer : has(oldSelf.oauth) ? oldSelf.oauth.issuer : '') in self.previousIssuers)").message("the issuer of an identity provider cannot change: users are identified by its name, so another provider's users could get the same identities; add the other provider under a new name, or list the old issuer in previousIssuers if it is the same provider")
 )]
 #[cfg_attr(test, x_kube(cel))]
 pub struct IdentityProvider {
@@ -109,6 +112,12 @@ pub struct IdentityProvider {
     /// provider. Do not reuse it for another provider.
     #[schemars(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))]
     pub name: String,
+    /// Earlier issuers of the same provider, after it moved. The first sign-in binds the name to the issuer and
+    /// the subject claim. Sign-ins with another issuer or subject claim are rejected, unless the issuer that the
+    /// name is bound to is listed here. List only issuers that give the same subject to the same user.
+    #[schemars(length(max = 8), inner(length(min = 8, max = 512), regex(pattern = syntax::HTTP_URL)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_issuers: Vec<String>,
     /// OpenID Connect provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oidc: Option<Oidc>,
@@ -301,16 +310,28 @@ pub struct MetadataDocuments {
     pub allowed_hosts: Option<Vec<String>>,
 }
 
-/// Permissions of the resources in some namespaces.
+/// Permissions of the resources in some namespaces, which are selected by name or by label.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.namespaces) != has(self.namespaceSelector)").message("a tenancy entry must have exactly one of namespaces, namespaceSelector"))]
+#[cfg_attr(test, x_kube(cel))]
 pub struct Tenancy {
     /// Namespaces whose resources the gateway serves.
     #[schemars(
         length(min = 1, max = 256),
         inner(length(min = 1, max = 63), regex(pattern = syntax::DNS_LABEL))
     )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
+    /// Selects the namespaces by their labels. Anyone who may label a namespace decides whether it is served and
+    /// gets these permissions. Not available in folder mode, which has no namespaces with labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<NamespaceSelector>,
+    /// Slugs that virtual MCPs in these namespaces may have. `*` matches any number of characters. Absent: any.
+    /// `[]`: none.
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slugs: Option<Vec<String>>,
     /// Whether virtual MCPs in these namespaces may use `access: Everyone`. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub everyone: bool,
@@ -326,6 +347,72 @@ pub struct Tenancy {
     pub identity_token_hosts: Vec<String>,
 }
 
+/// Labels that a namespace must have. All requirements must hold. `{}` selects every namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceSelector {
+    /// Labels with these values.
+    #[schemars(extend("maxProperties" = 16))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// Requirements for single labels.
+    #[schemars(length(max = 16))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub match_expressions: Vec<LabelRequirement>,
+}
+
+/// A requirement for one label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)").message("values are required for In and NotIn, and invalid for Exists and DoesNotExist"))]
+#[cfg_attr(test, x_kube(cel))]
+pub struct LabelRequirement {
+    /// Label.
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+    /// Relation between the label and the values.
+    pub operator: LabelOperator,
+    /// Values for In and NotIn.
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// Relation between a label and the values of a requirement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LabelOperator {
+    /// The label has one of the values.
+    In,
+    /// The label has none of the values, or is missing.
+    NotIn,
+    /// The label exists.
+    Exists,
+    /// The label is missing.
+    DoesNotExist,
+}
+
+impl NamespaceSelector {
+    /// Whether labels meet all requirements.
+    #[must_use]
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(|requirement| requirement.matches(labels))
+    }
+}
+
+impl LabelRequirement {
+    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        let listed = value.is_some_and(|value| self.values.contains(value));
+        match self.operator {
+            LabelOperator::In => listed,
+            LabelOperator::NotIn => !listed,
+            LabelOperator::Exists => value.is_some(),
+            LabelOperator::DoesNotExist => value.is_none(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -336,6 +423,7 @@ mod tests {
         let users = vec![DevelopmentUser { email: "ana@example.com".into(), name: None, groups: vec![] }];
         let provider = IdentityProvider {
             name: "dev".into(),
+            previous_issuers: Vec::new(),
             oidc: None,
             oauth: None,
             development: Some(Development { users }),
@@ -425,8 +513,62 @@ mod tests {
         let development =
             json!({"name": "company", "development": {"users": [{"email": "ana@example.com"}]}});
         assert!(provider(development, Some(old.clone())).contains("under a new name"));
-        assert!(provider(oauth("https://idp.example.com"), Some(old)).contains("under a new name"));
+        assert_eq!(provider(oauth("https://idp.example.com"), Some(old.clone())), "", "the same issuer");
+        assert!(provider(oauth("https://other.example.com"), Some(old)).contains("under a new name"));
         let old = oauth("https://idp.example.com");
         assert!(provider(oauth("https://other.example.com"), Some(old)).contains("under a new name"));
+    }
+
+    #[test]
+    fn given_an_identity_provider_that_moved_when_the_old_issuer_is_listed_then_it_may_change() {
+        let old = oidc("https://idp.example.com");
+        for mut moved in [oidc("https://login.example.com"), oauth("https://login.example.com")] {
+            moved["previousIssuers"] = json!(["https://another.example.com"]);
+            assert!(provider(moved.clone(), Some(old.clone())).contains("previousIssuers"));
+            moved["previousIssuers"] = json!(["https://another.example.com", "https://idp.example.com"]);
+            assert_eq!(provider(moved, Some(old.clone())), "");
+        }
+        let mut development =
+            json!({"name": "company", "development": {"users": [{"email": "ana@example.com"}]}});
+        development["previousIssuers"] = json!(["https://idp.example.com"]);
+        assert!(provider(development, Some(old)).contains("under a new name"));
+    }
+
+    #[test]
+    fn given_a_tenancy_entry_when_it_has_not_exactly_one_way_to_select_then_it_is_refused() {
+        let check = |entry: Value| refused(Tenancy::validate_cel(&entry, None));
+        assert_eq!(check(json!({"namespaces": ["mcp"]})), "");
+        assert_eq!(check(json!({"namespaceSelector": {}})), "");
+        for entry in [json!({}), json!({"namespaces": ["mcp"], "namespaceSelector": {}})] {
+            assert!(check(entry).contains("exactly one of namespaces, namespaceSelector"));
+        }
+        let requirement = |value: Value| refused(LabelRequirement::validate_cel(&value, None));
+        assert_eq!(requirement(json!({"key": "team", "operator": "In", "values": ["a"]})), "");
+        assert_eq!(requirement(json!({"key": "team", "operator": "Exists"})), "");
+        for (operator, values) in [("In", json!([])), ("DoesNotExist", json!(["a"]))] {
+            let value = json!({"key": "team", "operator": operator, "values": values});
+            assert!(requirement(value).contains("values are required"), "{operator}");
+        }
+    }
+
+    #[test]
+    fn given_labels_then_every_requirement_of_a_selector_must_hold() {
+        let labels =
+            BTreeMap::from([("team".to_owned(), "a".to_owned()), ("env".to_owned(), "prod".to_owned())]);
+        let matches =
+            |selector: Value| serde_json::from_value::<NamespaceSelector>(selector).unwrap().matches(&labels);
+        let one = |operator: &str, key: &str, values: Value| {
+            matches(json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]}))
+        };
+        assert!(matches(json!({})) && matches(json!({"matchLabels": {"team": "a", "env": "prod"}})));
+        assert!(!matches(json!({"matchLabels": {"team": "a", "env": "test"}})));
+        assert!(one("In", "team", json!(["b", "a"])) && !one("In", "team", json!(["b"])));
+        assert!(!one("In", "other", json!(["a"])) && one("NotIn", "other", json!(["a"])));
+        assert!(one("NotIn", "team", json!(["b"])) && !one("NotIn", "team", json!(["a"])));
+        assert!(one("Exists", "team", json!([])) && !one("Exists", "other", json!([])));
+        assert!(one("DoesNotExist", "other", json!([])) && !one("DoesNotExist", "team", json!([])));
+        assert!(!matches(json!({
+            "matchLabels": {"team": "a"}, "matchExpressions": [{"key": "env", "operator": "DoesNotExist"}],
+        })));
     }
 }

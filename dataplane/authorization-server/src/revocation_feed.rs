@@ -145,7 +145,7 @@ impl RevocationFeed {
     /// Removes a changed principal from the cache. Returns whether it was cached.
     pub(crate) fn invalidate_principal(&self, id: &PrincipalId) -> bool {
         let _changing = self.changing.lock();
-        // In this order: whoever reads the new epoch cannot find the old principal in the cache. Whoever reads
+        // In this order: a reader of the new epoch cannot find the old principal in the cache. A reader of
         // the old epoch may find it, but the epoch then shows that it is outdated.
         let was_cached = self.principals.remove(id).is_some();
         self.epoch.fetch_add(1, Ordering::AcqRel);

@@ -10,6 +10,7 @@ use portcullis_store::{Store, StoreError};
 use serde_json::Value;
 
 use crate::discovery::ProviderDirectory;
+use crate::issuer_binding::{BindingError, IssuerBindings};
 use crate::{account_key, session_key};
 
 /// The member of `events` that identifies a logout token (section 2.4).
@@ -38,6 +39,9 @@ pub enum LogoutError {
     /// The logout token is invalid.
     #[error("the logout token is invalid: {0}")]
     Token(#[from] JwtError),
+    /// The provider's name is bound to another issuer or subject claim.
+    #[error("the name of this identity provider belongs to another issuer or subject claim")]
+    IssuerChanged,
     /// The store is unavailable.
     #[error("logout is temporarily unavailable; try again")]
     Store(#[from] StoreError),
@@ -50,7 +54,17 @@ impl LogoutError {
         match self {
             Self::NotOpenId => "not_openid",
             Self::Token(error) => error.reason(),
+            Self::IssuerChanged => "issuer_changed",
             Self::Store(_) => "store_unavailable",
+        }
+    }
+}
+
+impl From<BindingError> for LogoutError {
+    fn from(error: BindingError) -> Self {
+        match error {
+            BindingError::IssuerChanged => Self::IssuerChanged,
+            BindingError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -67,6 +81,7 @@ impl From<ReplayError> for LogoutError {
 /// Verifies logout tokens of identity providers.
 pub struct LogoutVerifier {
     directory: Arc<ProviderDirectory>,
+    bindings: Arc<IssuerBindings>,
     verifier: Arc<JwtVerifier>,
     store: Store,
     clock: Clock,
@@ -75,11 +90,12 @@ pub struct LogoutVerifier {
 impl LogoutVerifier {
     pub(crate) const fn new(
         directory: Arc<ProviderDirectory>,
+        bindings: Arc<IssuerBindings>,
         verifier: Arc<JwtVerifier>,
         store: Store,
         clock: Clock,
     ) -> Self {
-        Self { directory, verifier, store, clock }
+        Self { directory, bindings, verifier, store, clock }
     }
 
     /// Verifies a logout token (section 2.6) and returns the principals and session that it names.
@@ -103,6 +119,7 @@ impl LogoutVerifier {
         unverified.claims().check_text("iss", &client.issuer)?;
         let claims = self.verifier.verify(&self.directory.key_source(client).await?, &unverified).await?;
         let until = check(&claims, client, self.clock.now())?;
+        self.bindings.check(provider).await?;
         self.verifier.check_unused(&claims).await?;
         let (sub, sid) = (optional_text(&claims, "sub")?, optional_text(&claims, "sid")?);
         if sub.is_none() && sid.is_none() {

@@ -51,6 +51,12 @@ pub enum ProviderError {
     /// The response names another issuer (RFC 9207).
     #[error("the response is from another issuer than the configured identity provider; sign in again")]
     OtherIssuer,
+    /// The provider's name is bound to another issuer or subject claim.
+    #[error(
+        "the name of this identity provider belongs to another issuer or subject claim; ask an administrator to check the \
+         issuer, claims.subject and previousIssuers of the McpGateway"
+    )]
+    IssuerChanged,
     /// The provider returned an error response (RFC 6749, section 4.1.2.1).
     #[error("{}", description.as_ref().map_or_else(|| code.clone(), |text| format!("{text} ({code})")))]
     Refused {
@@ -77,6 +83,7 @@ impl ProviderError {
             Self::Unavailable(_) => "provider_away",
             Self::InvalidResponse(_) => "provider_wrong",
             Self::OtherIssuer => "wrong_issuer",
+            Self::IssuerChanged => "issuer_changed",
             Self::Refused { .. } => "refused_by_provider",
             Self::Gateway(_) => "store_unavailable",
         }

@@ -88,6 +88,7 @@ fn reasons_are_stable() {
         ProviderError::Unavailable(Problem::new("")),
         ProviderError::invalid(""),
         ProviderError::OtherIssuer,
+        ProviderError::IssuerChanged,
         ProviderError::Refused { code: text(), description: None },
         ProviderError::Gateway(Problem::new("")),
     ];

@@ -7,6 +7,7 @@
 //! sign_in                SignInClient       authorization request, then redeems the code (token_endpoint)
 //! identify               UserIdentifier     the user's claims, from id_token and userinfo (user_profile)
 //! id_token               IdTokenVerifier    verifies id_tokens
+//! issuer_binding         IssuerBindings     which issuer a provider's name belongs to
 //! stored_account         StoredAccounts     stores the refresh token, encrypted
 //! renewal                RenewalClient      current claims, or the end of the sign-in; identity tokens
 //! backchannel_logout     LogoutVerifier     logout tokens (OpenID Connect Back-Channel Logout)
@@ -15,8 +16,8 @@
 //!
 //! Sessions, grants and pages are in other crates.
 //!
-//! *Architecture invariant:* a principal is (provider, subject). A provider's claims never affect another
-//! provider's principals.
+//! *Architecture invariant:* a principal is (provider, subject), and a provider's name is bound to one issuer
+//! and subject claim. A provider's claims never affect another provider's principals.
 
 mod authorization_request;
 mod backchannel_logout;
@@ -28,6 +29,7 @@ pub mod fuzzing;
 mod golden;
 mod id_token;
 mod identify;
+mod issuer_binding;
 mod provider;
 mod reencrypt;
 mod renewal;
@@ -54,6 +56,7 @@ pub use authorization_request::{AuthorizationRequest, SignInSecrets};
 pub use backchannel_logout::{LogoutError, LogoutRequest, LogoutVerifier};
 pub use discovery::ProviderDirectory;
 pub use error::{Problem, ProviderError};
+pub use issuer_binding::{BindingError, IssuerBindings};
 pub use reencrypt::TokenReencryption;
 pub use renewal::{IdentityTokens, RenewalClient, RenewalError, Renewed};
 pub use sign_in::{AuthorizationResponse, CompletedSignIn, SignInClient};
@@ -83,6 +86,8 @@ pub struct IdentityProvidersDependencies {
 pub struct IdentityProviders {
     /// Looks up providers.
     pub directory: Arc<ProviderDirectory>,
+    /// Checks which issuer a provider's name belongs to.
+    pub bindings: Arc<IssuerBindings>,
     /// Signs users in.
     pub sign_in: Arc<SignInClient>,
     /// Renews sign-ins.
@@ -103,9 +108,11 @@ impl IdentityProviders {
         let users = Arc::new(UserIdentifier::new(id_tokens));
         let accounts =
             Arc::new(StoredAccounts::new(store.clone(), Arc::clone(&keys), clock.clone(), random.clone()));
+        let bindings = Arc::new(IssuerBindings::new(store.clone(), clock.clone()));
         let sign_in = SignInClient::new(
             Arc::clone(&directory),
             Arc::clone(&users),
+            Arc::clone(&bindings),
             Arc::clone(&accounts),
             random.clone(),
         );
@@ -117,9 +124,16 @@ impl IdentityProviders {
             clock.clone(),
             random.clone(),
         );
-        let logout = LogoutVerifier::new(Arc::clone(&directory), verifier, store.clone(), clock);
+        let logout = LogoutVerifier::new(
+            Arc::clone(&directory),
+            Arc::clone(&bindings),
+            verifier,
+            store.clone(),
+            clock,
+        );
         Self {
             directory,
+            bindings,
             sign_in: Arc::new(sign_in),
             renewal: Arc::new(renewal),
             logout: Arc::new(logout),

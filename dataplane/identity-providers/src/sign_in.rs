@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::authorization_request::{AuthorizationRequest, SignInSecrets, authorization_url, redirect_uri};
 use crate::discovery::ProviderDirectory;
 use crate::identify::{ExpectedUser, UserIdentifier};
+use crate::issuer_binding::IssuerBindings;
 use crate::provider::Provider;
 use crate::stored_account::StoredAccounts;
 use crate::token_endpoint::sanitize;
@@ -35,6 +36,7 @@ pub struct CompletedSignIn {
 pub struct SignInClient {
     directory: Arc<ProviderDirectory>,
     users: Arc<UserIdentifier>,
+    bindings: Arc<IssuerBindings>,
     accounts: Arc<StoredAccounts>,
     random: Random,
 }
@@ -43,10 +45,11 @@ impl SignInClient {
     pub(crate) const fn new(
         directory: Arc<ProviderDirectory>,
         users: Arc<UserIdentifier>,
+        bindings: Arc<IssuerBindings>,
         accounts: Arc<StoredAccounts>,
         random: Random,
     ) -> Self {
-        Self { directory, users, accounts, random }
+        Self { directory, users, bindings, accounts, random }
     }
 
     /// Creates the secrets of a new sign-in.
@@ -74,8 +77,8 @@ impl SignInClient {
     /// token.
     ///
     /// # Errors
-    /// When the provider refused the sign-in, is unavailable, or sent an invalid response, or when the store
-    /// fails.
+    /// When the provider refused the sign-in, is unavailable, or sent an invalid response, when its name is
+    /// bound to another issuer, or when the store fails.
     pub async fn sign_in(
         &self,
         gateway: &Gateway,
@@ -83,7 +86,8 @@ impl SignInClient {
         answer: AuthorizationResponse,
         proof: &SignInSecrets,
     ) -> Result<CompletedSignIn, ProviderError> {
-        let provider = self.directory.provider(provider).await?;
+        let configured = provider;
+        let provider = self.directory.provider(configured).await?;
         check_issuer(&provider, answer.iss.as_deref())?;
         if let Some(code) = answer.error {
             let description = answer.error_description.as_deref().map(sanitize);
@@ -100,6 +104,7 @@ impl SignInClient {
         let tokens = provider.tokens(&form).await?;
         let who =
             self.users.identify(&provider, &tokens, ExpectedUser::SignIn { nonce: &proof.nonce }).await?;
+        self.bindings.check_and_bind(configured).await?;
         let principal = who.description.principal(provider.name, None);
         self.accounts.save(&provider, &principal.id, &who, &tokens, &proof.nonce).await?;
         let provider_session = who.sid.as_deref().map(|sid| session_key(provider.name, sid));

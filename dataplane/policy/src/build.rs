@@ -99,7 +99,12 @@ pub(crate) fn identity_provider(
         Some(key) => Some(credential(key, credentials, from)?.value.clone()),
         None => None,
     };
-    Ok(IdentityProvider { name: doc.name.as_str().into(), kind: doc.kind.clone(), client_secret })
+    Ok(IdentityProvider {
+        name: doc.name.as_str().into(),
+        previous_issuers: doc.previous_issuers.clone(),
+        kind: doc.kind.clone(),
+        client_secret,
+    })
 }
 
 /// Builds a workload with its credential.

@@ -72,6 +72,8 @@ impl Gateway {
 pub struct IdentityProvider {
     /// Name: part of every subject.
     pub name: Arc<str>,
+    /// Earlier issuers that the name may be bound to.
+    pub previous_issuers: Vec<String>,
     /// Protocol and settings.
     pub kind: IdentityProviderKind,
     /// The gateway's client secret at the provider.

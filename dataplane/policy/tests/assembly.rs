@@ -20,6 +20,7 @@ fn gateway() -> GatewayConfig {
         public_url: Url::parse("https://gateway.example").unwrap(),
         identity_providers: vec![IdentityProviderConfig {
             name: "company".to_owned(),
+            previous_issuers: Vec::new(),
             kind: IdentityProviderKind::Development { users: Vec::new() },
         }],
         tokens: TokenLifetimes { access_seconds: 900, refresh_seconds: 3600, session_seconds: 3600 },

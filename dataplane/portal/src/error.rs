@@ -303,6 +303,9 @@ impl PortalError {
             ProviderError::OtherIssuer => {
                 Self::InvalidProviderResponse { provider, reason: "it came from another issuer".to_owned() }
             }
+            error @ ProviderError::IssuerChanged => {
+                Self::InvalidProviderResponse { provider, reason: error.to_string() }
+            }
             ProviderError::Refused { code, description } => {
                 let reason = match code.as_str() {
                     "access_denied" => "the sign-in was cancelled, or this account may not use it".to_owned(),

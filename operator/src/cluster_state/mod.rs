@@ -8,7 +8,7 @@ mod tracked_resource;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use portcullis_compiler::{Diagnostic, ResourceId, Resources};
@@ -16,7 +16,7 @@ use portcullis_config_distribution::{ObservedCatalogs, RestoredUids};
 
 use crate::discover::outcome::{Discovery, DiscoveryOutcome};
 
-pub(crate) use published::{PublishedConfig, PublishedObject};
+pub(crate) use published::{PublishedConfig, PublishedObject, PublishedRoute, RefusedSerial};
 pub(crate) use replicas::{Replica, Replicas};
 pub(crate) use tracked_resource::{ResourceStatus, TrackedResource};
 
@@ -31,6 +31,8 @@ pub(crate) enum ClusterEvent {
     ConfigMap(Event<ConfigMap>),
     /// A watch event of a Secret in the publication namespace.
     Secret(Event<Secret>),
+    /// A watch event of a namespace.
+    Namespace(Event<Namespace>),
     /// A watch event of a replica's Lease.
     Lease(Event<Lease>),
     /// A watch event of a pod of the data plane.
@@ -50,6 +52,7 @@ pub(crate) enum WatchSource {
     Secrets,
     Leases,
     Pods,
+    Namespaces,
 }
 
 /// The observed state of the cluster.
@@ -100,7 +103,15 @@ impl ClusterState {
     /// Whether every watch has delivered its first list. Until then an object can be missing although it
     /// exists.
     pub(crate) fn is_complete(&self) -> bool {
-        self.unlisted.is_empty()
+        let namespaces_pending = self.unlisted.contains(&WatchSource::Namespaces);
+        self.unlisted.len() == usize::from(namespaces_pending)
+            && !(namespaces_pending && self.selects_namespaces_by_label())
+    }
+
+    /// Whether a gateway needs the labels of namespaces. Otherwise the operator does not wait for them.
+    fn selects_namespaces_by_label(&self) -> bool {
+        let tenancy = self.resources.gateways.iter().filter_map(|gateway| gateway.spec.tenancy.as_ref());
+        tenancy.flatten().any(|entry| entry.namespace_selector.is_some())
     }
 
     /// Applies one event to the state.
@@ -116,6 +127,9 @@ impl ClusterState {
                 self.handle_watch_event(WatchSource::ConfigMaps, event, "ConfigMap")
             }
             ClusterEvent::Secret(event) => self.handle_watch_event(WatchSource::Secrets, event, "Secret"),
+            ClusterEvent::Namespace(event) => {
+                self.handle_watch_event(WatchSource::Namespaces, event, "Namespace")
+            }
             ClusterEvent::Lease(event) => self.handle_watch_event(WatchSource::Leases, event, "Lease"),
             ClusterEvent::Pod(event) => self.handle_watch_event(WatchSource::Pods, event, "Pod"),
             ClusterEvent::Discovery(uid, asked) => self.record_discovery(uid, asked),
@@ -157,7 +171,10 @@ impl ClusterState {
                         K::remove(self, &id, None, source);
                     }
                 }
-                self.unlisted.remove(&source);
+                if self.unlisted.remove(&source) && source == WatchSource::Namespaces {
+                    self.resources.namespaces.get_or_insert_default();
+                    self.resources_changed = true;
+                }
             }
             Event::Apply(object) => {
                 let id = ResourceId::of(kind, object.meta());
@@ -222,6 +239,27 @@ impl WatchedObject for ConfigMap {
 
     fn all(cluster_state: &ClusterState, kind: &str, _: WatchSource) -> Vec<ResourceId> {
         cluster_state.published.ids(kind)
+    }
+}
+
+impl WatchedObject for Namespace {
+    fn apply(self, cluster_state: &mut ClusterState, id: ResourceId, _: WatchSource) {
+        let labels = self.metadata.labels.unwrap_or_default();
+        let namespaces = cluster_state.resources.namespaces.get_or_insert_default();
+        if namespaces.get(&id.name) != Some(&labels) {
+            namespaces.insert(id.name, labels);
+            cluster_state.resources_changed = true;
+        }
+    }
+
+    fn remove(cluster_state: &mut ClusterState, id: &ResourceId, _: Option<u64>, _: WatchSource) {
+        let namespaces = cluster_state.resources.namespaces.get_or_insert_default();
+        cluster_state.resources_changed |= namespaces.remove(&id.name).is_some();
+    }
+
+    fn all(cluster_state: &ClusterState, kind: &str, _: WatchSource) -> Vec<ResourceId> {
+        let names = cluster_state.resources.namespaces.iter().flat_map(|namespaces| namespaces.keys());
+        names.map(|name| ResourceId::new(kind, "", name)).collect()
     }
 }
 

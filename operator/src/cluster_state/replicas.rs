@@ -11,6 +11,8 @@ use portcullis_compiler::ResourceId;
 use portcullis_config_distribution::{REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport};
 use tokio::time::Instant;
 
+use super::RefusedSerial;
+
 /// Pods and Leases of the data plane.
 #[derive(Default)]
 pub(crate) struct Replicas {
@@ -46,6 +48,9 @@ pub(crate) struct Replica {
 /// A replica without a renewal for this long is gone. Used only if replicas do not run as pods.
 const LEASE_ABANDONED_AFTER: Duration = Duration::from_secs(300);
 
+/// The Lease of a replica that is gone is deleted after this time.
+const LEASE_DELETED_AFTER: Duration = Duration::from_secs(3600);
+
 impl Replicas {
     pub(super) fn lease(&mut self, id: ResourceId, lease: Lease) {
         let annotations = lease.metadata.annotations.unwrap_or_default();
@@ -55,6 +60,13 @@ impl Replicas {
         let seen = known.map_or_else(Instant::now, |known| known.seen);
         let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
         self.leases.insert(id, ReplicaLease { holder, renewed: spec.renew_time, seen, report });
+    }
+
+    /// Leases that nobody has renewed for a long time: their replicas are gone.
+    pub(crate) fn abandoned_leases(&self, now: Instant) -> Vec<String> {
+        let abandoned =
+            self.leases.iter().filter(|(_, lease)| now.duration_since(lease.seen) > LEASE_DELETED_AFTER);
+        abandoned.map(|(id, _)| id.name.clone()).collect()
     }
 
     pub(super) fn remove_lease(&mut self, id: &ResourceId) {
@@ -96,6 +108,23 @@ impl Replicas {
                 Replica { name: id.name.clone(), report, private }
             })
             .collect()
+    }
+
+    /// Versions of published objects that a replica refuses because of their serial, by object name. Replicas
+    /// that are not ready count too: an object that they refuse may be the reason.
+    pub(crate) fn refused_serials(&self, now: Instant) -> BTreeMap<String, RefusedSerial> {
+        let mut refused = BTreeMap::new();
+        for report in self.leases.values().filter_map(|lease| lease.fresh_report(now)) {
+            for rejection in report.rejected {
+                let version = rejection.resource_version.parse().ok();
+                if let Some((version, accepted)) = version.zip(rejection.accepted_serial) {
+                    let found = RefusedSerial { version, accepted };
+                    let known = refused.entry(rejection.name).or_insert(found);
+                    *known = found.max(*known);
+                }
+            }
+        }
+        refused
     }
 
     /// The holders of Leases, if replicas do not run as pods.
@@ -164,6 +193,27 @@ mod tests {
         assert!(replicas.list_from_leases(Instant::now())[0].report.is_some());
         tokio::time::advance(LEASE_ABANDONED_AFTER).await;
         assert_eq!(replicas.list_from_leases(Instant::now()), []);
+        assert_eq!(replicas.abandoned_leases(Instant::now()), Vec::<String>::new());
+        tokio::time::advance(LEASE_DELETED_AFTER).await;
+        assert_eq!(replicas.abandoned_leases(Instant::now()), ["a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn given_replicas_that_refuse_serials_then_the_highest_of_the_latest_version_counts() {
+        let mut replicas = Replicas::default();
+        for (name, version, accepted) in [("a", 7, 50), ("b", 8, 40), ("c", 8, 45)] {
+            let report = json!({"rejected": [
+                {"name": "route-x", "resourceVersion": version.to_string(), "reason": "Replayed", "acceptedSerial": accepted},
+                {"name": "route-y", "resourceVersion": "9", "reason": "Forged"},
+            ]});
+            let mut lease = lease(name, "2026-01-01T00:00:00.000000Z");
+            lease.metadata.annotations = Some([(REPORT_ANNOTATION.to_owned(), report.to_string())].into());
+            replicas.lease(id(name), lease);
+        }
+        let expected = [("route-x".to_owned(), RefusedSerial { version: 8, accepted: 45 })].into();
+        assert_eq!(replicas.refused_serials(Instant::now()), expected);
+        tokio::time::advance(Duration::from_secs(16)).await;
+        assert!(replicas.refused_serials(Instant::now()).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -89,7 +89,7 @@ impl Reconciler {
         self.retry_queue.can_try(KEYS_RETRY_KEY)
             && self.keys.as_ref().is_some_and(|rings| {
                 !self.context.key_encryption.is_up_to_date(&rings.stored)
-                    || self.next_rotation_step(rings).is_ok_and(|it| it.is_some())
+                    || self.next_step(rings).is_ok_and(|it| it.is_some())
             })
     }
 
@@ -105,8 +105,8 @@ impl Reconciler {
         {
             return false;
         }
-        let (document, step) = match self.next_rotation_step(rings) {
-            Ok(Some((document, turn))) => (document, turn.to_string()),
+        let (document, step) = match self.next_step(rings) {
+            Ok(Some(step)) => step,
             Ok(None) if self.context.key_encryption.is_up_to_date(&rings.stored) => return false,
             Ok(None) => (rings.document.clone(), "stored with the configured encryption".to_owned()),
             Err(error) => {
@@ -125,6 +125,29 @@ impl Reconciler {
                 false
             }
         }
+    }
+
+    /// The key document after its next step and what the step is, if one is due: the id of the installation,
+    /// required serials, or a step of a rotation.
+    fn next_step(&self, rings: &LoadedKeys) -> Result<Option<(KeyDocument, String)>, WriteError> {
+        let mut document = rings.document.clone();
+        if document.add_installation(&self.context.random)? {
+            return Ok(Some((document, "installation id added".to_owned())));
+        }
+        if self.has_serials_everywhere(rings) && document.require_serials() {
+            return Ok(Some((document, "serials are required now".to_owned())));
+        }
+        Ok(self.next_rotation_step(rings)?.map(|(document, step)| (document, step.to_string())))
+    }
+
+    /// Whether every published object is intact and has a serial of this installation. Computed only until
+    /// serials are required.
+    fn has_serials_everywhere(&self, rings: &LoadedKeys) -> bool {
+        let Some(installation) = rings.document.installation().filter(|it| !it.serials_required) else {
+            return false;
+        };
+        let objects = &self.context.cluster_state.published.objects;
+        objects.values().all(|object| object.serial(&installation.id).is_some())
     }
 
     /// The rings after their next rotation step, if one is due.
@@ -150,7 +173,8 @@ impl Reconciler {
             distributed: all_use_keys(&self.replicas, &rings.keys.fingerprint()),
             reencrypted: all_reencrypted(&self.replicas, &rings.keys.sealing.current_key_id()),
             republished: published.objects.values().all(|object| is_current(&object.data))
-                && published.restored_uids.as_ref().is_none_or(is_current),
+                && published.restored_uids.as_ref().is_none_or(is_current)
+                && published.slugs.as_ref().is_none_or(is_current),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use portcullis_compiler::{Diagnostic, ResourceId};
+use portcullis_compiler::{Diagnostic, GatewaySelector, ResourceId};
 use portcullis_crds::values::ConditionStatus;
 
 use super::{Reconciler, observed_catalogs, origin_status};
@@ -29,6 +29,20 @@ impl Reconciler {
         // The catalog of an origin may have become private.
         cluster_state.catalogs_changed |= cluster_state.discoveries.len() != before;
         targets.send_replace(Arc::new(wanted));
+    }
+
+    /// Whether this operator writes the status of a resource: of the McpGateways in the namespace of the
+    /// gateway, and of everything else in the namespaces that the gateway admits. While its tenancy is
+    /// unknown, the last known one applies.
+    pub(super) fn writes_status(&self, id: &ResourceId) -> bool {
+        let own = match &self.context.cluster_state.resources.gateway_selector {
+            GatewaySelector::InNamespace { namespace, .. } => id.namespace == *namespace,
+            GatewaySelector::Only => true,
+        };
+        match (id.kind.as_str(), &self.admitted) {
+            ("McpGateway", _) | (_, None) => own,
+            (_, Some(admitted)) => admitted.contains(&id.namespace),
+        }
     }
 
     /// The status that a resource should have.
@@ -91,7 +105,12 @@ impl Reconciler {
                                    Fix the McpGateway first.";
                     ConditionState::new(ConditionStatus::Unknown, "GatewayUnreadable", message)
                 }
-                GatewayState::Invalid if id.kind == "McpGateway" => {
+                GatewayState::Ambiguous => {
+                    let message = "There are several McpGateways and none is selected, so the published config \
+                                   stays unchanged. Select one first (gateway.name).";
+                    ConditionState::new(ConditionStatus::Unknown, "GatewayAmbiguous", message)
+                }
+                GatewayState::Invalid if Some(id) == self.desired_state.compiled.selected() => {
                     let message =
                         "The last valid version is still served. Fix the errors in the other conditions.";
                     ConditionState::new(ConditionStatus::False, "LastGoodStays", message)

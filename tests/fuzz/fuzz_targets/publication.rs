@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use portcullis_clock::Random;
 use portcullis_keyring::Keyring;
-use portcullis_config_distribution::{DocumentKind, VerifiedDocument, VerifyError, sign_document};
+use portcullis_config_distribution::{DocumentKind, Stamp, VerifiedDocument, VerifyError, sign_stamped};
 use portcullis_policy::RouteTableBuilder;
 use serde_json::Value;
 
@@ -27,11 +27,12 @@ fuzz_target!(|data: &[u8]| {
     assert!(matches!(VerifiedDocument::from_object(&KEYS, kind, "x", &forged), Err(VerifyError::Forged)));
     // An object of the operator, possibly of another version.
     let Ok(value) = serde_json::from_slice::<Value>(document) else { return };
-    let written = sign_document(&KEYS.mac, kind, "x", &value).unwrap().data();
+    let stamp = Stamp { installation: KEYS.installation().unwrap().id.clone(), serial: 1 };
+    let written = sign_stamped(&KEYS.mac, kind, "x", &stamp, &value.to_string()).unwrap().data();
     for other in KINDS.into_iter().filter(|other| *other != kind) {
         assert!(matches!(VerifiedDocument::from_object(&KEYS, other, "x", &written), Err(VerifyError::Forged)));
     }
-    let Ok(Some(document)) = VerifiedDocument::from_object(&KEYS, kind, "x", &written) else { return };
+    let Ok(Some((_, document))) = VerifiedDocument::from_object(&KEYS, kind, "x", &written) else { return };
     let mut builder = RouteTableBuilder::default();
     match document {
         VerifiedDocument::Gateway(document) => builder.put_gateway(document),

@@ -54,7 +54,8 @@ pub fn key_document() -> String {
     let [s1, s2, e1, e2, e3, m1, m2] = KEYS.map(|(id, hex)| format!(r#""id":"{id}","key":"{}""#, key(hex)));
     let at = 1_800_000_000_000_i64;
     format!(
-        r#"{{"signing":[{{{s1}}},{{{s2},"announcedAt":{at}}}],"sealing":[{{{e1}}},{{{e2}}},{{{e3},"retiredAt":{at}}}],"mac":[{{{m1}}},{{{m2},"retiredAt":{at}}}],"honoured":"2027-01"}}"#
+        r#"{{"signing":[{{{s1}}},{{{s2},"announcedAt":{at}}}],"sealing":[{{{e1}}},{{{e2}}},{{{e3},"retiredAt":{at}}}],"mac":[{{{m1}}},{{{m2},"retiredAt":{at}}}],"honoured":"2027-01",
+        "installation":{{"id":"aW5zdGFsbGF0aW9uLWlkMQ","serialsRequired":true}}}}"#
     )
 }
 

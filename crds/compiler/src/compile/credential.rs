@@ -99,7 +99,8 @@ impl<'a> SecretResolver<'a> {
         Some(key)
     }
 
-    /// Resolves CA certificates, which are not secret.
+    /// Resolves CA certificates. They are not secret and are published in the clear, so nothing else of the value
+    /// is passed on, and a value with a private key is an error.
     pub(super) fn resolve_ca_bundle(
         &self,
         diagnostics: &mut ResourceDiagnostics,
@@ -115,7 +116,16 @@ impl<'a> SecretResolver<'a> {
             diagnostics.error(field, "InvalidCertificate", message);
             return None;
         }
-        Some(value)
+        let certificates = certificates(&value);
+        if certificates.is_none() {
+            let message = format!(
+                "'{}' in {id} contains something other than complete PEM certificates, which would be published; refer to a value \
+                 that contains certificates only, without a private key",
+                reference.key
+            );
+            diagnostics.error(field, "InvalidCertificate", message);
+        }
+        certificates
     }
 
     fn find(
@@ -167,6 +177,32 @@ impl<'a> SecretResolver<'a> {
     }
 }
 
+/// The certificates of a PEM text, without the text around them. `None` if it contains another PEM block, or
+/// one without an end.
+fn certificates(pem: &str) -> Option<String> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let mut certificates = String::new();
+    let mut is_inside = false;
+    for line in pem.lines().map(str::trim) {
+        match (is_inside, line) {
+            (false, BEGIN) => is_inside = true,
+            (true, END) => is_inside = false,
+            (_, line) if line.contains("-----") => return None,
+            (false, _) => continue,
+            (true, line) if line.bytes().all(is_base64) => {}
+            (true, _) => return None,
+        }
+        certificates.push_str(line);
+        certificates.push('\n');
+    }
+    (!is_inside).then_some(certificates)
+}
+
+const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
 /// Why a value cannot be used, without quoting it.
 fn unusable_reason(value: &str, purpose: SecretUse<'_>) -> Option<String> {
     if let SecretUse::OriginClientKey = purpose {
@@ -206,4 +242,33 @@ fn allowed_hosts(secret: &Secret) -> Vec<String> {
 
 fn matches_any(patterns: &[String], host: &str) -> bool {
     patterns.iter().any(|pattern| super::selection::glob_matches(pattern, host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::certificates;
+
+    const ONE: &str = "-----BEGIN CERTIFICATE-----\nMIIB+/=\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn given_a_bundle_then_only_its_certificates_are_published() {
+        let bundle =
+            format!("# Company CA\nsubject=CN = ca\n{ONE}password: hunter2\r\n{}", ONE.replace('\n', "\r\n"));
+        assert_eq!(certificates(&bundle), Some(format!("{ONE}{ONE}")));
+    }
+
+    #[test]
+    fn given_a_private_key_or_half_a_certificate_then_nothing_is_published() {
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n";
+        let inside = ONE.replace("MIIB", "a secret: ");
+        for text in [
+            format!("{ONE}{key}"),
+            format!("{key}{ONE}"),
+            ONE.replace("-----END CERTIFICATE-----", ""),
+            inside,
+        ] {
+            assert_eq!(certificates(&text), None, "{text}");
+        }
+        assert_eq!(certificates(&format!("x -----BEGIN CERTIFICATE-----\n{ONE}")), None);
+    }
 }

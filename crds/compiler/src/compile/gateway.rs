@@ -29,7 +29,7 @@ pub(super) fn compile(
 ) -> Option<GatewayConfig> {
     let spec = &gateway.spec;
     let public_url = public_url(diagnostics, &spec.public_url);
-    check_tenancy(diagnostics, spec);
+    check_tenancy(diagnostics, spec, tenancy);
     let identity_providers = identity_providers(diagnostics, spec, public_url.as_ref(), tenancy, credentials);
     let admins = spec.admins.clone().unwrap_or_default();
     check_emails(diagnostics, "spec.admins.users", &admins.users);
@@ -87,8 +87,19 @@ fn public_url(diagnostics: &mut ResourceDiagnostics, text: &str) -> Option<Url> 
     Some(url)
 }
 
-fn check_tenancy(diagnostics: &mut ResourceDiagnostics, spec: &McpGatewaySpec) {
+fn check_tenancy(diagnostics: &mut ResourceDiagnostics, spec: &McpGatewaySpec, tenancy: &TenancyRules<'_>) {
     for (index, entry) in spec.tenancy.iter().flatten().enumerate() {
+        let field = format!("spec.tenancy[{index}]");
+        if entry.namespaces.is_empty() == entry.namespace_selector.is_none() {
+            let message =
+                "a tenancy entry must have exactly one of namespaces, namespaceSelector; remove or add one";
+            diagnostics.error(&field, "NotExactlyOne", message);
+        }
+        if entry.namespace_selector.is_some() && !tenancy.knows_namespaces() {
+            let message = "the labels of namespaces are unknown here: in folder mode, and where the operator may watch only one \
+                           namespace (operator.watchNamespace); list the namespaces by name";
+            diagnostics.error(format!("{field}.namespaceSelector"), "SelectorNotSupported", message);
+        }
         for network in
             entry.private_networks.iter().filter(|network| address::is_forbidden_network(network.0))
         {
@@ -151,7 +162,11 @@ fn identity_providers(
                 None
             }
         };
-        documents.extend(kind.map(|kind| IdentityProviderConfig { name: provider.name.clone(), kind }));
+        documents.extend(kind.map(|kind| IdentityProviderConfig {
+            name: provider.name.clone(),
+            previous_issuers: provider.previous_issuers.clone(),
+            kind,
+        }));
     }
     documents
 }

@@ -1,6 +1,7 @@
 //! Compiles resources into config documents and reports diagnostics.
 //!
 //! ```text
+//! gateway_selection            which McpGateway is served
 //! gateway -> tenancy           public URL, namespaces and their permissions
 //! origin, virtual_mcp, team    each checked against tenancy and the documents before it
 //! diagnostics                  diagnostics and credentials of one resource
@@ -12,6 +13,7 @@ mod credential;
 mod diagnostics;
 mod endpoint;
 mod gateway;
+mod gateway_selection;
 mod origin;
 mod origin_auth;
 mod provider_client;
@@ -30,6 +32,8 @@ use crate::{Diagnostic, ResourceId, Resources};
 use credential::SecretResolver;
 use diagnostics::ResourceDiagnostics;
 use tenancy::TenancyRules;
+
+pub use gateway_selection::GatewaySelection;
 
 /// Result of [`compile`].
 #[derive(Clone, Debug)]
@@ -55,12 +59,31 @@ pub struct PartialConfig {
     pub teams: Vec<TeamConfig>,
     /// Credentials of the valid resources.
     pub secrets: Secrets,
+    /// Which gateway is served.
+    pub selection: GatewaySelection,
+    /// The virtual MCP that has each slug, valid or not.
+    pub slugs: BTreeMap<String, ResourceId>,
+    /// Namespaces that the selected gateway admits; empty without a gateway that can be decoded.
+    pub admitted: BTreeSet<String>,
+    /// Those of them that another gateway admits too.
+    pub contested: BTreeSet<String>,
+}
+
+impl PartialConfig {
+    /// The selected gateway, valid or not.
+    #[must_use]
+    pub fn selected(&self) -> Option<&ResourceId> {
+        match &self.selection {
+            GatewaySelection::Selected(id) | GatewaySelection::Unreadable(id) => Some(id),
+            GatewaySelection::Absent | GatewaySelection::Ambiguous => None,
+        }
+    }
 }
 
 /// Compiles resources. Without a valid gateway the result has no config.
 #[must_use]
 pub fn compile(resources: &Resources) -> Compiled {
-    let (PartialConfig { gateway, origins, routes, teams, secrets }, diagnostics) =
+    let (PartialConfig { gateway, origins, routes, teams, secrets, .. }, diagnostics) =
         compile_partial(resources);
     let config = gateway.map(|gateway| Config { gateway, origins, routes, teams, secrets });
     Compiled { config, diagnostics }
@@ -75,24 +98,32 @@ pub fn compile_partial(resources: &Resources) -> (PartialConfig, Vec<Diagnostic>
         diagnostics: Vec::new(),
         secrets: Secrets::default(),
     };
-    let chosen = compiler.choose_gateway();
-    let tenancy = TenancyRules::new(chosen);
+    let (selection, chosen) = compiler.select_gateway();
+    let tenancy = TenancyRules::new(chosen, resources);
     let gateway = chosen.and_then(|gateway| {
         compiler.compile_resource(gateway, "McpGateway", |diagnostics, gateway, credentials| {
             gateway::compile(diagnostics, gateway, &tenancy, credentials)
         })
     });
+    let contested = chosen.map(|chosen| compiler.check_admitted_twice(chosen, &tenancy)).unwrap_or_default();
     let origins = compiler.origins(&tenancy);
-    let routes = compiler.virtual_mcps(&tenancy, &origins);
+    let slugs = slug::assign(resources, &tenancy);
+    let routes = compiler.virtual_mcps(&tenancy, &origins, &slugs);
     let teams = compiler.teams(&tenancy, &routes);
     compiler.warn_of_unassigned_routes(&routes, &teams);
     let Compiler { diagnostics, secrets, .. } = compiler;
+    let is_admitted = |namespace: &String| chosen.is_some() && tenancy.admits(namespace);
+    let admitted = tenancy.known_namespaces().into_iter().filter(is_admitted).collect();
     let parts = PartialConfig {
         gateway,
         origins: origins.into_values().collect(),
         routes: routes.into_values().collect(),
         teams,
         secrets,
+        selection,
+        slugs: slugs.into_iter().map(|(slug, id)| (slug.to_owned(), id)).collect(),
+        admitted,
+        contested,
     };
     (parts, diagnostics)
 }
@@ -143,8 +174,8 @@ impl<'a> Compiler<'a> {
         &mut self,
         tenancy: &TenancyRules,
         origins: &ByResource<OriginConfig>,
+        slugs: &BTreeMap<&str, ResourceId>,
     ) -> ByResource<RouteConfig> {
-        let slugs = slug::assign(self.resources, tenancy);
         let there =
             self.resources.origins.iter().map(|it| (ResourceId::of("OriginMcp", &it.metadata), it)).collect();
         let unreadable = &self.resources.unreadable;
@@ -154,7 +185,8 @@ impl<'a> Compiler<'a> {
             unreadable,
             tenancy,
             origins,
-            slugs: &slugs,
+            slugs,
+            resources: self.resources,
             catalogs,
         };
         let mut documents = ByResource::new();

@@ -1,13 +1,15 @@
 //! Tenancy: namespaces that the gateway serves, and the permissions of their resources.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use portcullis_crds::McpGateway;
 use portcullis_crds::kinds::mcp_gateway::Tenancy;
 use url::Url;
 
 use super::diagnostics::ResourceDiagnostics;
-use super::{Compiler, ResourceId};
-use crate::{Diagnostic, Severity};
+use super::selection::glob_matches;
+use crate::{ResourceId, Resources};
 
 /// Settings of the gateway that other resources are checked against. Without a gateway these checks are
 /// skipped.
@@ -16,10 +18,11 @@ pub(super) struct TenancyRules<'a> {
     pub(super) identity_providers: Vec<&'a str>,
     pub(super) workloads: Vec<&'a str>,
     gateway: Option<&'a McpGateway>,
+    resources: &'a Resources,
 }
 
 impl<'a> TenancyRules<'a> {
-    pub(super) fn new(gateway: Option<&'a McpGateway>) -> Self {
+    pub(super) fn new(gateway: Option<&'a McpGateway>, resources: &'a Resources) -> Self {
         Self {
             public_url: gateway.and_then(|gateway| Url::parse(&gateway.spec.public_url).ok()),
             identity_providers: gateway
@@ -34,6 +37,7 @@ impl<'a> TenancyRules<'a> {
                 .map(|workload| workload.name.as_str())
                 .collect(),
             gateway,
+            resources,
         }
     }
 
@@ -49,6 +53,30 @@ impl<'a> TenancyRules<'a> {
             (Some(gateway), None) => gateway.metadata.namespace.as_deref() == Some(namespace),
             (Some(_), Some(_)) => self.entries_for(namespace).next().is_some(),
         }
+    }
+
+    /// Whether virtual MCPs of a namespace may have a slug.
+    pub(super) fn allows_slug(&self, namespace: &str, slug: &str) -> bool {
+        self.tenancy().is_none()
+            || self.entries_for(namespace).any(|entry| match &entry.slugs {
+                Some(slugs) => slugs.iter().any(|pattern| glob_matches(pattern, slug)),
+                None => true,
+            })
+    }
+
+    /// Whether the labels of namespaces are known.
+    pub(super) fn knows_namespaces(&self) -> bool {
+        self.resources.namespaces.is_some()
+    }
+
+    /// All namespaces that are known: those that exist, those that resources are in, and those that the
+    /// gateway names.
+    pub(super) fn known_namespaces(&self) -> BTreeSet<String> {
+        let existing = self.resources.namespaces.iter().flat_map(|namespaces| namespaces.keys().cloned());
+        let used = self.resources.ids().map(|id| id.namespace);
+        let unreadable = self.resources.unreadable.iter().map(|id| id.namespace.clone());
+        let named = self.tenancy().unwrap_or_default().iter().flat_map(|entry| entry.namespaces.clone());
+        existing.chain(used).chain(unreadable).chain(named).collect()
     }
 
     /// Whether virtual MCPs of a namespace may use `access: Everyone`.
@@ -100,42 +128,11 @@ impl<'a> TenancyRules<'a> {
 
     fn entries_for(&self, namespace: &str) -> impl Iterator<Item = &'a Tenancy> {
         let tenancy = self.tenancy().unwrap_or_default();
-        tenancy.iter().filter(move |tenancy| tenancy.namespaces.iter().any(|name| name == namespace))
-    }
-}
-
-impl<'a> Compiler<'a> {
-    /// Selects the oldest gateway. Every other gateway gets an error.
-    pub(super) fn choose_gateway(&mut self) -> Option<&'a McpGateway> {
-        let mut gateways: Vec<_> = self.resources.gateways.iter().collect();
-        gateways.sort_by_cached_key(|gateway| {
-            let created = gateway.metadata.creation_timestamp.as_ref().map(|time| time.0);
-            (created, ResourceId::of("McpGateway", &gateway.metadata))
-        });
-        let Some((chosen, others)) = gateways.split_first() else {
-            if !self.resources.unreadable.iter().any(|id| id.kind == "McpGateway") {
-                self.diagnostics.push(Diagnostic {
-                    severity: Severity::Error,
-                    resource: None,
-                    file: None,
-                    field: None,
-                    reason: "NoGateway",
-                    message: "McpGateway not found; create one with a publicUrl and an identity provider"
-                        .to_owned(),
-                });
-            }
-            return None;
-        };
-        for other in others {
-            let mut diagnostics =
-                ResourceDiagnostics::new(ResourceId::of("McpGateway", &other.metadata), self.resources);
-            let chosen = ResourceId::of("McpGateway", &chosen.metadata);
-            let message = format!(
-                "{chosen} already exists, and an installation has exactly one; remove one of the two"
-            );
-            diagnostics.error("", "AnotherGateway", message);
-            self.diagnostics.extend(diagnostics.into_parts().0);
-        }
-        Some(chosen)
+        let labels = self.resources.namespaces.as_ref().and_then(|namespaces| namespaces.get(namespace));
+        tenancy.iter().filter(move |entry| {
+            let selected = entry.namespace_selector.as_ref().zip(labels);
+            entry.namespaces.iter().any(|name| name == namespace)
+                || selected.is_some_and(|(selector, labels)| selector.matches(labels))
+        })
     }
 }

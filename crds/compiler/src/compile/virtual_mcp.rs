@@ -11,7 +11,7 @@ use super::diagnostics::ResourceDiagnostics;
 use super::tenancy::TenancyRules;
 use super::{ByResource, selection, slug};
 use crate::suggest::did_you_mean;
-use crate::{Catalog, ResourceId};
+use crate::{Catalog, ResourceId, Resources};
 
 /// Shared inputs for compiling virtual MCPs.
 pub(super) struct RouteContext<'a> {
@@ -22,6 +22,7 @@ pub(super) struct RouteContext<'a> {
     /// The valid origins.
     pub(super) origins: &'a ByResource<OriginConfig>,
     pub(super) slugs: &'a BTreeMap<&'a str, ResourceId>,
+    pub(super) resources: &'a Resources,
     /// Known catalogs of origins.
     pub(super) catalogs: &'a BTreeMap<ResourceId, Catalog>,
 }
@@ -78,6 +79,26 @@ fn check_slug(diagnostics: &mut ResourceDiagnostics, virtual_mcp: &VirtualMcp, k
     if let Some(holder) = known.slugs.get(slug).filter(|holder| *holder != diagnostics.id()) {
         let message = format!("the slug '{slug}' is already used by {holder}; choose another in spec.slug");
         diagnostics.error("spec.slug", "SlugTaken", message);
+        return;
+    }
+    let namespace = diagnostics.namespace();
+    if known.tenancy.admits(namespace) && !known.tenancy.allows_slug(namespace, slug) {
+        let message = format!(
+            "virtual MCPs of the namespace '{namespace}' may not have the slug '{slug}'; choose another in spec.slug, or ask the \
+             owner of the gateway to add it to slugs in {}",
+            known.tenancy.tenancy_location()
+        );
+        diagnostics.error("spec.slug", "SlugNotAllowed", message);
+        return;
+    }
+    if !known.slugs.contains_key(slug)
+        && slug::reserved_for_another(known.resources, known.tenancy, namespace, slug)
+    {
+        let message = format!(
+            "the slug '{slug}' was freed in another namespace and stays reserved for it for 24 hours; choose another in spec.slug, \
+             or wait"
+        );
+        diagnostics.error("spec.slug", "SlugReserved", message);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use portcullis_clock::Clock;
 use portcullis_config::{IdentityProviderKind, ProviderClient};
-use portcullis_identity_providers::{ProviderDirectory, UserProfile};
+use portcullis_identity_providers::{IssuerBindings, ProviderDirectory, UserProfile};
 use portcullis_jwt_verification::{JwtError, JwtVerifier, UnverifiedJwt};
 use portcullis_policy::{IdentityProvider, PrincipalId};
 
@@ -18,6 +18,7 @@ use crate::issuer::is_route_url;
 /// Grants for identity assertions.
 pub(super) struct IdJagGrant {
     providers: Arc<ProviderDirectory>,
+    bindings: Arc<IssuerBindings>,
     verifier: Arc<JwtVerifier>,
     clock: Clock,
     principals: Arc<Principals>,
@@ -27,12 +28,13 @@ pub(super) struct IdJagGrant {
 impl IdJagGrant {
     pub(super) const fn new(
         providers: Arc<ProviderDirectory>,
+        bindings: Arc<IssuerBindings>,
         verifier: Arc<JwtVerifier>,
         clock: Clock,
         principals: Arc<Principals>,
         headless: Arc<HeadlessGrants>,
     ) -> Self {
-        Self { providers, verifier, clock, principals, headless }
+        Self { providers, bindings, verifier, clock, principals, headless }
     }
 
     pub(super) async fn issue(
@@ -65,6 +67,7 @@ impl IdJagGrant {
         claims.time("iat")?.ok_or(JwtError::Claim("iat"))?;
         let until = claims.check_times(self.clock.now())?;
         let described = UserProfile::read(claims.all(), trusted).map_err(|_| JwtError::Claim("sub"))?;
+        self.bindings.check_and_bind(&route.identity_provider).await?;
         let unused = self.verifier.unused(&claims, until).await?;
         let provider = &route.identity_provider.name;
         let known = self.principals.load(&PrincipalId::of(provider, described.subject())).await?;

@@ -146,6 +146,7 @@ fn grant_types(
         Arc::new(HeadlessGrants::new(store.clone(), clock.clone(), random.clone(), Arc::clone(principals)));
     let id_jag = IdJagGrant::new(
         Arc::clone(&dependencies.providers.directory),
+        Arc::clone(&dependencies.providers.bindings),
         Arc::clone(&dependencies.verifier),
         clock.clone(),
         Arc::clone(principals),

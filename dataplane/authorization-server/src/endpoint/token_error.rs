@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use portcullis_identity_providers::BindingError;
 use portcullis_jwt_verification::{JwtError, ReplayError};
 use portcullis_store::StoreError;
 
@@ -61,6 +62,19 @@ impl From<InternalError> for TokenEndpointError {
 impl From<StoreError> for TokenEndpointError {
     fn from(error: StoreError) -> Self {
         Self::Gateway(error.into())
+    }
+}
+
+impl From<BindingError> for TokenEndpointError {
+    fn from(error: BindingError) -> Self {
+        match error {
+            BindingError::IssuerChanged => Self::invalid_grant(
+                "issuer_changed",
+                "the name of this identity provider belongs to another issuer or subject claim; ask an administrator to check \
+                 previousIssuers of the McpGateway",
+            ),
+            BindingError::Store(error) => error.into(),
+        }
     }
 }
 

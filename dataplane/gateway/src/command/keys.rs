@@ -63,7 +63,7 @@ impl Keys {
             Self::Decrypt { file, encryption } => {
                 let stored =
                     std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
-                let text = key_encryption(&encryption)?.decrypt(&stored).await?;
+                let text = key_encryption(&encryption)?.accepting_unencrypted().decrypt(&stored).await?;
                 // Rejects content that is not a key file.
                 KeyDocument::read(&text)?;
                 out.write_all(&text)?;

@@ -42,23 +42,18 @@ pub(crate) struct Serve {
 struct ClusterArgs {
     /// Serve the config that the operator publishes. The Kubernetes API comes from the kubeconfig, as for
     /// kubectl, or from the pod's service account.
-    #[arg(long, conflicts_with = "manifests", requires_all = ["replica_name", "replica_namespace"])]
+    #[arg(long, conflicts_with = "manifests", requires = "replica_name")]
     kubernetes: bool,
     /// Namespace that the operator publishes to.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAMESPACE, requires = "kubernetes")]
     publication_namespace: String,
-    /// Name of this replica: its pod's name, and the name of the Lease in which it reports.
-    #[arg(long, value_name = "NAME", requires = "kubernetes")]
+    /// Name of this replica: its pod's name, and the name of the Lease in the publication namespace in which it
+    /// reports.
+    #[arg(long, value_name = "NAME", requires = "kubernetes", conflicts_with = "manifests")]
     replica_name: Option<String>,
-    /// Namespace of the Lease: the pod's namespace.
-    #[arg(long, value_name = "NAME", requires = "kubernetes")]
-    replica_namespace: Option<String>,
     /// Release that this replica belongs to: the value of a label of the Lease.
     #[arg(long, value_name = "NAME", requires = "kubernetes")]
     replica_of: Option<String>,
-    /// UID of the pod. With it, the pod becomes the owner of the Lease.
-    #[arg(long, value_name = "UID", requires = "kubernetes")]
-    pod_uid: Option<String>,
     /// Mounted keys.json; changes are followed. Default: the Secret in the publication namespace, with a copy
     /// in the state folder.
     #[arg(long, value_name = "FILE", requires = "kubernetes")]
@@ -85,12 +80,10 @@ impl ClusterArgs {
         cluster::ClusterSettings {
             namespace: self.publication_namespace,
             keys: self.keys,
-            // clap requires both with `--kubernetes`.
+            // clap requires it with `--kubernetes`.
             replica: cluster::ReplicaIdentity {
                 name: self.replica_name.unwrap_or_default(),
-                namespace: self.replica_namespace.unwrap_or_default(),
                 release: self.replica_of,
-                pod_uid: self.pod_uid,
             },
         }
     }
@@ -111,16 +104,16 @@ mod tests {
 
     #[test]
     fn given_a_folder_or_a_cluster_when_asked_to_serve_then_exactly_one_is_taken() {
-        let cluster = "--kubernetes --replica-name a --replica-namespace b";
+        let cluster = "--kubernetes --replica-name a";
         assert!(accepts("--manifests m"));
         assert!(accepts(cluster));
-        assert!(accepts(&format!("{cluster} --replica-of c --pod-uid d --keys e --publication-namespace f")));
+        assert!(accepts(&format!("{cluster} --replica-of c --keys e --publication-namespace f")));
         assert!(accepts("--manifests m --shutdown-delay 1s --drain 2s --database sqlite://x"));
         assert!(accepts("--manifests m --database-file url"));
         assert!(!accepts("--manifests m --database sqlite://x --database-file url"));
         assert!(!accepts(&format!("{cluster} --manifests m")));
         assert!(!accepts("--kubernetes"));
-        assert!(!accepts("--kubernetes --replica-name a"));
+        assert!(accepts("--kubernetes --replica-name a"));
         assert!(!accepts("--manifests m --replica-name a"));
         assert!(!accepts("--drain 2s"));
     }

@@ -144,9 +144,17 @@ impl Startup {
                 let cluster =
                     ClusterSource::open(settings, key_encryption, &self.state, &self.egress).await?;
                 let store = self.database.open_with_retry(&self.state).await?;
+                // Without the accepted serials an older version of an object could be served.
+                let serials = store.published_serials().await?;
                 let reviewer: Arc<dyn TokenReviewer> = Arc::new(KubeTokenReviewer::new(cluster.client()));
                 let services = self
-                    .build_services(store, cluster.keys(), Some(reviewer), clock.clone(), random.clone())
+                    .build_services(
+                        store.clone(),
+                        cluster.keys(),
+                        Some(reviewer),
+                        clock.clone(),
+                        random.clone(),
+                    )
                     .await?;
                 let catalogs = services.context.catalogs.clone();
                 let beside = ReplicaContext {
@@ -155,6 +163,8 @@ impl Startup {
                     catalogs,
                     reencryption,
                     events: self.events,
+                    store,
+                    serials,
                 };
                 let following = cluster.follow(publisher, beside, clock, random, tally, ready_sender);
                 Ok(Started { services, source: FollowedSource::Cluster(following), ready })

@@ -45,6 +45,8 @@ pub(crate) struct KeyFollower {
 
 impl FolderKeys {
     pub(crate) fn new(state: &Path, key_encryption: KeyEncryption, random: Random, clock: Clock) -> Self {
+        // Only this process can write the state folder, so its rings may still have to be encrypted.
+        let key_encryption = key_encryption.accepting_unencrypted();
         Self { folder: KeyFile::new(state), key_encryption, random, clock }
     }
 

@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use portcullis_compiler::Resources;
+use portcullis_compiler::{ResourceId, Resources};
 use portcullis_keyring::replace_file;
 use uuid::Uuid;
+
+/// Prefix of the entries that say which virtual MCP has a slug. No kind begins with it.
+const SLUG: &str = "slug ";
 
 /// Identities of a folder's resources, like the UIDs that an API server assigns. An identity is created when
 /// a resource appears and deleted with it: a resource that reuses a name inherits nothing.
@@ -33,14 +36,27 @@ impl UidRegistry {
         Ok(Self { path, uids: known })
     }
 
-    /// Assigns an identity to every resource. [`commit`](Self::commit) stores the new ones.
+    /// Assigns an identity to every resource, and says who has which slug. [`commit`](Self::commit) stores the
+    /// new ones.
     pub(crate) fn assign(&self, resources: &mut Resources) -> PendingUids {
         let mut known = BTreeMap::new();
+        let slugs = self.uids.iter().filter_map(|(key, uid)| Some((key.strip_prefix(SLUG)?, uid)));
+        resources.slugs.holders = slugs.map(|(slug, uid)| (slug.to_owned(), uid.clone())).collect();
         for (id, uid) in resources.uids_mut() {
             let name = id.to_string();
             let given = self.uids.get(&name).cloned().unwrap_or_else(|| Uuid::new_v4().to_string());
             *uid = Some(given.clone());
             known.insert(name, given);
+        }
+        for virtual_mcp in &resources.virtual_mcps {
+            let metadata = &virtual_mcp.metadata;
+            let slug = virtual_mcp.spec.slug.as_ref().or(metadata.name.as_ref());
+            // An earlier version recorded no slugs: its virtual MCPs come before newcomers.
+            let is_known = self.uids.contains_key(&ResourceId::of("VirtualMcp", metadata).to_string());
+            if let Some((slug, uid)) = slug.zip(metadata.uid.as_ref()).filter(|_| is_known) {
+                resources.slugs.holders.entry(slug.clone()).or_insert_with(|| uid.clone());
+            }
+            known.extend(slug.zip(metadata.uid.clone()).map(|(slug, uid)| (format!("{SLUG}{slug}"), uid)));
         }
         PendingUids(known)
     }

@@ -27,7 +27,7 @@ use portcullis_identity_providers::{
 use portcullis_jwt_verification::JwtVerifier;
 use portcullis_keyring::Keyring;
 use portcullis_policy::{Gateway, IdentityProvider, RouteTable};
-use portcullis_store::Store;
+use portcullis_store::{ProviderIssuerRow, Store};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -227,6 +227,25 @@ impl TestGateway {
         self.table = table(&self.idp.issuer, &settings);
     }
 
+    /// Binds the provider's name, as an earlier sign-in at another provider did.
+    pub(crate) async fn bind_to(&self, issuer: &str, subject_claim: &str) {
+        let row = ProviderIssuerRow {
+            name: "company".to_owned(),
+            issuer: issuer.to_owned(),
+            subject_claim: subject_claim.to_owned(),
+            bound_at: 1,
+        };
+        if let Some(before) = self.store.provider_issuer("company").await.unwrap() {
+            assert!(self.store.rebind_provider_issuer(&before, &row).await.unwrap());
+        } else {
+            assert!(self.store.bind_provider_issuer(&row).await.unwrap());
+        }
+    }
+
+    pub(crate) fn previous_issuers(&mut self, issuers: &[&str]) {
+        self.set(json!({"previousIssuers": issuers}));
+    }
+
     pub(crate) fn gateway(&self) -> &Gateway {
         &self.table.gateway
     }
@@ -297,6 +316,7 @@ fn table(issuer: &str, settings: &Value) -> RouteTable {
     for (name, value) in settings.as_object().unwrap() {
         match name.as_str() {
             "userinfo" => kind = "oauth",
+            "previousIssuers" => {}
             name => client[name] = value.clone(),
         }
     }
@@ -304,8 +324,9 @@ fn table(issuer: &str, settings: &Value) -> RouteTable {
         "oidc" => json!({"oidc": client}),
         _ => json!({"oauth": {"client": client, "userinfoUrl": format!("{issuer}/userinfo")}}),
     };
+    let previous = settings.get("previousIssuers").cloned().unwrap_or_else(|| json!([]));
     let settings = json!({
-        "identityProviders": [{"name": "company", "kind": kind}],
+        "identityProviders": [{"name": "company", "kind": kind, "previousIssuers": previous}],
         "tokens": {"accessSeconds": 900, "refreshSeconds": 30 * 24 * 3600, "sessionSeconds": 28_800},
         "clients": {"metadataDocumentHosts": ["*"], "dynamicRegistration": true},
     });

@@ -101,6 +101,7 @@ pub(crate) fn table(base: &Url, settings: &Settings) -> Arc<RouteTable> {
             public_url: settings.public_url.parse().unwrap(),
             identity_providers: vec![IdentityProviderConfig {
                 name: "company".into(),
+                previous_issuers: Vec::new(),
                 kind: IdentityProviderKind::Development { users: Vec::new() },
             }],
             tokens: TokenLifetimes { access_seconds: 900, refresh_seconds: 3600, session_seconds: 3600 },

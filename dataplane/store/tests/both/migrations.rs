@@ -7,12 +7,14 @@ use crate::connect_flows::flow;
 use crate::connect_links::connect_link;
 use crate::connections::{renewal, row as connection};
 use crate::provider_accounts::account;
+use crate::provider_issuers::bound;
+use crate::published_serials::serial;
 use crate::sessions::row as session;
 use crate::sign_ins::{pending, sign_in};
 use crate::step_ups::step_up;
 use crate::test_database::{on_both_databases, run_concurrently};
 
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 21] = [
     "principals",
     "clients",
     "codes",
@@ -32,6 +34,8 @@ const TABLES: [&str; 19] = [
     "used_assertions",
     "provider_accounts",
     "step_ups",
+    "published_serials",
+    "provider_issuers",
 ];
 
 /// What the next version's migration might do, as far as the rules allow.
@@ -135,6 +139,12 @@ async fn use_everything(store: &Store) {
     assert_eq!(store.take_sign_in("state", "mine", 1).await.unwrap(), Some(sign_in()));
     store.put_connect_link(&connect_link()).await.unwrap();
     assert_eq!(store.connect_link("digest", 1).await.unwrap(), Some(connect_link()));
+    store.bind_provider_issuer(&bound("i", "sub")).await.unwrap();
+    assert_eq!(store.provider_issuer("company").await.unwrap(), Some(bound("i", "sub")));
+    assert!(store.rebind_provider_issuer(&bound("i", "sub"), &bound("i", "sub")).await.unwrap());
+    store.raise_published_serials(&[serial("route-a", 1, true)]).await.unwrap();
+    assert_eq!(store.published_serials().await.unwrap(), [serial("route-a", 1, true)]);
+    store.prune_published_serials(1).await.unwrap();
     // Away with all that, so that it can be done again.
     store.prune_expired_browser_state(1_000).await.unwrap();
     store.prune_deferred_sessions(1_000).await.unwrap();

@@ -59,8 +59,12 @@ fn add_publication_conditions(reconciler: &mut Reconciler, found: &mut Condition
     let id = ResourceId::new("VirtualMcp", "mcp", "read");
     let replica = |report| Replica { name: "a".into(), report, private: None };
     let name = reconciler.desired_state.objects_by_resource[&id][0].clone();
-    let rejection =
-        Rejection { name: name.clone(), resource_version: "100000".into(), reason: "Forged".into() };
+    let rejection = Rejection {
+        name: name.clone(),
+        resource_version: "100000".into(),
+        reason: "Forged".into(),
+        accepted_serial: None,
+    };
     let rejected = ReplicaReport { rejected: vec![rejection], ..report() };
     for report in [Some(report()), None, Some(ReplicaReport::default()), Some(rejected)] {
         reconciler.replicas = vec![replica(report)];
@@ -78,9 +82,13 @@ fn add_publication_conditions(reconciler: &mut Reconciler, found: &mut Condition
     }
     reconciler.desired_state.diagnostics.clear();
     reconciler.desired_state.objects_by_resource.clear();
-    for gateway in
-        [GatewayState::Valid, GatewayState::Invalid, GatewayState::Undecodable, GatewayState::Absent]
-    {
+    for gateway in [
+        GatewayState::Valid,
+        GatewayState::Invalid,
+        GatewayState::Undecodable,
+        GatewayState::Ambiguous,
+        GatewayState::Absent,
+    ] {
         reconciler.desired_state.gateway = gateway;
         found.add_route(reconciler);
         found.add(reconciler, "McpGateway", "gateway");

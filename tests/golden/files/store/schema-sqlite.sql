@@ -205,6 +205,20 @@ CREATE INDEX provider_accounts_by_subject ON provider_accounts (subject);
 
 CREATE INDEX provider_accounts_by_time ON provider_accounts (renewed_at);
 
+CREATE TABLE provider_issuers (
+    name          TEXT   NOT NULL PRIMARY KEY,
+    issuer        TEXT   NOT NULL,
+    subject_claim TEXT   NOT NULL,
+    bound_at      BIGINT NOT NULL
+);
+
+CREATE TABLE published_serials (
+    object  TEXT   NOT NULL PRIMARY KEY, -- name of the Kubernetes object
+    serial  BIGINT NOT NULL,
+    hash    TEXT   NOT NULL,             -- of the document with this serial
+    removed BIGINT NOT NULL              -- 1: the object was removed after that
+);
+
 CREATE TABLE refresh_tokens (
     digest      TEXT   NOT NULL PRIMARY KEY,
     grant_id    TEXT   NOT NULL REFERENCES grants (id) ON DELETE CASCADE,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use portcullis_config_distribution::ReplicaReport;
+use portcullis_store::PublishedSerialRow;
 use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
@@ -56,6 +57,8 @@ pub(super) struct ConfigFollower {
     pub(super) published_keys: Option<watch::Sender<StoredKeys>>,
     /// Changes when this replica uses changed key rings.
     pub(super) key_rotations: watch::Receiver<u64>,
+    /// Receives the serials that the store must keep.
+    pub(super) serials: mpsc::UnboundedSender<PublishedSerialRow>,
     pub(super) reports: watch::Sender<ReplicaReport>,
     pub(super) snapshots: watch::Sender<ConfigSnapshot>,
     pub(super) sync_stats: SyncStats,
@@ -125,6 +128,9 @@ impl ConfigFollower {
 
     /// Serves the mirrored config if it is complete, or if it comes from the snapshot.
     fn serve(&mut self) {
+        for row in self.mirror.take_serial_changes() {
+            self.serials.send(row).ok();
+        }
         let complete = self.mirror.is_complete();
         if complete {
             self.sync_stats.0.from_snapshot.store(false, Ordering::Relaxed);

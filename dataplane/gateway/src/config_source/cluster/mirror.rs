@@ -8,20 +8,21 @@ use std::sync::Arc;
 use portcullis_config::SecretKey;
 use portcullis_config_distribution::{
     DocumentKind, KEYS_LABEL_VALUE, OWNER_LABEL_VALUE, Rejection, ReplicaReport, VerifiedDocument,
-    VerifyError, object_name,
+    object_name,
 };
 use portcullis_keyring::Keyring;
 use portcullis_policy::{DocumentRef, RouteTable, RouteTableBuilder};
+use portcullis_store::PublishedSerialRow;
 use sha2::{Digest as _, Sha256};
 
+use super::accepted_serials::{AcceptedSerials, from_row};
 use super::object::{WatchEvent, WatchedObject, WatchedResource};
+use super::rejections::{RejectError, Rejections, clip};
 use super::sealed_snapshot::ConfigSnapshot;
-use crate::config_source::table_publisher::{PublishError, check_servable};
+use crate::config_source::table_publisher::check_servable;
 
 /// Maximum number of rejections in a report, which is limited by the size of an annotation.
 const MAX_REJECTIONS: usize = 300;
-/// Maximum length of a rejection reason in a report, in characters.
-const MAX_REASON_LEN: usize = 240;
 
 /// The published config as this replica has it: the last verified version of each object, and the table built
 /// from them.
@@ -31,15 +32,14 @@ pub(super) struct ConfigMirror {
     keys: Arc<Keyring>,
     listen: SocketAddr,
     accepted: BTreeMap<String, AcceptedObject>,
-    /// Objects that failed verification. They are verified again after a key rotation.
-    rejected: BTreeMap<String, (WatchedResource, WatchedObject, String)>,
+    serials: AcceptedSerials,
+    rejected: Rejections,
     /// Verified documents that cannot be served, by object name, with the reason.
     unusable: BTreeMap<String, String>,
     observed: BTreeMap<WatchedResource, u64>,
     listed: HashSet<WatchedResource>,
     assembly: RouteTableBuilder,
     stale: bool,
-    rejections: u64,
 }
 
 struct AcceptedObject {
@@ -48,25 +48,19 @@ struct AcceptedObject {
     identity: DocumentId,
 }
 
+/// A verified object.
+struct Verified {
+    identity: DocumentId,
+    /// 0 for a document of a version without serials.
+    serial: i64,
+    piece: VerifiedDocument,
+}
+
 /// Identity of an object's document in the route table builder.
 enum DocumentId {
     Gateway,
     Uid(String),
     Credential(SecretKey),
-}
-
-/// Why a published object is rejected. The message starts with a machine-readable reason.
-#[derive(Debug, thiserror::Error)]
-enum RejectError {
-    /// The object fails verification.
-    #[error("{}: {}", .0.reason(), .0)]
-    Verify(#[from] VerifyError),
-    /// This process cannot serve the gateway.
-    #[error("Unusable: {0}")]
-    Unusable(#[from] PublishError),
-    /// The object contains the document of another one.
-    #[error("Misnamed: the object's name does not match its document")]
-    Misnamed,
 }
 
 /// Follow-up work for the caller of [`ConfigMirror::apply`].
@@ -78,19 +72,22 @@ pub(super) enum MirrorEffect {
 }
 
 impl ConfigMirror {
-    /// An empty mirror. `listen` decides whether the gateway may use the development sign-in.
-    pub(super) fn new(keys: Arc<Keyring>, listen: SocketAddr) -> Self {
+    /// An empty mirror. `listen` decides whether the gateway may use the development sign-in. `serials` are
+    /// those in the store.
+    pub(super) fn new(keys: Arc<Keyring>, listen: SocketAddr, serials: Vec<PublishedSerialRow>) -> Self {
+        let mut accepted_serials = AcceptedSerials::default();
+        accepted_serials.restore(serials.into_iter().map(from_row));
         Self {
             keys,
             listen,
             accepted: BTreeMap::new(),
-            rejected: BTreeMap::new(),
+            serials: accepted_serials,
+            rejected: Rejections::default(),
             unusable: BTreeMap::new(),
             observed: BTreeMap::new(),
             listed: HashSet::new(),
             assembly: RouteTableBuilder::default(),
             stale: false,
-            rejections: 0,
         }
     }
 
@@ -100,16 +97,17 @@ impl ConfigMirror {
             WatchEvent::Listed(resource, objects) => {
                 let there: HashSet<String> = objects.iter().map(|object| object.name.clone()).collect();
                 let is_removed = |name: &str| !there.contains(name);
-                let removed: Vec<String> = self
-                    .accepted
-                    .iter()
-                    .filter(|(name, held)| held.kind.resource() == resource.plural() && is_removed(name))
-                    .map(|(name, _)| name.clone())
-                    .collect();
+                let accepted =
+                    self.accepted.iter().filter(|(_, held)| held.kind.resource() == resource.plural());
+                let accepted = accepted.map(|(name, _)| name.as_str());
+                // An object that only the store knows was removed while this replica was not running.
+                let known = accepted.chain(self.serials.present(resource));
+                let removed: HashSet<String> =
+                    known.filter(|name| is_removed(name)).map(str::to_owned).collect();
                 for name in removed {
                     self.remove(&name);
                 }
-                self.rejected.retain(|name, (of, ..)| *of != resource || !is_removed(name));
+                self.rejected.retain_listed(resource, &there);
                 // An object that is no longer listed was deleted at a later version, which a list does not
                 // contain.
                 self.observed.insert(resource, 0);
@@ -129,6 +127,7 @@ impl ConfigMirror {
 
     /// Applies the snapshot of an earlier process. Its objects are verified like all others.
     pub(super) fn restore(&mut self, publication: ConfigSnapshot) {
+        self.serials.restore(publication.serials);
         for object in publication.objects {
             let resource = match DocumentKind::from_label(&object.label) {
                 Some(DocumentKind::Credential) => WatchedResource::Secrets,
@@ -153,7 +152,7 @@ impl ConfigMirror {
     /// the snapshot must be sealed under the new keys.
     pub(super) fn reverify_rejected(&mut self) {
         self.stale = true;
-        for (_, (resource, object, _)) in std::mem::take(&mut self.rejected) {
+        for (resource, object) in self.rejected.take() {
             self.put(resource, object);
         }
     }
@@ -166,12 +165,12 @@ impl ConfigMirror {
     /// Whether no gateway is published, neither a valid nor a rejected one.
     pub(super) fn is_empty(&self) -> bool {
         let gateway = object_name(DocumentKind::Gateway, "");
-        !self.accepted.contains_key(&gateway) && !self.rejected.contains_key(&gateway)
+        !self.accepted.contains_key(&gateway) && !self.rejected.contains(&gateway)
     }
 
     /// Object versions that were rejected since the process started.
     pub(super) fn rejections(&self) -> u64 {
-        self.rejections
+        self.rejected.total()
     }
 
     /// Whether objects changed since the last table was built.
@@ -202,12 +201,7 @@ impl ConfigMirror {
 
     /// The report for the operator. Write it after the current table is served.
     pub(super) fn report(&self) -> ReplicaReport {
-        let refused = self.rejected.iter().map(|(name, (_, object, reason))| Rejection {
-            name: name.clone(),
-            resource_version: object.version.to_string(),
-            reason: clip(reason),
-        });
-        let unusable = self.unusable.iter().filter(|(name, _)| !self.rejected.contains_key(*name));
+        let unusable = self.unusable.iter().filter(|(name, _)| !self.rejected.contains(name));
         let unusable = unusable.map(|(name, reason)| Rejection {
             name: name.clone(),
             resource_version: self
@@ -216,8 +210,9 @@ impl ConfigMirror {
                 .map_or(0, |accepted| accepted.object.version)
                 .to_string(),
             reason: clip(&format!("Unusable: {reason}")),
+            accepted_serial: None,
         });
-        let mut rejected: Vec<_> = refused.chain(unusable).collect();
+        let mut rejected: Vec<_> = self.rejected.report().chain(unusable).collect();
         let mut observed = BTreeMap::new();
         if rejected.len() <= MAX_REJECTIONS {
             let versions = self.observed.iter();
@@ -244,14 +239,20 @@ impl ConfigMirror {
         ConfigSnapshot {
             observed: observed.map(|(resource, version)| (resource.plural().to_owned(), *version)).collect(),
             objects: self.accepted.values().map(|accepted| Arc::clone(&accepted.object)).collect(),
+            serials: self.serials.all(),
         }
+    }
+
+    /// Serials that changed since the last call, for the store.
+    pub(super) fn take_serial_changes(&mut self) -> Vec<PublishedSerialRow> {
+        self.serials.take_changes()
     }
 
     /// Hash of all verified documents. Equal for replicas with the same documents.
     fn hash(&self) -> String {
         let mut digest = Sha256::new();
         for (name, accepted) in &self.accepted {
-            for part in [name.as_str(), accepted.object.data.get("hash").map_or("", String::as_str)] {
+            for part in [name.as_str(), hash_of(&accepted.object)] {
                 digest.update((part.len() as u64).to_be_bytes());
                 digest.update(part);
             }
@@ -297,26 +298,23 @@ impl ConfigMirror {
             return MirrorEffect::Nothing;
         }
         match self.verify(kind, &object) {
-            Ok(Some((identity, piece))) => {
+            Ok(Some(Verified { identity, serial, piece })) => {
                 self.rejected.remove(&object.name);
+                self.serials.accept(&object.name, serial, hash_of(&object));
                 self.assemble(piece);
                 self.accepted
                     .insert(object.name.clone(), AcceptedObject { object: Arc::new(object), kind, identity });
                 self.stale = true;
             }
             Ok(None) => {}
-            Err(error) => self.reject(resource, object, error.to_string()),
+            Err(error) => self.rejected.add(resource, object, &error),
         }
         MirrorEffect::Nothing
     }
 
-    fn verify(
-        &self,
-        kind: DocumentKind,
-        object: &WatchedObject,
-    ) -> Result<Option<(DocumentId, VerifiedDocument)>, RejectError> {
-        let piece = VerifiedDocument::from_object(&self.keys, kind, &object.name, &object.data)?;
-        let Some(piece) = piece else { return Ok(None) };
+    fn verify(&self, kind: DocumentKind, object: &WatchedObject) -> Result<Option<Verified>, RejectError> {
+        let verified = VerifiedDocument::from_object(&self.keys, kind, &object.name, &object.data)?;
+        let Some((stamp, piece)) = verified else { return Ok(None) };
         let identity = match &piece {
             VerifiedDocument::Gateway(document) => {
                 check_servable(document, self.listen)?;
@@ -337,7 +335,9 @@ impl ConfigMirror {
         if object_name(kind, named) != object.name {
             return Err(RejectError::Misnamed);
         }
-        Ok(Some((identity, piece)))
+        let serial = stamp.map_or(0, |stamp| stamp.serial);
+        self.serials.check(&object.name, serial, hash_of(object))?;
+        Ok(Some(Verified { identity, serial, piece }))
     }
 
     fn assemble(&mut self, piece: VerifiedDocument) {
@@ -350,21 +350,8 @@ impl ConfigMirror {
         }
     }
 
-    fn reject(&mut self, resource: WatchedResource, object: WatchedObject, reason: String) {
-        let known = self.rejected.get(&object.name);
-        if known.is_none_or(|(_, known, _)| known.version != object.version) {
-            self.rejections += 1;
-            tracing::warn!(
-                object = object.name,
-                version = object.version,
-                error = %reason,
-                "rejected a published object; its last verified version stays in use"
-            );
-        }
-        self.rejected.insert(object.name.clone(), (resource, object, reason));
-    }
-
     fn remove(&mut self, name: &str) {
+        self.stale |= self.serials.remove(name);
         let Some(accepted) = self.accepted.remove(name) else { return };
         self.stale = true;
         match (accepted.kind, &accepted.identity) {
@@ -378,6 +365,7 @@ impl ConfigMirror {
     }
 }
 
-fn clip(text: &str) -> String {
-    text.chars().take(MAX_REASON_LEN).collect()
+/// Hash of the object's document. Valid only after verification.
+fn hash_of(object: &WatchedObject) -> &str {
+    object.data.get("hash").map_or("", String::as_str)
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! watches          ConfigMaps and Secrets of the publication namespace, by label      watches.rs
 //! mirror           verify, keep the last valid version of each, build the table       mirror.rs
+//! accepted_serials the highest serial of each object, against replay                  accepted_serials.rs
 //! follow           swap the table, report when the replica is ready                   follow.rs
 //! report           served and rejected objects, in a Lease                            report.rs
 //! key_source       load the key rings at startup                                      key_source.rs
@@ -13,13 +14,16 @@
 //! *Architecture invariant:* requests never wait for this module, and the last served config stays in use
 //! while the API server is unavailable.
 
+mod accepted_serials;
 mod follow;
 mod key_rotation;
 mod key_source;
 mod mirror;
 mod object;
+mod rejections;
 mod report;
 mod sealed_snapshot;
+mod serial_writer;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -36,7 +40,8 @@ use portcullis_egress::Egress;
 use portcullis_events::EventSink;
 use portcullis_key_encryption::KeyEncryption;
 use portcullis_keyring::Keyring;
-use tokio::sync::{oneshot, watch};
+use portcullis_store::{PublishedSerialRow, Store};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use follow::SyncStats;
@@ -47,6 +52,7 @@ use self::key_source::{ActiveKeys, KeySources};
 use self::mirror::ConfigMirror;
 use self::report::Reporter;
 use self::sealed_snapshot::SealedSnapshot;
+use self::serial_writer::write_serials;
 use super::table_publisher::TablePublisher;
 use crate::catalog::Catalogs;
 use crate::reencrypt::Reencryption;
@@ -71,12 +77,8 @@ pub(crate) struct ClusterSettings {
 pub(crate) struct ReplicaIdentity {
     /// Name of its Pod.
     pub(crate) name: String,
-    /// Namespace of its Pod.
-    pub(crate) namespace: String,
     /// Release that it belongs to.
     pub(crate) release: Option<String>,
-    /// UID of its Pod.
-    pub(crate) pod_uid: Option<String>,
 }
 
 /// Parts of the replica that the cluster source reports or uses.
@@ -88,6 +90,10 @@ pub(crate) struct ReplicaContext {
     pub(crate) catalogs: Catalogs,
     pub(crate) reencryption: Reencryption,
     pub(crate) events: EventSink,
+    /// Keeps the accepted serials of published objects.
+    pub(crate) store: Store,
+    /// The accepted serials in the store.
+    pub(crate) serials: Vec<PublishedSerialRow>,
 }
 
 /// The published config of a cluster, and the keys that verify it.
@@ -183,7 +189,17 @@ impl ClusterSource {
         let file = SealedSnapshot::new(sealed, Arc::clone(&keys), random, &settings.namespace);
         let (show_report, reports) = watch::channel(Default::default());
         let (show_publication, publications) = watch::channel(Default::default());
-        let ReplicaContext { listen, private_address: private, catalogs, reencryption, events } = beside;
+        let ReplicaContext {
+            listen,
+            private_address: private,
+            catalogs,
+            reencryption,
+            events,
+            store,
+            serials,
+        } = beside;
+        let (serial_sender, serial_changes) = mpsc::unbounded_channel();
+        tokio::spawn(write_serials(store, serial_changes));
         let (offer, offered) = watch::channel(rings.stored.clone());
         let (tell_turned, turned) = watch::channel(0);
         let turning = KeyRotator {
@@ -203,15 +219,24 @@ impl ClusterSource {
             }
             None => Some(offer),
         };
-        let reporter = Reporter::new(&client, settings.replica, clock, private, catalogs, reencryption);
+        let reporter = Reporter::new(
+            &client,
+            &settings.namespace,
+            settings.replica,
+            clock,
+            private,
+            catalogs,
+            reencryption,
+        );
         let reporter = tokio::spawn(reporter.run(reports));
         tokio::spawn(file.clone().follow(publications));
         let follower = ConfigFollower {
-            mirror: ConfigMirror::new(keys, listen),
+            mirror: ConfigMirror::new(keys, listen, serials),
             publisher,
             snapshot_file: file,
             published_keys: offer,
             key_rotations: turned,
+            serials: serial_sender,
             reports: show_report,
             snapshots: show_publication,
             sync_stats: tally,

@@ -1,17 +1,19 @@
-//! Reports the served and rejected config of this replica in a Lease, which its Pod owns. The operator reads
-//! the reports to decide whether all replicas serve a resource.
+//! Reports the served and rejected config of this replica in a Lease of the publication namespace. The operator
+//! reads the reports to decide whether all replicas serve a resource. Its own Lease, which decides who leads, is
+//! in another namespace: the data plane may write every Lease of the namespace of its reports.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client};
 use portcullis_clock::{Clock, UnixMillis};
 use portcullis_config_distribution::{
-    REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport,
+    OWNER_CONFIG_MAP, REPLICA_OF_LABEL, REPORT_ANNOTATION, REPORT_MAX_AGE_SECONDS, ReplicaReport,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant as Monotonic, sleep_until, timeout};
@@ -33,7 +35,13 @@ const FIELD_MANAGER: &str = "portcullis";
 /// Writes the reports.
 pub(super) struct Reporter {
     leases: Api<Lease>,
+    config_maps: Api<ConfigMap>,
+    namespace: String,
     replica: ReplicaIdentity,
+    /// UID of the ConfigMap that owns the published config. The Lease is deleted with it.
+    owner: Option<String>,
+    /// UID of the Lease, to notice that it was deleted.
+    lease_uid: Option<String>,
     clock: Clock,
     started_at: UnixMillis,
     private: SocketAddr,
@@ -61,6 +69,7 @@ enum ReportError {
 impl Reporter {
     pub(super) fn new(
         client: &Client,
+        namespace: &str,
         replica: ReplicaIdentity,
         clock: Clock,
         private: SocketAddr,
@@ -69,8 +78,12 @@ impl Reporter {
     ) -> Self {
         let since = clock.now();
         Self {
-            leases: Api::namespaced(client.clone(), &replica.namespace),
+            leases: Api::namespaced(client.clone(), namespace),
+            config_maps: Api::namespaced(client.clone(), namespace),
+            namespace: namespace.to_owned(),
             replica,
+            owner: None,
+            lease_uid: None,
             clock,
             started_at: since,
             private,
@@ -81,7 +94,7 @@ impl Reporter {
 
     /// Writes each received report at once and renews it regularly. Releases the Lease when the sender is
     /// dropped.
-    pub(super) async fn run(self, mut shown: watch::Receiver<ReplicaReport>) {
+    pub(super) async fn run(mut self, mut shown: watch::Receiver<ReplicaReport>) {
         if shown.changed().await.is_err() {
             return;
         }
@@ -114,37 +127,58 @@ impl Reporter {
         self.write(None).await.ok();
     }
 
-    async fn write(&self, report: Option<&ReplicaReport>) -> Result<(), ReportError> {
-        let lease = lease(&self.replica, report, self.started_at, self.clock.now())?;
+    async fn write(&mut self, report: Option<&ReplicaReport>) -> Result<(), ReportError> {
+        timeout(WRITE_TIMEOUT, self.apply(report)).await.map_err(|_| ReportError::Timeout)?
+    }
+
+    async fn apply(&mut self, report: Option<&ReplicaReport>) -> Result<(), ReportError> {
+        if self.owner.is_none() {
+            let owner = self.config_maps.get_opt(OWNER_CONFIG_MAP).await?;
+            self.owner = owner.and_then(|owner| owner.metadata.uid);
+        }
+        let place = LeasePlace { namespace: &self.namespace, owner: self.owner.as_deref() };
+        let lease = lease(&self.replica, place, report, self.started_at, self.clock.now())?;
         let (name, how) = (&self.replica.name, PatchParams::apply(FIELD_MANAGER).force());
-        timeout(WRITE_TIMEOUT, self.leases.patch(name, &how, &Patch::Apply(&lease)))
-            .await
-            .map_err(|_| ReportError::Timeout)??;
+        let written = self.leases.patch(name, &how, &Patch::Apply(&lease)).await?;
+        if self.lease_uid != written.metadata.uid {
+            // A new Lease: the owner may have been deleted with the previous one.
+            self.owner = self.owner.take().filter(|_| self.lease_uid.is_none());
+            self.lease_uid = written.metadata.uid;
+        }
         Ok(())
     }
+}
+
+/// Namespace and owner of a Lease.
+#[derive(Clone, Copy)]
+struct LeasePlace<'a> {
+    namespace: &'a str,
+    /// UID of the ConfigMap that owns the published config.
+    owner: Option<&'a str>,
 }
 
 /// The Lease with a report; without a report, a Lease without a holder.
 fn lease(
     replica: &ReplicaIdentity,
+    place: LeasePlace<'_>,
     report: Option<&ReplicaReport>,
     since: UnixMillis,
     now: UnixMillis,
 ) -> Result<Lease, ReportError> {
     let time = |at: UnixMillis| Timestamp::from_millisecond(at.0).map(MicroTime);
     let text = report.map(serde_json::to_string).transpose()?;
-    let owner = replica.pod_uid.as_ref().map(|uid| OwnerReference {
+    let owner = place.owner.map(|uid| OwnerReference {
         api_version: "v1".to_owned(),
-        kind: "Pod".to_owned(),
-        name: replica.name.clone(),
-        uid: uid.clone(),
+        kind: "ConfigMap".to_owned(),
+        name: OWNER_CONFIG_MAP.to_owned(),
+        uid: uid.to_owned(),
         ..OwnerReference::default()
     });
     let release = replica.release.as_ref().map(|release| (REPLICA_OF_LABEL.to_owned(), release.clone()));
     Ok(Lease {
         metadata: ObjectMeta {
             name: Some(replica.name.clone()),
-            namespace: Some(replica.namespace.clone()),
+            namespace: Some(place.namespace.to_owned()),
             labels: release.map(|label| [label].into()),
             annotations: text.map(|text| [(REPORT_ANNOTATION.to_owned(), text)].into()),
             owner_references: owner.map(|owner| vec![owner]),
@@ -170,18 +204,15 @@ mod tests {
     use super::*;
 
     fn replica() -> ReplicaIdentity {
-        ReplicaIdentity {
-            name: "portcullis-7d-x".to_owned(),
-            namespace: "mcp".to_owned(),
-            release: Some("portcullis".to_owned()),
-            pod_uid: Some("uid-1".to_owned()),
-        }
+        ReplicaIdentity { name: "portcullis-7d-x".to_owned(), release: Some("portcullis".to_owned()) }
     }
 
+    const PLACE: LeasePlace<'static> = LeasePlace { namespace: "publication", owner: Some("uid-1") };
+
     #[test]
-    fn given_a_report_when_written_then_the_lease_is_held_owned_by_the_pod_and_fresh() {
+    fn given_a_report_when_written_then_the_lease_is_held_owned_and_fresh() {
         let report = ReplicaReport { table_hash: "abc".to_owned(), ..ReplicaReport::default() };
-        let lease = lease(&replica(), Some(&report), UnixMillis(1_000), UnixMillis(2_500)).unwrap();
+        let lease = lease(&replica(), PLACE, Some(&report), UnixMillis(1_000), UnixMillis(2_500)).unwrap();
         let lease = serde_json::to_value(lease).unwrap();
         assert_eq!(
             lease["spec"],
@@ -192,7 +223,7 @@ mod tests {
         );
         assert_eq!(
             lease["metadata"]["ownerReferences"],
-            json!([{"apiVersion": "v1", "kind": "Pod", "name": "portcullis-7d-x", "uid": "uid-1"}])
+            json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "portcullis-owner", "uid": "uid-1"}])
         );
         assert_eq!(lease["metadata"]["labels"], json!({"portcullis.dev/replica-of": "portcullis"}));
         let text = lease["metadata"]["annotations"]["portcullis.dev/report"].as_str().unwrap();
@@ -201,7 +232,7 @@ mod tests {
 
     #[test]
     fn given_a_replica_that_leaves_when_its_lease_is_written_then_nobody_holds_it_and_it_says_nothing() {
-        let lease = lease(&replica(), None, UnixMillis(1_000), UnixMillis(2_500)).unwrap();
+        let lease = lease(&replica(), PLACE, None, UnixMillis(1_000), UnixMillis(2_500)).unwrap();
         assert_eq!(lease.metadata.annotations, None);
         assert_eq!(lease.spec.unwrap().holder_identity, None);
     }

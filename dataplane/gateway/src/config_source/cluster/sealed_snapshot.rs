@@ -11,6 +11,7 @@ use portcullis_keyring::{Keyring, Purpose, SealError, replace_file};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::accepted_serials::AcceptedSerial;
 use super::object::WatchedObject;
 
 /// Changes within this time are written together: thousands of objects are megabytes.
@@ -23,18 +24,25 @@ pub(super) struct ConfigSnapshot {
     pub(super) observed: BTreeMap<String, u64>,
     /// Shared with the mirror.
     pub(super) objects: Vec<Arc<WatchedObject>>,
+    /// Accepted serials by object name, removals included.
+    pub(super) serials: BTreeMap<String, AcceptedSerial>,
 }
 
 #[derive(Serialize)]
 struct SnapshotRef<'a> {
     observed: &'a BTreeMap<String, u64>,
     objects: Vec<SnapshotEntry<&'a str, &'a BTreeMap<String, String>>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    serials: &'a BTreeMap<String, AcceptedSerial>,
 }
 
 #[derive(Deserialize)]
 struct SnapshotContents {
     observed: BTreeMap<String, u64>,
     objects: Vec<SnapshotEntry<String, BTreeMap<String, String>>>,
+    /// Absent in snapshots of versions without serials.
+    #[serde(default)]
+    serials: BTreeMap<String, AcceptedSerial>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +97,7 @@ impl SealedSnapshot {
         let objects = read.objects.into_iter().map(|SnapshotEntry { name, version, label, data }| {
             Arc::new(WatchedObject { name, version, label, data })
         });
-        Ok(ConfigSnapshot { observed: read.observed, objects: objects.collect() })
+        Ok(ConfigSnapshot { observed: read.observed, objects: objects.collect(), serials: read.serials })
     }
 
     pub(super) fn write(&self, publication: &ConfigSnapshot) -> Result<(), SnapshotError> {
@@ -99,7 +107,11 @@ impl SealedSnapshot {
             label: object.label.as_str(),
             data: &object.data,
         });
-        let written = SnapshotRef { observed: &publication.observed, objects: objects.collect() };
+        let written = SnapshotRef {
+            observed: &publication.observed,
+            objects: objects.collect(),
+            serials: &publication.serials,
+        };
         let text = serde_json::to_vec(&written).map_err(SnapshotError::Serialize)?;
         let envelope = self
             .keys
@@ -157,13 +169,15 @@ mod tests {
             label: "route".to_owned(),
             data: [("document".to_owned(), "a secret plan".to_owned())].into(),
         };
+        let removed = AcceptedSerial { serial: 5, hash: "hash".to_owned(), removed: true };
         let publication = ConfigSnapshot {
             observed: [("configmaps".to_owned(), 9)].into(),
             objects: vec![Arc::new(object.clone())],
+            serials: [("route-b".to_owned(), removed)].into(),
         };
         file(folder.path(), &keys, "p").write(&publication).unwrap();
         let read = file(folder.path(), &keys, "p").read().unwrap();
-        assert_eq!(read.observed, publication.observed);
+        assert_eq!((&read.observed, &read.serials), (&publication.observed, &publication.serials));
         assert_eq!(
             (&read.objects[0].name, read.objects[0].version, &read.objects[0].data),
             (&object.name, 7, &object.data)

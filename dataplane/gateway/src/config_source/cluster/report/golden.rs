@@ -9,12 +9,9 @@ use crate::golden::pretty;
 
 #[test]
 fn the_lease_and_its_report_are_stable() {
-    let replica = ReplicaIdentity {
-        name: "portcullis-7d-x".to_owned(),
-        namespace: "mcp".to_owned(),
-        release: Some("portcullis".to_owned()),
-        pod_uid: Some("pod-uid".to_owned()),
-    };
+    let replica =
+        ReplicaIdentity { name: "portcullis-7d-x".to_owned(), release: Some("portcullis".to_owned()) };
+    let place = LeasePlace { namespace: "portcullis-publication", owner: Some("owner-uid") };
     let report = ReplicaReport {
         observed: [("configmaps".to_owned(), "9".to_owned()), ("secrets".to_owned(), "8".to_owned())].into(),
         table_hash: "table-hash".to_owned(),
@@ -22,6 +19,7 @@ fn the_lease_and_its_report_are_stable() {
             name: "route-a".to_owned(),
             resource_version: "7".to_owned(),
             reason: "Forged".to_owned(),
+            accepted_serial: None,
         }],
         version: "version".to_owned(),
         private: Some(([0, 0, 0, 0], 9090).into()),
@@ -30,7 +28,7 @@ fn the_lease_and_its_report_are_stable() {
         sealed_under: "key-id".to_owned(),
     };
     let written = |report: Option<&ReplicaReport>| {
-        lease(&replica, report, UnixMillis(1_000), UnixMillis(2_500)).unwrap()
+        lease(&replica, place, report, UnixMillis(1_000), UnixMillis(2_500)).unwrap()
     };
     let held = serde_json::to_value(written(Some(&report))).unwrap();
     let annotation = held["metadata"]["annotations"][REPORT_ANNOTATION].as_str().unwrap();

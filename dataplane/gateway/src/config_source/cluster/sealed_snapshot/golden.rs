@@ -8,6 +8,20 @@ use crate::golden::{assert_sealed, keys};
 
 #[test]
 fn a_sealed_snapshot_opens_as_before() {
+    let serials = [("route-a", 5, false), ("route-b", 6, true)].map(|(name, serial, removed)| {
+        (name.to_owned(), AcceptedSerial { serial, hash: "hash".to_owned(), removed })
+    });
+    let place: &[&str] = &["snapshot", "namespace"];
+    assert_sealed(
+        "config-distribution/sealed-snapshot.json",
+        &[
+            ("snapshot", place, sealed(BTreeMap::new())),
+            ("snapshot with serials", place, sealed(serials.into())),
+        ],
+    );
+}
+
+fn sealed(serials: BTreeMap<String, AcceptedSerial>) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot.sealed");
     let object = WatchedObject {
@@ -19,11 +33,8 @@ fn a_sealed_snapshot_opens_as_before() {
     let publication = ConfigSnapshot {
         observed: [("configmaps".to_owned(), 9), ("secrets".to_owned(), 8)].into(),
         objects: vec![Arc::new(object)],
+        serials,
     };
     SealedSnapshot::new(path.clone(), keys(), Random::system(), "namespace").write(&publication).unwrap();
-    let sealed = URL_SAFE_NO_PAD.encode(std::fs::read(path).unwrap());
-    assert_sealed(
-        "config-distribution/sealed-snapshot.json",
-        &[("snapshot", &["snapshot", "namespace"], sealed)],
-    );
+    URL_SAFE_NO_PAD.encode(std::fs::read(path).unwrap())
 }

@@ -61,11 +61,12 @@ impl TestReplica {
         };
         tokio::spawn(turning.run());
         let follower = ConfigFollower {
-            mirror: ConfigMirror::new(keys, anywhere()),
+            mirror: ConfigMirror::new(keys, anywhere(), Vec::new()),
             publisher: TablePublisher::new(tables.clone(), EventSink::new().0, Clock::system(), anywhere()),
             snapshot_file: file,
             published_keys: Some(offer),
             key_rotations: turned,
+            serials: mpsc::unbounded_channel().0,
             reports: show_report,
             snapshots: show_publication,
             sync_stats: tally.clone(),

@@ -37,7 +37,7 @@ fn served(operator: &mut Operator) -> (ConfigMirror, [WatchedObject; 5]) {
         operator.team("t", "a"),
         operator.credential("one"),
     ];
-    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     let [gateway, origin, route, team, credential] = &objects;
     list(&mut holdings, &[gateway, origin, route, team], &[credential]);
     (holdings, objects)
@@ -64,7 +64,7 @@ fn given_a_publication_when_both_watches_have_listed_it_then_it_is_served_and_re
         hash_of_credentials_differs, report.table_hash,
         "sealing one value twice gives different envelopes"
     );
-    let mut same = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut same = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     same.restore(holdings.to_snapshot());
     assert_eq!(same.report(), report);
 }
@@ -115,10 +115,11 @@ fn given_objects_that_go_when_told_or_when_a_fresh_list_lacks_them_then_they_are
         WatchedObject { version: 400, ..route.clone() },
     ));
     assert_eq!(slugs(&holdings.table(2).unwrap()), ["b"]);
+    let route = operator.route("a", "a", "x");
     list(&mut holdings, &[&gateway, &origin, &route, &team], &[&credential]);
     assert_eq!(slugs(&holdings.table(3).unwrap()), ["a"]);
     // A list sets the observed version to its own highest version.
-    assert_eq!(observed(&holdings)["configmaps"], "104");
+    assert_eq!(observed(&holdings)["configmaps"], "107");
     list(&mut holdings, &[], &[]);
     assert!(holdings.table(4).is_none());
     assert!(holdings.is_empty());
@@ -139,7 +140,7 @@ fn given_a_fresh_list_of_what_is_held_when_taken_in_then_nothing_is_built_anew()
 fn given_an_origin_before_its_credential_when_built_then_it_is_reported_at_its_version_and_served_once_both_are_there()
  {
     let mut operator = Operator::new();
-    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     let gateway = operator.gateway("https://gateway.example");
     let (origin, route) = (operator.origin("x", &header()), operator.route("a", "a", "x"));
     list(&mut holdings, &[&gateway, &origin, &route], &[]);
@@ -159,12 +160,12 @@ fn given_an_origin_before_its_credential_when_built_then_it_is_reported_at_its_v
 fn given_a_gateway_with_a_sign_in_without_passwords_when_the_replica_listens_for_all_then_it_is_refused() {
     let mut operator = Operator::new();
     let development = operator.gateway_with("http://127.0.0.1:8080", json!({"development": {"users": []}}));
-    let mut open = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut open = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     put(&mut open, &development);
     assert!(open.table(1).is_none());
     assert!(open.report().rejected[0].reason.contains("development sign-in"));
     assert!(!open.is_empty(), "a gateway is published but not served: not ready");
-    let mut closed = ConfigMirror::new(operator.keys, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut closed = ConfigMirror::new(operator.keys, SocketAddr::from(([127, 0, 0, 1], 0)), Vec::new());
     put(&mut closed, &development);
     assert!(closed.table(1).is_some());
 }
@@ -176,13 +177,13 @@ fn given_a_snapshot_when_restored_then_it_is_verified_and_what_was_listed_alread
     let publication = holdings.to_snapshot();
     assert_eq!(publication.objects.len(), 5);
 
-    let mut restored = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut restored = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     restored.restore(publication.clone());
     assert!(!restored.is_complete());
     assert_eq!(slugs(&restored.table(1).unwrap()), ["a"]);
     assert_eq!(observed(&restored), observed(&holdings));
 
-    let mut half = ConfigMirror::new(operator.keys, anywhere());
+    let mut half = ConfigMirror::new(operator.keys, anywhere(), Vec::new());
     half.apply(WatchEvent::Listed(WatchedResource::ConfigMaps, vec![gateway, origin]));
     half.restore(publication.clone());
     assert_eq!(
@@ -192,7 +193,7 @@ fn given_a_snapshot_when_restored_then_it_is_verified_and_what_was_listed_alread
     );
     assert_eq!(observed(&half)["configmaps"], "102");
 
-    let mut strangers = ConfigMirror::new(keys(), anywhere());
+    let mut strangers = ConfigMirror::new(keys(), anywhere(), Vec::new());
     strangers.restore(publication);
     assert!(strangers.table(1).is_none());
     assert_eq!(strangers.rejections(), 5);
@@ -203,7 +204,7 @@ fn given_objects_of_a_later_key_when_the_key_comes_then_they_are_believed() {
     let mut operator = Operator::new();
     let (_, [gateway, origin, route, team, credential]) = served(&mut operator);
     let ours = keys();
-    let mut holdings = ConfigMirror::new(Arc::clone(&ours), anywhere());
+    let mut holdings = ConfigMirror::new(Arc::clone(&ours), anywhere(), Vec::new());
     list(&mut holdings, &[&gateway, &origin, &route, &team], &[&credential]);
     assert_eq!(holdings.report().rejected.len(), 5);
     let text = "a key ring".to_owned();
@@ -226,7 +227,7 @@ fn given_objects_of_a_later_key_when_the_key_comes_then_they_are_believed() {
 #[test]
 fn given_objects_of_other_kinds_when_they_come_then_they_are_left_alone() {
     let mut operator = Operator::new();
-    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere());
+    let mut holdings = ConfigMirror::new(Arc::clone(&operator.keys), anywhere(), Vec::new());
     let strange = WatchedObject {
         name: "n".to_owned(),
         version: 9,

@@ -3,3 +3,4 @@
 mod follow;
 mod mirror;
 mod operator;
+mod replay;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use portcullis_clock::Random;
 use portcullis_config::{OriginAuth, OriginConfig, RouteConfig, SecretKey, SecretValue, TeamConfig};
-use portcullis_config_distribution::{DocumentKind, SealedCredential, object_name, sign_document};
+use portcullis_config_distribution::{
+    DocumentKind, SealedCredential, Stamp, object_name, sign_document, sign_stamped,
+};
 use portcullis_golden::config::{everything, gateway, origin, route, with};
 use portcullis_keyring::Keyring;
 use portcullis_policy::RouteTable;
@@ -35,7 +37,10 @@ impl Operator {
     ) -> WatchedObject {
         self.version += 1;
         let name = object_name(kind, identity);
-        let data = sign_document(&self.keys.mac, kind, &name, document).unwrap().data();
+        let installation = self.keys.installation().unwrap().id.clone();
+        let stamp = Stamp { installation, serial: i64::try_from(self.version).unwrap() };
+        let document = serde_json::to_string(document).unwrap();
+        let data = sign_stamped(&self.keys.mac, kind, &name, &stamp, &document).unwrap().data();
         WatchedObject { name, version: self.version, label: kind.label().to_owned(), data }
     }
 
@@ -66,15 +71,26 @@ impl Operator {
     }
 
     pub(super) fn route(&mut self, uid: &str, slug: &str, origin: &str) -> WatchedObject {
-        let document = with(route(uid, slug, origin), json!({"access": "Teams"}));
+        self.route_with(uid, with(route(uid, slug, origin), json!({"access": "Teams"})))
+    }
+
+    pub(super) fn suspended_route(&mut self, uid: &str, slug: &str, origin: &str) -> WatchedObject {
+        self.route_with(uid, with(route(uid, slug, origin), json!({"access": "Teams", "suspended": true})))
+    }
+
+    fn route_with(&mut self, uid: &str, document: Value) -> WatchedObject {
         let document: RouteConfig = serde_json::from_value(document).unwrap();
         self.object(DocumentKind::Route, uid, &document)
     }
 
     pub(super) fn team(&mut self, uid: &str, route: &str) -> WatchedObject {
+        self.team_of(uid, route, "readers")
+    }
+
+    pub(super) fn team_of(&mut self, uid: &str, route: &str, group: &str) -> WatchedObject {
         let document = json!({
             "uid": uid, "name": format!("mcp/{uid}"), "displayName": uid,
-            "members": {"groups": ["readers"], "users": [], "serviceAccounts": []},
+            "members": {"groups": [group], "users": [], "serviceAccounts": []},
             "access": [{"route": route, "tools": everything()}],
         });
         let document: TeamConfig = serde_json::from_value(document).unwrap();
@@ -88,6 +104,26 @@ impl Operator {
         let document = SealedCredential::seal(&self.keys.sealing, &Random::system(), &key, &value).unwrap();
         self.object(DocumentKind::Credential, TOKEN, &document)
     }
+}
+
+impl Operator {
+    /// The object as a version without serials wrote it.
+    pub(super) fn without_serial(&mut self, object: WatchedObject) -> WatchedObject {
+        let mut document: serde_json::Map<String, Value> =
+            serde_json::from_str(&object.data["document"]).unwrap();
+        document.retain(|name, _| name != "installation" && name != "serial");
+        let kind = DocumentKind::from_label(&object.label).unwrap();
+        let data = sign_document(&self.keys.mac, kind, &object.name, &document).unwrap().data();
+        WatchedObject { data, ..object }
+    }
+}
+
+/// Keys of an installation that a version without serials created.
+pub(super) fn keys_without_required_serials() -> Arc<Keyring> {
+    let text = Keyring::generate(&Random::system()).unwrap();
+    let mut written: Value = serde_json::from_slice(&text).unwrap();
+    written["installation"]["serialsRequired"] = false.into();
+    Arc::new(Keyring::from_json(written.to_string().as_bytes()).unwrap())
 }
 
 pub(super) fn keys() -> Arc<Keyring> {
