@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain, cycle, repeat
 from pathlib import Path
@@ -22,6 +22,7 @@ class Names:
 
     def __init__(self):
         self.names: dict[str, Iterator[list[str]]] = defaultdict(lambda: repeat([]))
+        self.queries: Counter[str] = Counter()  # queries for addresses of a name, a pair counted once
         self._turn: dict[str, list[str] | None] = {}
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((HOST, 53))
@@ -65,6 +66,7 @@ class Names:
         # A resolver asks for both kinds at once: the pair is one query, and the turn goes by A.
         if question.rdtype == dns.rdatatype.A or name not in self._turn:
             self._turn[name] = next(self.names[name])
+            self.queries[name] += 1
         if self._turn[name] is None:
             return None
         found = [each for each in self._turn[name] if wanted(each)]
