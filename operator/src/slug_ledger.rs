@@ -75,12 +75,20 @@ impl SlugLedger {
         }
     }
 
-    /// The slugs that are not for newcomers.
-    pub(crate) fn claims(&self, now: UnixMillis) -> SlugClaims {
-        let holders = self.holders.iter().map(|(slug, holder)| (slug.clone(), holder.uid.clone()));
+    /// The slugs that are not for newcomers. `wants` says whether the virtual MCP with this UID still has this
+    /// slug; otherwise it was freed since the last [`update`](Self::update).
+    pub(crate) fn claims(&self, now: UnixMillis, wants: impl Fn(&str, &str) -> bool) -> SlugClaims {
         let reserved = self.reserved.iter().filter(|(_, it)| now.since(it.since) < RESERVATION);
         let reserved = reserved.map(|(slug, it)| (slug.clone(), it.last.namespace.clone()));
-        SlugClaims { holders: holders.collect(), reserved: reserved.collect() }
+        let mut claims = SlugClaims { holders: BTreeMap::new(), reserved: reserved.collect() };
+        for (slug, holder) in &self.holders {
+            if wants(slug, &holder.uid) {
+                claims.holders.insert(slug.clone(), holder.uid.clone());
+            } else {
+                claims.reserved.insert(slug.clone(), holder.namespace.clone());
+            }
+        }
+        claims
     }
 
     /// Records which virtual MCP has each slug now. Slugs that nobody has any more become reserved.
@@ -140,6 +148,10 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+    fn always(_: &str, _: &str) -> bool {
+        true
+    }
+
     fn holder(uid: &str, namespace: &str) -> SlugHolder {
         SlugHolder { uid: uid.to_owned(), namespace: namespace.to_owned() }
     }
@@ -160,14 +172,17 @@ mod tests {
     fn given_a_freed_slug_then_it_is_reserved_for_its_namespace_for_a_day() {
         let mut ledger = SlugLedger::default();
         ledger.update(assigned(&[("read", "uid-1", "alice")]), NOW);
-        assert_eq!(ledger.claims(NOW).holders["read"], "uid-1");
+        assert_eq!(ledger.claims(NOW, always).holders["read"], "uid-1");
+        let freed = ledger.claims(NOW, |_, _| false);
+        assert!(freed.holders.is_empty());
+        assert_eq!(freed.reserved["read"], "alice", "also in the compilation that frees it");
         ledger.update(BTreeMap::new(), after(1));
-        assert!(ledger.claims(after(1)).holders.is_empty());
-        assert_eq!(ledger.claims(after(24)).reserved["read"], "alice");
+        assert!(ledger.claims(after(1), always).holders.is_empty());
+        assert_eq!(ledger.claims(after(24), always).reserved["read"], "alice");
         assert!(!ledger.has_expired(after(24)) && ledger.has_expired(after(25)));
-        assert!(ledger.claims(after(25)).reserved.is_empty());
+        assert!(ledger.claims(after(25), always).reserved.is_empty());
         ledger.update(assigned(&[("read", "uid-2", "bob")]), after(25));
-        assert_eq!(ledger.claims(after(25)).holders["read"], "uid-2");
+        assert_eq!(ledger.claims(after(25), always).holders["read"], "uid-2");
         assert!(!ledger.has_expired(after(99)));
     }
 
@@ -183,7 +198,7 @@ mod tests {
         let mut next = SlugLedger::default();
         next.load([route("a", "uid-a", "alice", 5)].iter(), records);
         assert!(next.is_loaded());
-        assert_eq!(next.claims(after(2)), ledger.claims(after(2)));
+        assert_eq!(next.claims(after(2), always), ledger.claims(after(2), always));
     }
 
     #[test]
@@ -192,7 +207,7 @@ mod tests {
         for order in [[0, 1], [1, 0]] {
             let mut ledger = SlugLedger::default();
             ledger.load(order.iter().map(|at| &routes[*at]), SlugRecords::new());
-            assert_eq!(ledger.claims(NOW).holders["a"], "new");
+            assert_eq!(ledger.claims(NOW, always).holders["a"], "new");
         }
     }
 
@@ -206,7 +221,7 @@ mod tests {
             ledger.update(assigned(&[(&slug, "uid-m", "mallory")]), at);
         }
         ledger.update(BTreeMap::new(), UnixMillis(NOW.0 + 200));
-        let reserved = ledger.claims(after(1)).reserved;
+        let reserved = ledger.claims(after(1), always).reserved;
         assert_eq!(reserved.len(), MAX_RESERVED_PER_NAMESPACE + 1);
         assert_eq!(reserved["kept"], "alice");
         assert!(reserved.contains_key("slug-199") && !reserved.contains_key("slug-000"));

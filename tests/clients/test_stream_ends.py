@@ -10,7 +10,7 @@ import manifests as m
 import pytest
 from peers import IdentityProvider
 from postgres import Postgres
-from raw import LEGACY
+from raw import LEGACY, MODERN
 from replicas import Replica, at
 from streams import Stream
 from world import World
@@ -43,8 +43,14 @@ def expiry(token: str) -> float:
     return jwt.decode(token, options={"verify_signature": False})["exp"] - time.time() + time.monotonic()
 
 
-def listening(world, token: str, replica: Replica) -> Stream:
-    return Stream(at(world.caller("open", token=token, era=LEGACY), replica, "open"))
+def listening(world, token: str, times: int = 1) -> list[Stream]:
+    """Streams of both eras at both replicas."""
+    return [
+        Stream(at(world.caller("open", token=token, era=era), replica, "open"))
+        for replica in (world.gateway, world.second)
+        for era in (LEGACY, MODERN)
+        for _ in range(times)
+    ]
 
 
 def asked(world) -> int:
@@ -58,7 +64,7 @@ def test_the_streams_of_a_program_end_with_its_token(world):
     metadata = httpx2.get(f"{world.url('open')}/.well-known/oauth-authorization-server", trust_env=False).raise_for_status().json()
     form = {"grant_type": "client_credentials", "client_id": "reporter", "client_secret": SECRET}
     token = httpx2.post(metadata["token_endpoint"], data=form, trust_env=False).raise_for_status().json()["access_token"]
-    streams = [listening(world, token, replica) for replica in (world.gateway, world.second)]
+    streams = listening(world, token)
     assert all(stream.open for stream in streams)
     for stream in streams:
         late = stream.wait_end(ACCESS + 5) - expiry(token)
@@ -70,7 +76,7 @@ def test_the_owner_of_open_streams_is_asked_for_once_per_token_and_the_streams_e
     began = time.monotonic()
     token = world.oauth("open").sign_in(world.browser("bob")).access_token
     before = asked(world)
-    streams = [listening(world, token, replica) for replica in (world.gateway, world.second) for _ in range(4)]
+    streams = listening(world, token, 2)
     time.sleep(3 * ACCESS + 2)
     assert all(stream.open for stream in streams), "the token has expired, the grant has not"
     assert 2 <= asked(world) - before <= 3, "once per lifetime of an access token, however many streams are open"
@@ -87,7 +93,7 @@ def test_the_owner_of_open_streams_is_asked_for_once_per_token_and_the_streams_e
 def test_the_streams_of_a_person_end_with_the_grant(world):
     token = world.oauth("open").sign_in(world.browser("ana")).access_token
     ends_at = expiry(token) - ACCESS + REFRESH
-    streams = [listening(world, token, replica) for replica in (world.gateway, world.second)]
+    streams = listening(world, token)
     for stream in streams:
         late = stream.wait_end(REFRESH + 5) - ends_at
         assert -1.5 < late < 2.5, f"ended {late:.2f} s after the grant"

@@ -57,7 +57,7 @@ BAD = {
     "a slug that is taken": ("default", [m.virtual("bad", "open", slug="open")], "Accepted", "SlugTaken", ["open"]),
     "an origin of a namespace that does not allow it": (
         "tenant",
-        [{**m.virtual("bad", "open"), "spec": {"origins": [{"name": "open", "namespace": "default"}], "access": "Everyone"}}],
+        [{**m.virtual("bad", "open"), "spec": {"slug": "borrowed", "origins": [{"name": "open", "namespace": "default"}], "access": "Everyone"}}],
         "ResolvedRefs",
         "OriginNotAllowed",
         ["default/open", "allowedNamespaces"],

@@ -128,7 +128,7 @@ def test_given_a_namespace_without_tenancy_when_a_route_is_made_there_then_it_is
 def test_given_a_gateway_of_their_own_when_applied_then_it_has_no_effect_but_a_report_to_the_owner(world, mallory):
     mallory.apply(m.gateway("https://mallory.example.com", m.oidc("https://mallory.example.com")), "mallory")
     told = accepted(world, "McpGateway", "gateway", "default", "Accepted", {"AdmittedTwice"})
-    assert "'mallory'" in told["message"] and "McpGateway mallory/gateway" in told["message"], told
+    assert "'default'" in told["message"] and "McpGateway mallory/gateway" in told["message"], told
     assert world.api.conditions("McpGateway", "gateway", "mallory") == {}, "its own operator reports on it"
     assert world.caller("open", world.browser("ana")).call("echo", text="x").status == 200
     mallory.delete("McpGateway", "gateway", "mallory")

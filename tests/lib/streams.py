@@ -1,24 +1,31 @@
-"""Streams that stay open: the one that a client of the legacy era listens on. A test asks whether it still is, or when it ended."""
+"""Streams that stay open, of both eras. A test asks whether one still is, or when it ended."""
 
 import threading
 import time
 
 import httpx2
-from raw import LEGACY, Caller
+from raw import LEGACY, MODERN, Caller
 
 
 class Stream:
-    """`GET` on a session, read until it ends."""
+    """`GET` on a session of the legacy era, or `subscriptions/listen`, read until it ends."""
 
     def __init__(self, caller: Caller):
-        assert caller.session, "only a session of the legacy era has a stream of its own"
         headers = {
-            "Accept": "text/event-stream",
+            "Accept": "application/json, text/event-stream",
             "Authorization": f"Bearer {caller.token}",
-            "Mcp-Session-Id": caller.session,
-            "MCP-Protocol-Version": LEGACY,
+            "MCP-Protocol-Version": caller.era,
         }
-        self.url, self.headers = caller.url, dict(caller.http.headers) | headers
+        if caller.era == LEGACY:
+            assert caller.session, "the caller has no session"
+            self.request = {"method": "GET", "headers": headers | {"Mcp-Session-Id": caller.session}}
+        else:
+            meta = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+            params = {"notifications": {"toolsListChanged": True}, "_meta": meta}
+            message = {"jsonrpc": "2.0", "id": "listening", "method": "subscriptions/listen", "params": params}
+            self.request = {"method": "POST", "headers": headers | {"Mcp-Method": "subscriptions/listen"}, "json": message}
+        self.url = caller.url
+        self.request["headers"] = dict(caller.http.headers) | self.request["headers"]
         self.status: int | None = None
         self.ended: float | None = None
         self._opened = threading.Event()
@@ -29,7 +36,7 @@ class Stream:
 
     def _read(self):
         try:
-            with httpx2.stream("GET", self.url, headers=self.headers, timeout=None, trust_env=False) as answer:
+            with httpx2.stream(url=self.url, timeout=None, trust_env=False, **self.request) as answer:
                 self.status = answer.status_code
                 self._opened.set()
                 for _ in answer.iter_raw():

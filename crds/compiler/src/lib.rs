@@ -15,7 +15,7 @@ mod read;
 mod resources;
 mod suggest;
 
-pub use compile::{Compiled, GatewaySelection, PartialConfig, compile, compile_partial};
+pub use compile::{Compiled, GatewaySelection, PartialConfig, compile, compile_partial, slug_of};
 pub use diagnostic::{Diagnostic, Severity};
 pub use read::read;
 pub use resources::{Catalog, GatewaySelector, ResourceId, Resources, SlugClaims};

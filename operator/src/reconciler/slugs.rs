@@ -1,8 +1,8 @@
 //! Keeps track of slugs and of the gateway's tenancy from one compilation to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_compiler::GatewaySelection;
+use portcullis_compiler::{GatewaySelection, slug_of};
 use portcullis_config_distribution::{
     DocumentKind, SLUGS_CONFIG_MAP, SlugRecords, object_name, sign_slugs, verify_slugs,
 };
@@ -29,7 +29,11 @@ impl Reconciler {
             });
             self.slugs.load(published.routes(&keys.mac), records);
         }
-        self.context.cluster_state.resources.slugs = self.slugs.claims(self.context.clock.now());
+        let resources = &mut self.context.cluster_state.resources;
+        let wanted: BTreeSet<_> =
+            resources.virtual_mcps.iter().map(|it| (slug_of(it), it.metadata.uid.as_deref())).collect();
+        let now = self.context.clock.now();
+        resources.slugs = self.slugs.claims(now, |slug, uid| wanted.contains(&(slug, Some(uid))));
     }
 
     /// Records the slugs and the admitted namespaces of the last compilation. Without a gateway that can be

@@ -34,6 +34,7 @@ use diagnostics::ResourceDiagnostics;
 use tenancy::TenancyRules;
 
 pub use gateway_selection::GatewaySelection;
+pub use slug::of as slug_of;
 
 /// Result of [`compile`].
 #[derive(Clone, Debug)]

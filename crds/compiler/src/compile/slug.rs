@@ -8,7 +8,8 @@ use super::tenancy::TenancyRules;
 use crate::{ResourceId, Resources};
 
 /// The slug of a virtual MCP: `spec.slug`, or its name.
-pub(super) fn of(virtual_mcp: &VirtualMcp) -> &str {
+#[must_use]
+pub fn of(virtual_mcp: &VirtualMcp) -> &str {
     let name = virtual_mcp.metadata.name.as_deref().unwrap_or_default();
     virtual_mcp.spec.slug.as_deref().unwrap_or(name)
 }
