@@ -86,6 +86,7 @@ def test_each_origin_has_a_callback_of_its_own(attack):
     assert len(uris) == 2
 
 
+@pytest.mark.requirement("advisory.refresh-endpoint")
 def test_a_token_endpoint_that_moves_never_gets_the_refresh_token(attack):
     """The metadata changes after the person has connected. What was granted goes where it was granted, or nowhere."""
     given, thief = attack(), Impostor("127.0.0.3")

@@ -252,6 +252,7 @@ def test_somebody_in_no_team_learns_nothing_of_a_route(world):
 # Many at once
 
 
+@pytest.mark.requirement("advisory.mix-up")
 def test_a_hundred_calls_at_once_by_many_people_are_each_answered_with_their_own(world, attack):
     """Advisory class: cross-user response mix-up. The origin answers late and in another order, over few connections."""
     given = attack(open=True)
@@ -277,6 +278,7 @@ def test_a_hundred_calls_at_once_by_many_people_are_each_answered_with_their_own
     assert len({event["subject"] for event in given.events("mcp.capability")}) == 3
 
 
+@pytest.mark.requirement("advisory.mix-up")
 def test_a_call_that_was_given_up_leaves_nothing_for_the_next(world, attack):
     """Its connection to the origin is not used again, so that a late answer meets nobody."""
     given = attack(open=True)
@@ -298,6 +300,7 @@ def test_a_call_that_was_given_up_leaves_nothing_for_the_next(world, attack):
         assert second.call("whoami").result["content"][0]["text"] == "None"
 
 
+@pytest.mark.requirement("advisory.mix-up")
 def test_an_origin_that_answers_twice_answers_nobody_elses_question(world, attack):
     """Response splitting on the connection to the origin, which is kept: what nobody asked for is thrown away with it."""
     given = attack(open=True)
@@ -315,6 +318,7 @@ def test_an_origin_that_answers_twice_answers_nobody_elses_question(world, attac
         assert answer.status in (200, 502)
 
 
+@pytest.mark.requirement("advisory.mix-up")
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 def test_a_session_of_one_person_is_no_session_of_another_at_the_origin(world, era):
     ana, bob = (world.caller("open", world.browser(login), era=era) for login in ("ana", "bob"))

@@ -24,6 +24,7 @@ def world(folder, database):
         yield world
 
 
+@pytest.mark.requirement("advisory.fail-open")
 def test_given_no_database_when_calls_come_then_opened_credentials_go_on_for_the_grace_and_all_else_says_503_and_heals(world, database):
     first, second = world.replicas
     world.balance(first)
