@@ -1,10 +1,13 @@
 """The gateway under test: `portcullis serve` on a folder of manifests, its events read back."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import httpx2
 from manifests import Folder
@@ -26,6 +29,7 @@ class Gateway:
     """One process after another on the same ports and state: `kill` and `start` again as often as a test wants."""
 
     binary: str | Path = BINARY
+    all: WeakSet[Gateway] = WeakSet()
 
     def __init__(self, folder: Path, manifests: Folder, port: int | None = None, public_port: int | None = None):
         self.folder = folder
@@ -39,6 +43,8 @@ class Gateway:
         self.process: Process | None = None
         self.arguments: list = []  # more of them for `serve`
         self.starts = 0
+        self.test_began: Cursor | None = None  # when the current test began
+        Gateway.all.add(self)
 
     def url(self, slug: str) -> str:
         return f"{self.public_url}/mcp/{slug}"
@@ -114,7 +120,9 @@ class Gateway:
         return found
 
     def wait_event(self, event: str, *, after: Cursor | None = None, seconds: float = 15, **fields) -> dict:
-        """The event that an action caused: where others like it may have come before, pass the cursor from before the action."""
+        """The event that an action caused. Events from before the current test do not count; where the test itself has caused others like
+        it, pass the cursor from before the action."""
+        after = after or self.test_began
         return wait_until(lambda: self.events(event, after=after, **fields), seconds=seconds, what=f"the event {event} {fields}")[-1]
 
     def wait_log(self, text: str, *, after: Cursor, seconds: float = 15) -> None:

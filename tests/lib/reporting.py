@@ -7,6 +7,7 @@ from pathlib import Path
 
 import measured
 import pytest
+from gateway import Gateway
 
 counts = {"passed": 0, "failed": 0}
 
@@ -20,6 +21,14 @@ def folder(request):
         print(f"\nlogs are kept in {path}")
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def events_of_this_test_only():
+    """Keeps a test from finding the events of the tests before it."""
+    for each in Gateway.all:
+        if each.process and each.folder.exists():
+            each.test_began = each.cursor()
 
 
 def pytest_runtest_logreport(report):
