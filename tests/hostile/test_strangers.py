@@ -32,7 +32,7 @@ def world(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("strangers")
     world = World(folder, "open")
     world.idp.settings["logout"] = f"{world.gateway.public_url}/login/backchannel/company"
-    world.gateway.binary = asking(folder, world.gateway.binary)
+    world.gateway.binary = asking(folder, world.gateway.binary, seconds=5)
     with world:
         yield world
 
@@ -123,17 +123,17 @@ def test_a_machine_that_guesses_is_asked_to_wait_and_others_are_not(world):
 
 def held(world: World, names: Names, many: ThreadPoolExecutor, *, machines: int = 16) -> list[Future]:
     """Strangers that make the gateway fetch documents and key sets from hosts that never answer."""
-    running = []
+    requests = []
     for _ in range(machines):
         stranger = Stranger(world)
         for number in range(4):
             host = f"slow-{secrets.token_hex(4)}.attack.test"
             names.silent(host)
             if number % 2:
-                running.append(many.submit(stranger.authorize, f"https://{host}/client.json"))
+                requests.append((stranger.authorize, f"https://{host}/client.json"))
             else:
-                running.append(many.submit(stranger.redeem, stranger.with_key(jwks_uri=f"https://{host}/keys")))
-    return running
+                requests.append((stranger.redeem, stranger.with_key(jwks_uri=f"https://{host}/keys")))
+    return [many.submit(*each) for each in requests]
 
 
 def test_slow_hosts_that_strangers_name_delay_no_sign_in_and_no_logout(world, names, many):

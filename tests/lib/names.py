@@ -75,11 +75,12 @@ class Names:
         return answer
 
 
-def asking(folder: Path, program: str | Path) -> Path:
-    """A program that runs this one with the server above as its resolver: /etc/resolv.conf in a mount namespace of its own."""
+def asking(folder: Path, program: str | Path, seconds: int = 1) -> Path:
+    """A program that runs this one with the server above as its resolver: /etc/resolv.conf in a mount namespace of its own. It waits so many
+    seconds for an answer."""
     assert os.geteuid() == 0, "DNS is answered on port 53 and /etc/resolv.conf replaced in a namespace: that needs root"
     resolver, wrapper = folder / "resolv.conf", folder / "asking"
-    resolver.write_text(f"nameserver {HOST}\noptions timeout:1 attempts:1\n")
+    resolver.write_text(f"nameserver {HOST}\noptions timeout:{seconds} attempts:1\n")
     wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {resolver} /etc/resolv.conf && exec \"$0\" \"$@\"' {program} \"$@\"\n")
     wrapper.chmod(0o700)
     return wrapper
