@@ -15,9 +15,6 @@ from tally import Tally, folder_of_logs
 FLOOR = {"2025-11-25": 84, "2026-07-28": 196}
 # Straight, nothing fails. One scenario decides nothing, whatever the server does.
 UNDECIDED = "tasks-status-notifications: skipped by the suite itself, in every run"
-# The users of these routes share the origin's credential, so the gateway offers no tasks. hostile/test_tasks.py shows this, and that tasks
-# pass unchanged where each user has an account.
-SHARED = "tasks-"
 
 
 def main() -> int:
@@ -55,12 +52,10 @@ def compare(stack: ExitStack, folder: Path, revisions: list[str], without_gatewa
             row.append(scenarios.summary(found))
             if guarded:
                 tally.note(guarded.saw(side) > before, f"{revision} {side.name}: the gateway has seen none of these requests")
-            judge(side, revision, expected, found, tally, left_out=SHARED if guarded else None)
+            judge(side, revision, expected, found, tally)
         table.append(row)
     show(["revision", "straight", *(side.name for side in others)], table)
     print(f"passed/failed/warnings of each; not counted: {UNDECIDED}")
-    if guarded:
-        print(f"not compared: scenarios {SHARED}*, because tasks are not available with a shared credential")
 
 
 def run(side: sides.Side, revision: str, folder: Path) -> scenarios.Findings:
@@ -70,11 +65,9 @@ def run(side: sides.Side, revision: str, folder: Path) -> scenarios.Findings:
     return findings
 
 
-def judge(side, revision, expected, found, tally, left_out: str | None) -> None:
+def judge(side, revision, expected, found, tally) -> None:
     both = {scenario: (expected.get(scenario, []), found.get(scenario, [])) for scenario in sorted(expected | found)}
     for scenario, (here, there) in both.items():
-        if left_out and scenario.startswith(left_out):
-            continue
         for name, one, other in scenarios.pairs(here, there):
             tally.note(one.status == other.status, f"{revision} {scenario}: {name}: straight {one}, {side.name} {other}")
 

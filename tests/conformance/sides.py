@@ -11,7 +11,7 @@ from browser import Browser
 from forwarder import Forwarder
 from gateway import HOST, Gateway
 from oauth import OAuthClient
-from peers import IdentityProvider, Peer
+from peers import AuthorizationServer, IdentityProvider, Peer
 from processes import free_port
 
 HERE = Path(__file__).resolve().parent
@@ -63,19 +63,29 @@ def through_forwarder(stack: ExitStack, folder: Path) -> list[Side]:
     return [Side("forwarder", f"http://{HOST}:{port}/mcp")]
 
 
+def protected(stack: ExitStack, folder: Path, name: str) -> Origin:
+    """A server that requires the access tokens of an authorization server of its own."""
+    origin = Origin(folder, name)
+    (folder / f"accounts-{name}").mkdir()
+    server = stack.enter_context(AuthorizationServer(folder / f"accounts-{name}", origin.url, accessTtl=3600))
+    origin.settings["issuer"] = server.base
+    return stack.enter_context(origin)
+
+
 class Guarded:
-    """The gateway with auth on, behind the forwarder: route `plain` leaves everything as it is, `curated` looks at everything."""
+    """The gateway with auth on, behind the forwarder: route `plain` leaves everything as it is, `curated` looks at everything. The user has an
+    account at both origins: with a shared credential the gateway offers no tasks."""
 
     def __init__(self, stack: ExitStack, folder: Path):
         port = free_port(HOST)
         self.forwarder = stack.enter_context(Forwarder(HOST, (HOST, port)))
         idp = stack.enter_context(IdentityProvider(folder, f"http://{HOST}:{self.forwarder.port}"))
-        origins = {name: stack.enter_context(Origin(folder, name)) for name in ("plain", "curated")}
+        origins = {name: protected(stack, folder, name) for name in ("plain", "curated")}
         resources = m.Folder(
             folder / "manifests",
             m.gateway(f"http://{HOST}:{self.forwarder.port}", m.oidc(idp.base), tokens={"access": "1h", "refresh": "24h"}),
             m.secret("idp", clientSecret=idp.secret),
-            *(m.origin(name, origin.url) for name, origin in origins.items()),
+            *(m.origin(name, origin.url, m.USER_OAUTH) for name, origin in origins.items()),
             m.virtual("plain", "plain"),
             m.virtual("curated", "curated", access="Teams", capabilities=CURATED),
             TEAM,

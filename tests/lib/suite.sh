@@ -52,6 +52,21 @@ suite() {
   result "$name" "$status" $((SECONDS - started)) > "$logs/$name.result"
 }
 
+# side_by_side "NAME ARGUMENTS..."...: runs suites in this order, two at a time.
+side_by_side() {
+  local each ended pid left running=()
+  for each in "$@"; do
+    if [ ${#running[@]} -ge 2 ]; then
+      wait -n -p ended "${running[@]}"
+      left=()
+      for pid in "${running[@]}"; do [ "$pid" = "$ended" ] || left+=("$pid"); done
+      running=("${left[@]}")
+    fi
+    LANE=yes suite $each & running+=($!)
+  done
+  wait "${running[@]}"
+}
+
 # result NAME STATUS SECONDS: "PASSED FAILED SECONDS", from the suite's log.
 result() {
   local counts passed=0 failed=1
