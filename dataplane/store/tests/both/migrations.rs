@@ -1,6 +1,9 @@
 //! Many replicas that start at once, and versions that serve together.
 
-use portcullis_store::{CatalogRow, ClientRow, Consent, PrincipalRow, Store, UnusedClientLimits};
+use portcullis_store::{
+    CatalogRow, ClientRow, ConnectionFilter, Consent, GrantFilter, OriginClientRow, PrincipalRow,
+    SessionFilter, Store, UnusedClientLimits,
+};
 
 use crate::codes::{code, grant};
 use crate::connect_flows::flow;
@@ -145,11 +148,92 @@ async fn use_everything(store: &Store) {
     store.raise_published_serials(&[serial("route-a", 1, true)]).await.unwrap();
     assert_eq!(store.published_serials().await.unwrap(), [serial("route-a", 1, true)]);
     store.prune_published_serials(1).await.unwrap();
+    use_the_rest(store).await;
     // Away with all that, so that it can be done again.
     store.prune_expired_browser_state(1_000).await.unwrap();
     store.prune_deferred_sessions(1_000).await.unwrap();
     store.prune_clients(1_000).await.unwrap();
     store.withdraw_consent(&consent).await.unwrap();
+}
+
+/// Runs the statements that [`use_everything`] has not run. They find nothing: only their validity counts.
+async fn use_the_rest(store: &Store) {
+    let (row, account) = (connection(), account(None, None, "a"));
+    store.bind_authorization("x", "b").await.unwrap();
+    store.update_pending_authorization("x", "{}").await.unwrap();
+    store.finish_authorization("x").await.unwrap();
+    store.clear_provider_session_tokens("x").await.unwrap();
+    store.clear_provider_token("x").await.unwrap();
+    store.clients_in_use("", 1, "", 1).await.unwrap();
+    store.connection_changes_since(0, 1).await.unwrap();
+    store.count_connections_at("x").await.unwrap();
+    store.count_sessions_of("x", 1).await.unwrap();
+    store.end_browser_session("x", None).await.unwrap();
+    store.end_browser_session("x", Some("company")).await.unwrap();
+    for whose in
+        [SessionFilter::Person("x"), SessionFilter::ProviderSession("x"), SessionFilter::Unattributed("x")]
+    {
+        store.end_sessions(whose).await.unwrap();
+    }
+    store.invalidate_code("x", 1).await.unwrap();
+    let grants = || {
+        [
+            GrantFilter::Person("x"),
+            GrantFilter::Client("x"),
+            GrantFilter::Route("x"),
+            GrantFilter::ProviderSession("x"),
+            GrantFilter::Unattributed("x"),
+        ]
+    };
+    for whose in grants() {
+        store.invalidate_codes(whose, 1).await.unwrap();
+    }
+    for whose in grants() {
+        store.live_grants(whose, 1, "", 1).await.unwrap();
+    }
+    for whose in grants() {
+        store.revoke_grants(whose, 1, 1).await.unwrap();
+    }
+    store.is_assertion_used("x").await.unwrap();
+    store.lease_connection(&row, 1, 2).await.unwrap();
+    store.release_connection(&row, 2).await.unwrap();
+    store.touch_connection("x", "o", 1, 0).await.unwrap();
+    store.mark_connection_dead(&row, "x").await.unwrap();
+    store.reencrypt_connection(&row, "x").await.unwrap();
+    for whose in [ConnectionFilter::Person("x"), ConnectionFilter::Origin("x")] {
+        store.remove_connections(whose, 1).await.unwrap();
+    }
+    store.provider_accounts_sealed("x", None).await.unwrap();
+    store.provider_accounts_sealed("x", Some(&account)).await.unwrap();
+    store.reencrypt_provider_account(&account, "x").await.unwrap();
+    store.release_provider_account(&account, 1).await.unwrap();
+    store.put_origin_client(&registered()).await.unwrap();
+    store.reencrypt_origin_client(&registered(), "x").await.unwrap();
+    store.remove_origin_client("o", "i", "c").await.unwrap();
+    store.remove_catalog("x", "k").await.unwrap();
+    store.search_principals("x", "", 1).await.unwrap();
+    store.touch_client("x", 1).await.unwrap();
+    store.use_connect_link("x", 1).await.unwrap();
+    store.withdraw_client_consents("x").await.unwrap();
+    store.withdraw_grant_consents("x", "c", "r").await.unwrap();
+    store.withdraw_principal_consents("x").await.unwrap();
+    store.prune_catalogs(0).await.unwrap();
+    store.prune_changes(0).await.unwrap();
+    store.prune_grants(0, 0).await.unwrap();
+    store.prune_provider_accounts(0).await.unwrap();
+}
+
+fn registered() -> OriginClientRow {
+    OriginClientRow {
+        origin_uid: "o".into(),
+        issuer: "i".into(),
+        redirect_uri: "r".into(),
+        client_id: "c".into(),
+        sealed_secret: None,
+        auth_method: "none".into(),
+        secret_expires_at: None,
+        registered_at: 1,
+    }
 }
 
 const EMPTY: &str =
