@@ -1,7 +1,7 @@
 //! Curation: which capabilities of an origin a route offers, and under which names.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_config::{Capabilities, Override, ResourceUri, Selection, uri_rule_spellings};
@@ -174,12 +174,6 @@ impl CapabilityRules {
     /// Included names without a glob.
     pub fn included_literals(&self) -> impl Iterator<Item = &str> {
         self.include.iter().flat_map(NameSet::literals)
-    }
-
-    /// Annotation overrides of an item.
-    #[must_use]
-    pub fn annotations(&self, name: &str) -> Option<&BTreeMap<String, serde_json::Value>> {
-        self.override_of(name).map(|item| &item.annotations).filter(|annotations| !annotations.is_empty())
     }
 }
 
