@@ -131,3 +131,38 @@ impl Principal {
         self.name.as_deref().or(self.email.as_deref()).unwrap_or(&self.subject)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of the store and issued tokens contain ids: another digest would be another user.
+    #[test]
+    fn given_a_subject_then_its_id_never_changes() {
+        assert_eq!(PrincipalId::of("company", "ana").as_str(), "hpTwiQWseP0V6d5CVGLmSOG7");
+    }
+
+    #[test]
+    fn given_an_id_when_restored_from_text_then_it_is_the_same() {
+        let id = PrincipalId::of("company", "ana");
+        assert_eq!(PrincipalId::from_stored(id.as_str()), id);
+        let others = [("company", "bob"), ("customers", "ana"), ("companya", "na"), ("compan", "yana")];
+        for (provider, subject) in others {
+            assert_ne!(PrincipalId::of(provider, subject), id, "{provider} {subject}");
+        }
+    }
+
+    #[test]
+    fn given_a_principal_then_its_label_is_its_name_else_email_else_subject() {
+        for (email, name, label) in [
+            (Some("ana@example.com"), Some("Ana"), "Ana"),
+            (None, Some("Ana"), "Ana"),
+            (Some("ana@example.com"), None, "ana@example.com"),
+            (None, None, "company:7"),
+        ] {
+            assert_eq!(Principal::new("company", "7", email, name, NO_GROUPS).label(), label);
+        }
+        assert_eq!(Principal::workload("reporter", "The reporter").label(), "The reporter");
+        assert_eq!(Principal::service_account("mcp", "indexer").label(), "mcp/indexer");
+    }
+}

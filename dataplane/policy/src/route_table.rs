@@ -225,3 +225,42 @@ impl RouteTableHandle {
         self.0.store(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_golden::config::{config, gateway, origin, route, with};
+    use serde_json::json;
+
+    use super::*;
+
+    fn table(generation: u64) -> Arc<RouteTable> {
+        let origins = ["x", "y"].map(|uid| with(origin(uid), json!({"id": format!("id-{uid}")})));
+        let documents = config(gateway(), origins.into(), vec![route("uid", "slug", "x")]);
+        Arc::new(RouteTable::build(&serde_json::from_value(documents).unwrap(), generation).unwrap())
+    }
+
+    #[test]
+    fn given_a_handle_when_its_table_is_swapped_then_clones_see_the_new_one() {
+        let handle = RouteTableHandle::default();
+        let reader = handle.clone();
+        assert!(reader.current().is_none(), "no table yet");
+        handle.swap(table(1));
+        let first = reader.current().unwrap();
+        handle.swap(table(2));
+        assert_eq!(reader.current().unwrap().generation, 2);
+        handle.clear();
+        assert!(reader.current().is_none());
+        assert_eq!(first.generation, 1, "a request keeps its table");
+    }
+
+    #[test]
+    fn given_a_table_then_routes_and_origins_are_found_by_their_keys_alone() {
+        let table = table(1);
+        assert_eq!(&*table.route("slug").unwrap().uid, "uid");
+        assert_eq!(&*table.route_by_uid("uid").unwrap().slug, "slug");
+        assert_eq!(&*table.origin("id-y").unwrap().name, "mcp/y");
+        assert_eq!(&*table.origin_by_uid("x").unwrap().name, "mcp/x");
+        assert!(table.route("uid").is_none() && table.route_by_uid("slug").is_none());
+        assert!(table.origin("x").is_none() && table.origin_by_uid("id-x").is_none());
+    }
+}
