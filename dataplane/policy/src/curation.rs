@@ -230,6 +230,36 @@ mod tests {
         assert_eq!(rules.original("get_issue"), None);
     }
 
+    #[test]
+    fn given_an_override_then_only_its_own_item_has_it() {
+        let rules = rules(None, &[], &[("get_issue", "issue")]);
+        let changed = rules.override_of("get_issue").unwrap();
+        assert_eq!((&*changed.name, changed.exposed.as_deref()), ("get_issue", Some("issue")));
+        assert_eq!(rules.override_of("issue"), None, "overrides are found by the name at the origin");
+    }
+
+    #[test]
+    fn given_rules_of_any_kind_then_a_curation_with_them_is_no_passthrough() {
+        assert!(Curation::new(&Capabilities::default()).is_passthrough());
+        let narrow = [
+            selection(Some(&["*"]), &[], &[]),
+            selection(None, &["x"], &[]),
+            selection(None, &["x*"], &[]),
+            selection(None, &[], &[("x", "y")]),
+        ];
+        for rules in narrow {
+            let of_kind = |kind: usize| {
+                let mut capabilities = Capabilities::default();
+                let Capabilities { tools, prompts, resources, resource_templates } = &mut capabilities;
+                *[tools, prompts, resources, resource_templates][kind] = rules.clone();
+                capabilities
+            };
+            for kind in 0..4 {
+                assert!(!Curation::new(&of_kind(kind)).is_passthrough(), "{:?}", of_kind(kind));
+            }
+        }
+    }
+
     fn resources(include: Option<&[&str]>, exclude: &[&str]) -> Curation {
         Curation {
             resources: CapabilityRules::for_resources(&selection(include, exclude, &[])),
@@ -341,5 +371,25 @@ mod tests {
         assert!(!curation.is_readable("demo://res/9", known));
         assert!(!curation.is_readable("secret://7", known));
         assert!(!curation.is_readable("demo://res/7", []));
+    }
+
+    /// Otherwise the gateway would list the templates of an origin although none of them could matter.
+    #[test]
+    fn given_template_rules_then_only_open_ones_depend_on_unlisted_templates() {
+        for (include, depends) in [
+            (None, true),
+            (Some(&["demo://*"][..]), true),
+            (Some(&["demo://res/{id}", "demo://*"]), true),
+            (Some(&["demo://res/{id}"]), false),
+            (Some(&[]), false),
+        ] {
+            let curation = Curation {
+                resources: rules(Some(&[]), &["demo://res/9"], &[]),
+                resource_templates: rules(include, &[], &[]),
+                ..Curation::default()
+            };
+            assert_eq!(curation.depends_on_templates("demo://res/7"), depends, "{include:?}");
+            assert!(!curation.depends_on_templates("demo://res/9"), "excluded, {include:?}");
+        }
     }
 }

@@ -100,6 +100,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn given_names_and_globs_when_in_one_set_then_literals_are_the_names_alone() {
+        let set = NameSet::new(["get_issue", "list_*"]);
+        assert!(set.has_globs() && set.contains("list_all"));
+        assert!(set.contains_literal("get_issue") && !set.contains_literal("list_all"));
+        assert_eq!(set.literals().collect::<Vec<_>>(), ["get_issue"]);
+        assert!(!NameSet::new(["get_issue"]).has_globs() && !NameSet::default().has_globs());
+    }
+
     /// Reference implementation.
     fn reference(pattern: &[u8], name: &[u8]) -> bool {
         match pattern.split_first() {

@@ -66,7 +66,7 @@ fn after_expression(places: &mut [bool], wide: bool, uri: &str) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::expands_to;
+    use super::{MAX_EXPRESSIONS, MAX_LEN, expands_to};
 
     /// Reference implementation.
     fn reference(template: &str, uri: &str) -> bool {
@@ -95,6 +95,34 @@ mod tests {
         assert!(!expands_to(&format!("{}x", "{+a}".repeat(16)), &uri));
         assert!(!expands_to(&format!("{}x", "{+a}".repeat(2_000)), &uri));
         assert!(expands_to(&"{a}".repeat(16), &uri));
+    }
+
+    #[test]
+    fn given_a_uri_above_the_length_limit_then_it_never_matches() {
+        let uri = |length: usize| "a".repeat(length);
+        for length in [MAX_LEN - 1, MAX_LEN] {
+            assert!(expands_to("{id}", &uri(length)), "{length}");
+        }
+        for length in [MAX_LEN + 1, MAX_LEN + 2] {
+            assert!(!expands_to("{id}", &uri(length)), "{length}");
+        }
+    }
+
+    #[test]
+    fn given_a_template_above_the_length_limit_then_it_never_matches() {
+        let template = |length: usize| format!("{{{}}}", "n".repeat(length - "{}".len()));
+        for length in [MAX_LEN - 1, MAX_LEN] {
+            assert!(expands_to(&template(length), "7"), "{length}");
+        }
+        for length in [MAX_LEN + 1, MAX_LEN + 2] {
+            assert!(!expands_to(&template(length), "7"), "{length}");
+        }
+    }
+
+    #[test]
+    fn given_a_template_with_too_many_expressions_then_it_never_matches() {
+        assert!(expands_to(&"{a}".repeat(MAX_EXPRESSIONS), "7"));
+        assert!(!expands_to(&"{a}".repeat(MAX_EXPRESSIONS + 1), "7"));
     }
 
     #[test]
