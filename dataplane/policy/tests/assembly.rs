@@ -336,6 +336,24 @@ fn given_two_routes_with_one_slug_when_built_then_the_one_that_had_it_keeps_it_u
     assert_eq!(slugs(&whole(&mut assembly)), ["b", "c", "z"]);
 }
 
+#[test]
+fn given_new_routes_with_one_slug_then_the_lowest_uid_gets_it() {
+    let mut assembly = assembly();
+    // Many pairs: maps iterate in random order, in which a single pair could be right by chance.
+    let slugs: Vec<String> = (0..32).map(|number| format!("new{number}")).collect();
+    for slug in &slugs {
+        for uid in ["2", "1", "3"] {
+            assembly.put_route(RouteConfig { uid: format!("{uid}-{slug}"), ..route(slug, "x") });
+        }
+    }
+    let (table, problems) = assembly.table(1);
+    let table = table.unwrap();
+    for slug in &slugs {
+        assert_eq!(*table.route(slug).unwrap().uid, format!("1-{slug}"));
+    }
+    assert_eq!(problems.len(), 2 * slugs.len(), "{problems:?}");
+}
+
 /// Checks a generous time bound that only a complete rebuild would exceed. Prints the measured times.
 #[test]
 fn given_five_thousand_routes_when_one_document_changes_then_the_next_table_is_cheap() {
