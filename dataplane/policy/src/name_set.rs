@@ -109,6 +109,21 @@ mod tests {
         assert!(!NameSet::new(["get_issue"]).has_globs() && !NameSet::default().has_globs());
     }
 
+    #[test]
+    fn given_a_glob_with_several_parts_then_each_needs_its_own_place_in_the_name() {
+        for (pattern, name, matches) in [
+            ("*ab*ab*", "abab", true),
+            ("*ab*ab*", "xab.abx", true),
+            ("*ab*ab*", "ab", false),
+            ("*ab*ab*", "xaab", false),
+            ("*ab*ba*", "aba", false),
+            ("*b*b*", "ab", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(NameSet::new([pattern]).contains(name), matches, "{pattern} {name}");
+        }
+    }
+
     /// Reference implementation.
     fn reference(pattern: &[u8], name: &[u8]) -> bool {
         match pattern.split_first() {
