@@ -57,7 +57,7 @@ fn given_a_team_when_another_provider_has_its_group_then_that_group_is_not_a_mem
 }
 
 #[test]
-fn given_several_teams_then_a_route_lists_each_once_sorted_by_name_in_any_order_of_arrival() {
+fn given_several_teams_in_any_order_then_a_route_lists_each_once_sorted_by_name() {
     let mut teams = ["c", "a", "d", "b"].map(|uid| team(uid, "reading", &["a", "a"]));
     for _ in 0..2 {
         let table = table(&teams);

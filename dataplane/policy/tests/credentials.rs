@@ -1,4 +1,4 @@
-//! Credentials: a current one is used as the document says, and a rotated or removed one is not used any more.
+//! Credentials of providers and origins: how they are used, and when a rotation or removal takes effect.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 fn provider(name: &str, secret: &Value) -> Value {
     json!({"name": name, "kind": {"oidc": {
-        "issuer": "https://idp.example", "clientId": "portcullis", "clientSecret": secret, "scopes": ["openid"],
+        "issuer": "https://idp.example", "clientId": "portcullis", "clientSecret": secret,
         "claims": {"subject": "sub", "email": "email", "name": "name", "groups": "groups"},
-        "trustEmail": false, "privateNetworks": [], "caBundlePem": null,
+        "scopes": ["openid"], "trustEmail": false, "privateNetworks": [], "caBundlePem": null,
     }}})
 }
 
@@ -94,7 +94,7 @@ fn given_a_provider_when_its_secret_is_rotated_then_it_alone_is_rebuilt() {
 }
 
 #[test]
-fn given_a_provider_when_its_document_changes_then_it_is_rebuilt_with_the_same_secret() {
+fn given_a_provider_when_its_document_changes_then_it_is_rebuilt() {
     let mut builder = RouteTableBuilder::default();
     builder.put_gateway(gateway_with(&[provider("company", &json!(null))]));
     whole(&mut builder);
@@ -105,7 +105,7 @@ fn given_a_provider_when_its_document_changes_then_it_is_rebuilt_with_the_same_s
 }
 
 #[test]
-fn given_a_provider_whose_new_secret_is_missing_then_the_old_one_is_used_until_it_is_removed() {
+fn given_a_provider_whose_new_secret_is_missing_then_the_old_one_stays_until_gone() {
     let mut builder = RouteTableBuilder::default();
     builder.put_credential(key("old"), secret("old"));
     builder.put_gateway(gateway_with(&[provider("company", &json!("old"))]));
@@ -148,7 +148,7 @@ fn with_header_origin() -> RouteTableBuilder {
 }
 
 #[test]
-fn given_an_origin_with_a_header_then_its_value_is_prefix_and_secret_and_is_sensitive() {
+fn given_an_origin_with_a_header_then_its_value_is_sensitive_prefix_and_secret() {
     let table = whole(&mut with_header_origin());
     let OriginCredential::Header(name, value) = &table.origin("o").unwrap().credential else {
         panic!("{:?}", table.origin("o").unwrap().credential);
@@ -166,7 +166,7 @@ fn given_an_origin_with_a_credential_when_nothing_changes_then_it_is_reused() {
 }
 
 #[test]
-fn given_an_origin_with_a_query_parameter_then_its_request_target_contains_the_secret() {
+fn given_an_origin_with_a_query_parameter_then_its_request_target_has_the_secret() {
     let mut builder = with_header_origin();
     builder.put_credential(key("k"), secret("a&b"));
     builder.put_origin(origin(json!({"queryParameter": {"name": "key", "value": "k"}})));
