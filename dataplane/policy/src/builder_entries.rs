@@ -75,31 +75,13 @@ impl GatewayEntry {
         if self.built.is_some() && !self.stale && fresh {
             return Ok(());
         }
-        let mut providers = Vec::with_capacity(self.doc.identity_providers.len());
-        for doc in &self.doc.identity_providers {
-            let now = secret(doc);
-            let known = self
-                .providers
-                .iter()
-                .find(|part| part.doc == *doc && is_same_secret(part.secret.as_ref(), now));
-            let built = match known {
-                Some(part) => Arc::clone(&part.built),
-                None => match identity_provider(doc, credentials) {
-                    Ok(built) => Arc::new(built),
-                    Err(error) => {
-                        if !self
-                            .providers
-                            .iter()
-                            .all(|part| is_still_published(part.secret.as_ref(), credentials))
-                        {
-                            self.built = None;
-                        }
-                        return Err(error);
-                    }
-                },
-            };
-            providers.push(ProviderEntry { doc: doc.clone(), secret: now.cloned(), built });
-        }
+        let providers = match self.build_providers(&self.doc.identity_providers, credentials) {
+            Ok(providers) => providers,
+            Err(error) => {
+                self.keep_providers(workload_secrets, credentials);
+                return Err(error);
+            }
+        };
         let doc = &self.doc;
         let (workloads, missing) = build_workloads(doc, credentials);
         let public_url = doc.public_url.as_str().trim_end_matches('/');
@@ -121,6 +103,48 @@ impl GatewayEntry {
         // tries them again.
         (self.providers, self.workloads, self.stale) = (providers, workload_secrets, missing.is_some());
         missing.map_or(Ok(()), Err)
+    }
+
+    /// Builds identity providers. Those that did not change are reused.
+    fn build_providers<'a>(
+        &self,
+        docs: impl IntoIterator<Item = &'a IdentityProviderConfig>,
+        credentials: &Credentials,
+    ) -> Result<Vec<ProviderEntry>, BuildError> {
+        let build = |doc: &IdentityProviderConfig| {
+            let now = provider_secret_key(doc).and_then(|key| credentials.get(key));
+            let mut known = self.providers.iter();
+            let known = known.find(|part| part.doc == *doc && is_same_secret(part.secret.as_ref(), now));
+            let built = match known {
+                Some(part) => Arc::clone(&part.built),
+                None => Arc::new(identity_provider(doc, credentials)?),
+            };
+            Ok(ProviderEntry { doc: doc.clone(), secret: now.cloned(), built })
+        };
+        docs.into_iter().map(build).collect()
+    }
+
+    /// Keeps the last built gateway, although an identity provider of the new document cannot be built: with the
+    /// earlier providers and their current credentials, and with the current workloads. Without the credential of
+    /// an earlier provider there is no gateway. A provider is never left out: only users of the first one can be
+    /// administrators.
+    fn keep_providers(&mut self, secrets: Vec<Option<Arc<SecretValue>>>, credentials: &Credentials) {
+        let Some(built) = self.built.take() else { return };
+        let docs: Vec<_> = self.providers.iter().map(|part| part.doc.clone()).collect();
+        let Ok(providers) = self.build_providers(&docs, credentials) else { return };
+        let same_providers =
+            self.providers.iter().zip(&providers).all(|(before, now)| Arc::ptr_eq(&before.built, &now.built));
+        let same_workloads = built.clients.workloads == self.doc.clients.workloads
+            && self.workloads.iter().zip(&secrets).all(|(a, b)| is_same_secret(a.as_ref(), b.as_ref()));
+        self.built = Some(match same_providers && same_workloads {
+            true => built,
+            false => Arc::new(Gateway {
+                workloads: build_workloads(&self.doc, credentials).0,
+                identity_providers: providers.iter().map(|part| Arc::clone(&part.built)).collect(),
+                ..Gateway::clone(&built)
+            }),
+        });
+        (self.providers, self.workloads, self.stale) = (providers, secrets, true);
     }
 }
 

@@ -32,7 +32,7 @@ pub struct RouteTable {
 }
 
 /// The installation's settings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gateway {
     /// Name of the McpGateway, as shown in events.
     pub name: Arc<str>,

@@ -176,3 +176,42 @@ fn given_an_origin_with_a_query_parameter_then_its_request_target_has_the_secret
     };
     assert_eq!(target.expose_secret(), "/mcp?key=a%26b");
 }
+
+/// A gateway with a provider and a workload whose secrets have the names of their values, and a provider whose
+/// secret is missing.
+fn with_missing_provider(workload_secret: &str) -> GatewayConfig {
+    let workload = json!({"name": "w", "displayName": "W", "credential": {"secret": workload_secret}});
+    gateway(json!({
+        "identityProviders": [provider("company", &json!("k")), provider("new", &json!("missing"))],
+        "clients": {"metadataDocumentHosts": [], "dynamicRegistration": false, "workloads": [workload]},
+    }))
+}
+
+#[test]
+fn given_a_provider_without_its_secret_then_removed_and_rotated_secrets_still_take_effect() {
+    let mut builder = RouteTableBuilder::default();
+    builder.put_credential(key("k"), secret("one"));
+    builder.put_credential(key("w"), secret("workload"));
+    let mut before = with_missing_provider("w");
+    before.identity_providers.pop();
+    builder.put_gateway(before);
+    let built = whole(&mut builder).gateway;
+    assert!(built.workloads.contains_key("w"));
+
+    builder.put_gateway(with_missing_provider("w"));
+    assert!(Arc::ptr_eq(&rejected_gateway(&mut builder).unwrap().gateway, &built));
+    builder.put_credential(key("k"), secret("two"));
+    let kept = rejected_gateway(&mut builder).unwrap().gateway;
+    assert_eq!(client_secrets(&kept), [Some("two")], "the new provider is not in use");
+    assert!(kept.workloads.contains_key("w"));
+    builder.remove_credential(&key("w"));
+    let kept = rejected_gateway(&mut builder).unwrap().gateway;
+    assert!(kept.workloads.is_empty(), "a workload without its secret has no access");
+    assert!(rejected_gateway(&mut builder).is_some(), "the error is reported again");
+
+    builder.put_credential(key("w"), secret("workload"));
+    builder.put_credential(key("missing"), secret("three"));
+    let all = whole(&mut builder).gateway;
+    assert_eq!(client_secrets(&all), [Some("two"), Some("three")]);
+    assert!(all.workloads.contains_key("w"));
+}
