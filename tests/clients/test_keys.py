@@ -193,9 +193,10 @@ def test_given_keys_that_nobody_may_work_with_when_started_then_it_is_refused_wi
 
 def test_generated_keys_are_taken_and_no_two_are_the_same(world):
     one, other = (json.loads(run("keys", "generate").stdout) for _ in range(2))
-    assert set(one) == {"signing", "sealing", "mac"}
-    every = [entry["key"] for document in (one, other) for ring in document.values() for entry in ring]
+    assert set(one) == {"signing", "sealing", "mac", "installation"}
+    every = [entry["key"] for document in (one, other) for ring in ("signing", "sealing", "mac") for entry in document[ring]]
     assert len(set(every)) == 6
+    assert one["installation"]["id"] != other["installation"]["id"]
 
 
 @pytest.mark.requirement("advisory.keys-at-rest")
