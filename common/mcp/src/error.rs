@@ -57,3 +57,39 @@ pub fn result(id: Option<&RawValue>, result: impl Serialize) -> Vec<u8> {
     }
     serde_json::to_vec(&ResultResponse { jsonrpc: "2.0", id, result }).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(body: Vec<u8>) -> String {
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn given_a_request_when_it_is_answered_then_the_response_has_its_id_as_written() {
+        for id in ["7", "-0", r#""a\u0031""#] {
+            let id = serde_json::from_str::<&RawValue>(id).unwrap();
+            assert_eq!(
+                text(error(Some(id), code::GATEWAY, "a \"reason\"", json!({"reason": "denied"}))),
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"a \"reason\"","data":{{"reason":"denied"}}}}}}"#
+                )
+            );
+            assert_eq!(
+                text(result(Some(id), json!({"tools": []}))),
+                format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[]}}}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn given_a_request_without_a_readable_id_then_its_error_has_none() {
+        assert_eq!(
+            text(error(None, code::PARSE_ERROR, "invalid", json!({"reason": "not_json"}))),
+            r#"{"jsonrpc":"2.0","error":{"code":-32700,"message":"invalid","data":{"reason":"not_json"}}}"#
+        );
+    }
+}

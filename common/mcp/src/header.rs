@@ -103,6 +103,10 @@ mod tests {
             (" padded ", "=?base64?IHBhZGRlZCA=?="),
             ("line1\nline2", "=?base64?bGluZTEKbGluZTI=?="),
             ("=?base64?literal?=", "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="),
+            // Half of the marker is no encoding, so it needs none.
+            ("=?base64?literal", "=?base64?literal"),
+            ("literal?=", "literal?="),
+            ("", "=?base64??="),
         ] {
             assert_eq!(encode(value), header);
             assert_eq!(decode(&encode(value)).as_deref(), Some(value));

@@ -84,3 +84,84 @@ impl Method {
         matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METHODS: &[(&str, Method)] = &[
+        ("initialize", Method::Initialize),
+        ("server/discover", Method::Discover),
+        ("tools/list", Method::ToolsList),
+        ("tools/call", Method::ToolsCall),
+        ("prompts/list", Method::PromptsList),
+        ("prompts/get", Method::PromptsGet),
+        ("resources/list", Method::ResourcesList),
+        ("resources/templates/list", Method::ResourceTemplatesList),
+        ("resources/read", Method::ResourcesRead),
+        ("resources/subscribe", Method::ResourcesSubscribe),
+        ("resources/unsubscribe", Method::ResourcesSubscribe),
+        ("completion/complete", Method::Complete),
+        ("subscriptions/listen", Method::Listen),
+        ("tasks/get", Method::Tasks),
+        ("tasks/list", Method::Tasks),
+        ("tasks/result", Method::Tasks),
+        ("tasks/cancel", Method::Tasks),
+        ("tasks/update", Method::Tasks),
+        ("ping", Method::Neutral),
+        ("logging/setLevel", Method::Neutral),
+        ("notifications/cancelled", Method::Neutral),
+        ("notifications/initialized", Method::Neutral),
+        ("notifications/progress", Method::Neutral),
+        ("notifications/roots/list_changed", Method::Neutral),
+        ("notifications/tasks/status", Method::Neutral),
+    ];
+
+    #[test]
+    fn given_a_method_that_clients_send_then_it_is_classified() {
+        for (name, method) in METHODS {
+            assert_eq!(Method::of(name), *method, "{name}");
+        }
+    }
+
+    /// A variant in case or white space is another method: an origin that accepts it would bypass policy.
+    #[test]
+    fn given_any_other_method_then_it_is_unknown() {
+        for (name, _) in METHODS {
+            for variant in [name.to_uppercase(), format!("{name} "), format!("{name}/"), format!("/{name}")] {
+                assert_eq!(Method::of(&variant), Method::Unknown, "{variant}");
+            }
+        }
+        // The last two are sent by servers only.
+        for name in ["", "tools", "tools/delete", "notifications/", "roots/list", "sampling/createMessage"] {
+            assert_eq!(Method::of(name), Method::Unknown, "{name}");
+        }
+    }
+
+    #[test]
+    fn given_a_method_that_lists_capabilities_then_the_shape_of_its_response_is_known() {
+        let lists = [
+            ("tools/list", "tools", "name"),
+            ("prompts/list", "prompts", "name"),
+            ("resources/list", "resources", "uri"),
+            ("resources/templates/list", "resourceTemplates", "uriTemplate"),
+        ];
+        for (method, key, identifier) in lists {
+            assert_eq!(Method::of(method).list(), Some(ListShape { method, key, identifier }));
+        }
+        for (name, method) in METHODS {
+            let lists_capabilities = lists.iter().any(|(list, ..)| list == name);
+            assert_eq!(method.list().is_some(), lists_capabilities, "{name}");
+        }
+        assert_eq!(Method::Unknown.list(), None);
+    }
+
+    #[test]
+    fn given_a_method_then_only_calling_getting_and_reading_invoke_a_capability() {
+        for (name, method) in METHODS {
+            let invokes = ["tools/call", "prompts/get", "resources/read"].contains(name);
+            assert_eq!(method.is_invocation(), invokes, "{name}");
+        }
+        assert!(!Method::Unknown.is_invocation());
+    }
+}
