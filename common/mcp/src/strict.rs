@@ -139,3 +139,58 @@ impl<'a> serde::Deserialize<'a> for Key<'a> {
 pub(crate) fn skip_value<'a, A: MapAccess<'a>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str) -> Result<(), serde_json::Error> {
+        SkipValue(&mut KeyTracker::default()).deserialize(&mut serde_json::Deserializer::from_str(json))
+    }
+
+    fn object(keys: impl IntoIterator<Item = usize>, last: &str) -> String {
+        let members: String = keys.into_iter().map(|key| format!("\"{key}\":0,")).collect();
+        format!("{{{members}{last}}}")
+    }
+
+    #[test]
+    fn given_a_key_in_different_objects_then_it_is_not_repeated() {
+        for json in [
+            r#"{"a":{"b":1},"b":2}"#,
+            r#"{"a":{"a":{"a":1}}}"#,
+            r#"[{"a":1},{"a":2}]"#,
+            r#"{"x":[{"a":1},{"a":2}],"a":3}"#,
+        ] {
+            check(json).unwrap_or_else(|error| panic!("{json}: {error}"));
+        }
+    }
+
+    #[test]
+    fn given_a_key_twice_in_an_object_of_any_size_then_it_is_rejected() {
+        for size in [1, MAX_LINEAR_KEYS - 1, MAX_LINEAR_KEYS, MAX_LINEAR_KEYS + 1, MAX_LINEAR_KEYS * 2] {
+            let keys = 0..size;
+            check(&object(keys.clone(), r#""new":0"#)).unwrap();
+            for repeated in keys.clone() {
+                let json = object(keys.clone(), &format!("\"{repeated}\":0"));
+                assert!(check(&json).unwrap_err().to_string().starts_with(DUPLICATE_KEY), "{json}");
+            }
+            // Neither the members before a nested object nor those after it belong to the nested one.
+            let inner = object(keys.clone(), r#""new":0"#);
+            check(&object(keys.clone(), &format!(r#""inner":{inner},"new":0"#))).unwrap();
+            assert!(check(&object(keys, &format!(r#""inner":{inner},"0":0"#))).is_err(), "{inner}");
+        }
+    }
+
+    /// Otherwise the time for an object is quadratic in the number of its keys.
+    #[test]
+    fn given_more_keys_than_are_searched_one_by_one_then_a_hash_set_holds_them() {
+        let mut tracker = KeyTracker::default();
+        let mut object = tracker.enter();
+        for key in 0..MAX_LINEAR_KEYS {
+            assert!(tracker.insert(&mut object, key.to_string().into()));
+        }
+        assert!(object.many.is_none());
+        assert!(tracker.insert(&mut object, "one more".into()));
+        assert_eq!(object.many.as_ref().map(HashSet::len), Some(MAX_LINEAR_KEYS + 1));
+    }
+}
