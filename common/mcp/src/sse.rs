@@ -90,22 +90,20 @@ impl Splitter {
 fn end_of_event(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'\n', b'\r', rest)) {
-        let first = line_end(bytes, at + found)?;
+        let first = line_end(bytes, at + found);
         if matches!(bytes.get(first), Some(b'\n' | b'\r')) {
-            return Some(line_end(bytes, first).unwrap_or(first + 1));
+            return Some(line_end(bytes, first));
         }
         at = first;
     }
     None
 }
 
-/// Index after the line end that starts at `at`. `None` if a CR is the last byte, because an LF may follow.
-fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    match (bytes.get(at), bytes.get(at + 1)) {
-        (Some(b'\r'), Some(b'\n')) => Some(at + 2),
-        (Some(b'\r'), None) | (None, _) => None,
-        _ => Some(at + 1),
-    }
+/// Index after the line end that starts at `at`. If a CR is the last byte, an LF may follow in the next read. It
+/// then becomes an empty line at the start of the next event, which clients ignore.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    let is_pair = matches!((bytes.get(at), bytes.get(at + 1)), (Some(b'\r'), Some(b'\n')));
+    at + if is_pair { 2 } else { 1 }
 }
 
 /// Data of an event: its joined `data` lines (HTML, section 9.2.6). Empty for example for comments and
@@ -196,6 +194,62 @@ mod tests {
     #[test]
     fn given_an_event_without_end_when_it_passes_the_limit_then_it_is_refused() {
         assert_eq!(split(&[b"data: aaaaaaaa", b"aaaaaaaa"], 20), Err(TooLarge { limit: 20 }));
+        assert_eq!(split(&[b"data: aaaa"], 10), Ok((vec![], "data: aaaa".into())), "at the limit");
+    }
+
+    #[test]
+    fn given_a_whole_event_when_it_passes_the_limit_then_it_is_refused() {
+        let event = b"data: aaaa\n\n";
+        assert_eq!(split(&[event], 11), Err(TooLarge { limit: 11 }));
+        assert_eq!(split(&[event, event], 12).unwrap().0, [&event[..], event], "each is at the limit");
+    }
+
+    #[test]
+    fn given_an_incomplete_event_then_only_its_bytes_stay_buffered() {
+        let mut splitter = Splitter::new(100);
+        assert_eq!(splitter.buffered(), 0);
+        splitter.push(b"data: a\n\ndata:");
+        assert_eq!(splitter.next_event().unwrap().unwrap(), "data: a\n\n");
+        assert_eq!(splitter.buffered(), 5);
+        assert_eq!(splitter.next_event(), Ok(None));
+        assert_eq!(splitter.buffered(), 5);
+        splitter.push(b" b\n\n");
+        assert_eq!(splitter.next_event().unwrap().unwrap(), "data: b\n\n");
+        assert_eq!(splitter.buffered(), 0);
+    }
+
+    /// A CR may be a whole line end or half of one; the client waits for neither.
+    #[test]
+    fn given_a_cr_at_the_end_of_a_read_then_an_event_ends_only_at_an_empty_line() {
+        for (pieces, expected) in [
+            (&[&b"data: a\n\r"[..]][..], &["data: a\n\r"][..]),
+            (&[b"data: a\r\r"], &["data: a\r\r"]),
+            (&[b"data: a\r\n\r", b"\ndata: b\n\n"], &["data: a\r\n\r", "\ndata: b\n\n"]),
+            (&[b"data: a\r", b"\ndata: b\r", b"\n\r\n"], &["data: a\r\ndata: b\r\n\r\n"]),
+        ] {
+            let (events, rest) = split(pieces, 100).unwrap();
+            assert_eq!(events, expected);
+            assert_eq!(rest, "");
+        }
+    }
+
+    #[test]
+    fn given_a_line_then_only_the_field_named_data_counts() {
+        for (event, expected) in [
+            ("data:x\n\n", "x"),
+            ("data: x\n\n", "x"),
+            ("data:  x\n\n", " x"),
+            ("data\ndata: x\n\n", "\nx"),
+            ("data: x\ndata\n\n", "x\n"),
+            ("data\n\n", ""),
+            ("data : x\n\n", ""),
+            ("database: x\n\n", ""),
+            ("Data: x\n\n", ""),
+            (" data: x\n\n", ""),
+            (": data: x\n\n", ""),
+        ] {
+            assert_eq!(&*data(event.as_bytes()), expected.as_bytes(), "{event:?}");
+        }
     }
 
     #[test]
