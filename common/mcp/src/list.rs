@@ -45,6 +45,7 @@ pub struct List<'a> {
 struct ListContents<'a> {
     items: Option<Vec<RawItem<'a>>>,
     cache_scope: Option<&'a RawValue>,
+    /// `null` counts as absent.
     next_cursor: Option<&'a RawValue>,
 }
 
@@ -97,7 +98,7 @@ impl<'a> List<'a> {
     /// Whether another page follows.
     #[must_use]
     pub fn is_continued(&self) -> bool {
-        self.found.next_cursor.is_some_and(|cursor| cursor.get() != "null")
+        self.found.next_cursor.is_some()
     }
 
     /// The cursor of the next page, if it is a string.
@@ -382,6 +383,38 @@ mod tests {
         }
         assert!(!scope(r#""cacheScope":["public"],"#) && !scope(r#""cacheScope":null,"#));
         assert!(!scope(r#""_meta":{"cacheScope":"public"},"#));
+    }
+
+    #[test]
+    fn given_a_next_cursor_then_another_page_follows() {
+        for (member, continued, cursor) in [
+            ("", false, None),
+            (r#""nextCursor":null,"#, false, None),
+            (r#""nextCursor" : null ,"#, false, None),
+            (r#""nextCursor":"p\u0061ge","#, true, Some("page")),
+            (r#""nextCursor":"","#, true, Some("")),
+            (r#""nextCursor":7,"#, true, None),
+        ] {
+            let body = format!(r#"{{"result":{{{member}"tools":[]}}}}"#);
+            let list = List::parse(body.as_bytes(), TOOLS).unwrap();
+            assert_eq!((list.is_continued(), list.next_cursor().as_deref()), (continued, cursor), "{body}");
+        }
+    }
+
+    #[test]
+    fn given_members_of_a_list_elsewhere_in_the_message_then_they_are_not_its_own() {
+        for (body, items) in [
+            (r#"{"nextCursor":"c","cacheScope":"public","tools":[{"name":"a"}],"result":{}}"#, None),
+            (
+                r#"{"result":{"result":{"nextCursor":"c","cacheScope":"public","tools":[{"name":"b"}]},"tools":[{"name":"a"}]}}"#,
+                Some(vec![r#"{"name":"a"}"#]),
+            ),
+            (r#"{"result":{"result":"x","tools":[]}}"#, Some(vec![])),
+        ] {
+            let list = List::parse(body.as_bytes(), TOOLS).unwrap();
+            assert_eq!(list.items().map(Iterator::collect), items, "{body}");
+            assert!(!list.is_continued() && !list.is_public(), "{body}");
+        }
     }
 
     #[test]
