@@ -290,4 +290,42 @@ mod tests {
         assert!(StreamMessage::parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap().is_response());
         assert!(!StreamMessage::parse(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).unwrap().is_response());
     }
+
+    #[test]
+    fn given_a_message_of_a_stream_then_what_policy_needs_is_read() {
+        type Parts = (Option<&'static str>, Option<&'static str>, Option<&'static str>);
+        let cases: &[(&str, Parts)] = &[
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"x":[1],"uri":"a:\u0062","y":{"uri":"c:d"}}}"#,
+                (None, Some("notifications/resources/updated"), Some("a:b")),
+            ),
+            (
+                r#"{"params":{"uri":"a:b"},"id":"7","method":"p\u0069ng"}"#,
+                (Some("\"7\""), Some("ping"), Some("a:b")),
+            ),
+            (r#"{"id":7,"method":"ping","params":{}}"#, (Some("7"), Some("ping"), None)),
+            (r#"{"id":7,"method":"ping","params":null}"#, (Some("7"), Some("ping"), None)),
+            (r#"{"id":7,"result":{"uri":"a:b","method":"ping"}}"#, (Some("7"), None, None)),
+            (r#"{"uri":"a:b","method":"ping"}"#, (None, Some("ping"), None)),
+        ];
+        for (text, expected) in cases {
+            let message = StreamMessage::parse(text.as_bytes()).unwrap();
+            let found = (message.id.map(RawValue::get), message.method.as_deref(), message.uri.as_deref());
+            assert_eq!(found, *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn given_a_message_of_a_stream_then_only_an_error_is_one() {
+        for (text, is_error) in [
+            (r#"{"id":1,"error":{"code":1,"message":"x"}}"#, true),
+            (r#"{"error":{"code":1,"message":"x"}}"#, true),
+            (r#"{"id":1,"error":null,"result":{}}"#, false),
+            (r#"{"id":1,"result":{"error":{}}}"#, false),
+            (r#"{"id":1,"method":"ping"}"#, false),
+            ("{}", false),
+        ] {
+            assert_eq!(StreamMessage::parse(text.as_bytes()).unwrap().is_error(), is_error, "{text}");
+        }
+    }
 }
