@@ -82,10 +82,6 @@ pub struct Message<'a> {
     /// Whether the client supports URL elicitation (`elicitation.url`). Declared per request in the modern
     /// era, in `initialize` in the legacy era.
     pub url_elicitation: bool,
-    /// `clientInfo.name`.
-    pub client_name: Option<Cow<'a, str>>,
-    /// `clientInfo.version`.
-    pub client_version: Option<Cow<'a, str>>,
 }
 
 /// Why the body is not a message that may be forwarded.
@@ -226,8 +222,6 @@ impl<'a> Parser<'a> {
                 protocol_version: None,
                 modern: false,
                 url_elicitation: false,
-                client_name: None,
-                client_version: None,
             },
         }
     }
@@ -438,10 +432,6 @@ impl<'a> Parser<'a> {
                 message.url_elicitation = true;
                 map.next_value_seed(SkipValue(&mut self.keys))?;
             }
-            (Location::ClientInfo, "name") => message.client_name = Some(map.next_value::<Key<'a>>()?.0),
-            (Location::ClientInfo, "version") => {
-                message.client_version = Some(map.next_value::<Key<'a>>()?.0)
-            }
             _ => {
                 if let Some(known) = known_keys::confused_with(key, at.known_keys()) {
                     return Err(A::Error::custom(format_args!(
@@ -495,7 +485,6 @@ mod tests {
         assert_eq!((&*name.value, &CALL[name.span.clone()]), ("get", "\"get\""));
         assert_eq!(message.protocol_version.as_deref(), Some("2026-07-28"));
         assert!(message.modern && message.url_elicitation);
-        assert_eq!(message.client_name.as_deref(), Some("c"));
     }
 
     #[test]
@@ -506,6 +495,109 @@ mod tests {
         let message = Message::parse(body).unwrap();
         assert_eq!(message.protocol_version.as_deref(), Some("2025-11-25"));
         assert!(!message.modern && message.url_elicitation);
+    }
+
+    #[test]
+    fn given_a_protocol_version_then_it_counts_in_meta_and_in_params_of_initialize() {
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let own = r#""protocolVersion":"2025-11-25""#;
+        for (method, params, version, modern) in [
+            ("initialize", own.to_owned(), Some("2025-11-25"), false),
+            ("initialize", format!("{meta},{own}"), Some("2026-07-28"), true),
+            ("initialize", format!("{own},{meta}"), Some("2026-07-28"), true),
+            ("tools/call", meta.to_owned(), Some("2026-07-28"), true),
+            ("tools/call", own.to_owned(), None, false),
+            ("tools/call", format!(r#""arguments":{{{meta}}}"#), None, false),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","params":{{{params}}},"id":1,"method":"{method}"}}"#);
+            let message = Message::parse(body.as_bytes()).unwrap();
+            assert_eq!((message.protocol_version.as_deref(), message.modern), (version, modern), "{body}");
+        }
+    }
+
+    #[test]
+    fn given_a_string_that_policy_reads_then_its_value_and_position_are_kept() {
+        type Field = for<'m, 'a> fn(&'m Message<'a>) -> Option<&'m JsonString<'a>>;
+        let fields: [(&str, Field); 6] = [
+            (r#"{"name": TEXT }"#, |message| message.name.as_ref()),
+            (r#"{"uri": TEXT }"#, |message| message.uri.as_ref()),
+            (r#"{"taskId": TEXT }"#, |message| message.task_id.as_ref()),
+            (r#"{"ref":{"name": TEXT }}"#, |message| message.reference_name.as_ref()),
+            (r#"{"ref":{"uri": TEXT }}"#, |message| message.reference_uri.as_ref()),
+            (r#"{"notifications":{"resourceSubscriptions":["a:1", TEXT ]}}"#, |message| {
+                message.subscriptions.get(1)
+            }),
+        ];
+        let body = |params: &str, text: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}}}"#, params.replace("TEXT", text))
+        };
+        let text = r#""a:\u0032""#;
+        for (params, _) in fields {
+            let read = body(params, text);
+            let message = Message::parse(read.as_bytes()).unwrap();
+            for (other, field) in fields {
+                let found = field(&message).map(|found| (&*found.value, &read[found.span.clone()]));
+                assert_eq!(found, (other == params).then_some(("a:2", text)), "{other} in {read}");
+            }
+            for bad in ["7", "null", r#"["a:2"]"#, r#""\ud800""#] {
+                assert!(Message::parse(body(params, bad).as_bytes()).is_err(), "{params} {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn given_a_method_then_its_target_is_the_parameter_that_names_a_capability() {
+        for (method, expected) in [
+            ("tools/call", Some("a name")),
+            ("prompts/get", Some("a name")),
+            ("resources/read", Some("a:uri")),
+            ("resources/subscribe", Some("a:uri")),
+            ("resources/unsubscribe", Some("a:uri")),
+            ("tools/list", None),
+            ("completion/complete", None),
+            ("tasks/get", None),
+            ("x/unknown", None),
+        ] {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"a name","uri":"a:uri"}}}}"#
+            );
+            let message = Message::parse(body.as_bytes()).unwrap();
+            assert_eq!(message.target().map(|target| &*target.value), expected, "{method}");
+        }
+    }
+
+    #[test]
+    fn given_a_subscription_then_only_the_lists_it_asks_for_are_subscribed_to() {
+        const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
+        let subscribed = |filter: &str| {
+            let body = format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{{"notifications":{{{filter}}}}}}}"#
+            );
+            let message = Message::parse(body.as_bytes()).unwrap();
+            assert!(!message.subscribes_to_list("") && !message.subscribes_to_list("roots"), "{body}");
+            LISTS.map(|list| message.subscribes_to_list(list))
+        };
+        for list in LISTS {
+            assert_eq!(subscribed(&format!(r#""{list}ListChanged":true"#)), LISTS.map(|each| each == list));
+            assert_eq!(subscribed(&format!(r#""{list}ListChanged":false"#)), [false; 3]);
+            assert_eq!(subscribed(&format!(r#""{list}ListChanged":null"#)), [false; 3]);
+        }
+        let all = r#""toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true"#;
+        assert_eq!(subscribed(all), [true; 3]);
+        assert_eq!(subscribed(""), [false; 3]);
+    }
+
+    #[test]
+    fn given_a_retry_with_the_requested_input_then_the_message_says_so() {
+        let has_input = |params: &str| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+            Message::parse(body.as_bytes()).map(|message| message.has_input_responses)
+        };
+        assert!(has_input(r#"{"inputResponses":{}}"#).unwrap());
+        assert!(has_input(r#"{"name":"a","inputResponses":{"a":{"action":"accept"}}}"#).unwrap());
+        assert!(!has_input(r#"{"name":"a"}"#).unwrap());
+        assert!(!has_input(r#"{"arguments":{"inputResponses":{}}}"#).unwrap());
+        assert!(has_input(r#"{"inputResponses":{"a":1,"a":2}}"#).is_err());
     }
 
     #[test]
