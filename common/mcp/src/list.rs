@@ -206,7 +206,7 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut result_seen = false;
+        let (mut result_seen, mut cursor_seen) = (false, false);
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
                 "result" if !self.in_result => {
@@ -231,7 +231,11 @@ impl<'a> Visitor<'a> for MessageVisitor<'_, 'a> {
                         return Err(A::Error::custom(DUPLICATE_KEY));
                     }
                 }
+                // Readers that take the first value would see more pages, or fewer.
                 "nextCursor" if self.in_result => {
+                    if std::mem::replace(&mut cursor_seen, true) {
+                        return Err(A::Error::custom(DUPLICATE_KEY));
+                    }
                     self.found.next_cursor = map.next_value()?;
                 }
                 // A decoder that ignores case would show this list instead of the curated one.
@@ -431,6 +435,22 @@ mod tests {
         let list = List::parse(body.as_bytes(), TOOLS).unwrap();
         let items: Vec<_> = list.items().unwrap().collect();
         assert_eq!(items, ["{ }", "{\"name\":\"a\" , \"x\":{\"y\":[ ]} }", "{\"name\" :\"}b{\"}"]);
+    }
+
+    #[test]
+    fn given_a_member_that_the_gateway_reads_twice_then_the_list_is_refused() {
+        for members in [
+            r#""tools":[],"tools":[]"#,
+            r#""tools":[],"cacheScope":"public","cacheScope":"private""#,
+            r#""tools":[],"nextCursor":"c","nextCursor":null"#,
+            r#""tools":[],"nextCursor":null,"nextCursor":"c""#,
+        ] {
+            assert!(
+                List::parse(format!(r#"{{"result":{{{members}}}}}"#).as_bytes(), TOOLS).is_err(),
+                "{members}"
+            );
+        }
+        assert!(List::parse(br#"{"result":{"tools":[]},"result":{"tools":[]}}"#, TOOLS).is_err());
     }
 
     #[test]
