@@ -1,6 +1,6 @@
 """Strangers against one gateway with 512 MiB: connections with held bodies, registrations and refused requests, all at once, while users
 call a tool. Fails if the gateway needs more memory, if a call of a user fails, or if an event of a call is lost. Latencies are printed.
-Before that, the memory of an idle process with ten routes, and of an idle connection."""
+Before that, the memory of an idle process with ten routes, and of an idle connection. A run that passed is written to RESULTS.md."""
 
 import argparse
 import json
@@ -22,8 +22,17 @@ from sockets import Wire
 from world import World
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "RESULTS.md"
 LIMIT = 512 << 20
 USERS = ("ana", "bob")
+
+
+lines: list[str] = []
+
+
+def show(line: str) -> None:
+    print(line, flush=True)
+    lines.append(line)
 
 
 def status(world: World, key: str) -> int:
@@ -46,9 +55,9 @@ def limited(world: World):
         with suppress(OSError):
             (group / "memory.swap.max").write_text("0")
         (group / "cgroup.procs").write_text(str(world.gateway.process.popen.pid))
-        print(f"the process is in a control group with {LIMIT >> 20} MiB", flush=True)
+        show(f"the process is in a control group with {LIMIT >> 20} MiB")
     except OSError as error:
-        print(f"no control group ({error.strerror}); the peak of its memory is compared with {LIMIT >> 20} MiB", flush=True)
+        show(f"no control group ({error.strerror}); the peak of its memory is compared with {LIMIT >> 20} MiB")
     yield
     world.gateway.stop()
     with suppress(OSError):
@@ -101,7 +110,7 @@ def idle(world: World) -> None:
     after = status(world, "VmRSS")
     for each in wires:
         each.close()
-    print(f"idle with 10 routes: {before / 1e6:.1f} MB; per idle connection {(after - before) / 1000 / 1024:.1f} KiB", flush=True)
+    show(f"idle with 10 routes: {before / 1e6:.1f} MB; per idle connection {(after - before) / 1000 / 1024:.1f} KiB")
 
 
 def strangers(world: World, arguments) -> dict[str, dict]:
@@ -118,27 +127,27 @@ def strangers(world: World, arguments) -> dict[str, dict]:
 
 def measure(world: World, arguments) -> list[str]:
     """Returns what is wrong."""
+    idle(world)
     tokens = {name: world.oauth("open").sign_in(world.browser(name)).access_token for name in USERS}
     callers = [Caller(world.url("open"), tokens[name]) for name in USERS for _ in range(2)]
-    idle(world)
     with limited(world):
         quiet = Calls(callers)
         time.sleep(5)
         quiet.end()
-        print(quiet.row("without strangers"), flush=True)
+        show(quiet.row("without strangers"))
         loud = Calls(callers)
         started = time.monotonic()
         done = strangers(world, arguments)
         seconds = time.monotonic() - started
         loud.end()
-        print(loud.row("with strangers"), flush=True)
+        show(loud.row("with strangers"))
         for kind, numbers in done.items():
-            print(f"{kind:<22} {numbers}", flush=True)
+            show(f"{kind:<22} {numbers}")
         peak, calls = status(world, "VmHWM"), len(quiet.seconds) + len(loud.seconds)
         counts = {name: metric(world, name) for name in ("events_dropped_total", "anonymous_events_dropped_total", "anonymous_failures_counted_total", "connections_refused_total", "requests_refused_total")}  # fmt: skip
         time.sleep(2)
         events = len(world.gateway.events("mcp.capability", capability="echo"))
-    print(f"{seconds:.0f} s; peak of memory {peak / (1 << 20):.0f} MiB; {events} events of {calls} calls; {counts}", flush=True)
+    show(f"{seconds:.0f} s; peak of memory {peak / (1 << 20):.0f} MiB; {events} events of {calls} calls; {counts}")
     problems = quiet.failures + loud.failures
     if peak > LIMIT:
         problems.append(f"the peak of memory is {peak >> 20} MiB")
@@ -174,6 +183,7 @@ def main() -> int:
         print(f"logs are kept in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
+        RESULTS.write_text("# The last run of `./tests/run overload`\n\n```\n" + "\n".join(lines) + "\n```\n")
     print(f"{int(not problems)} passed, {int(bool(problems))} failed")
     return bool(problems)
 
