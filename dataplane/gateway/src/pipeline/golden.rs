@@ -1,27 +1,14 @@
 //! Golden test of the gateway's requests to an origin, and of the headers that it forwards.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
-use axum::body::{Body as Page, to_bytes};
-use axum::extract::State;
-use axum::response::{IntoResponse as _, Response as Answer};
 use http::{HeaderMap, header};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use portcullis_egress::Egress;
 use portcullis_golden::assert_golden;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::session::Session;
 use super::session::golden::{caller, deferred};
-use super::*;
-use crate::golden::{context, headers, pretty, table_with};
-
-type Asked = Arc<Mutex<Vec<Value>>>;
+use super::tests::{OriginAnswer, OriginRequest, TestGateway, result};
+use crate::golden::{headers, pretty};
 
 /// Headers that do not depend on the gateway, or differ from run to run.
 const INCIDENTAL: [header::HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::DATE];
@@ -32,59 +19,40 @@ fn shown(headers: &HeaderMap) -> Value {
     Value::Object(pairs.collect::<Map<_, _>>())
 }
 
-async fn origin(State(asked): State<Asked>, request: Request<Page>) -> Answer {
-    let (head, body) = request.into_parts();
-    let body: Value = serde_json::from_slice(&to_bytes(body, 1 << 20).await.unwrap()).unwrap();
-    asked.lock().push(json!({"method": head.method.as_str(), "headers": shown(&head.headers), "body": body}));
-    let result = match body["method"].as_str() {
-        Some("initialize") => json!({"protocolVersion": "2025-06-18", "capabilities": {}}),
-        Some("resources/templates/list") => json!({"resourceTemplates": [{"uriTemplate": "notes://{id}"}]}),
-        _ => json!({"contents": []}),
+fn origin(request: &OriginRequest) -> OriginAnswer {
+    let mut answer = match request.body["method"].as_str() {
+        Some("initialize") => result(request, &json!({"protocolVersion": "2025-06-18", "capabilities": {}})),
+        Some("resources/templates/list") => {
+            result(request, &json!({"resourceTemplates": [{"uriTemplate": "notes://{id}"}]}))
+        }
+        _ => result(request, &json!({"contents": []})),
     };
-    let own =
-        [("mcp-session-id", "origin-session"), ("mcp-x", "1"), ("set-cookie", "a=b"), ("x-origin", "1")];
-    (own, axum::Json(json!({"jsonrpc": "2.0", "id": body["id"], "result": result}))).into_response()
-}
-
-async fn origin_url(asked: &Asked) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(origin).with_state(Arc::clone(asked));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
+    for (name, value) in
+        [("mcp-session-id", "origin-session"), ("mcp-x", "1"), ("set-cookie", "a=b"), ("x-origin", "1")]
+    {
+        answer.headers_mut().insert(name, value.parse().unwrap());
+    }
+    answer
 }
 
 /// Sends a request through the pipeline and returns the raw response.
-async fn exchange(context: Context, request: &str) -> String {
-    let (context, upstreams) = (Arc::new(context), Arc::new(UpstreamPool::new(Egress::default())));
-    let (mut client, server) = tokio::io::duplex(1 << 20);
-    let service = service_fn(async |request| {
-        let table = context.tables.current().unwrap();
-        let connection = context.limits.connections.admit([127, 0, 0, 1].into(), false).unwrap();
-        Ok::<_, Infallible>(serve(&context, &upstreams, table, "r", &connection, request).await)
-    });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
-    let mut answer = String::new();
-    let asking = async {
-        client.write_all(request.as_bytes()).await.unwrap();
-        client.read_to_string(&mut answer).await.unwrap();
-    };
-    let (ended, ()) = tokio::join!(connection, asking);
-    ended.unwrap();
+async fn exchange(gateway: &TestGateway, request: &str) -> String {
+    let (mut client, mut answer) = (gateway.connect(), String::new());
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.read_to_string(&mut answer).await.unwrap();
     answer
 }
 
 #[tokio::test]
 async fn requests_to_origins_are_stable() {
-    let (asked, context) = (Asked::default(), context().await);
-    let url = origin_url(&asked).await;
-    context.tables.swap(table_with(|config| {
-        config["origins"][0]["url"] = url.into();
+    let curated = |config: &mut Value| {
         config["routes"][0]["capabilities"]["resources"]["include"] = json!(["files://readme"]);
-    }));
-    let mut headers = headers(&context);
-    let by = caller(&context, &headers).await;
-    let session = Session::seal(&context, &by, deferred(), false).ok().unwrap();
+    };
+    let gateway = TestGateway::new(curated, origin).await;
+    let context = &gateway.context;
+    let mut headers = headers(context);
+    let by = caller(context, &headers).await;
+    let session = Session::seal(context, &by, deferred(), false).ok().unwrap();
     headers.insert("mcp-session-id", session);
     for (name, value) in [
         ("accept", "application/json, text/event-stream"),
@@ -107,8 +75,12 @@ async fn requests_to_origins_are_stable() {
     for (name, value) in &headers {
         request += &format!("{name}: {}\r\n", value.to_str().unwrap());
     }
-    let answer = exchange(context, &format!("{request}\r\n{body}")).await;
+    let answer = exchange(&gateway, &format!("{request}\r\n{body}")).await;
     let lines = answer.lines().filter(|line| !line.starts_with("date: "));
-    let golden = json!({"origin is asked": *asked.lock(), "client is answered": lines.collect::<Vec<_>>()});
+    let asked = gateway.received().into_iter().map(|OriginRequest { method, headers, body }| {
+        json!({"method": method.as_str(), "headers": shown(&headers), "body": body})
+    });
+    let asked: Vec<_> = asked.collect();
+    let golden = json!({"origin is asked": asked, "client is answered": lines.collect::<Vec<_>>()});
     assert_golden("mcp/requests.json", &pretty(&golden));
 }

@@ -47,6 +47,8 @@ mod route;
 mod session;
 mod stream_guard;
 mod template_discovery;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
