@@ -2,6 +2,7 @@
 //! and the recorded event.
 
 mod authorization;
+mod curation;
 
 use std::convert::Infallible;
 use std::sync::Arc;
