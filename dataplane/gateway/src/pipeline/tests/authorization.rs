@@ -179,7 +179,7 @@ async fn given_a_notification_or_response_then_it_passes_unless_it_could_name_wh
     let known = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let response = json!({"jsonrpc": "2.0", "id": 1, "result": {}});
     let accepted = |_: &OriginRequest| Response::builder().status(202).body(OriginBody::empty()).unwrap();
-    let changes: [(&str, fn(&mut Value), bool); 4] = [
+    let changes: [(&str, Change, bool); 4] = [
         ("uncurated", |_| {}, true),
         ("curated", curated, false),
         ("a team with some tools", limited, false),

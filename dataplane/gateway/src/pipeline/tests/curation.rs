@@ -167,10 +167,10 @@ async fn given_an_origin_with_tasks_then_it_declares_them_only_where_users_have_
 }
 
 /// Ways to send a response: with its length, without, and as an event.
-fn deliveries() -> [(&'static str, fn(String) -> OriginAnswer); 3] {
+fn deliveries() -> [(&'static str, Delivery); 3] {
     [
         ("with its length", |text| json_answer(text)),
-        ("in chunks", |text| chunked("application/json", [Ok(text.into())])),
+        ("in chunks", |text| chunked("application/json", [text.into()])),
         ("as an event", |text| typed("text/event-stream", format!("data: {text}\n\n"))),
     ]
 }

@@ -3,6 +3,7 @@
 
 mod authorization;
 mod curation;
+mod records;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -36,6 +37,11 @@ use crate::limits::LimitSettings;
 /// A response of the scripted origin.
 pub(in crate::pipeline) type OriginAnswer = Response<OriginBody>;
 type Script = dyn Fn(&OriginRequest) -> OriginAnswer + Send + Sync;
+
+/// Changes the config documents.
+type Change = fn(&mut Value);
+/// Sends the JSON text of a response in some form.
+type Delivery = fn(String) -> OriginAnswer;
 
 /// Session id of the scripted origin.
 const ORIGIN_SESSION: &str = "origin-session";
@@ -74,12 +80,21 @@ fn typed(media: &'static str, body: impl Into<OriginBody>) -> OriginAnswer {
     Response::builder().header(CONTENT_TYPE, media).body(body.into()).unwrap()
 }
 
-/// A body of the origin without a length, in these chunks. An error breaks it off.
-fn chunked(
-    media: &'static str,
-    chunks: impl IntoIterator<Item = std::io::Result<Bytes>, IntoIter: Send + 'static>,
-) -> OriginAnswer {
+/// A body of the origin without a length, in these chunks.
+fn chunked(media: &'static str, chunks: impl IntoIterator<Item = Bytes>) -> OriginAnswer {
+    let chunks: Vec<_> = chunks.into_iter().map(Ok::<_, Infallible>).collect();
     typed(media, OriginBody::from_stream(futures_util::stream::iter(chunks)))
+}
+
+/// A body of the origin that breaks off after this text.
+fn broken_off(media: &'static str, text: &'static str) -> OriginAnswer {
+    let error = async {
+        // The text is sent before.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(std::io::Error::other("broken off"))
+    };
+    let body = futures_util::stream::iter([Ok(text)]).chain(futures_util::stream::once(error));
+    typed(media, OriginBody::from_stream(body))
 }
 
 /// A stream of the origin with these messages, which then ends.
@@ -189,21 +204,35 @@ impl TestGateway {
     }
 
     /// Sends a request with Ana's token and returns the response, whose body is not read yet.
-    async fn open(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    ///
+    /// # Errors
+    /// If the connection is closed before the response.
+    async fn try_open(&self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(self.connect())).await.unwrap();
+            hyper::client::conn::http1::handshake(TokioIo::new(self.connect())).await?;
         tokio::spawn(connection);
         let mut request = request;
         let token = headers(&self.context).remove(AUTHORIZATION).unwrap();
         request.headers_mut().entry(AUTHORIZATION).or_insert(token);
-        sender.send_request(request).await.unwrap()
+        sender.send_request(request).await
+    }
+
+    async fn open(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.try_open(request).await.unwrap()
     }
 
     /// Sends a request with Ana's token and reads the complete response.
+    ///
+    /// # Errors
+    /// If the response breaks off.
+    async fn try_send(&self, request: Request<Full<Bytes>>) -> hyper::Result<Reply> {
+        let (head, body) = self.try_open(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Reply { status: head.status, headers: head.headers, body })
+    }
+
     async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
-        let (head, body) = self.open(request).await.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Reply { status: head.status, headers: head.headers, body }
+        self.try_send(request).await.unwrap()
     }
 
     /// Opens a legacy session and returns the id that the client gets. Forgets its events and requests.
@@ -231,22 +260,32 @@ impl TestGateway {
 
     /// Waits for the event of a request, removes and returns it. There must be exactly one.
     async fn event(&self) -> Value {
-        for _ in 0..2000 {
-            let events = self.events.drain();
-            if let Some(event) = events.first() {
-                assert_eq!(events.len(), 1, "{events:?}");
-                return serde_json::to_value(event).unwrap();
+        self.events(1).await.remove(0)
+    }
+
+    /// Waits for this number of events, removes and returns them.
+    async fn events(&self, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        for _ in 0..5000 {
+            events.extend(self.events.drain());
+            if events.len() >= count {
+                break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        panic!("no event was recorded");
+        assert_eq!(events.len(), count, "{events:?}");
+        events.into_iter().map(|event| serde_json::to_value(event).unwrap()).collect()
     }
 
     /// Stores a connected account of Ana's with this access token. The origin must use `userOAuth`.
     async fn connect_account(&self, token: &str) {
+        self.store_account(ana().id.as_str(), "origin-uid", token).await;
+    }
+
+    async fn store_account(&self, principal_id: &str, origin_uid: &str, token: &str) {
         let mut row = ConnectionRow {
-            principal_id: ana().id.as_str().into(),
-            origin_uid: "origin-uid".into(),
+            principal_id: principal_id.into(),
+            origin_uid: origin_uid.into(),
             origin_url: self.url.clone(),
             resource: self.url.clone(),
             issuer: "https://as.example".into(),
