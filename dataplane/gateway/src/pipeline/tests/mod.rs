@@ -2,7 +2,9 @@
 //! and the recorded event.
 
 mod authorization;
+mod connect;
 mod curation;
+mod placeholder;
 mod records;
 
 use std::convert::Infallible;
