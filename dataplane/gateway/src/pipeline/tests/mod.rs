@@ -6,6 +6,7 @@ mod connect;
 mod curation;
 mod placeholder;
 mod records;
+mod relaying;
 
 use std::convert::Infallible;
 use std::sync::Arc;
