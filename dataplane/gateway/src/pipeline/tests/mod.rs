@@ -7,6 +7,7 @@ mod curation;
 mod placeholder;
 mod records;
 mod relaying;
+mod sessions;
 
 use std::convert::Infallible;
 use std::sync::Arc;
