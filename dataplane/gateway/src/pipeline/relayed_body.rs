@@ -248,7 +248,15 @@ impl http_body::Body for RelayedBody {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     match this.on_data(data) {
-                        Ok(Some(data)) => return Poll::Ready(Some(Ok(this.emit(data)))),
+                        Ok(Some(data)) => {
+                            let frame = this.emit(data);
+                            // After the last byte of an announced length hyper does not poll again.
+                            if this.incoming.is_end_stream() {
+                                let last = this.on_end();
+                                debug_assert!(last.is_none(), "all data was emitted");
+                            }
+                            return Poll::Ready(Some(Ok(frame)));
+                        }
                         Ok(None) => {}
                         Err(reason) => return Poll::Ready(Some(Err(this.abort(reason)))),
                     }

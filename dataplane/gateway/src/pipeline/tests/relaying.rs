@@ -50,11 +50,14 @@ async fn given_a_response_then_up_to_the_limit_it_is_relayed_and_beyond_it_is_an
     let too_large = json!(["upstream_error", "upstream", "answer_too_large"]);
     let success = json!(["success", null, null]);
     type Case = (fn() -> Request<Full<Bytes>>, fn(&[u8]) -> OriginAnswer, usize);
-    let cases: [Case; 7] = [
+    let cases: [Case; 10] = [
         (call, with_length, 1_000),
         (ping, with_length, 1_000),
         (list, with_length, 1_000),
         (call, with_length, 40_000),
+        (ping, with_length, 40_000),
+        (ping, with_length, 100_000),
+        (list, with_length, 40_000),
         (call, in_chunks, 40_000),
         (ping, in_chunks, 100_000),
         (list, in_chunks, 40_000),
