@@ -42,7 +42,7 @@ def test_an_origin_that_moves_to_another_issuer_is_shown_nothing_of_the_first(fo
 @pytest.mark.requirement("client.url-changed", "client.revoked")
 def test_an_origin_that_moves_to_another_url_takes_nothing_along(folder):
     """Given a connected account, when the origin has another URL, then whoever is there sees nothing that was granted before."""
-    with World(folder, "accounts") as world:
+    with World(folder / "moved", "accounts") as world:
         ana = world.browser("ana")
         caller = world.caller("accounts", ana)
         assert caller.call("whoami").result["content"][0]["text"] == "ana"
