@@ -129,6 +129,19 @@ fn given_thousands_of_gateways_of_tenants_then_the_comparison_is_bounded() {
     assert_eq!(reasons(&found, &id("McpGateway", "default", "gateway")), ["AdmittedTwice"]);
 }
 
+#[test]
+fn given_a_gateway_of_a_tenant_that_selects_every_namespace_then_one_short_message_reports_it() {
+    let twin = elsewhere(&selecting("{}"), "tenant");
+    let mut resources = resources(&texts(&[&selecting("{}"), IDP, &twin]));
+    resources.namespaces = Some((0..1000).map(|number| (format!("n{number}"), BTreeMap::new())).collect());
+    let (compiled, found) = compile_partial(&resources);
+    let gateway = id("McpGateway", "default", "gateway");
+    assert_eq!(reasons(&found, &gateway), ["AdmittedTwice"]);
+    let message = &found.iter().find(|it| it.reason == "AdmittedTwice").unwrap().message;
+    assert!(message.contains("'n0' (by McpGateway tenant/gateway)") && message.len() < 1000, "{message}");
+    assert_eq!(compiled.contested.len(), 1000);
+}
+
 // Namespaces.
 
 fn selecting(selector: &str) -> String {

@@ -13,6 +13,8 @@ use crate::{Diagnostic, ResourceId, Resources, Severity};
 
 /// Gateways of other namespaces that are compared with the selected one. Tenants may create many.
 const MAX_OTHER_GATEWAYS: usize = 32;
+/// Namespaces that the message about them names. A tenant's gateway can select every namespace.
+const MAX_NAMED_NAMESPACES: usize = 8;
 
 /// Result of the selection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,25 +84,38 @@ impl<'a> Compiler<'a> {
         others.truncate(MAX_OTHER_GATEWAYS);
         let others: Vec<_> =
             others.into_iter().map(|(id, it)| (id, AdmittedByOther::new(it, self.resources))).collect();
-        let mut diagnostics =
-            ResourceDiagnostics::new(ResourceId::of("McpGateway", &selected.metadata), self.resources);
-        let mut contested = BTreeSet::new();
+        let (mut contested, mut named) = (BTreeSet::new(), Vec::new());
         if others.is_empty() {
             return contested;
         }
-        for namespace in tenancy.known_namespaces() {
-            let other = others.iter().find(|(_, other)| other.admits(&namespace));
-            if let Some((other, _)) = other.filter(|_| tenancy.admits(&namespace)) {
-                let message = format!(
-                    "the namespace '{namespace}' is also admitted by {other}, so both installations serve its resources; remove \
-                     the namespace from spec.tenancy of one of them"
-                );
-                diagnostics.error("spec.tenancy", "AdmittedTwice", message);
+        for namespace in tenancy.known_namespaces().into_iter().filter(|it| tenancy.admits(it)) {
+            if let Some((other, _)) = others.iter().find(|(_, other)| other.admits(&namespace)) {
+                if named.len() < MAX_NAMED_NAMESPACES {
+                    named.push(format!("'{namespace}' (by {other})"));
+                }
                 contested.insert(namespace);
             }
         }
-        self.diagnostics.extend(diagnostics.into_parts().0);
+        if !contested.is_empty() {
+            self.report_admitted_twice(selected, &named, contested.len());
+        }
         contested
+    }
+
+    fn report_admitted_twice(&mut self, selected: &McpGateway, named: &[String], count: usize) {
+        let more = match count - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!(
+            "other McpGateways also admit the namespaces {}{more}, so both installations serve their resources; remove each \
+             namespace from spec.tenancy of one of them",
+            named.join(", ")
+        );
+        let id = ResourceId::of("McpGateway", &selected.metadata);
+        let mut diagnostics = ResourceDiagnostics::new(id, self.resources);
+        diagnostics.error("spec.tenancy", "AdmittedTwice", message);
+        self.diagnostics.extend(diagnostics.into_parts().0);
     }
 
     fn report_ambiguous(&mut self, candidates: &BTreeSet<ResourceId>) {
